@@ -1,0 +1,98 @@
+// rte_flow semantics in software: a classifier (one hash table per pattern shape, priorities, groups) and an action
+// executor. net_softflow is a DPDK driver around it; the slow path uses it as its software table.
+#pragma once
+
+#include <rte_flow.h>
+#include <rte_mbuf.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "packet/parse.h"
+
+namespace sluice {
+
+struct FlowRule;       // opaque: one installed rule
+struct RuleTable;      // opaque: one pattern template with one actions template, in a group at a priority
+
+// Actions beyond rte_flow's, private to this engine (rte_flow keeps negative types for drivers).
+inline constexpr int kActionSetIcmpIdent = -0x51c0;  // conf: rte_be16_t; echo identifier, ICMP checksum repaired
+inline constexpr int kItemIcmpIdent = RTE_FLOW_ITEM_TYPE_ICMP;
+
+struct EngineOptions {
+  uint32_t max_rules = 1u << 20;
+  uint16_t vxlan_udp_port = kVxlanUdpPort;
+  bool private_actions = false;  // accept kActionSetIcmpIdent
+};
+
+// A packet on its way through the engine. The frame is one contiguous segment.
+struct PacketContext {
+  rte_mbuf* mbuf = nullptr;
+  ParsedPacket headers;
+  uint16_t ingress_port_id = 0;   // what REPRESENTED_PORT items are compared with
+  uint32_t now_seconds = 0;       // clock for AGE
+  uint32_t mark = 0;
+  bool marked = false;
+};
+
+enum class Fate : uint8_t { kMiss, kDrop, kQueue, kPortRepresentor, kRepresentedPort };
+
+struct Verdict {
+  Fate fate = Fate::kMiss;
+  uint16_t port_id = 0;
+  uint16_t queue = 0;
+};
+
+// Which of a rule's actions apply() runs.
+enum class ApplyScope : uint8_t {
+  kAll,
+  kNoTranslation,  // everything but SET_IPV4_*, SET_TP_*, SET_ICMP_IDENT and their MODIFY_FIELD forms: for ICMP errors,
+                   // whose addresses the caller has already rewritten
+};
+
+struct RuleCounters {
+  uint64_t packets = 0;
+  uint64_t bytes = 0;         // up to the end of the innermost IP packet: L2 padding and trailers do not count
+  uint32_t last_hit_seconds = 0;  // of AGE; creation time until the first hit
+};
+
+class FlowEngine {
+ public:
+  explicit FlowEngine(const EngineOptions& options);
+  ~FlowEngine();
+  FlowEngine(const FlowEngine&) = delete;
+  FlowEngine& operator=(const FlowEngine&) = delete;
+
+  // rte_flow, synchronous. Return 0 or -errno with `error` filled, as rte_flow_validate/create.
+  int validate(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions, rte_flow_error* error);
+  FlowRule* create(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions, uint32_t now_seconds,
+                   rte_flow_error* error);
+  void destroy(FlowRule* rule);
+  void flush();
+
+  // Templates: masks of `pattern` and confs of `actions` are fixed once; rows bring specs and confs. `actions` of
+  // create_row has the same types in the same order as the table's. Rows share everything that does not vary.
+  RuleTable* create_table(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
+                          rte_flow_error* error);
+  void destroy_table(RuleTable* table);  // it must be empty
+  FlowRule* create_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions, uint32_t now_seconds,
+                       rte_flow_error* error);
+
+  // The whole way from group 0: classify, execute, follow jumps (each to a higher group only; else a miss).
+  Verdict process(PacketContext& packet);
+
+  // The two steps apart, for one group: the caller looks at the rule's context before it decides to run it.
+  FlowRule* match(const PacketContext& packet, uint32_t group);
+  Verdict apply(FlowRule* rule, PacketContext& packet, ApplyScope scope = ApplyScope::kAll);
+
+  void* age_context(const FlowRule* rule) const;   // AGE's context verbatim (the rule itself when NULL)
+  RuleCounters counters(const FlowRule* rule) const;
+  void reset_counters(FlowRule* rule);
+  uint32_t rules() const;
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> self_;
+};
+
+}  // namespace sluice
