@@ -1,0 +1,127 @@
+import { join } from 'node:path';
+import type { ActionType, ItemType, PortRole } from './records.js';
+
+/** A rule template as the addon takes it; see src/compiler/template.ts for the layouts of spec, mask, last and conf. */
+export interface NativeTemplate {
+  readonly group: number;
+  readonly priority: number;
+  readonly transfer: boolean;
+  readonly items: readonly { readonly type: ItemType; readonly spec?: Uint8Array; readonly mask?: Uint8Array; readonly last?: Uint8Array }[];
+  readonly actions: readonly { readonly type: ActionType; readonly conf: Uint8Array }[];
+  /** Five numbers a patch: PatchTarget, index, byte offset in spec or conf, width in bytes, FlowArguments offset; big-endian adds 256 to the width. */
+  readonly patches: readonly number[];
+}
+
+export interface NativePort {
+  readonly role: PortRole;
+  /** Name of the ethdev to use, as EAL knows it ("net_softflow0" or a PCI address). */
+  readonly device: string;
+  /** 0..2^48-1. What frames to us carry, and what frames from us carry. */
+  readonly mac: number;
+  /** The port's own IPv4 address, u32 host order; fabric: the VTEP. 0 = none. */
+  readonly address: number;
+  /** Largest IPv4 packet, bytes. */
+  readonly mtu: number;
+  /** 802.1Q VID of the port, −1 = untagged. */
+  readonly vlan: number;
+}
+
+export interface DataplaneOptions {
+  readonly ports: readonly NativePort[];
+  readonly underlay: { readonly vtep: number; readonly mac: number; readonly udpPort: number };
+  readonly maxSessions: number;
+  /** Packets that may wait for a decision or for their first fragment; the packet buffers are sized by it. */
+  readonly maxHeld: number;
+  /** Ring sizes, powers of two. */
+  readonly eventSlots: number;
+  readonly decisionSlots: number;
+  /** Replay: the wires are fed from captures, packets are processed strictly in order, the clock is injected. */
+  readonly replay: boolean;
+}
+
+/** Status of {@link Dataplane.replayRun}. */
+export const ReplayStatus = { events: 0, timer: 1, end: 2, truncated: 3 } as const;
+
+export interface DataplaneStatistics {
+  /** By port index. Every frame that arrived from, or left on, the wire, NIC and software together. */
+  readonly ports: readonly { readonly received: number; readonly transmitted: number }[];
+  readonly slowPath: { readonly packets: number; readonly misses: number };
+  /** Packets that the NIC finished alone. */
+  readonly nic: { readonly packets: number };
+  /** By DropReason. */
+  readonly drops: readonly number[];
+  readonly held: number;
+  readonly nicRules: number;
+  readonly softwareRules: number;
+}
+
+/** The packet side of one gateway: ports, slow path, software table, NIC rules. One per process at a time. */
+export interface Dataplane {
+  /** maxSessions × SessionRow, written by the lcore. External memory, valid until close(). */
+  readonly rows: ArrayBuffer;
+  /** maxSessions × SessionCounters, refreshed by `query` decisions and `removed`. */
+  readonly counters: ArrayBuffer;
+  /** Ring of 64-byte events, lcore → JavaScript. RING_HEADER_BYTES, then slots. */
+  readonly events: ArrayBuffer;
+  /** Ring of 256-byte decisions, JavaScript → lcore. */
+  readonly decisions: ArrayBuffer;
+
+  /** Registers a template with the software table or the NIC of its ingress port (sync or template API, as the driver has it). Only before start() or between poll() calls is this free of waiting. @throws NativeError */
+  registerTemplate(where: 'software' | 'nic', port: number, template: NativeTemplate): number;
+  /** Installs one constant rule (no patches) in the NIC of a port now: punts and the jump of group 0. @throws NativeError with rteType, causeIndex */
+  installStatic(port: number, template: NativeTemplate): void;
+
+  /** One inline round: decisions, receive up to `burst` packets a port, process, transmit. Returns packets received. */
+  poll(burst: number): number;
+  /** Starts an lcore that loops over poll. `doorbell` is called on the JavaScript thread when events wait and JavaScript was quiet. */
+  start(burst: number, doorbell: () => void): void;
+  /** Stops the lcore and waits for it. */
+  stop(): void;
+  /** JavaScript found the event ring empty and will sleep: the next event rings the doorbell. Returns true if events came in between. */
+  armDoorbell(): boolean;
+
+  /** Opens the captures. @throws NativeError CAPTURE_OPEN naming the file */
+  replayOpen(inputs: readonly { port: number; path: string }[], outputs: readonly { port: number; path: string }[]): void;
+  /**
+   * Runs decisions and packets until JavaScript is needed: `events` (the event ring is not empty), `timer` (the next
+   * packet's time is at or after stopSeconds.stopNanoseconds and all earlier work is done), `end` (no packet is left and
+   * all is drained), `truncated` (as end, but a capture was cut off).
+   */
+  replayRun(burst: number, stopSeconds: number, stopNanoseconds: number): number;
+  /** Time of the next packet of the captures, [seconds, nanoseconds]; null at the end. */
+  replayNextTime(): readonly [number, number] | null;
+  /** Sets the clock for what timers do. Never backwards. */
+  setClock(seconds: number, nanoseconds: number): void;
+  /** End of a replay: held fragments are dropped as fragment-timeout, outputs are flushed and closed. */
+  replayClose(): readonly string[];
+
+  statistics(): DataplaneStatistics;
+  /** Stops, removes the NIC's rules, closes ports, frees memory. Can be called twice. */
+  close(): void;
+}
+
+/** Thrown by the addon. */
+export interface NativeError extends Error {
+  /** EAL, PORT, TEMPLATE, RULE, MEMORY, CAPTURE_OPEN, CAPTURE_FORMAT, STATE, ARGUMENT. */
+  readonly code: string;
+  readonly errno?: number;
+  readonly rteType?: number;
+  readonly causeIndex?: number;
+}
+
+export interface NativeBinding {
+  /** rte_eal_init, once a process, on the main thread; affinity restored. `-d` of net_softflow is among the arguments. @throws NativeError EAL */
+  startEal(args: readonly string[]): void;
+  /** Creates two in-memory ports "net_ring_NAME" per name, for replay's wires and benches. Returns their ethdev names. */
+  createMemoryWires(names: readonly string[]): readonly string[];
+  /** Probes a virtual device at run time (rte_eal_hotplug_add / rte_dev_probe), after memory wires exist. @throws NativeError PORT */
+  probeDevice(devargs: string): void;
+  /** CLOCK_MONOTONIC as the live gateway's clock, [seconds, nanoseconds]. */
+  now(): readonly [number, number];
+  readonly Dataplane: new (options: DataplaneOptions) => Dataplane;
+}
+
+/** Loads the addon built in build/native. */
+export function loadBinding(root: string): NativeBinding {
+  return require(join(root, 'build/native/sluice.node')) as NativeBinding;
+}
