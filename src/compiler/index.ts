@@ -38,3 +38,9 @@ export type CompileResult =
 
 /** Signature of the compiler: one shape to one template of the target. Pure; throws only on bugs. */
 export type Compile = (list: FlowList, target: string, context: CompileContext) => CompileResult;
+
+export { compile } from './compile.js';
+export { nativeTemplate } from './native-template.js';
+export { staticRules } from './static-rules.js';
+export type { Target } from './target.js';
+export { targetOfDriver, targets } from './target.js';

@@ -11,11 +11,29 @@ export type ArgumentName = Exclude<keyof typeof FlowArguments, 'size'>;
 /** A constant (MACs as 48-bit numbers, IPv4 as u32 host order), or the flow's argument of that name. */
 export type Value = number | { readonly argument: ArgumentName };
 
-/** A matched field: exact, or under a mask (constant values only). */
-export type MatchValue = Value | { readonly value: number; readonly mask: number } | { readonly first: number; readonly last: number };
+/**
+ * A matched field: exact, under a mask, or a range of the field's bits under `mask` (absent: all of them), both ends
+ * included. Masks and ranges are of constant values only.
+ */
+export type MatchValue =
+  | Value
+  | { readonly value: number; readonly mask: number }
+  | { readonly first: number; readonly last: number; readonly mask?: number };
 
+/**
+ * A header that must be there, and what its fields must hold; fields not named may hold anything.
+ *
+ * `eth.etherType` is the two bytes after the addresses (a tag's 0x8100 included); a following item implies it. `vid`
+ * is the tag's low 12 bits. `fragmentOffset` is the 16-bit word of flags and offset, `versionIhl` the first byte.
+ * `udp` followed by `vxlan` implies the underlay's VXLAN port. L4 items match no fragment, a first one neither.
+ */
 export type MatchItem =
-  | { readonly type: 'eth'; readonly source?: MatchValue; readonly destination?: MatchValue; readonly etherType?: MatchValue }
+  | {
+      readonly type: 'eth';
+      readonly source?: MatchValue;
+      readonly destination?: MatchValue;
+      readonly etherType?: MatchValue;
+    }
   | { readonly type: 'vlan'; readonly vid?: MatchValue }
   | {
       readonly type: 'ipv4';
@@ -28,8 +46,18 @@ export type MatchItem =
     }
   | { readonly type: 'ipv6' }
   | { readonly type: 'udp'; readonly source?: MatchValue; readonly destination?: MatchValue }
-  | { readonly type: 'tcp'; readonly source?: MatchValue; readonly destination?: MatchValue; readonly flags?: MatchValue }
-  | { readonly type: 'icmp'; readonly icmpType?: MatchValue; readonly icmpCode?: MatchValue; readonly identifier?: MatchValue }
+  | {
+      readonly type: 'tcp';
+      readonly source?: MatchValue;
+      readonly destination?: MatchValue;
+      readonly flags?: MatchValue;
+    }
+  | {
+      readonly type: 'icmp';
+      readonly icmpType?: MatchValue;
+      readonly icmpCode?: MatchValue;
+      readonly identifier?: MatchValue;
+    }
   | { readonly type: 'vxlan'; readonly vni?: MatchValue }
   /** Integrity of a layer's IPv4 header checksum; layer 1 outermost, 2 inner. */
   | { readonly type: 'integrity'; readonly layer: 1 | 2; readonly ipv4ChecksumOk: boolean };

@@ -1,0 +1,143 @@
+import type { DiagnosticCollector } from '../diagnostics.js';
+import { isMasked, isRange, matchedFields } from '../fields.js';
+import { matchedFrames } from '../headers.js';
+import type { CompileContext } from '../index.js';
+import type { MatchValue } from '../ir.js';
+import type { Rule } from '../rule.js';
+import type { MatchForm, PuntName, Target } from '../target.js';
+
+/** Bytes that VXLAN adds to the IPv4 packet inside: inner Ethernet 14, VXLAN 8, UDP 8, IPv4 20 (RFC 7348 section 5). */
+export const VXLAN_OVERHEAD_BYTES = 50;
+
+const PROTOCOL_ICMP = 1;
+const PROTOCOL_TCP = 6;
+
+const formOf = (value: MatchValue): MatchForm => (isMasked(value) ? 'mask' : isRange(value) ? 'range' : 'exact');
+
+/**
+ * Refuses what the target cannot execute, everything at once; drops `checksum` where the target implies it.
+ *
+ * Precondition: verified and canonical. What passes is executed by the target as the list says, and by no packet that only
+ * software may serve.
+ */
+export function legalise(rule: Rule, target: Target, context: CompileContext, report: DiagnosticCollector): Rule {
+  legaliseItems(rule, target, report);
+  const implied = legaliseActions(rule, target, report);
+  const fate = rule.actions.at(-1)?.node;
+  if (target.kind === 'nic' && fate?.type === 'output') {
+    legaliseTraffic(rule, target, context, report);
+    legaliseSize(rule, context.ports[fate.port].mtu, context, report);
+  }
+  return { ...rule, actions: rule.actions.filter((at) => at.node.type !== 'checksum'), checksumsImplied: implied };
+}
+
+function legaliseItems(rule: Rule, target: Target, report: DiagnosticCollector): void {
+  for (const at of rule.match) {
+    const item = at.node;
+    const capability = target.items[item.type];
+    if (!capability) {
+      report.item(
+        at,
+        'item-unsupported',
+        `${target.name} cannot match ${item.type}`,
+        'leave these packets to software',
+      );
+      continue;
+    }
+    for (const { name, value } of matchedFields(item)) {
+      const forms = capability.fields[name];
+      if (!forms) {
+        const able = Object.keys(capability.fields).join(', ') || 'its presence';
+        report.item(
+          at,
+          'field-unsupported',
+          `${target.name} cannot match ${item.type}.${name}`,
+          `of ${item.type} it can match: ${able}`,
+        );
+      } else if (!forms.includes(formOf(value))) {
+        const message = `${target.name} cannot match ${item.type}.${name} by ${formOf(value)}`;
+        report.item(at, 'field-unsupported', message, `it can by: ${forms.join(', ')}`);
+      }
+    }
+  }
+}
+
+/** Returns whether checksums are the target's own affair. */
+function legaliseActions(rule: Rule, target: Target, report: DiagnosticCollector): boolean {
+  const implied = target.actions.checksum.forms.includes('implied');
+  for (const at of rule.actions) {
+    const capability = target.actions[at.node.type];
+    if (capability.forms.length > 0) continue;
+    const why = capability.note ?? `see ${capability.source}`;
+    if (at.node.type === 'checksum') {
+      report.action(at, 'checksum-unsupported', `${target.name} leaves checksums stale after rewrites`, why);
+    } else {
+      report.action(at, 'action-unsupported', `${target.name} cannot execute ${at.node.type}`, why);
+    }
+  }
+  return implied;
+}
+
+/** No NIC rule may forward fragments, options, TTL ≤ 1, TCP SYN, FIN, RST, ICMP, or bad headers. */
+function legaliseTraffic(rule: Rule, target: Target, context: CompileContext, report: DiagnosticCollector): void {
+  const frames = matchedFrames(rule.match.map((at) => at.node));
+  const innermost = frames.at(-1);
+  const ipv4 = rule.match.findLast((at) => at.node.type === 'ipv4');
+  const icmp = rule.match.find((at) => at.node.type === 'icmp');
+  const protocol = ipv4?.node.type === 'ipv4' ? ipv4.node.protocol : undefined;
+
+  if (icmp) {
+    report.item(
+      icmp,
+      'icmp-in-software',
+      'ICMP is never offloaded: its errors need software, and no rte_flow action rewrites its identifier',
+      'none needed: the software table serves it',
+    );
+  } else if (ipv4 && protocol === PROTOCOL_ICMP) {
+    report.item(ipv4, 'icmp-in-software', 'ICMP is never offloaded', 'none needed: the software table serves it');
+  } else if (
+    ipv4 &&
+    innermost?.l4 === null &&
+    (protocol === undefined || (typeof protocol === 'object' && !('argument' in protocol)))
+  ) {
+    report.item(
+      ipv4,
+      'protocol-unmatched',
+      'the rule would serve ICMP and TCP SYN, FIN and RST too',
+      'match udp, tcp, or exactly one protocol',
+    );
+  }
+
+  const tcp = innermost?.l4 === 'tcp' || protocol === PROTOCOL_TCP;
+  if (tcp && target.punts['tcp-flags'].means === 'none' && !context.tcpWithoutFlags) {
+    report.list(
+      'tcp-flags-unmatched',
+      `${target.name} cannot match TCP flags, so SYN, FIN and RST would pass unseen`,
+      'offload.tcpWithoutFlags offloads TCP all the same; sessions then end by idle time only',
+    );
+  }
+  const needed: readonly PuntName[] = ['fragments', 'options', 'ttl', 'ipv4-checksum'];
+  for (const punt of needed) {
+    if (ipv4 && target.punts[punt].means === 'none') {
+      report.list('punt-unavailable', `${target.name} cannot keep ${punt} from the rule`, target.punts[punt].source);
+    }
+  }
+}
+
+/** A result that could exceed the egress MTU needs software: fragmentation needed, or fragmenting. */
+function legaliseSize(rule: Rule, egressMtu: number, context: CompileContext, report: DiagnosticCollector): void {
+  let largest = context.ports[rule.ingress].mtu;
+  const ingressMtu = largest;
+  for (const { node } of rule.actions) {
+    if (node.type === 'pop-vxlan') largest -= VXLAN_OVERHEAD_BYTES;
+    else if (node.type === 'push-vxlan') largest += VXLAN_OVERHEAD_BYTES;
+  }
+  if (largest <= egressMtu) return;
+  const fate = rule.actions[rule.actions.length - 1];
+  report.action(
+    fate,
+    'egress-mtu',
+    `a packet of the ingress MTU ${ingressMtu} leaves with ${largest} bytes, above the egress MTU ${egressMtu}`,
+    `raise the egress MTU to ${largest}, or lower the ingress MTU to ${ingressMtu - (largest - egressMtu)}`,
+  );
+}
