@@ -247,7 +247,7 @@ export interface AftrSettings {
   readonly aftr: Ipv6Address;
   readonly pool: ExternalPoolIndex;
   readonly b4Prefixes: readonly Ipv6Prefix[];
-  /** 1..128, at least as long as each of `b4Prefixes`. */
+  /** Bits of a B4's address that tell subscribers apart, 1..128. */
   readonly subscriberPrefixLength: number;
   readonly limits: SessionLimits;
 }
