@@ -184,6 +184,20 @@ class Outcome:
         assert_bytes(seen.ip, translated(sent.packet, source, destination, ttl_less))
         return seen
 
+    def refused(self, sent, kind, code, source, vpc_name=None, rest=None):
+        """The gateway answered with an ICMP error of its own from `source`, quoting the packet as it came."""
+        seen = self.one(sent)
+        error = seen.ip
+        assert (error.protocol, error.icmp_type, error.icmp_code) == (ICMP, kind, code), f"not ICMP {kind}/{code}: {seen}"
+        assert (error.src, error.dst) == (source, sent.ip.src), f"not from {source} to {sent.ip.src}: {seen}"
+        assert seen.vni == (vpc_of(self.config, vpc_name)["vni"] if vpc_name else None), f"not towards the sender: {seen}"
+        quote = error.payload[8:]
+        # RFC 792: the internet header and at least 64 bits; RFC 4884 padding is not used here.
+        assert len(quote) >= min(len(sent.packet), sent.ip.header_length + 8), f"quotes {len(quote)} bytes: {seen}"
+        assert sent.packet.startswith(quote), f"the quote is not what was sent:\n{quote.hex()}\n{sent.packet.hex()}"
+        assert rest is None or error.next_hop_mtu == rest, f"next-hop MTU {error.next_hop_mtu}, not {rest}"
+        return seen
+
     def flow(self, **wanted):
         """The one entry of the flow dump with these values, e.g. protocol="udp", inside=("10.0.1.7", 1000)."""
         found = [f for f in self.flows if all(flow_value(f[key]) == value for key, value in wanted.items())]
