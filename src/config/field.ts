@@ -189,7 +189,8 @@ export class Field {
     if (text === null) return null;
     const mac = parseMac(text);
     if (mac === null) this.fault(`${quote(text)} is not a MAC address`, 'six hexadecimal octets with colons');
-    else if (isMulticastMac(mac)) this.fault(`${text} is a multicast MAC`, 'the lowest bit of the first octet must be 0');
+    else if (isMulticastMac(mac))
+      this.fault(`${text} is a multicast MAC`, 'the lowest bit of the first octet must be 0');
     else if (mac === 0) this.fault(`${text} is not the MAC of an interface`);
     return mac;
   }
@@ -245,7 +246,10 @@ export class NameTable {
     const index = this.indexes.get(name);
     if (index !== undefined) return index;
     const known = [...this.indexes.keys()];
-    field.fault(`unknown ${this.kind} ${quote(name)}`, suggestion(name, known, `the configuration has no ${this.kind}`));
+    field.fault(
+      `unknown ${this.kind} ${quote(name)}`,
+      suggestion(name, known, `the configuration has no ${this.kind}`),
+    );
     return null;
   }
 

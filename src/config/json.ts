@@ -95,7 +95,11 @@ class JsonReader {
       const key = this.string();
       const keyPath = [...path, key];
       if (seen.has(key)) {
-        this.faults.push({ path: pointer(keyPath), message: 'the field stands here twice', hint: 'remove one of the two' });
+        this.faults.push({
+          path: pointer(keyPath),
+          message: 'the field stands here twice',
+          hint: 'remove one of the two',
+        });
       }
       seen.add(key);
       this.space();

@@ -39,7 +39,11 @@ export function parseConfig(text: string, path: string | null): ConfigResult {
  * @param found Faults known already.
  * @returns The configuration, or all faults in the order of the document.
  */
-export function validateConfig(document: unknown, path: string | null, found: readonly ConfigFault[] = []): ConfigResult {
+export function validateConfig(
+  document: unknown,
+  path: string | null,
+  found: readonly ConfigFault[] = [],
+): ConfigResult {
   const shape = schemaFaults(document);
   const semantic = new FaultList();
   const config = resolveConfig(document, path, semantic);
@@ -63,7 +67,7 @@ function inDocumentOrder(faults: readonly ConfigFault[], document: unknown): rea
   const order = new Map<string, number>();
   const visit = (value: unknown, path: string): void => {
     order.set(path, order.size);
-    if (Array.isArray(value)) value.forEach((item, i) => visit(item, `${path}/${i}`));
+    if (Array.isArray(value)) for (const [i, item] of value.entries()) visit(item, `${path}/${i}`);
     else if (isObject(value)) for (const name of Object.keys(value)) visit(value[name], path + pointer([name]));
   };
   visit(document, '');

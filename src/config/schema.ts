@@ -21,7 +21,13 @@ export function schemaFaults(document: unknown): readonly SchemaFault[] {
 
 function compile(): ValidateFunction {
   const schema: unknown = JSON.parse(readFileSync(join(packageRoot(), 'schemas/gateway.schema.json'), 'utf8'));
-  const ajv = new Ajv2020({ allErrors: true, verbose: true, strict: true, allowUnionTypes: true, strictRequired: false });
+  const ajv = new Ajv2020({
+    allErrors: true,
+    verbose: true,
+    strict: true,
+    allowUnionTypes: true,
+    strictRequired: false,
+  });
   return ajv.compile(schema as object);
 }
 
@@ -62,7 +68,12 @@ function describe(error: ErrorObject): SchemaFault | null {
     }
     case 'pattern':
       if (error.propertyName !== undefined) return null;
-      return fault(error.instancePath, `${JSON.stringify(shorten(String(error.data)))} is malformed`, describeNode(node), true);
+      return fault(
+        error.instancePath,
+        `${JSON.stringify(shorten(String(error.data)))} is malformed`,
+        describeNode(node),
+        true,
+      );
     case 'minimum':
       return fault(error.instancePath, `${String(error.data)} is less than ${String(params.limit)}`);
     case 'maximum':
@@ -76,7 +87,11 @@ function describe(error: ErrorObject): SchemaFault | null {
     case 'maxLength':
       return fault(error.instancePath, `is longer than ${String(params.limit)} characters`);
     case 'propertyNames':
-      return fault(child(params.propertyName as string), 'the name is malformed', 'no spaces, braces, "=" or control characters, at most 64');
+      return fault(
+        child(params.propertyName as string),
+        'the name is malformed',
+        'no spaces, braces, "=" or control characters, at most 64',
+      );
     case 'if':
       return null;
     default:

@@ -41,7 +41,10 @@ export function checkOwnership(claims: readonly PublicClaim[], own: readonly Own
     for (const { address, what, forPeering } of own) {
       if (claim.first <= address && address <= claim.last && (claim.scope === EXTERNAL || forPeering)) {
         const single = claim.first === claim.last;
-        claim.field.fault(`${single ? 'is' : `${formatRange(claim)} contains ${formatIpv4(address)},`} ${what}`, 'leave it out');
+        claim.field.fault(
+          `${single ? 'is' : `${formatRange(claim)} contains ${formatIpv4(address)},`} ${what}`,
+          'leave it out',
+        );
       }
     }
   }
@@ -108,14 +111,21 @@ function lastAtOrBefore(sorted: readonly PublicClaim[], address: number): Public
 }
 
 /** A peering address that lies in a peered VPC's own subnets could never be reached from there. */
-export function checkPeeringReach(claims: readonly PublicClaim[], vpcs: readonly Vpc[], peerings: readonly Peering[]): void {
+export function checkPeeringReach(
+  claims: readonly PublicClaim[],
+  vpcs: readonly Vpc[],
+  peerings: readonly Peering[],
+): void {
   const byVpc = new Map<number, PublicClaim[]>();
   for (const claim of claims) {
     if (claim.scope === EXTERNAL) continue;
     byVpc.set(claim.scope, [...(byVpc.get(claim.scope) ?? []), claim]);
   }
   for (const { a, b } of peerings) {
-    for (const [owner, peer] of [[a, b], [b, a]]) {
+    for (const [owner, peer] of [
+      [a, b],
+      [b, a],
+    ]) {
       for (const claim of byVpc.get(owner) ?? []) {
         const subnet = vpcs[peer].subnets.map(prefixRange).find((range) => rangesOverlap(range, claim));
         if (!subnet) continue;

@@ -6,8 +6,8 @@ import {
   type ExternalPool,
   type Ipv4Range,
   NONE,
-  type PeeringPool,
   type PeerGateway,
+  type PeeringPool,
   type Service,
   type StaticBinding,
   type TwiceNatPool,
@@ -66,7 +66,10 @@ function refuseRemote(field: Field, vpc: number, what: string, context: VpcConte
   const remote = context.vpcs[vpc]?.remoteGateway ?? NONE;
   if (remote === NONE) return;
   const { name } = context.vpcs[vpc];
-  field.fault(`VPC "${name}" belongs to gateway "${context.peerGateways[remote].name}" and ${what}`, 'only the VPCs of this gateway may stand here');
+  field.fault(
+    `VPC "${name}" belongs to gateway "${context.peerGateways[remote].name}" and ${what}`,
+    'only the VPCs of this gateway may stand here',
+  );
 }
 
 /** One end of a static binding. */
@@ -88,7 +91,10 @@ function bindingEnd(field: Field): BindingEnd | null {
   }
   const address = parseIpv4(text);
   if (address !== null) return { range: { first: address, last: address }, port: null };
-  field.fault(`"${text}" is neither an address, an address:port nor a prefix`, 'a.b.c.d, a.b.c.d:port or a.b.c.d/length');
+  field.fault(
+    `"${text}" is neither an address, an address:port nor a prefix`,
+    'a.b.c.d, a.b.c.d:port or a.b.c.d/length',
+  );
   return null;
 }
 
@@ -119,7 +125,10 @@ function resolveStaticBinding(item: Field, index: number, context: VpcContext): 
     const size = (range: Ipv4Range) => range.last - range.first + 1;
     if ((privateEnd.port === null) !== (publicEnd.port === null)) {
       const without = privateEnd.port === null ? item.at('private') : publicField;
-      without.fault(`has no port, but ${privateEnd.port === null ? side : 'private'} has one`, 'a port mapping has a port on both sides');
+      without.fault(
+        `has no port, but ${privateEnd.port === null ? side : 'private'} has one`,
+        'a port mapping has a port on both sides',
+      );
     } else if (size(privateEnd.range) !== size(publicEnd.range)) {
       publicField.fault(
         `has ${size(publicEnd.range)} addresses, private has ${size(privateEnd.range)}`,
@@ -184,22 +193,33 @@ function checkPrivateEnds(field: Field, bindings: readonly StaticBinding[]): voi
   }
   for (const group of groups.values()) {
     for (const [earlier, later] of overlaps(group)) {
-      items[later.index].at('private').fault(
-        `${formatRange(later)} has a binding at ${items[earlier.index].path} already`,
-        'one address binding on each side, external and peering',
-      );
+      items[later.index]
+        .at('private')
+        .fault(
+          `${formatRange(later)} has a binding at ${items[earlier.index].path} already`,
+          'one address binding on each side, external and peering',
+        );
     }
   }
 }
 
-export function resolveServices(field: Field, context: VpcContext, twiceNatPools: readonly TwiceNatPool[]): readonly Service[] {
+export function resolveServices(
+  field: Field,
+  context: VpcContext,
+  twiceNatPools: readonly TwiceNatPool[],
+): readonly Service[] {
   return field.items().map((item, index) => {
     const vpc = context.names.resolve(item.at('vpc')) ?? NONE;
     refuseRemote(item.at('vpc'), vpc, 'publishes its services there', context);
     const protocolName = item.at('protocol').choice(['tcp', 'udp']);
     const protocol = PROTOCOL[protocolName ?? 'tcp'];
     const external = item.at('external').endpoint();
-    if (external !== null && vpc !== NONE && protocolName !== null && item.at('external').isUnicast({ first: external.address, last: external.address })) {
+    if (
+      external !== null &&
+      vpc !== NONE &&
+      protocolName !== null &&
+      item.at('external').isUnicast({ first: external.address, last: external.address })
+    ) {
       context.claims.push({
         first: external.address,
         last: external.address,
@@ -238,7 +258,8 @@ function resolveBackends(field: Field, vpc: number, context: VpcContext): Servic
     if (end !== null) {
       const key = `${end.address}:${end.port}`;
       const before = seen.get(key);
-      if (before !== undefined) item.at('private').fault(`is the backend at ${before} already`, 'give it more weight instead');
+      if (before !== undefined)
+        item.at('private').fault(`is the backend at ${before} already`, 'give it more weight instead');
       else seen.set(key, item.path);
       if (vpc !== NONE) checkPrivate(item.at('private'), { first: end.address, last: end.address }, vpc, context);
     }
@@ -255,11 +276,14 @@ export function resolveTwiceNatPools(field: Field, context: VpcContext): readonl
   const pools = field.items().map((pool) => {
     const vpc = context.names.resolve(pool.at('vpc')) ?? NONE;
     refuseRemote(pool.at('vpc'), vpc, 'publishes its services there', context);
-    const ranges = pool.at('ranges').items().map((item) => {
-      const range = item.range();
-      if (range !== null && vpc !== NONE) claims.set(vpc, [...(claims.get(vpc) ?? []), { ...range, item }]);
-      return range ?? NO_RANGE;
-    });
+    const ranges = pool
+      .at('ranges')
+      .items()
+      .map((item) => {
+        const range = item.range();
+        if (range !== null && vpc !== NONE) claims.set(vpc, [...(claims.get(vpc) ?? []), { ...range, item }]);
+        return range ?? NO_RANGE;
+      });
     return { vpc, ranges };
   });
   for (const list of claims.values()) {
@@ -274,6 +298,12 @@ export function resolveBypass(field: Field, context: VpcContext): readonly Bypas
   return field.items().map((item) => {
     const vpc = context.names.resolve(item.at('vpc')) ?? NONE;
     refuseRemote(item.at('vpc'), vpc, 'goes out there', context);
-    return { vpc, destinations: item.at('destinations').items().flatMap((entry) => entry.prefix() ?? []) };
+    return {
+      vpc,
+      destinations: item
+        .at('destinations')
+        .items()
+        .flatMap((entry) => entry.prefix() ?? []),
+    };
   });
 }

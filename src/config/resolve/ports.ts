@@ -33,10 +33,12 @@ export function resolvePorts(field: Field, underlay: Underlay, externalUsers: re
     const index = ports.length;
     if (byRole[role] === NONE) byRole[role] = index;
     else {
-      port.at('role').fault(
-        `a second port of role ${role}, after "${ports[byRole[role]].name}"`,
-        'a gateway has one port of each role',
-      );
+      port
+        .at('role')
+        .fault(
+          `a second port of role ${role}, after "${ports[byRole[role]].name}"`,
+          'a gateway has one port of each role',
+        );
     }
     const device = port.at('device').text();
     const deviceName = device?.split(',')[0] ?? '';
@@ -69,14 +71,15 @@ function fabricPort(port: Field, underlay: Underlay): PortSettings {
   }
   const address = port.at('address').interfaceAddress();
   if (address !== null && address.address !== underlay.vtep) {
-    port.at('address').fault("differs from underlay.vtep, which is the fabric port's address", formatIpv4(underlay.vtep));
+    port
+      .at('address')
+      .fault("differs from underlay.vtep, which is the fabric port's address", formatIpv4(underlay.vtep));
   }
   for (const name of ['nextHop', 'vlan']) {
     if (port.at(name).isPresent) {
-      port.at(name).fault(
-        'belongs to the external port',
-        name === 'nextHop' ? 'underlay neighbours stand in vteps' : '',
-      );
+      port
+        .at(name)
+        .fault('belongs to the external port', name === 'nextHop' ? 'underlay neighbours stand in vteps' : '');
     }
   }
   return {
@@ -122,7 +125,12 @@ export function resolveVteps(field: Field, underlay: Underlay): readonly Underla
   });
 }
 
-export function resolvePeerGateways(field: Field, ownName: string | null, underlay: Underlay, names: NameTable): readonly PeerGateway[] {
+export function resolvePeerGateways(
+  field: Field,
+  ownName: string | null,
+  underlay: Underlay,
+  names: NameTable,
+): readonly PeerGateway[] {
   const seen = new Map<number, string>();
   return field.items().map((item, index) => {
     names.define(item.at('name'), index);

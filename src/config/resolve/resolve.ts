@@ -86,7 +86,12 @@ export function resolveConfig(document: unknown, path: string | null, faults: Fa
 /** Names of the parts that send or receive on the external port. */
 function externalUsers(root: Field): readonly string[] {
   const users = ['externalPools', 'services', 'bypass'].filter((name) => root.at(name).items().length > 0);
-  if (root.at('staticBindings').items().some((item) => item.at('external').isPresent)) {
+  if (
+    root
+      .at('staticBindings')
+      .items()
+      .some((item) => item.at('external').isPresent)
+  ) {
     users.push('external staticBindings');
   }
   return users;
@@ -96,9 +101,10 @@ function ownAddresses(vtep: number, ports: ValidatedConfig['ports']): readonly O
   const own: OwnAddress[] = [{ address: vtep, what: "the gateway's own VTEP", forPeering: true }];
   for (const port of ports) {
     if (port.role !== 'external') continue;
-    if (port.address) own.push({ address: port.address.address, what: `the own address of port "${port.name}"`, forPeering: true });
-    if (port.nextHop) own.push({ address: port.nextHop.address, what: 'the address of the next hop', forPeering: false });
+    if (port.address)
+      own.push({ address: port.address.address, what: `the own address of port "${port.name}"`, forPeering: true });
+    if (port.nextHop)
+      own.push({ address: port.nextHop.address, what: 'the address of the next hop', forPeering: false });
   }
   return own;
 }
-

@@ -2,7 +2,15 @@ import { isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 import { formatIpv6, parsePort } from '../address.js';
 import type { Field, NameTable } from '../field.js';
-import type { AftrSettings, B4Settings, HaSettings, MirrorSettings, NatSettings, OffloadSettings, ValidatedConfig } from '../types.js';
+import type {
+  AftrSettings,
+  B4Settings,
+  HaSettings,
+  MirrorSettings,
+  NatSettings,
+  OffloadSettings,
+  ValidatedConfig,
+} from '../types.js';
 import { resolveLimits } from './vpcs.js';
 
 /** sizeof(sockaddr_un.sun_path) of Linux, with its closing zero. */
@@ -13,7 +21,8 @@ export function resolveNat(field: Field): NatSettings {
   const timeouts = field.at('timeouts');
   return {
     seed: field.at('seed').integer(),
-    mapping: field.at('mapping').choice(['endpoint-independent', 'address-and-port-dependent']) ?? 'endpoint-independent',
+    mapping:
+      field.at('mapping').choice(['endpoint-independent', 'address-and-port-dependent']) ?? 'endpoint-independent',
     filtering:
       field.at('filtering').choice(['endpoint-independent', 'address-dependent', 'address-and-port-dependent']) ??
       'endpoint-independent',
@@ -80,7 +89,9 @@ export function resolveControl(field: Field, folder: string): ValidatedConfig['c
   if (socket === null) return null;
   const path = resolve(folder, socket);
   if (Buffer.byteLength(path) >= SOCKET_PATH_BYTES) {
-    field.at('socket').fault(`the path is longer than ${SOCKET_PATH_BYTES - 1} bytes`, 'Linux allows no longer one for a socket');
+    field
+      .at('socket')
+      .fault(`the path is longer than ${SOCKET_PATH_BYTES - 1} bytes`, 'Linux allows no longer one for a socket');
   }
   return { socket: path };
 }
@@ -104,9 +115,12 @@ export function resolveLog(field: Field): ValidatedConfig['log'] {
 export function resolveDslite(field: Field, poolNames: NameTable): AftrSettings | B4Settings | null {
   if (!field.isPresent) return null;
   const b4 = field.at('b4');
-  const aftrFields = ['aftr', 'pool', 'b4Prefixes', 'subscriberPrefixLength', 'limits'].filter((name) => field.at(name).isPresent);
+  const aftrFields = ['aftr', 'pool', 'b4Prefixes', 'subscriberPrefixLength', 'limits'].filter(
+    (name) => field.at(name).isPresent,
+  );
   if (b4.isPresent) {
-    for (const name of aftrFields) field.at(name).fault('belongs to an AFTR, but b4 stands here', 'a gateway is one of the two');
+    for (const name of aftrFields)
+      field.at(name).fault('belongs to an AFTR, but b4 stands here', 'a gateway is one of the two');
     const settings = { address: b4.at('address').ipv6() ?? NO_IPV6, aftr: b4.at('aftr').ipv6() ?? NO_IPV6 };
     if (b4.at('aftr').isPresent && formatIpv6(settings.address) === formatIpv6(settings.aftr)) {
       b4.at('aftr').fault('is the same address as the B4 element has');
@@ -115,19 +129,24 @@ export function resolveDslite(field: Field, poolNames: NameTable): AftrSettings 
   }
   for (const name of ['aftr', 'pool', 'b4Prefixes']) {
     if (!field.at(name).isPresent) {
-      field.at(name).fault('is missing', aftrFields.length > 0 ? 'an AFTR needs it' : 'give aftr, pool and b4Prefixes, or b4');
+      field
+        .at(name)
+        .fault('is missing', aftrFields.length > 0 ? 'an AFTR needs it' : 'give aftr, pool and b4Prefixes, or b4');
     }
   }
   const seen = new Map<string, string>();
-  const b4Prefixes = field.at('b4Prefixes').items().flatMap((item) => {
-    const prefix = item.ipv6Prefix();
-    if (prefix === null) return [];
-    const text = `${formatIpv6(prefix.address)}/${prefix.length}`;
-    const before = seen.get(text);
-    if (before !== undefined) item.fault(`repeats ${before}`, 'remove one of the two');
-    else seen.set(text, item.path);
-    return [prefix];
-  });
+  const b4Prefixes = field
+    .at('b4Prefixes')
+    .items()
+    .flatMap((item) => {
+      const prefix = item.ipv6Prefix();
+      if (prefix === null) return [];
+      const text = `${formatIpv6(prefix.address)}/${prefix.length}`;
+      const before = seen.get(text);
+      if (before !== undefined) item.fault(`repeats ${before}`, 'remove one of the two');
+      else seen.set(text, item.path);
+      return [prefix];
+    });
   return {
     role: 'aftr',
     aftr: field.at('aftr').ipv6() ?? NO_IPV6,

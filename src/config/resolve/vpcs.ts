@@ -1,8 +1,16 @@
 import { formatIpv4, formatPrefix, prefixContains, prefixRange } from '../address.js';
-import { type Field, type NameTable, quote } from '../field.js';
 import { suggestion } from '../faults.js';
+import { type Field, type NameTable, quote } from '../field.js';
 import { overlaps } from '../intervals.js';
-import { type Ipv4Prefix, NONE, type PeerGateway, type Peering, type SessionLimits, type Vpc, type VpcRoute } from '../types.js';
+import {
+  type Ipv4Prefix,
+  NONE,
+  type PeerGateway,
+  type Peering,
+  type SessionLimits,
+  type Vpc,
+  type VpcRoute,
+} from '../types.js';
 
 /** A VPC with what the checks of other parts need to know about it. */
 export interface ParsedVpc extends Vpc {
@@ -32,7 +40,11 @@ export function resolveVpcs(field: Field, gateways: GatewayNames, names: NameTab
     const remoteGateway = resolveGateway(item.at('gateway'), gateways);
     const subnets = resolveSubnets(item.at('subnets'), remoteGateway === NONE);
     const gatewayAddress = item.at('gatewayAddress').address();
-    if (gatewayAddress !== null && subnets.complete && !subnets.prefixes.some((p) => prefixContains(p, gatewayAddress))) {
+    if (
+      gatewayAddress !== null &&
+      subnets.complete &&
+      !subnets.prefixes.some((p) => prefixContains(p, gatewayAddress))
+    ) {
       const known = subnets.prefixes.map(formatPrefix).join(', ');
       item.at('gatewayAddress').fault(`${formatIpv4(gatewayAddress)} is in none of the VPC's subnets`, known);
     }
@@ -55,7 +67,10 @@ function resolveGateway(field: Field, gateways: GatewayNames): number {
   if (name === null || name === gateways.own) return NONE;
   const known = gateways.peers.names();
   if (known.includes(name)) return gateways.peers.resolve(field) ?? NONE;
-  field.fault(`unknown gateway ${quote(name)}`, suggestion(name, [...(gateways.own === null ? [] : [gateways.own]), ...known]));
+  field.fault(
+    `unknown gateway ${quote(name)}`,
+    suggestion(name, [...(gateways.own === null ? [] : [gateways.own]), ...known]),
+  );
   return NONE;
 }
 
