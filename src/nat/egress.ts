@@ -1,0 +1,61 @@
+import { DropReason, NO_VNI } from '../native/records.js';
+import { OUTSIDE_CONTEXT, peerOfContext } from './session-table.js';
+import type { Topology } from './topology.js';
+
+/** Where a frame leaves and what stands on its outside. */
+export interface Egress {
+  /** Gateway port index. */
+  port: number;
+  /** NO_VNI: plain Ethernet. */
+  vni: number;
+  /** VTEP to encapsulate to, u32 host order; 0 for plain. */
+  vtep: number;
+  /** Ethernet destination of the frame, 48 bits. */
+  mac: number;
+  /** Ethernet destination inside VXLAN; 0 for plain. */
+  innerMac: number;
+}
+
+export function emptyEgress(): Egress {
+  return { port: 0, vni: NO_VNI, vtep: 0, mac: 0, innerMac: 0 };
+}
+
+/**
+ * Finds the way to a host.
+ *
+ * @param context Of the side on which the host is: a VPC's index, a peer gateway's context, OUTSIDE_CONTEXT.
+ * @param address The host's address as that side knows it.
+ * @returns DropReason.none with `into` filled, or why there is no way.
+ */
+export function resolveEgress(topology: Topology, context: number, address: number, into: Egress): DropReason {
+  const { config } = topology;
+  if (context === OUTSIDE_CONTEXT) {
+    if (config.externalPort < 0) return DropReason.noRoute;
+    const mac = topology.nextHopMac();
+    if (mac === null) return DropReason.unknownVtep;
+    into.port = config.externalPort;
+    into.vni = NO_VNI;
+    into.vtep = 0;
+    into.mac = mac;
+    into.innerMac = 0;
+    return DropReason.none;
+  }
+  into.port = config.fabricPort;
+  const peerIndex = peerOfContext(context);
+  if (peerIndex >= 0) {
+    const peer = config.peerGateways[peerIndex];
+    into.vni = peer.vni;
+    into.vtep = peer.vtep;
+    into.innerMac = peer.mac;
+  } else {
+    const route = topology.route(context, address);
+    if (route === null) return DropReason.noRoute;
+    into.vni = config.vpcs[context].vni;
+    into.vtep = route.vtep;
+    into.innerMac = route.mac;
+  }
+  const mac = topology.neighbourMac(into.vtep);
+  if (mac === null) return DropReason.unknownVtep;
+  into.mac = mac;
+  return DropReason.none;
+}

@@ -1,0 +1,447 @@
+import type { ValidatedConfig } from '../config/types.js';
+import { DropReason, MissKind, SessionClass, TcpState } from '../native/records.js';
+import { Bindings } from './bindings.js';
+import {
+  type Classification,
+  classifyExternal,
+  classifyFabric,
+  emptyClassification,
+  Verdict,
+} from './classify.js';
+import { type Egress, emptyEgress, resolveEgress } from './egress.js';
+import { HostTable } from './host-table.js';
+import { RefusalLimit, rateLimits } from './limits.js';
+import { MappingTable } from './mapping-table.js';
+import { emptyPacket, IcmpType, isBareSyn, type MissedPacket, Protocol, readMiss } from './packet.js';
+import { PublicPools } from './public-pools.js';
+import { Random } from './random.js';
+import {
+  emptyFacts,
+  OUTSIDE_CONTEXT,
+  peerContext,
+  type SessionFacts,
+  SessionLife,
+  SessionTable,
+} from './session-table.js';
+import { idleSeconds, type NativeRows, sessionDeadline } from './session-timers.js';
+import { forwardShape, reverseShape } from './shapes.js';
+import type { DecidedSession, DecisionSink } from './sink.js';
+import { SourceTranslation } from './source-translation.js';
+import { SynWaiters } from './syn-waiters.js';
+import { TimerWheel } from './timer-wheel.js';
+import { Topology } from './topology.js';
+
+const COMMUNICATION_PROHIBITED = 13;
+const FRAGMENTATION_NEEDED = 4;
+const PORT_UNREACHABLE = 3;
+
+/**
+ * The NAT engine: decides what becomes of a packet that no rule serves, and when a session ends. It owns policy,
+ * pools, mappings and the sessions' tuples; packets, counters and TCP states are the lcore's.
+ */
+export class NatEngine {
+  readonly topology: Topology;
+  readonly sessions: SessionTable;
+  readonly mappings: MappingTable;
+  readonly hosts: HostTable;
+  private readonly pools: PublicPools;
+  private readonly bindings: Bindings;
+  private readonly sources: SourceTranslation;
+  private readonly wheel: TimerWheel;
+  private readonly waiters = new SynWaiters();
+  private readonly rates;
+  private readonly refusals = new RefusalLimit();
+  private readonly sessionsOfVpc: Int32Array;
+  /** By mapping * 2^32 + remote address: sessions, for address-dependent filtering. */
+  private readonly remotes = new Map<number, number>();
+
+  // One object each, used again for every packet: nothing is allocated on a first packet's way.
+  private readonly packet: MissedPacket = emptyPacket();
+  private readonly classified: Classification = emptyClassification();
+  private readonly facts: SessionFacts = emptyFacts();
+  private readonly other: SessionFacts = emptyFacts();
+  private readonly back: Egress = emptyEgress();
+  private readonly onward: Egress = emptyEgress();
+  private readonly decided: DecidedSession;
+
+  constructor(
+    readonly config: ValidatedConfig,
+    private readonly rows: NativeRows,
+    private readonly sink: DecisionSink,
+  ) {
+    const capacity = config.nat.maxSessions;
+    this.topology = new Topology(config);
+    this.sessions = new SessionTable(capacity);
+    this.mappings = new MappingTable(capacity);
+    // A session holds at most two hosts: the inside one for its limits, the same in a peering scope for its pairing.
+    this.hosts = new HostTable(capacity * 2);
+    this.pools = new PublicPools(config, this.topology, this.hosts, new Random(config.nat.seed));
+    this.bindings = new Bindings(this.topology, this.mappings);
+    this.sources = new SourceTranslation(this.topology, this.mappings, this.hosts, this.pools, this.sessions);
+    this.wheel = new TimerWheel(capacity);
+    this.rates = rateLimits(config.vpcs);
+    this.sessionsOfVpc = new Int32Array(config.vpcs.length);
+    this.decided = {
+      row: 0,
+      generation: 0,
+      facts: this.facts,
+      forwardEgress: this.onward,
+      reverseEgress: this.back,
+      forwardShape: 0,
+      reverseShape: 0,
+      ageSeconds: 0,
+      tcpState: 0,
+    };
+  }
+
+  /** Decides on one missed packet. @param at Offset of its MissEvent in `view`. */
+  onMiss(view: DataView, at: number): void {
+    const packet = this.packet;
+    readMiss(view, at, packet);
+    if (packet.kind === MissKind.arp) return this.answerArp(packet);
+    const c = this.classified;
+    const fromFabric = packet.port === this.config.fabricPort;
+    if (packet.kind === MissKind.tooBig) return this.refuseTooBig(packet);
+    if (fromFabric) classifyFabric(this.topology, this.bindings, packet, c);
+    else classifyExternal(this.topology, this.bindings, packet, c);
+    switch (c.verdict) {
+      case Verdict.drop:
+        return this.sink.drop(packet.hold, c.reason);
+      case Verdict.answer:
+        return this.answerPing(packet, c);
+      case Verdict.expired:
+        return this.tellSender(packet, c, c.reason, IcmpType.timeExceeded, 0, 0);
+      default:
+        return this.open(packet, c);
+    }
+  }
+
+  /** A TCP state began, or its timer began again. */
+  onSessionState(row: number, generation: number, nowSeconds: number): void {
+    if (!this.isLive(row, generation)) return;
+    const deadline = this.deadlineOf(row);
+    if (deadline < this.wheel.deadlineOf(row)) this.wheel.arm(row, deadline, nowSeconds);
+  }
+
+  /** The row's last hits are up to date: the session ends, or its timer runs on. */
+  onQueried(row: number, generation: number, nowSeconds: number): void {
+    if (!this.isLive(row, generation) || this.wheel.isArmed(row)) return;
+    const deadline = this.deadlineOf(row);
+    if (deadline > nowSeconds) this.wheel.arm(row, deadline, nowSeconds);
+    else this.end(row);
+  }
+
+  /** The rules of a session are gone: its endpoints are given back and rest. */
+  onRemoved(row: number, generation: number, nowSeconds: number): void {
+    if (this.sessions.life(row) !== SessionLife.removing || this.sessions.generation(row) !== generation) return;
+    const until = nowSeconds + this.config.nat.portReuseDelaySeconds;
+    this.sessions.read(row, this.other);
+    this.forgetRemote(this.other);
+    this.sources.release(this.other.sourceMapping, until);
+    this.sources.release(this.other.destinationMapping, until);
+    this.hosts.addSessions(this.other.host, -1);
+    this.hosts.release(this.other.host);
+    this.sessionsOfVpc[this.other.vpc]--;
+    this.sessions.release(row);
+  }
+
+  /** The lcore could not take the session (its table is full): the packet is already dropped. */
+  onRefused(row: number, generation: number): void {
+    if (this.isLive(row, generation)) this.end(row);
+  }
+
+  /** @returns Second of the next session timer, Infinity when there is none. */
+  nextSessionTimer(): number {
+    return this.wheel.nextDue();
+  }
+
+  /** @returns When the next waiting SYN is answered, or null. */
+  nextWaiter(): { readonly dueSeconds: number; readonly dueNanoseconds: number } | null {
+    return this.waiters.first();
+  }
+
+  /** Queries sessions that are due, at most `most` of them. @returns How many. */
+  runSessionTimers(nowSeconds: number, most: number): number {
+    let count = 0;
+    while (count < most) {
+      const row = this.wheel.takeDue(nowSeconds);
+      if (row < 0) break;
+      this.sink.query(row, this.sessions.generation(row));
+      count++;
+    }
+    return count;
+  }
+
+  /** Answers the first waiting SYN with port unreachable, from the address it was sent to. */
+  runWaiter(): void {
+    const waiter = this.waiters.takeFirst();
+    if (waiter === null) return;
+    if (resolveEgress(this.topology, OUTSIDE_CONTEXT, waiter.source, this.back) !== DropReason.none) {
+      return this.sink.drop(waiter.hold, DropReason.filtered);
+    }
+    this.sink.icmpError(
+      waiter.hold,
+      DropReason.filtered,
+      IcmpType.unreachable,
+      PORT_UNREACHABLE,
+      0,
+      waiter.destination,
+      this.back,
+      waiter.dueSeconds,
+      waiter.dueNanoseconds,
+    );
+  }
+
+  /** The end of a replay: what still waits is dropped unanswered. */
+  drain(): void {
+    for (let waiter = this.waiters.takeFirst(); waiter !== null; waiter = this.waiters.takeFirst()) {
+      this.sink.drop(waiter.hold, DropReason.filtered);
+    }
+  }
+
+  /** Seconds at which a live session ends unless it is refreshed. */
+  deadlineOf(row: number): number {
+    const sessionClass = this.sessions.sessionClass(row);
+    const insideInitiated = this.sessions.insideInitiated(row);
+    // Outbound is the initiator's direction everywhere but for what came from the outside.
+    const outboundIsForward = sessionClass !== SessionClass.externalToVpc || insideInitiated;
+    return sessionDeadline(this.rows, row, this.sessions.protocol(row), outboundIsForward, this.config.nat.timeouts);
+  }
+
+  private isLive(row: number, generation: number): boolean {
+    return this.sessions.life(row) === SessionLife.live && this.sessions.generation(row) === generation;
+  }
+
+  private end(row: number): void {
+    this.wheel.disarm(row);
+    this.sessions.unlink(row);
+    this.sink.remove(row, this.sessions.generation(row));
+  }
+
+  private open(packet: MissedPacket, c: Classification): void {
+    const { sink, facts } = this;
+    const bound = this.bindings.found;
+    const { protocol } = packet;
+    facts.protocol = protocol;
+    facts.sessionClass = c.sessionClass;
+    facts.forwardContext = c.sourceVpc >= 0 ? c.sourceVpc : c.peer >= 0 ? peerContext(c.peer) : OUTSIDE_CONTEXT;
+    facts.forwardSource = packet.source;
+    facts.forwardDestination = packet.destination;
+    facts.forwardSourcePort = packet.sourcePort;
+    facts.forwardDestinationPort = packet.destinationPort;
+    const { sourcePort, destinationPort } = packet;
+    if (this.sessions.find(facts.forwardContext, protocol, packet.source, packet.destination, sourcePort, destinationPort) >= 0) {
+      return sink.retry(packet.hold);
+    }
+    if (protocol === Protocol.tcp && !isBareSyn(packet.tcpFlags)) return sink.drop(packet.hold, DropReason.notSyn);
+    const reason = protocol === Protocol.icmp ? judgeQuery(packet, c, c.destinationBound ? bound.mapping : -1) : DropReason.none;
+    if (reason !== DropReason.none) return sink.drop(packet.hold, reason);
+    facts.destinationMapping = c.destinationBound ? bound.mapping : -1;
+    if (facts.destinationMapping >= 0 && !this.admits(facts.destinationMapping, packet.source)) {
+      return this.refuseFiltered(packet);
+    }
+    facts.reverseContext =
+      c.sourceVpc >= 0 && c.peer >= 0 ? peerContext(c.peer) : c.destinationVpc >= 0 ? c.destinationVpc : OUTSIDE_CONTEXT;
+    facts.translatedDestination = c.destinationBound ? bound.address : packet.destination;
+    facts.translatedDestinationPort = c.destinationBound ? bound.port : packet.destinationPort;
+    facts.destinationVpc = c.destinationVpc;
+    facts.insideInitiated = c.sourceVpc >= 0;
+    facts.vpc = c.sourceVpc >= 0 ? c.sourceVpc : c.destinationVpc;
+    const insideAddress = c.sourceVpc >= 0 ? packet.source : facts.translatedDestination;
+    const noWay =
+      resolveEgress(this.topology, facts.reverseContext, facts.translatedDestination, this.onward) ||
+      resolveEgress(this.topology, facts.forwardContext, packet.source, this.back);
+    if (noWay !== DropReason.none) return this.refuseNoWay(packet, c, noWay);
+
+    const nowMs = packet.seconds * 1000 + packet.nanoseconds / 1e6;
+    const limit = this.judgeLimits(facts.vpc, insideAddress, nowMs);
+    if (limit !== DropReason.none) return this.refuseExhausted(packet, c, limit, nowMs);
+    const refused = this.sources.translate(facts, c, packet.seconds);
+    if (refused !== DropReason.none) return this.refuseExhausted(packet, c, refused, nowMs);
+
+    facts.host = this.hosts.hold(facts.vpc, 0, insideAddress);
+    this.hosts.addSessions(facts.host, 1);
+    this.sessionsOfVpc[facts.vpc]++;
+    this.rates[facts.vpc].spend();
+    if (facts.sourceMapping >= 0) this.mappings.addSessions(facts.sourceMapping, 1);
+    if (facts.destinationMapping >= 0) this.mappings.addSessions(facts.destinationMapping, 1);
+    this.rememberRemote(facts);
+    const decided = this.decided;
+    decided.forwardShape = forwardShape(facts);
+    decided.reverseShape = reverseShape(facts);
+    decided.row = this.sessions.insert(facts, decided.forwardShape | (decided.reverseShape << 16));
+    decided.generation = this.sessions.generation(decided.row);
+    decided.tcpState = protocol === Protocol.tcp ? TcpState.synForward : TcpState.none;
+    decided.ageSeconds = idleSeconds(this.config.nat.timeouts, protocol, decided.tcpState);
+    sink.session(packet.hold, decided);
+    this.wheel.arm(decided.row, packet.seconds + decided.ageSeconds, packet.seconds);
+    if (protocol === Protocol.tcp) this.answerWaiter(facts);
+  }
+
+  private judgeLimits(vpc: number, insideAddress: number, nowMs: number): DropReason {
+    const { limits } = this.config.vpcs[vpc];
+    if (this.sessionsOfVpc[vpc] >= limits.sessions) return DropReason.vpcLimit;
+    if (limits.sessionsPerAddress !== Number.POSITIVE_INFINITY) {
+      const host = this.hosts.find(vpc, 0, insideAddress);
+      if (host >= 0 && this.hosts.sessions(host) >= limits.sessionsPerAddress) return DropReason.addressLimit;
+    }
+    if (!this.rates[vpc].allows(nowMs)) return DropReason.rateLimit;
+    return this.sessions.isFull ? DropReason.tableFull : DropReason.none;
+  }
+
+  /** Filtering of what arrives at a dynamic mapping (RFC 4787 REQ-8). Static bindings are open to all. */
+  private admits(mapping: number, remote: number): boolean {
+    switch (this.config.nat.filtering) {
+      case 'endpoint-independent':
+        return true;
+      case 'address-dependent':
+        return (this.remotes.get(mapping * 0x1_0000_0000 + remote) ?? 0) > 0;
+      default:
+        // A packet of a known remote endpoint belongs to a session and never comes here.
+        return false;
+    }
+  }
+
+  private rememberRemote(facts: SessionFacts): void {
+    if (this.config.nat.filtering !== 'address-dependent') return;
+    this.countRemote(facts, 1);
+  }
+
+  private forgetRemote(facts: SessionFacts): void {
+    if (this.config.nat.filtering !== 'address-dependent') return;
+    this.countRemote(facts, -1);
+  }
+
+  private countRemote(facts: SessionFacts, count: number): void {
+    if (facts.sourceMapping >= 0) this.addRemote(facts.sourceMapping, facts.forwardDestination, count);
+    if (facts.destinationMapping >= 0) this.addRemote(facts.destinationMapping, facts.translatedSource, count);
+  }
+
+  private addRemote(mapping: number, remote: number, count: number): void {
+    const key = mapping * 0x1_0000_0000 + remote;
+    const now = (this.remotes.get(key) ?? 0) + count;
+    if (now > 0) this.remotes.set(key, now);
+    else this.remotes.delete(key);
+  }
+
+  private refuseFiltered(packet: MissedPacket): void {
+    const { hold, source, destination, sourcePort, destinationPort } = packet;
+    const waits =
+      packet.protocol === Protocol.tcp &&
+      packet.port === this.config.externalPort &&
+      this.waiters.add({ hold, source, destination, sourcePort, destinationPort }, packet.seconds, packet.nanoseconds);
+    if (!waits) this.sink.drop(hold, DropReason.filtered);
+  }
+
+  /** An outbound SYN towards the sender of a waiting one: simultaneous open, the waiting SYN is dropped in silence. */
+  private answerWaiter(facts: SessionFacts): void {
+    const waiter = this.waiters.answered({
+      source: facts.translatedDestination,
+      destination: facts.translatedSource,
+      sourcePort: facts.translatedDestinationPort,
+      destinationPort: facts.translatedSourcePort,
+    });
+    if (waiter !== null) this.sink.drop(waiter.hold, DropReason.filtered);
+  }
+
+  /** A next hop or VTEP without a known MAC is asked for; the packet is lost, its repetition will not be. */
+  private refuseNoWay(packet: MissedPacket, c: Classification, reason: DropReason): void {
+    if (reason === DropReason.unknownVtep) this.askFor(packet, c);
+    this.sink.drop(packet.hold, reason);
+  }
+
+  private askFor(packet: MissedPacket, c: Classification): void {
+    const { config } = this.topology;
+    const nextHop = this.topology.externalPort?.nextHop;
+    if (nextHop && this.topology.nextHopMac() === null) this.sink.arpRequest(config.externalPort, nextHop.address);
+    for (const [vpc, address] of [
+      [c.sourceVpc, packet.source],
+      [c.peer < 0 ? c.destinationVpc : -1, this.facts.translatedDestination],
+    ]) {
+      const route = vpc >= 0 ? this.topology.route(vpc, address) : null;
+      if (route !== null && this.topology.neighbourMac(route.vtep) === null) {
+        this.sink.arpRequest(config.fabricPort, route.vtep);
+      }
+    }
+  }
+
+  /** Exhaustion and limits: code 13 to an inside host, at most once a second (RFC 5508 REQ-8, RFC 1812 section 5.2.7.1). */
+  private refuseExhausted(packet: MissedPacket, c: Classification, reason: DropReason, nowMs: number): void {
+    const told =
+      reason !== DropReason.noPool &&
+      c.sourceVpc >= 0 &&
+      this.refusals.allows(c.sourceVpc * 0x1_0000_0000 + packet.source, nowMs);
+    if (told) this.tellSender(packet, c, reason, IcmpType.unreachable, COMMUNICATION_PROHIBITED, 0);
+    else this.sink.drop(packet.hold, reason);
+  }
+
+  private refuseTooBig(packet: MissedPacket): void {
+    const c = this.classified;
+    c.sourceVpc = packet.port === this.config.fabricPort ? this.topology.localVpcByVni(packet.vni) : -1;
+    c.peer = c.sourceVpc < 0 ? this.topology.peerBySender(packet.vni, packet.outerSource) : -1;
+    this.tellSender(packet, c, DropReason.tooBig, IcmpType.unreachable, FRAGMENTATION_NEEDED, packet.mtu);
+  }
+
+  /** Sends an ICMP error to where the packet came from, from the gateway's address on that side. */
+  private tellSender(
+    packet: MissedPacket,
+    c: Classification,
+    reason: DropReason,
+    icmpType: number,
+    icmpCode: number,
+    mtu: number,
+  ): void {
+    const context = this.senderContext(packet, c);
+    if (resolveEgress(this.topology, context, packet.source, this.back) !== DropReason.none) {
+      return this.sink.drop(packet.hold, reason);
+    }
+    const own =
+      context === OUTSIDE_CONTEXT
+        ? (this.topology.externalPort?.address?.address ?? 0)
+        : ((c.sourceVpc >= 0 ? this.config.vpcs[c.sourceVpc].gatewayAddress : null) ?? this.config.underlay.vtep);
+    this.sink.icmpError(packet.hold, reason, icmpType, icmpCode, mtu, own, this.back, 0, 0);
+  }
+
+  private senderContext(packet: MissedPacket, c: Classification): number {
+    if (packet.port !== this.config.fabricPort) return OUTSIDE_CONTEXT;
+    return c.sourceVpc >= 0 ? c.sourceVpc : peerContext(c.peer);
+  }
+
+  private answerPing(packet: MissedPacket, c: Classification): void {
+    const noWay = resolveEgress(this.topology, this.senderContext(packet, c), packet.source, this.back);
+    if (noWay !== DropReason.none) this.sink.drop(packet.hold, noWay);
+    else this.sink.echoReply(packet.hold, this.back);
+  }
+
+  /** ARP requests for addresses of ours are answered; others are consumed in silence. */
+  private answerArp(packet: MissedPacket): void {
+    const { config } = this.topology;
+    const inVpc = packet.port === config.fabricPort ? this.topology.localVpcByVni(packet.vni) : -1;
+    const port = config.ports[packet.port];
+    let ours: boolean;
+    if (inVpc >= 0) ours = config.vpcs[inVpc].gatewayAddress === packet.destination;
+    else if (packet.port === config.fabricPort) {
+      ours = packet.vni === 0xffffffff && packet.destination === config.underlay.vtep;
+    } else ours = packet.destination === port.address?.address || this.topology.isExternal(packet.destination);
+    if (!ours) return this.sink.drop(packet.hold, DropReason.local);
+    const back = this.back;
+    back.port = packet.port;
+    back.mac = 0;
+    back.vni = 0xffffffff;
+    back.vtep = 0;
+    back.innerMac = 0;
+    if (inVpc >= 0 && resolveEgress(this.topology, inVpc, packet.source, back) !== DropReason.none) {
+      return this.sink.drop(packet.hold, DropReason.local);
+    }
+    this.sink.arpReply(packet.hold, port.mac, back);
+  }
+}
+
+/** ICMP queries: only echo; a reply opens nothing from inside, a request nothing through a dynamic identifier. */
+function judgeQuery(packet: MissedPacket, c: Classification, destinationMapping: number): DropReason {
+  if (packet.icmpType === IcmpType.echoRequest) {
+    return destinationMapping >= 0 ? DropReason.filtered : DropReason.none;
+  }
+  if (packet.icmpType !== IcmpType.echoReply) return DropReason.icmpUnsupported;
+  return c.sourceVpc >= 0 ? DropReason.icmpUnsupported : DropReason.none;
+}

@@ -1,0 +1,49 @@
+import type { Vpc } from '../config/types.js';
+
+/** New sessions a second of one VPC: a token bucket one second deep that starts full. */
+export class RateLimit {
+  private tokens: number;
+  private lastMs = 0;
+
+  constructor(private readonly perSecond: number) {
+    this.tokens = perSecond;
+  }
+
+  /** @returns Whether a session may be opened; it costs nothing yet. */
+  allows(nowMs: number): boolean {
+    if (this.perSecond === Number.POSITIVE_INFINITY) return true;
+    if (nowMs > this.lastMs) {
+      this.tokens = Math.min(this.perSecond, this.tokens + ((nowMs - this.lastMs) / 1000) * this.perSecond);
+      this.lastMs = nowMs;
+    }
+    return this.tokens >= 1;
+  }
+
+  spend(): void {
+    this.tokens -= 1;
+  }
+}
+
+export function rateLimits(vpcs: readonly Vpc[]): RateLimit[] {
+  return vpcs.map((vpc) => new RateLimit(vpc.limits.newSessionsPerSecond));
+}
+
+/** Hosts that were told of a refusal less than a second ago: at most one ICMP code 13 a second and host. */
+export class RefusalLimit {
+  private readonly lastMs = new Map<number, number>();
+
+  /** @param host VPC * 2^32 + address. @returns Whether the host may be told now; then the second starts. */
+  allows(host: number, nowMs: number): boolean {
+    const last = this.lastMs.get(host);
+    if (last !== undefined && nowMs - last < 1000) return false;
+    if (this.lastMs.size >= 4096) this.forgetOld(nowMs);
+    // With 4096 hosts told within one second, further ones are refused in silence: memory stays bounded.
+    if (this.lastMs.size >= 4096) return false;
+    this.lastMs.set(host, nowMs);
+    return true;
+  }
+
+  private forgetOld(nowMs: number): void {
+    for (const [host, ms] of this.lastMs) if (nowMs - ms >= 1000) this.lastMs.delete(host);
+  }
+}

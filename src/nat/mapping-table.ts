@@ -1,0 +1,156 @@
+import { RowPool } from './row-pool.js';
+import { TupleIndex } from './tuple-index.js';
+
+const WORDS = 8;
+const INSIDE_ADDRESS = 0;
+/** Inside port (high half), public port (low half). */
+const PORTS = 1;
+const PUBLIC_ADDRESS = 2;
+/** VPC (low half), scope (high half). */
+const VPC_AND_SCOPE = 3;
+const PROTOCOL = 4;
+const SESSIONS = 5;
+const HOST = 6;
+const POOL = 7;
+
+/** Protocols whose mappings own a public port (or identifier). Others share the public address, one session per remote. */
+export function hasPorts(protocol: number): boolean {
+  return protocol === 6 || protocol === 17 || protocol === 1;
+}
+
+/**
+ * Dynamic mappings: an internal endpoint with the external one that stands for it, whatever the remote (RFC 4787
+ * REQ-1). A mapping lives as long as a session uses it. Scope 0 is the outside, scope n+1 VPC n as a destination.
+ */
+export class MappingTable {
+  private readonly words: Int32Array;
+  private readonly rows: RowPool;
+  private readonly inside: TupleIndex;
+  private readonly outside: TupleIndex;
+
+  constructor(capacity: number) {
+    const w = new Int32Array(capacity * WORDS);
+    this.words = w;
+    this.rows = new RowPool(capacity);
+    this.inside = new TupleIndex(
+      capacity,
+      (row, a, b, c, d) =>
+        w[row * WORDS + VPC_AND_SCOPE] === (a | 0) &&
+        w[row * WORDS + INSIDE_ADDRESS] === (b | 0) &&
+        w[row * WORDS + PORTS] >>> 16 === c &&
+        w[row * WORDS + PROTOCOL] === d,
+      (row, index) =>
+        index.hash(
+          w[row * WORDS + VPC_AND_SCOPE],
+          w[row * WORDS + INSIDE_ADDRESS],
+          w[row * WORDS + PORTS] >>> 16,
+          w[row * WORDS + PROTOCOL],
+        ),
+    );
+    this.outside = new TupleIndex(
+      capacity,
+      (row, a, b, c, d) =>
+        w[row * WORDS + VPC_AND_SCOPE] >>> 16 === a &&
+        w[row * WORDS + PUBLIC_ADDRESS] === (b | 0) &&
+        (w[row * WORDS + PORTS] & 0xffff) === c &&
+        w[row * WORDS + PROTOCOL] === d,
+      (row, index) =>
+        index.hash(
+          w[row * WORDS + VPC_AND_SCOPE] >>> 16,
+          w[row * WORDS + PUBLIC_ADDRESS],
+          w[row * WORDS + PORTS] & 0xffff,
+          w[row * WORDS + PROTOCOL],
+        ),
+    );
+  }
+
+  get count(): number {
+    return this.rows.inUse;
+  }
+
+  /** @returns Row of the mapping of an internal endpoint, or -1. */
+  byInside(vpc: number, scope: number, protocol: number, address: number, port: number): number {
+    return this.inside.find(vpc | (scope << 16), address | 0, port, protocol);
+  }
+
+  /** @returns Row of the mapping that owns a public endpoint, or -1. */
+  byPublic(scope: number, protocol: number, address: number, port: number): number {
+    return this.outside.find(scope, address | 0, port, protocol);
+  }
+
+  /** @returns Row, with no session yet, or -1 when the table is full. */
+  insert(
+    vpc: number,
+    scope: number,
+    protocol: number,
+    insideAddress: number,
+    insidePort: number,
+    publicAddress: number,
+    publicPort: number,
+    host: number,
+    pool: number,
+  ): number {
+    const row = this.rows.take();
+    if (row < 0) return -1;
+    const base = row * WORDS;
+    this.words[base + INSIDE_ADDRESS] = insideAddress;
+    this.words[base + PORTS] = (insidePort << 16) | publicPort;
+    this.words[base + PUBLIC_ADDRESS] = publicAddress;
+    this.words[base + VPC_AND_SCOPE] = vpc | (scope << 16);
+    this.words[base + PROTOCOL] = protocol;
+    this.words[base + SESSIONS] = 0;
+    this.words[base + HOST] = host;
+    this.words[base + POOL] = pool;
+    this.inside.insert(row);
+    if (hasPorts(protocol)) this.outside.insert(row);
+    return row;
+  }
+
+  remove(row: number): void {
+    this.inside.remove(row);
+    if (hasPorts(this.protocol(row))) this.outside.remove(row);
+    this.rows.release(row);
+  }
+
+  /** @returns Sessions that use the mapping, after adding `count`. */
+  addSessions(row: number, count: number): number {
+    this.words[row * WORDS + SESSIONS] += count;
+    return this.words[row * WORDS + SESSIONS];
+  }
+
+  vpc(row: number): number {
+    return this.words[row * WORDS + VPC_AND_SCOPE] & 0xffff;
+  }
+
+  scope(row: number): number {
+    return this.words[row * WORDS + VPC_AND_SCOPE] >>> 16;
+  }
+
+  protocol(row: number): number {
+    return this.words[row * WORDS + PROTOCOL];
+  }
+
+  insideAddress(row: number): number {
+    return this.words[row * WORDS + INSIDE_ADDRESS] >>> 0;
+  }
+
+  insidePort(row: number): number {
+    return this.words[row * WORDS + PORTS] >>> 16;
+  }
+
+  publicAddress(row: number): number {
+    return this.words[row * WORDS + PUBLIC_ADDRESS] >>> 0;
+  }
+
+  publicPort(row: number): number {
+    return this.words[row * WORDS + PORTS] & 0xffff;
+  }
+
+  host(row: number): number {
+    return this.words[row * WORDS + HOST];
+  }
+
+  pool(row: number): number {
+    return this.words[row * WORDS + POOL];
+  }
+}

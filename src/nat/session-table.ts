@@ -1,0 +1,314 @@
+import { SessionClass } from '../native/records.js';
+import { RowPool } from './row-pool.js';
+import { TupleIndex } from './tuple-index.js';
+
+/** Words of a session's row in TypeScript: what policy needs; the lcore keeps its own row of the same number. */
+const WORDS = 16;
+const FORWARD_CONTEXT = 0;
+const FORWARD_SOURCE = 1;
+const FORWARD_DESTINATION = 2;
+const FORWARD_PORTS = 3;
+const REVERSE_CONTEXT = 4;
+const TRANSLATED_SOURCE = 5;
+const TRANSLATED_DESTINATION = 6;
+const TRANSLATED_PORTS = 7;
+/** Protocol, class, state of life, one byte each, lowest first. */
+const KIND = 8;
+const SOURCE_MAPPING = 9;
+const DESTINATION_MAPPING = 10;
+const HOST = 11;
+/** VPC of the inside host (low 16 bits) and of the destination host or peer + 1 (high 16 bits, 0 = outside). */
+const OWNERS = 12;
+const GENERATION = 13;
+const SHAPES = 14;
+
+/** Where a packet was received, as part of a tuple's key, 16 bits: a VPC's index, a peer gateway's, or the outside. */
+export const OUTSIDE_CONTEXT = 0xffff;
+const PEER_CONTEXT = 0x8000;
+
+export function peerContext(peer: number): number {
+  return PEER_CONTEXT + peer;
+}
+
+/** @returns Index of the peer gateway that a context stands for, or -1. */
+export function peerOfContext(context: number): number {
+  return context >= PEER_CONTEXT && context !== OUTSIDE_CONTEXT ? context - PEER_CONTEXT : -1;
+}
+
+/** Life of a session in TypeScript. */
+export const SessionLife = { live: 1, removing: 2 } as const;
+
+/** What makes a session; addresses u32 host order, ICMP identifiers stand in both ports. */
+export interface SessionFacts {
+  forwardContext: number;
+  forwardSource: number;
+  forwardDestination: number;
+  forwardSourcePort: number;
+  forwardDestinationPort: number;
+  reverseContext: number;
+  translatedSource: number;
+  translatedDestination: number;
+  translatedSourcePort: number;
+  translatedDestinationPort: number;
+  protocol: number;
+  sessionClass: SessionClass;
+  sourceMapping: number;
+  destinationMapping: number;
+  host: number;
+  vpc: number;
+  /** VPC behind the destination, or -1. */
+  destinationVpc: number;
+  /** Whether the inside host is the initiator. */
+  insideInitiated: boolean;
+}
+
+/**
+ * Sessions by row, found from either direction's tuple as received. One 64-byte row and two index entries a session.
+ */
+export class SessionTable {
+  readonly words: Int32Array;
+  private readonly rows: RowPool;
+  private readonly index: TupleIndex;
+
+  constructor(capacity: number) {
+    this.words = new Int32Array(capacity * WORDS);
+    this.rows = new RowPool(capacity);
+    // Entry = row * 2 + direction. The reverse direction's tuple is the translated one, turned round.
+    this.index = new TupleIndex(
+      capacity * 2,
+      (entry, a, b, c, d) => {
+        const base = (entry >>> 1) * WORDS;
+        const w = this.words;
+        if ((w[base + KIND] & 0xff) !== a >>> 16) return false;
+        if ((entry & 1) === 0) {
+          return (
+            w[base + FORWARD_CONTEXT] === (a & 0xffff) &&
+            w[base + FORWARD_SOURCE] === (b | 0) &&
+            w[base + FORWARD_DESTINATION] === (c | 0) &&
+            w[base + FORWARD_PORTS] === (d | 0)
+          );
+        }
+        return (
+          w[base + REVERSE_CONTEXT] === (a & 0xffff) &&
+          w[base + TRANSLATED_DESTINATION] === (b | 0) &&
+          w[base + TRANSLATED_SOURCE] === (c | 0) &&
+          w[base + TRANSLATED_PORTS] === (swapPorts(d) | 0)
+        );
+      },
+      (entry, index) => {
+        const base = (entry >>> 1) * WORDS;
+        const w = this.words;
+        const protocol = w[base + KIND] & 0xff;
+        return (entry & 1) === 0
+          ? index.hash(
+              contextKey(w[base + FORWARD_CONTEXT], protocol),
+              w[base + FORWARD_SOURCE],
+              w[base + FORWARD_DESTINATION],
+              w[base + FORWARD_PORTS],
+            )
+          : index.hash(
+              contextKey(w[base + REVERSE_CONTEXT], protocol),
+              w[base + TRANSLATED_DESTINATION],
+              w[base + TRANSLATED_SOURCE],
+              swapPorts(w[base + TRANSLATED_PORTS]),
+            );
+      },
+    );
+  }
+
+  get count(): number {
+    return this.rows.inUse;
+  }
+
+  get capacity(): number {
+    return this.rows.capacity;
+  }
+
+  get isFull(): boolean {
+    return this.rows.inUse === this.rows.capacity;
+  }
+
+  /** @returns row * 2 + direction (1: the packet is a reply) of the session that a packet belongs to, or -1. */
+  find(
+    context: number,
+    protocol: number,
+    source: number,
+    destination: number,
+    sourcePort: number,
+    destinationPort: number,
+  ): number {
+    return this.index.find(
+      contextKey(context, protocol),
+      source | 0,
+      destination | 0,
+      packPorts(sourcePort, destinationPort),
+    );
+  }
+
+  /** Whether replies to these facts would be taken for another session's. */
+  reverseIsTaken(f: SessionFacts): boolean {
+    return (
+      this.find(
+        f.reverseContext,
+        f.protocol,
+        f.translatedDestination,
+        f.translatedSource,
+        f.translatedDestinationPort,
+        f.translatedSourcePort,
+      ) >= 0
+    );
+  }
+
+  /** @returns The new row, or -1 when the table is full. The caller has made sure that neither tuple is taken. */
+  insert(f: SessionFacts, shapes: number): number {
+    const row = this.rows.take();
+    if (row < 0) return -1;
+    const base = row * WORDS;
+    const w = this.words;
+    w[base + FORWARD_CONTEXT] = f.forwardContext;
+    w[base + FORWARD_SOURCE] = f.forwardSource;
+    w[base + FORWARD_DESTINATION] = f.forwardDestination;
+    w[base + FORWARD_PORTS] = packPorts(f.forwardSourcePort, f.forwardDestinationPort);
+    w[base + REVERSE_CONTEXT] = f.reverseContext;
+    w[base + TRANSLATED_SOURCE] = f.translatedSource;
+    w[base + TRANSLATED_DESTINATION] = f.translatedDestination;
+    w[base + TRANSLATED_PORTS] = packPorts(f.translatedSourcePort, f.translatedDestinationPort);
+    w[base + KIND] = f.protocol | (f.sessionClass << 8) | (SessionLife.live << 16) | (f.insideInitiated ? 1 << 24 : 0);
+    w[base + SOURCE_MAPPING] = f.sourceMapping;
+    w[base + DESTINATION_MAPPING] = f.destinationMapping;
+    w[base + HOST] = f.host;
+    w[base + OWNERS] = f.vpc | ((f.destinationVpc + 1) << 16);
+    w[base + GENERATION] = nextGeneration(w[base + GENERATION]);
+    w[base + SHAPES] = shapes;
+    this.index.insert(row * 2);
+    this.index.insert(row * 2 + 1);
+    return row;
+  }
+
+  /** From now on no packet finds the session; its row and endpoints stay taken until release(). */
+  unlink(row: number): void {
+    this.index.remove(row * 2);
+    this.index.remove(row * 2 + 1);
+    const at = row * WORDS + KIND;
+    this.words[at] = (this.words[at] & ~0xff0000) | (SessionLife.removing << 16);
+  }
+
+  release(row: number): void {
+    this.words[row * WORDS + KIND] &= ~0xff0000;
+    this.rows.release(row);
+  }
+
+  life(row: number): number {
+    return (this.words[row * WORDS + KIND] >>> 16) & 0xff;
+  }
+
+  generation(row: number): number {
+    return this.words[row * WORDS + GENERATION] >>> 0;
+  }
+
+  protocol(row: number): number {
+    return this.words[row * WORDS + KIND] & 0xff;
+  }
+
+  sessionClass(row: number): SessionClass {
+    return ((this.words[row * WORDS + KIND] >>> 8) & 0xff) as SessionClass;
+  }
+
+  insideInitiated(row: number): boolean {
+    return this.words[row * WORDS + KIND] >>> 24 !== 0;
+  }
+
+  sourceMapping(row: number): number {
+    return this.words[row * WORDS + SOURCE_MAPPING];
+  }
+
+  destinationMapping(row: number): number {
+    return this.words[row * WORDS + DESTINATION_MAPPING];
+  }
+
+  host(row: number): number {
+    return this.words[row * WORDS + HOST];
+  }
+
+  vpc(row: number): number {
+    return this.words[row * WORDS + OWNERS] & 0xffff;
+  }
+
+  destinationVpc(row: number): number {
+    return (this.words[row * WORDS + OWNERS] >>> 16) - 1;
+  }
+
+  shapes(row: number): number {
+    return this.words[row * WORDS + SHAPES];
+  }
+
+  /** Fills `into` with the session's facts. */
+  read(row: number, into: SessionFacts): void {
+    const base = row * WORDS;
+    const w = this.words;
+    into.forwardContext = w[base + FORWARD_CONTEXT];
+    into.forwardSource = w[base + FORWARD_SOURCE] >>> 0;
+    into.forwardDestination = w[base + FORWARD_DESTINATION] >>> 0;
+    into.forwardSourcePort = w[base + FORWARD_PORTS] >>> 16;
+    into.forwardDestinationPort = w[base + FORWARD_PORTS] & 0xffff;
+    into.reverseContext = w[base + REVERSE_CONTEXT];
+    into.translatedSource = w[base + TRANSLATED_SOURCE] >>> 0;
+    into.translatedDestination = w[base + TRANSLATED_DESTINATION] >>> 0;
+    into.translatedSourcePort = w[base + TRANSLATED_PORTS] >>> 16;
+    into.translatedDestinationPort = w[base + TRANSLATED_PORTS] & 0xffff;
+    into.protocol = this.protocol(row);
+    into.sessionClass = this.sessionClass(row);
+    into.sourceMapping = this.sourceMapping(row);
+    into.destinationMapping = this.destinationMapping(row);
+    into.host = this.host(row);
+    into.vpc = this.vpc(row);
+    into.destinationVpc = this.destinationVpc(row);
+    into.insideInitiated = this.insideInitiated(row);
+  }
+
+  /** Rows from here on were never used: where a walk over all rows may end. */
+  get highWater(): number {
+    return this.rows.highWater;
+  }
+}
+
+/** Facts that can be filled; one shape for all, so that the engine's hot path sees one hidden class. */
+export function emptyFacts(): SessionFacts {
+  return {
+    forwardContext: 0,
+    forwardSource: 0,
+    forwardDestination: 0,
+    forwardSourcePort: 0,
+    forwardDestinationPort: 0,
+    reverseContext: 0,
+    translatedSource: 0,
+    translatedDestination: 0,
+    translatedSourcePort: 0,
+    translatedDestinationPort: 0,
+    protocol: 0,
+    sessionClass: SessionClass.vpcToVpc,
+    sourceMapping: -1,
+    destinationMapping: -1,
+    host: -1,
+    vpc: 0,
+    destinationVpc: -1,
+    insideInitiated: true,
+  };
+}
+
+function contextKey(context: number, protocol: number): number {
+  return context | (protocol << 16);
+}
+
+function packPorts(source: number, destination: number): number {
+  return (source << 16) | destination | 0;
+}
+
+function swapPorts(ports: number): number {
+  return (ports << 16) | (ports >>> 16);
+}
+
+/** 1..2^32-1: 0 means a free row on the native side. */
+function nextGeneration(generation: number): number {
+  return (generation + 1) | 0 || 1;
+}

@@ -1,0 +1,181 @@
+import type { Action, ArgumentName, FlowList, MatchItem, Value } from '../compiler/ir.js';
+import type { ValidatedConfig } from '../config/types.js';
+import { OUTSIDE_CONTEXT, peerOfContext, type SessionFacts } from './session-table.js';
+
+/**
+ * A shape is what is left of one direction of a session when its values are taken away: nine bits. The compiler sees
+ * a shape once for a target; a flow brings the values (FlowArguments).
+ */
+const INGRESS_VPC = 0;
+const INGRESS_PEER = 1;
+const INGRESS_OUTSIDE = 2;
+const L4 = 2;
+const L4_TCP = 0;
+const L4_UDP = 1;
+const L4_ICMP = 2;
+const L4_OTHER = 3;
+const SOURCE_ADDRESS = 1 << 4;
+const DESTINATION_ADDRESS = 1 << 5;
+const SOURCE_PORT = 1 << 6;
+const DESTINATION_PORT = 1 << 7;
+const EGRESS_FABRIC = 1 << 8;
+
+function ingressOf(context: number): number {
+  if (context === OUTSIDE_CONTEXT) return INGRESS_OUTSIDE;
+  return peerOfContext(context) >= 0 ? INGRESS_PEER : INGRESS_VPC;
+}
+
+function l4Of(protocol: number): number {
+  if (protocol === 6) return L4_TCP;
+  if (protocol === 17) return L4_UDP;
+  return protocol === 1 ? L4_ICMP : L4_OTHER;
+}
+
+/** @returns The shape of the initiator's direction. */
+export function forwardShape(f: SessionFacts): number {
+  return (
+    ingressOf(f.forwardContext) |
+    (l4Of(f.protocol) << L4) |
+    (f.translatedSource !== f.forwardSource ? SOURCE_ADDRESS : 0) |
+    (f.translatedDestination !== f.forwardDestination ? DESTINATION_ADDRESS : 0) |
+    (f.translatedSourcePort !== f.forwardSourcePort ? SOURCE_PORT : 0) |
+    (f.translatedDestinationPort !== f.forwardDestinationPort ? DESTINATION_PORT : 0) |
+    (f.reverseContext !== OUTSIDE_CONTEXT ? EGRESS_FABRIC : 0)
+  );
+}
+
+/** @returns The shape of the replies' direction. */
+export function reverseShape(f: SessionFacts): number {
+  return (
+    ingressOf(f.reverseContext) |
+    (l4Of(f.protocol) << L4) |
+    (f.translatedDestination !== f.forwardDestination ? SOURCE_ADDRESS : 0) |
+    (f.translatedSource !== f.forwardSource ? DESTINATION_ADDRESS : 0) |
+    (f.translatedDestinationPort !== f.forwardDestinationPort ? SOURCE_PORT : 0) |
+    (f.translatedSourcePort !== f.forwardSourcePort ? DESTINATION_PORT : 0) |
+    (f.forwardContext !== OUTSIDE_CONTEXT ? EGRESS_FABRIC : 0)
+  );
+}
+
+const argument = (name: ArgumentName): Value => ({ argument: name });
+
+const L4_NAMES = ['tcp', 'udp', 'icmp', 'other'];
+const INGRESS_NAMES = ['vpc', 'peer', 'outside'];
+
+/** A readable name of a shape: `vpc-udp-source-to-outside`. */
+export function shapeName(shape: number): string {
+  const rewrites = [
+    [SOURCE_ADDRESS, 'source'],
+    [SOURCE_PORT, 'sport'],
+    [DESTINATION_ADDRESS, 'destination'],
+    [DESTINATION_PORT, 'dport'],
+  ] as const;
+  return [
+    INGRESS_NAMES[shape & 3],
+    L4_NAMES[(shape >> L4) & 3],
+    ...rewrites.filter(([bit]) => (shape & bit) !== 0).map(([, name]) => name),
+    'to',
+    shape & EGRESS_FABRIC ? 'fabric' : 'outside',
+  ].join('-');
+}
+
+/** @returns The match+action list of a shape: what software and NIC alike do with the packets of such a direction. */
+export function shapeList(shape: number, config: ValidatedConfig): FlowList {
+  const ingress = shape & 3;
+  const l4 = (shape >> L4) & 3;
+  const plain = ingress === INGRESS_OUTSIDE;
+  const externalPort = config.ports[config.externalPort];
+  return {
+    name: shapeName(shape),
+    ingress: plain ? config.externalPort : config.fabricPort,
+    match: [...matchOutside(ingress, config), ...matchInside(l4)],
+    actions: [
+      { type: 'count' },
+      { type: 'age', seconds: argument('ageSeconds') },
+      ...(plain ? (externalPort.vlan === null ? [] : [{ type: 'pop-vlan' } as const]) : [{ type: 'pop-vxlan' } as const]),
+      ...rewrite(shape, l4),
+      { type: 'decrement-ttl' },
+      { type: 'checksum' },
+      ...leave((shape & EGRESS_FABRIC) !== 0, config),
+    ],
+  };
+}
+
+/** Headers up to the IPv4 header that is translated. */
+function matchOutside(ingress: number, config: ValidatedConfig): MatchItem[] {
+  if (ingress === INGRESS_OUTSIDE) {
+    const { vlan } = config.ports[config.externalPort];
+    return vlan === null ? [{ type: 'eth' }] : [{ type: 'eth' }, { type: 'vlan', vid: vlan }];
+  }
+  return [
+    { type: 'eth' },
+    ingress === INGRESS_PEER ? { type: 'ipv4', source: argument('matchOuterSourceAddress') } : { type: 'ipv4' },
+    { type: 'udp', destination: config.underlay.udpPort },
+    { type: 'vxlan', vni: argument('matchVni') },
+    { type: 'eth', destination: config.underlay.mac },
+  ];
+}
+
+function matchInside(l4: number): MatchItem[] {
+  const source = argument('matchSourceAddress');
+  const destination = argument('matchDestinationAddress');
+  const ports = { source: argument('matchSourcePort'), destination: argument('matchDestinationPort') };
+  switch (l4) {
+    case L4_TCP:
+      return [{ type: 'ipv4', source, destination }, { type: 'tcp', ...ports }];
+    case L4_UDP:
+      return [{ type: 'ipv4', source, destination }, { type: 'udp', ...ports }];
+    case L4_ICMP:
+      return [{ type: 'ipv4', source, destination }, { type: 'icmp', identifier: argument('matchSourcePort') }];
+    default:
+      return [{ type: 'ipv4', source, destination, protocol: argument('protocol') }];
+  }
+}
+
+function rewrite(shape: number, l4: number): Action[] {
+  const actions: Action[] = [];
+  const has = (bit: number) => (shape & bit) !== 0;
+  if (has(SOURCE_ADDRESS | DESTINATION_ADDRESS)) {
+    actions.push({
+      type: 'set-ipv4',
+      ...(has(SOURCE_ADDRESS) ? { source: argument('newSourceAddress') } : {}),
+      ...(has(DESTINATION_ADDRESS) ? { destination: argument('newDestinationAddress') } : {}),
+    });
+  }
+  if (!has(SOURCE_PORT | DESTINATION_PORT)) return actions;
+  if (l4 === L4_ICMP) actions.push({ type: 'set-icmp-identifier', identifier: argument('newSourcePort') });
+  else {
+    actions.push({
+      type: 'set-l4',
+      protocol: l4 === L4_TCP ? 'tcp' : 'udp',
+      ...(has(SOURCE_PORT) ? { source: argument('newSourcePort') } : {}),
+      ...(has(DESTINATION_PORT) ? { destination: argument('newDestinationPort') } : {}),
+    });
+  }
+  return actions;
+}
+
+function leave(toFabric: boolean, config: ValidatedConfig): Action[] {
+  if (!toFabric) {
+    const port = config.ports[config.externalPort];
+    return [
+      { type: 'set-ethernet', source: port.mac, destination: argument('outerDestinationMac') },
+      ...(port.vlan === null ? [] : [{ type: 'push-vlan', vid: port.vlan } as const]),
+      { type: 'output', port: config.externalPort },
+    ];
+  }
+  return [
+    { type: 'set-ethernet', source: config.underlay.mac, destination: argument('innerDestinationMac') },
+    {
+      type: 'push-vxlan',
+      sourceMac: config.underlay.mac,
+      destinationMac: argument('outerDestinationMac'),
+      source: config.underlay.vtep,
+      destination: argument('outerDestinationAddress'),
+      udpSourcePort: argument('outerUdpSourcePort'),
+      udpDestinationPort: config.underlay.udpPort,
+      vni: argument('newVni'),
+    },
+    { type: 'output', port: config.fabricPort },
+  ];
+}

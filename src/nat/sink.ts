@@ -1,0 +1,45 @@
+import type { DropReason } from '../native/records.js';
+import type { Egress } from './egress.js';
+import type { SessionFacts } from './session-table.js';
+
+/** A decided session, ready to be installed. Valid during the call. */
+export interface DecidedSession {
+  row: number;
+  generation: number;
+  facts: SessionFacts;
+  forwardEgress: Egress;
+  reverseEgress: Egress;
+  forwardShape: number;
+  reverseShape: number;
+  /** Idle time of the session in its present state, seconds. */
+  ageSeconds: number;
+  /** TcpState before the held packet. */
+  tcpState: number;
+}
+
+/** What the NAT engine says; the controller carries it out. Nothing is answered: effects come back as events. */
+export interface DecisionSink {
+  drop(hold: number, reason: DropReason): void;
+  /** The packet is looked up once more: what it needs is on its way. */
+  retry(hold: number): void;
+  /** Installs a session and sends the held packet through it. */
+  session(hold: number, session: DecidedSession): void;
+  remove(row: number, generation: number): void;
+  /** Brings the row's last hits and counters up to date; answered by a `queried` event. */
+  query(row: number, generation: number): void;
+  /** Drops the held packet under `reason` and tells its sender. `atSeconds` 0: now. */
+  icmpError(
+    hold: number,
+    reason: DropReason,
+    icmpType: number,
+    icmpCode: number,
+    mtu: number,
+    sourceAddress: number,
+    egress: Egress,
+    atSeconds: number,
+    atNanoseconds: number,
+  ): void;
+  echoReply(hold: number, egress: Egress): void;
+  arpReply(hold: number, mac: number, egress: Egress): void;
+  arpRequest(port: number, address: number): void;
+}

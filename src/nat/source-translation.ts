@@ -1,0 +1,108 @@
+import { DropReason } from '../native/records.js';
+import type { Classification } from './classify.js';
+import type { HostTable } from './host-table.js';
+import { hasPorts, type MappingTable } from './mapping-table.js';
+import { Allocation, type PublicPools } from './public-pools.js';
+import type { SessionFacts, SessionTable } from './session-table.js';
+import type { Topology } from './topology.js';
+
+/** Gives a session its public source: a static binding's, a live mapping's, or a new mapping's. */
+export class SourceTranslation {
+  constructor(
+    private readonly topology: Topology,
+    private readonly mappings: MappingTable,
+    private readonly hosts: HostTable,
+    private readonly pools: PublicPools,
+    private readonly sessions: SessionTable,
+  ) {}
+
+  /**
+   * Fills the translated source and `sourceMapping` of `facts`.
+   *
+   * @returns DropReason.none, or why there is none; then nothing changed.
+   */
+  translate(facts: SessionFacts, c: Classification, nowSeconds: number): DropReason {
+    facts.sourceMapping = -1;
+    facts.translatedSource = facts.forwardSource;
+    facts.translatedSourcePort = facts.forwardSourcePort;
+    if (c.sourceSide === null) return this.checkReplies(facts);
+    const binding = this.topology[c.sourceSide].byPrivate(facts.vpc, facts.forwardSource);
+    if (binding !== null) {
+      facts.translatedSource = binding.public.first + (facts.forwardSource - binding.private.first);
+      return this.checkReplies(facts);
+    }
+    const { protocol } = facts;
+    const port = hasPorts(protocol) ? facts.forwardSourcePort : 0;
+    let mapping = this.mappings.byInside(facts.vpc, c.sourceScope, protocol, facts.forwardSource, port);
+    const isNew = mapping < 0;
+    if (isNew) {
+      mapping = this.allocate(facts, c.sourceScope, port, nowSeconds);
+      if (mapping === Allocation.noPool) return DropReason.noPool;
+      if (mapping < 0) return DropReason.poolExhausted;
+    }
+    facts.sourceMapping = mapping;
+    facts.translatedSource = this.mappings.publicAddress(mapping);
+    if (hasPorts(protocol)) {
+      facts.translatedSourcePort = this.mappings.publicPort(mapping);
+      // An echo identifier stands in both ports.
+      if (protocol === 1) facts.translatedDestinationPort = facts.translatedSourcePort;
+    }
+    const reason = this.checkReplies(facts);
+    if (reason !== DropReason.none && isNew) this.free(mapping, nowSeconds);
+    return reason;
+  }
+
+  /** A session no longer uses the mapping; with its last session it ends. @param untilSeconds End of the port's rest. */
+  release(mapping: number, untilSeconds: number): void {
+    if (mapping >= 0 && this.mappings.addSessions(mapping, -1) === 0) this.free(mapping, untilSeconds);
+  }
+
+  /** Replies that would be taken for another session's (one address, one remote, a protocol without ports): refused. */
+  private checkReplies(facts: SessionFacts): DropReason {
+    return this.sessions.reverseIsTaken(facts) ? DropReason.poolExhausted : DropReason.none;
+  }
+
+  private allocate(facts: SessionFacts, scope: number, insidePort: number, nowSeconds: number): number {
+    const host = this.hosts.hold(facts.vpc, scope, facts.forwardSource);
+    if (host < 0) return Allocation.exhausted;
+    const withPort = hasPorts(facts.protocol);
+    const port = this.pools.take(facts.vpc, scope, withPort ? facts.protocol : 0, host, nowSeconds);
+    if (port < 0) {
+      this.hosts.release(host);
+      return port;
+    }
+    const mapping = this.mappings.insert(
+      facts.vpc,
+      scope,
+      facts.protocol,
+      facts.forwardSource,
+      insidePort,
+      this.pools.address,
+      port,
+      host,
+      this.pools.pool,
+    );
+    if (mapping < 0) {
+      if (withPort) this.pools.release(this.pools.pool, facts.protocol, this.pools.address, port, nowSeconds);
+      this.hosts.release(host);
+      return Allocation.exhausted;
+    }
+    return mapping;
+  }
+
+  private free(mapping: number, untilSeconds: number): void {
+    const protocol = this.mappings.protocol(mapping);
+    if (hasPorts(protocol)) {
+      this.pools.release(
+        this.mappings.pool(mapping),
+        protocol,
+        this.mappings.publicAddress(mapping),
+        this.mappings.publicPort(mapping),
+        untilSeconds,
+      );
+    }
+    const host = this.mappings.host(mapping);
+    this.mappings.remove(mapping);
+    this.hosts.release(host);
+  }
+}

@@ -1,0 +1,220 @@
+import type { PeerGateway, StaticBinding, ValidatedConfig, Vpc, VpcRoute } from '../config/types.js';
+import { PrefixTable } from './prefix-table.js';
+import { RangeTable } from './range-table.js';
+
+export type BindingSide = StaticBinding['side'];
+
+/** Static bindings of one side, found from either end. */
+class StaticIndex {
+  private readonly publicPorts = new Map<number, StaticBinding>();
+  private readonly publicAddresses: RangeTable;
+  private readonly privateAddresses: readonly RangeTable[];
+  private readonly bindings: readonly StaticBinding[];
+
+  constructor(config: ValidatedConfig, side: BindingSide) {
+    this.bindings = config.staticBindings;
+    const own = config.staticBindings.filter((binding) => binding.side === side);
+    for (const binding of own) {
+      if (binding.protocol !== null && binding.publicPort !== null) {
+        this.publicPorts.set(endpointKey(binding.protocol, binding.public.first, binding.publicPort), binding);
+      }
+    }
+    const ranges = own.filter((binding) => binding.protocol === null);
+    this.publicAddresses = new RangeTable(ranges.map((b) => ({ ...b.public, value: b.index })));
+    this.privateAddresses = config.vpcs.map(
+      (vpc) => new RangeTable(ranges.filter((b) => b.vpc === vpc.index).map((b) => ({ ...b.private, value: b.index }))),
+    );
+  }
+
+  /** The binding behind a public endpoint: a port mapping before an address. */
+  byPublic(protocol: number, address: number, port: number): StaticBinding | null {
+    if (protocol === 6 || protocol === 17) {
+      const mapping = this.publicPorts.get(endpointKey(protocol, address, port));
+      if (mapping !== undefined) return mapping;
+    }
+    const index = this.publicAddresses.find(address);
+    return index < 0 ? null : this.bindings[index];
+  }
+
+  /** The address binding of a private host; port mappings are for inbound use only. */
+  byPrivate(vpc: number, address: number): StaticBinding | null {
+    const index = this.privateAddresses[vpc].find(address);
+    return index < 0 ? null : this.bindings[index];
+  }
+}
+
+function endpointKey(protocol: number, address: number, port: number): number {
+  return (address * 65536 + port) * 2 + (protocol === 6 ? 1 : 0);
+}
+
+/**
+ * What the configuration says of addresses: which VPC, whose binding, which way. Every look-up the NAT engine makes
+ * before it allocates; nothing in it changes but the learned MACs.
+ */
+export class Topology {
+  readonly external: StaticIndex;
+  readonly peering: StaticIndex;
+  private readonly vpcByVni = new Map<number, number>();
+  private readonly peersByVni = new Map<number, PeerGateway[]>();
+  private readonly subnets: readonly PrefixTable[];
+  private readonly routes: readonly PrefixTable[];
+  private readonly bypasses: readonly PrefixTable[];
+  private readonly allSubnets: PrefixTable;
+  private readonly peeringAddresses: RangeTable;
+  private readonly staticPeeringAddresses: RangeTable;
+  private readonly externalAddresses: RangeTable;
+  private readonly staticExternalAddresses: RangeTable;
+  private readonly peerings = new Set<number>();
+  private readonly neighbours = new Map<number, number>();
+  private readonly externalNeighbours = new Map<number, number>();
+
+  constructor(readonly config: ValidatedConfig) {
+    for (const vpc of config.vpcs) this.vpcByVni.set(vpc.vni, vpc.index);
+    for (const peer of config.peerGateways) {
+      const sharing = this.peersByVni.get(peer.vni);
+      if (sharing === undefined) this.peersByVni.set(peer.vni, [peer]);
+      else sharing.push(peer);
+      this.neighbours.set(peer.vtep, peer.mac);
+    }
+    for (const vtep of config.vteps) if (vtep.mac !== null) this.neighbours.set(vtep.address, vtep.mac);
+    this.subnets = config.vpcs.map((vpc) => new PrefixTable(vpc.subnets.map((prefix) => ({ prefix, value: vpc.index }))));
+    this.routes = config.vpcs.map(
+      (vpc) => new PrefixTable(vpc.routes.map((route, value) => ({ prefix: route.prefix, value }))),
+    );
+    this.bypasses = config.vpcs.map(
+      (vpc) =>
+        new PrefixTable(
+          config.bypass
+            .filter((bypass) => bypass.vpc === vpc.index)
+            .flatMap((bypass) => bypass.destinations.map((prefix) => ({ prefix, value: 0 }))),
+        ),
+    );
+    this.allSubnets = new PrefixTable(
+      config.vpcs.flatMap((vpc) => vpc.subnets.map((prefix) => ({ prefix, value: vpc.index }))),
+    );
+    this.external = new StaticIndex(config, 'external');
+    this.peering = new StaticIndex(config, 'peering');
+    this.peeringAddresses = new RangeTable(
+      config.peeringPools.flatMap((pool) => pool.ranges.map((range) => ({ ...range, value: pool.vpc as number }))),
+    );
+    this.externalAddresses = new RangeTable(
+      config.externalPools.flatMap((pool) => pool.ranges.map((range) => ({ ...range, value: pool.index as number }))),
+    );
+    const publicRanges = (side: BindingSide) =>
+      mergePublic(config.staticBindings.filter((binding) => binding.side === side));
+    this.staticPeeringAddresses = new RangeTable(publicRanges('peering'));
+    this.staticExternalAddresses = new RangeTable(publicRanges('external'));
+    for (const { a, b } of config.peerings) {
+      this.peerings.add(a * 65536 + b);
+      this.peerings.add(b * 65536 + a);
+    }
+    const nextHop = this.externalPort?.nextHop;
+    if (nextHop && nextHop.mac !== null) this.externalNeighbours.set(nextHop.address, nextHop.mac);
+  }
+
+  get externalPort() {
+    return this.config.externalPort < 0 ? undefined : this.config.ports[this.config.externalPort];
+  }
+
+  /** @returns The VPC with that VNI whose gateway this is, or -1. */
+  localVpcByVni(vni: number): number {
+    const index = this.vpcByVni.get(vni);
+    return index === undefined || this.config.vpcs[index].remoteGateway >= 0 ? -1 : index;
+  }
+
+  isPeerVni(vni: number): boolean {
+    return this.peersByVni.has(vni);
+  }
+
+  /** @returns Index of the peer gateway that sends this VNI from that VTEP, or -1. */
+  peerBySender(vni: number, outerSource: number): number {
+    const peers = this.peersByVni.get(vni);
+    if (peers === undefined) return -1;
+    for (const peer of peers) if (peer.vtep === outerSource) return peer.index;
+    return -1;
+  }
+
+  inSubnets(vpc: number, address: number): boolean {
+    return this.subnets[vpc].find(address) >= 0;
+  }
+
+  inAnySubnet(address: number): boolean {
+    return this.allSubnets.find(address) >= 0;
+  }
+
+  route(vpc: number, address: number): VpcRoute | null {
+    const index = this.routes[vpc].find(address);
+    return index < 0 ? null : this.config.vpcs[vpc].routes[index];
+  }
+
+  arePeered(a: number, b: number): boolean {
+    return this.peerings.has(a * 65536 + b);
+  }
+
+  /** @returns The VPC that an address stands for in front of other VPCs, or -1. */
+  peeringOwner(address: number): number {
+    const owner = this.staticPeeringAddresses.find(address);
+    return owner >= 0 ? owner : this.peeringAddresses.find(address);
+  }
+
+  /** Whether an address is of our external pools or static bindings. */
+  isExternal(address: number): boolean {
+    return this.externalAddresses.find(address) >= 0 || this.staticExternalAddresses.find(address) >= 0;
+  }
+
+  isBypassed(vpc: number, address: number): boolean {
+    return this.bypasses[vpc].find(address) >= 0;
+  }
+
+  /** The addresses of the gateway itself, as a host of the VPC sees them. */
+  isGatewayAddress(vpc: Vpc, address: number): boolean {
+    return (
+      address === vpc.gatewayAddress ||
+      address === this.config.underlay.vtep ||
+      address === this.externalPort?.address?.address
+    );
+  }
+
+  /** @returns MAC of an underlay neighbour, or null while it is unknown. */
+  neighbourMac(vtep: number): number | null {
+    return this.neighbours.get(vtep) ?? null;
+  }
+
+  nextHopMac(): number | null {
+    const nextHop = this.externalPort?.nextHop;
+    return nextHop ? (this.externalNeighbours.get(nextHop.address) ?? null) : null;
+  }
+
+  /** Takes a MAC learned by ARP; configured ones are not overwritten. @returns Whether something new was learned. */
+  learn(port: number, address: number, mac: number): boolean {
+    if (port === this.config.fabricPort) {
+      const configured = this.config.vteps.some((vtep) => vtep.address === address && vtep.mac !== null);
+      const known = this.config.vteps.some((vtep) => vtep.address === address) || this.isRouteVtep(address);
+      if (configured || !known || this.neighbours.get(address) === mac) return false;
+      this.neighbours.set(address, mac);
+      return true;
+    }
+    const nextHop = this.externalPort?.nextHop;
+    if (!nextHop || nextHop.mac !== null || nextHop.address !== address) return false;
+    if (this.externalNeighbours.get(address) === mac) return false;
+    this.externalNeighbours.set(address, mac);
+    return true;
+  }
+
+  private isRouteVtep(address: number): boolean {
+    return this.config.vpcs.some((vpc) => vpc.routes.some((route) => route.vtep === address));
+  }
+}
+
+/** Public addresses of static bindings with their VPC; an address with several port mappings counts once. */
+function mergePublic(bindings: readonly StaticBinding[]) {
+  const ranges = bindings.filter((b) => b.protocol === null).map((b) => ({ ...b.public, value: b.vpc as number }));
+  const addresses = new RangeTable(ranges);
+  const single = new Map<number, number>();
+  for (const binding of bindings) {
+    const address = binding.public.first;
+    if (binding.protocol !== null && addresses.find(address) < 0) single.set(address, binding.vpc);
+  }
+  for (const [address, value] of single) ranges.push({ first: address, last: address, value });
+  return ranges;
+}
