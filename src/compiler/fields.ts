@@ -12,20 +12,14 @@ export interface FieldLayout {
   readonly bytes: number;
   /** Low bits of those bytes that are the field's: fewer than 8 × bytes for the VLAN identifier. */
   readonly bits: number;
-  /** The field's name in testpmd's pattern grammar (DPDK app/test-pmd/cmdline_flow.c); null where it has none. */
-  readonly testpmd: string | null;
+  /** The field's name in testpmd's pattern grammar (DPDK app/test-pmd/cmdline_flow.c). */
+  readonly testpmd: string;
 }
 
 export type ItemName = MatchItem['type'];
 export type ActionName = Action['type'];
 
-const field = (
-  kind: FieldKind,
-  offset: number,
-  bytes: number,
-  testpmd: string | null,
-  bits = bytes * 8,
-): FieldLayout => ({
+const field = (kind: FieldKind, offset: number, bytes: number, testpmd: string, bits = bytes * 8): FieldLayout => ({
   kind,
   offset,
   bytes,

@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import Ajv2020 from 'ajv/dist/2020.js';
+import { packageRoot } from '../config/package-root.js';
 import type { ActionName, ItemName } from './fields.js';
 
 export type MatchForm = 'exact' | 'mask' | 'range';
@@ -69,21 +70,12 @@ export interface Target {
   readonly actionOrder: { readonly first: readonly ActionName[]; readonly source: string };
 }
 
-/** The nearest folder above this file that has schemas/targets: the same from src/ and from dist/. */
-function schemasFolder(): string {
-  for (let folder = __dirname; ; folder = dirname(folder)) {
-    const candidate = join(folder, 'schemas', 'targets');
-    if (existsSync(candidate)) return candidate;
-    if (folder === dirname(folder)) throw new Error('schemas/targets not found');
-  }
-}
-
 let loaded: ReadonlyMap<string, Target> | null = null;
 
 /** All targets by name, validated once a process. @throws Error naming the file, on a broken target table */
 export function targets(): ReadonlyMap<string, Target> {
   if (loaded) return loaded;
-  const folder = schemasFolder();
+  const folder = join(packageRoot(), 'schemas', 'targets');
   const read = (file: string): unknown => JSON.parse(readFileSync(join(folder, file), 'utf8'));
   const ajv = new Ajv2020({ allErrors: true });
   const validate = ajv.compile<Target>(read('target.schema.json') as object);

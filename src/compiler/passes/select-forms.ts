@@ -140,6 +140,7 @@ export const ENCAP_OFFSETS = {
   sourceMac: 6,
   etherType: 12,
   versionIhl: 14,
+  tos: 15,
   fragmentOffset: 20,
   ttl: 22,
   protocol: 23,

@@ -1,0 +1,52 @@
+import { FlowArguments } from '../native/records.js';
+import {
+  ARGUMENT_KINDS,
+  type FieldKind,
+  readBigEndian,
+  readLittleEndian,
+  writeBigEndian,
+  writeLittleEndian,
+} from './fields.js';
+import type { ArgumentName } from './ir.js';
+import type { RuleTemplate } from './template.js';
+
+const STORED_BYTES: Record<FieldKind, number> = {
+  mac: 6,
+  address: 4,
+  port: 2,
+  vni: 4,
+  vid: 2,
+  protocol: 1,
+  seconds: 4,
+  number: 4,
+};
+
+/** The argument's value in a FlowArguments row: little-endian, MACs as on the wire. */
+export function readArgument(row: DataView, argument: ArgumentName): number {
+  const bytes = new Uint8Array(row.buffer, row.byteOffset, row.byteLength);
+  const kind = ARGUMENT_KINDS[argument];
+  if (kind === 'mac') return readBigEndian(bytes, FlowArguments[argument], 6);
+  return readLittleEndian(bytes, FlowArguments[argument], STORED_BYTES[kind]);
+}
+
+/** Writes one argument of a row. For rows made by hand; the NAT engine packs its own. */
+export function writeArgument(row: DataView, argument: ArgumentName, value: number): void {
+  const bytes = new Uint8Array(row.buffer, row.byteOffset, row.byteLength);
+  const kind = ARGUMENT_KINDS[argument];
+  if (kind === 'mac') writeBigEndian(bytes, FlowArguments[argument], 6, value);
+  else writeLittleEndian(bytes, FlowArguments[argument], STORED_BYTES[kind], value);
+}
+
+/** The rule of one flow: the template with the row's values in place of its patches. */
+export function instantiate(template: RuleTemplate, row: DataView): RuleTemplate {
+  const items = template.items.map((item) => (item.spec ? { ...item, spec: item.spec.slice() } : item));
+  const actions = template.actions.map((action) => ({ ...action, conf: action.conf.slice() }));
+  for (const { target, index, offset, width, argument, bigEndian } of template.patches) {
+    const bytes = target === 'item' ? items[index].spec : actions[index].conf;
+    if (!bytes) throw new Error(`${template.name}: item ${index} has no spec to patch`);
+    const value = readArgument(row, argument);
+    if (bigEndian || width === 6) writeBigEndian(bytes, offset, width, value);
+    else writeLittleEndian(bytes, offset, width, value);
+  }
+  return { ...template, items, actions, patches: [] };
+}

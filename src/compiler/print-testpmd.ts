@@ -1,0 +1,103 @@
+import { parseIpv4 } from '../config/address.js';
+import { type DecodedAction, type DecodedItem, decode } from './decode.js';
+import { instantiate } from './instantiate.js';
+import type { RuleTemplate } from './template.js';
+
+/** A line of testpmd 22.11 holds at most this many characters (lib/cmdline/cmdline_rdline.h, RDLINE_BUF_SIZE). */
+export const TESTPMD_LINE_LENGTH = 512;
+
+/** Actions that testpmd, and rte_flow, do not know. */
+const PRIVATE_ACTIONS: ReadonlySet<string> = new Set(['set-icmp-ident']);
+
+/**
+ * The rule as commands of DPDK 22.11's testpmd, what it needs beforehand first. No line exceeds testpmd's.
+ *
+ * @param row     FlowArguments of one flow; without it, arguments stand as `<name>`.
+ * @param portIds Ethdev port id of each gateway port; absent: the gateway's indexes.
+ */
+export function printTestpmd(template: RuleTemplate, row?: DataView, portIds?: readonly number[]): string[] {
+  const rule = decode(row ? instantiate(template, row) : template);
+  const port = (text: string): string => (portIds ? String(portIds[Number(text)]) : text);
+  const ingress = rule.items[0].fields[0].spec;
+
+  const lines: string[] = [];
+  for (const action of rule.actions) {
+    if (PRIVATE_ACTIONS.has(action.type)) lines.push(`# ${word(action.type)} is not rte_flow's: software table only`);
+    if (action.type === 'vxlan-encap') lines.push(...vxlanPreamble(action));
+  }
+
+  const attributes = [
+    ...(template.group === 0 ? [] : [`group ${template.group}`]),
+    ...(template.priority === 0 ? [] : [`priority ${template.priority}`]),
+    template.domain,
+  ];
+  const pattern = rule.items.map((item) => printItem(item, port)).join(' / ');
+  const actions = rule.actions.map((action) => printAction(action, port)).join(' / ');
+  const create = `flow create ${port(ingress)} ${attributes.join(' ')} pattern ${pattern} / end actions ${actions} / end`;
+  return [...lines, ...fitted(create)];
+}
+
+/** The command in one line: with shorter MACs and addresses if it must be, as comments if even that is too long. */
+function fitted(create: string): string[] {
+  if (create.length <= TESTPMD_LINE_LENGTH) return [create];
+  const short = create
+    .replace(
+      /\b([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2})\b/g,
+      '$1$2:$3$4:$5$6',
+    )
+    .replace(/\b\d+\.\d+\.\d+\.\d+\b/g, (address) => {
+      const hex = `0x${(parseIpv4(address) ?? 0).toString(16)}`;
+      return hex.length < address.length ? hex : address;
+    });
+  if (short.length <= TESTPMD_LINE_LENGTH) return [short];
+  const lines = [`# ${create.length} characters, more than a line of testpmd holds:`];
+  const room = TESTPMD_LINE_LENGTH - '# '.length;
+  for (let rest = create; rest.length > 0; ) {
+    const space = rest.length <= room ? rest.length : rest.lastIndexOf(' ', room);
+    lines.push(`# ${rest.slice(0, space)}`);
+    rest = rest.slice(space + 1);
+  }
+  return lines;
+}
+
+const word = (type: string): string => type.replaceAll('-', '_');
+
+function printItem(item: DecodedItem, port: (text: string) => string): string {
+  const words = [word(item.type)];
+  for (const { testpmd, spec, mask, last } of item.fields) {
+    const value = item.type === 'represented-port' ? port(spec) : spec;
+    if (mask === null && last === null) words.push(`${testpmd} is ${value}`);
+    else {
+      words.push(`${testpmd} spec ${value}`);
+      if (last !== null) words.push(`${testpmd} last ${last}`);
+      if (mask !== null) words.push(`${testpmd} mask ${mask}`);
+    }
+  }
+  return words.join(' ');
+}
+
+const ACTION_WORDS: Readonly<Record<string, string>> = {
+  'set-mac-source': 'set_mac_src',
+  'set-mac-destination': 'set_mac_dst',
+  'set-ipv4-source': 'set_ipv4_src',
+  'set-ipv4-destination': 'set_ipv4_dst',
+  'set-tp-source': 'set_tp_src',
+  'set-tp-destination': 'set_tp_dst',
+};
+
+function printAction(action: DecodedAction, port: (text: string) => string): string {
+  const words = [ACTION_WORDS[action.type] ?? word(action.type)];
+  if (action.type === 'vxlan-encap') return words[0];
+  const isPort = action.type === 'represented-port' || action.type === 'port-representor';
+  for (const [name, value] of action.values) words.push(name, isPort ? port(value) : value);
+  return words.join(' ');
+}
+
+/** vxlan_encap takes its header from `set vxlan`. DF, which our header sets, has no word there. */
+function vxlanPreamble(action: DecodedAction): string[] {
+  const words = action.values.map(([name, value]) => `${name} ${value}`);
+  return [
+    '# the header also sets DF, for which set vxlan has no word',
+    `set vxlan-tos-ttl ip-version ipv4 ${words.join(' ')}`,
+  ];
+}
