@@ -5,7 +5,10 @@
 #include <rte_flow.h>
 #include <rte_mbuf.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <functional>
 #include <memory>
 
 #include "packet/parse.h"
@@ -23,6 +26,7 @@ struct EngineOptions {
   uint32_t max_rules = 1u << 20;
   uint16_t vxlan_udp_port = kVxlanUdpPort;
   bool private_actions = false;  // accept kActionSetIcmpIdent
+  bool shared = false;           // several threads run process() at once; changes need a lock around the engine all the same
 };
 
 // A packet on its way through the engine. The frame is one contiguous segment.
@@ -37,10 +41,15 @@ struct PacketContext {
 
 enum class Fate : uint8_t { kMiss, kDrop, kQueue, kPortRepresentor, kRepresentedPort };
 
+// Why a verdict is kDrop: a rule said so, or its actions could not be done whole.
+enum class DropCause : uint8_t { kAction, kNoHeadroom, kTooLong, kNoInnerFrame };
+inline constexpr size_t kDropCauses = 4;
+
 struct Verdict {
   Fate fate = Fate::kMiss;
   uint16_t port_id = 0;
   uint16_t queue = 0;
+  DropCause cause = DropCause::kAction;
 };
 
 // Which of a rule's actions apply() runs.
@@ -72,6 +81,9 @@ class FlowEngine {
 
   // Templates: masks of `pattern` and confs of `actions` are fixed once; rows bring specs and confs. `actions` of
   // create_row has the same types in the same order as the table's. Rows share everything that does not vary.
+  //
+  // create_table looks at masks only (null with a spec: the item's default mask; both null: presence). Confs may be null
+  // except those of MODIFY_FIELD (what is modified) and RAW_* (the kind of data).
   RuleTable* create_table(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
                           rte_flow_error* error);
   void destroy_table(RuleTable* table);  // it must be empty
@@ -82,13 +94,27 @@ class FlowEngine {
   Verdict process(PacketContext& packet);
 
   // The two steps apart, for one group: the caller looks at the rule's context before it decides to run it.
+  // Of tables of one priority the rule created first wins. -EEXIST refuses a rule equal to one of the same shape.
   FlowRule* match(const PacketContext& packet, uint32_t group);
+  // A rule that jumps goes on in that group, with the same scope.
   Verdict apply(FlowRule* rule, PacketContext& packet, ApplyScope scope = ApplyScope::kAll);
 
   void* age_context(const FlowRule* rule) const;   // AGE's context verbatim (the rule itself when NULL)
   RuleCounters counters(const FlowRule* rule) const;
   void reset_counters(FlowRule* rule);
   uint32_t rules() const;
+  uint64_t memory_bytes() const;  // of tables, rows and indexes
+  bool has_rules() const { return rules() != 0; }
+
+  // Calls `visit` for every rule, table by table. It may destroy the rule it is given.
+  void for_each(const std::function<void(FlowRule*)>& visit);
+  // Rules whose AGE time has passed at `now_seconds` and that were not reported since their last hit.
+  void collect_aged(uint32_t now_seconds, const std::function<void(FlowRule*)>& visit);
+  uint32_t age_timeout(const FlowRule* rule) const;  // seconds; 0 without AGE
+  bool counts(const FlowRule* rule) const;
+  const rte_flow_attr& attributes(const FlowRule* rule) const;
+  // One line: attributes, key, operands and counters, for rte_flow_dev_dump.
+  void dump(const FlowRule* rule, FILE* file) const;
 
  private:
   struct Implementation;

@@ -13,9 +13,10 @@ enum class L3 : uint8_t { kNone, kIpv4, kIpv6 };
 // Offsets of one layer's headers from the start of the frame; kAbsent where there is none.
 struct LayerHeaders {
   uint16_t eth = kAbsent;
-  uint16_t vlan = kAbsent;        // first 802.1Q tag
+  uint16_t vlan = kAbsent;        // TCI of the first tag, which is the outermost (rte_vlan_hdr: TCI, then EtherType)
   uint16_t l3 = kAbsent;
-  uint16_t l4 = kAbsent;          // absent for fragments with an offset; see ParseOptions for first ones
+  uint16_t l4 = kAbsent;          // TCP, UDP, ICMP, ICMPv6 whose fixed header is whole; absent for fragments with an
+                                  // offset; see ParseOptions for first ones
   uint16_t l3_end = kAbsent;      // l3 + total length, clipped to nothing: a packet whose total length exceeds the frame is truncated
   uint16_t ether_type = 0;        // after the tag, host order
   L3 l3_kind = L3::kNone;
@@ -46,6 +47,8 @@ struct ParseOptions {
 
 // Parses `length` contiguous bytes. Never reads beyond them. Fields of `out` are all set.
 // kBadL3: version or IHL wrong, or total length below the header's. kBadVxlan: I flag clear (RFC 7348 section 5).
+// A layer at fault is absent: kTruncatedL3 leaves l3 absent, kTruncatedL4 l4, kBadVxlan and kTruncatedVxlan vxlan.
+// A UDP length is not judged: the inner frame of VXLAN ends where the outer IP packet ends.
 void parse(const uint8_t* frame, uint32_t length, const ParseOptions& options, ParsedPacket* out);
 
 }  // namespace sluice

@@ -1,0 +1,412 @@
+#include "flow_engine/actions.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "flow_engine/encapsulation.h"
+#include "flow_engine/flow_engine.h"
+#include "flow_engine/flow_error.h"
+#include "packet/rewrite.h"
+#include "packet/wire.h"
+
+namespace sluice {
+namespace {
+
+struct ModifyField {
+  int field;
+  uint8_t bits;
+  uint8_t bytes;  // of the immediate value, as in the rte_flow_item it belongs to
+  bool translates;
+};
+// dst fields of MODIFY_FIELD. IPV4_DSCP's value is the six bits themselves, VLAN_ID's a big-endian TCI.
+constexpr ModifyField kModifyFields[] = {
+    {RTE_FLOW_FIELD_MAC_DST, 48, 6, false},     {RTE_FLOW_FIELD_MAC_SRC, 48, 6, false},
+    {RTE_FLOW_FIELD_VLAN_ID, 12, 2, false},     {RTE_FLOW_FIELD_IPV4_DSCP, 6, 1, false},
+    {RTE_FLOW_FIELD_IPV4_TTL, 8, 1, false},     {RTE_FLOW_FIELD_IPV4_SRC, 32, 4, true},
+    {RTE_FLOW_FIELD_IPV4_DST, 32, 4, true},     {RTE_FLOW_FIELD_TCP_PORT_SRC, 16, 2, true},
+    {RTE_FLOW_FIELD_TCP_PORT_DST, 16, 2, true}, {RTE_FLOW_FIELD_UDP_PORT_SRC, 16, 2, true},
+    {RTE_FLOW_FIELD_UDP_PORT_DST, 16, 2, true},
+};
+
+class Compiler {
+ public:
+  Compiler(const rte_flow_attr& attr, PatternMode mode, const PatternContent& pattern, const EngineOptions& options,
+           ActionProgram* out, rte_flow_error* error)
+      : attr_(attr), mode_(mode), pattern_(pattern), options_(options), out_(out), error_(error) {
+    tunnels_ = pattern.vxlan ? 1 : 0;
+  }
+  int run(const rte_flow_action* actions);
+
+ private:
+  int refuse(rte_flow_error_type type, const char* text, int code = ENOTSUP) {
+    return fail(error_, code, type, action_, named_message(action_name(static_cast<int>(action_->type)), text));
+  }
+  int add(OpKind kind, uint8_t operand_bytes, bool translates = false, Direction which = Direction::kSource) {
+    Op& op = out_->op[out_->ops++];
+    op = Op{kind, static_cast<uint8_t>(which), index_, operand_bytes, out_->operand_bytes, translates, 0, 0, 0};
+    out_->operand_bytes = static_cast<uint16_t>(out_->operand_bytes + operand_bytes);
+    return 0;
+  }
+  int add_with_conf(OpKind kind, uint8_t operand_bytes, bool translates = false,
+                    Direction which = Direction::kSource) {
+    if (const int code = need_conf()) return code;
+    return add(kind, operand_bytes, translates, which);
+  }
+  int need_conf() {
+    if (action_->conf != nullptr || mode_ == PatternMode::kTemplate) return 0;
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "needs a configuration", EINVAL);
+  }
+  int need_item(bool present, const char* text) {
+    return present ? 0 : refuse(RTE_FLOW_ERROR_TYPE_ACTION, text, EINVAL);
+  }
+  int fate(OpKind kind, uint8_t operand_bytes) {
+    if (fate_) return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "a rule has at most one fate action", EINVAL);
+    fate_ = true;
+    return operand_bytes == 0 ? add(kind, 0) : add_with_conf(kind, operand_bytes);
+  }
+  int switch_fate(OpKind kind) {
+    if (!attr_.transfer) return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "needs the transfer attribute", EINVAL);
+    return fate(kind, 2);
+  }
+  int add_action();
+  int add_age();
+  int add_decap();
+  int add_raw_decap();
+  int add_raw_encap();
+  int add_modify();
+
+  const rte_flow_attr& attr_;
+  const PatternMode mode_;
+  const PatternContent& pattern_;
+  const EngineOptions& options_;
+  ActionProgram* out_;
+  rte_flow_error* error_;
+  const rte_flow_action* action_ = nullptr;
+  uint8_t index_ = 0;
+  bool fate_ = false;
+  bool bare_l3_ = false;  // after RAW_DECAP of Ethernet, until RAW_ENCAP puts another
+  const rte_flow_action* bare_cause_ = nullptr;
+  int tunnels_ = 0;
+};
+
+int Compiler::add_age() {
+  if (out_->ages) return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "may appear only once", EINVAL);
+  out_->ages = true;
+  out_->age_operand = out_->operand_bytes;
+  return add_with_conf(OpKind::kAge, 12);
+}
+
+int Compiler::add_decap() {
+  if (tunnels_ == 0) {
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "the pattern has no VXLAN item whose tunnel could be removed", EINVAL);
+  }
+  --tunnels_;
+  return add(OpKind::kVxlanDecap, 0);
+}
+
+int Compiler::add_raw_decap() {
+  const auto* conf = static_cast<const rte_flow_action_raw_decap*>(action_->conf);
+  if (conf == nullptr) return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "needs a configuration", EINVAL);
+  switch (classify_raw(conf->data, conf->size, options_.vxlan_udp_port)) {
+    case RawKind::kVxlan: return add_decap();
+    case RawKind::kEthernet:
+      if (const int code = need_item(pattern_.eth, "needs an ETH item in the pattern")) return code;
+      bare_l3_ = true;
+      bare_cause_ = action_;
+      return 0;
+    default:
+      return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF,
+                    "only Ethernet, or Ethernet, IPv4, UDP and VXLAN, is supported as data");
+  }
+}
+
+int Compiler::add_raw_encap() {
+  const auto* conf = static_cast<const rte_flow_action_raw_encap*>(action_->conf);
+  if (conf == nullptr) return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "needs a configuration", EINVAL);
+  VxlanHeader header;
+  if (const char* wrong = read_raw_encapsulation(conf->data, conf->size, options_.vxlan_udp_port, &header)) {
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, wrong);
+  }
+  const bool ethernet = classify_raw(conf->data, conf->size, options_.vxlan_udp_port) == RawKind::kEthernet;
+  if (ethernet != bare_l3_) {
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, ethernet ? "Ethernet alone may only follow RAW_DECAP of Ethernet"
+                                                       : "a tunnel without an inner Ethernet header is not supported");
+  }
+  bare_l3_ = false;
+  if (ethernet) return add(OpKind::kReplaceL2, sizeof(uint32_t));
+  ++tunnels_;
+  return add(OpKind::kVxlanEncap, sizeof(EncapOperand));
+}
+
+int Compiler::add_modify() {
+  const auto* conf = static_cast<const rte_flow_action_modify_field*>(action_->conf);
+  if (conf == nullptr) return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "needs a configuration", EINVAL);
+  const auto bad = [&](const char* text) { return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, text); };
+  if (conf->operation > RTE_FLOW_MODIFY_SUB) return bad("only set, add and sub are supported");
+  if (conf->src.field != RTE_FLOW_FIELD_VALUE) return bad("only an immediate value is supported as the source");
+  const ModifyField* field = nullptr;
+  for (const ModifyField& candidate : kModifyFields) {
+    if (candidate.field == static_cast<int>(conf->dst.field)) field = &candidate;
+  }
+  if (field == nullptr) return bad("the destination field is not supported");
+  if (conf->dst.offset != 0 || conf->width != field->bits) return bad("only whole fields are supported");
+  if (conf->dst.level > 2) return bad("levels above 2 are not supported");
+  add(OpKind::kModify, field->bytes, field->translates);
+  Op& op = out_->op[out_->ops - 1];
+  op.operation = static_cast<uint8_t>(conf->operation);
+  op.field = static_cast<uint8_t>(conf->dst.field);
+  op.level = conf->dst.level == 2 ? 2 : 1;
+  return 0;
+}
+
+int Compiler::add_action() {
+  // Which items a rewrite needs: rte_flow guide, section of each action ("must be used with a valid ... item").
+  const bool ports = pattern_.tcp || pattern_.udp;
+  switch (static_cast<int>(action_->type)) {
+    case RTE_FLOW_ACTION_TYPE_COUNT:
+      if (out_->counts) return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "may appear only once", EINVAL);
+      out_->counts = true;
+      return add(OpKind::kCount, 0);
+    case RTE_FLOW_ACTION_TYPE_AGE: return add_age();
+    case RTE_FLOW_ACTION_TYPE_MARK: return add_with_conf(OpKind::kMark, 4);
+    case RTE_FLOW_ACTION_TYPE_JUMP: return fate(OpKind::kJump, 4);
+    case RTE_FLOW_ACTION_TYPE_QUEUE: return fate(OpKind::kQueue, 2);
+    case RTE_FLOW_ACTION_TYPE_DROP: return fate(OpKind::kDrop, 0);
+    case RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR: return switch_fate(OpKind::kPortRepresentor);
+    case RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT: return switch_fate(OpKind::kRepresentedPort);
+    case RTE_FLOW_ACTION_TYPE_VXLAN_ENCAP:
+      ++tunnels_;
+      return add_with_conf(OpKind::kVxlanEncap, sizeof(EncapOperand));
+    case RTE_FLOW_ACTION_TYPE_VXLAN_DECAP: return add_decap();
+    case RTE_FLOW_ACTION_TYPE_RAW_ENCAP: return add_raw_encap();
+    case RTE_FLOW_ACTION_TYPE_RAW_DECAP: return add_raw_decap();
+    case RTE_FLOW_ACTION_TYPE_SET_MAC_SRC:
+    case RTE_FLOW_ACTION_TYPE_SET_MAC_DST:
+      if (const int code = need_item(pattern_.eth, "needs an ETH item in the pattern")) return code;
+      return add_with_conf(OpKind::kSetMac, 6, false,
+                           action_->type == RTE_FLOW_ACTION_TYPE_SET_MAC_SRC ? Direction::kSource : Direction::kDestination);
+    case RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC:
+    case RTE_FLOW_ACTION_TYPE_SET_IPV4_DST:
+      if (const int code = need_item(pattern_.ipv4, "needs an IPV4 item in the pattern")) return code;
+      return add_with_conf(OpKind::kSetIpv4, 4, true,
+                           action_->type == RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC ? Direction::kSource : Direction::kDestination);
+    case RTE_FLOW_ACTION_TYPE_SET_TP_SRC:
+    case RTE_FLOW_ACTION_TYPE_SET_TP_DST:
+      if (const int code = need_item(ports, "needs a TCP or UDP item in the pattern")) return code;
+      return add_with_conf(OpKind::kSetTp, 2, true,
+                           action_->type == RTE_FLOW_ACTION_TYPE_SET_TP_SRC ? Direction::kSource : Direction::kDestination);
+    case RTE_FLOW_ACTION_TYPE_DEC_TTL:
+    case RTE_FLOW_ACTION_TYPE_SET_TTL: {
+      if (const int code = need_item(pattern_.ipv4 || pattern_.ipv6, "needs an IPV4 or IPV6 item in the pattern")) {
+        return code;
+      }
+      if (action_->type == RTE_FLOW_ACTION_TYPE_DEC_TTL) return add(OpKind::kDecTtl, 0);
+      return add_with_conf(OpKind::kSetTtl, 1);
+    }
+    case RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN: return add_with_conf(OpKind::kPushVlan, 2);
+    case RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID: return add_with_conf(OpKind::kSetVlanVid, 2);
+    case RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_PCP: return add_with_conf(OpKind::kSetVlanPcp, 1);
+    case RTE_FLOW_ACTION_TYPE_OF_POP_VLAN: return add(OpKind::kPopVlan, 0);
+    case RTE_FLOW_ACTION_TYPE_MODIFY_FIELD: return add_modify();
+    case kActionSetIcmpIdent:
+      if (!options_.private_actions) break;
+      if (const int code = need_item(pattern_.icmp, "needs an ICMP item in the pattern")) return code;
+      return add_with_conf(OpKind::kSetIcmpIdent, 2, true);
+    default: break;
+  }
+  return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "is not supported");
+}
+
+int Compiler::run(const rte_flow_action* actions) {
+  *out_ = ActionProgram{};
+  for (size_t i = 0; actions[i].type != RTE_FLOW_ACTION_TYPE_END; ++i) {
+    action_ = &actions[i];
+    if (i == kMaxActions) {
+      return fail(error_, ENOTSUP, RTE_FLOW_ERROR_TYPE_ACTION_NUM, action_, "too many actions");
+    }
+    index_ = static_cast<uint8_t>(i);
+    out_->type[i] = static_cast<int16_t>(static_cast<int>(action_->type));
+    out_->actions = static_cast<uint8_t>(i + 1);
+    if (action_->type == RTE_FLOW_ACTION_TYPE_VOID) continue;
+    if (const int code = add_action()) return code;
+  }
+  if (bare_l3_) {
+    action_ = bare_cause_;
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "leaves a packet without Ethernet header: RAW_ENCAP must follow", EINVAL);
+  }
+  return 0;
+}
+
+// Fields that rules of one gateway differ in; they are kept per rule and zeroed in the shared header.
+void split_encapsulation(VxlanHeader* header, EncapOperand* operand) {
+  uint8_t* ip = header->bytes + kEthernetBytes + (header->tagged ? kVlanBytes : 0);
+  uint8_t* udp = ip + kIpv4Bytes;
+  uint8_t* vni = udp + kUdpBytes + kVxlanVni;
+  std::memcpy(operand->destination_mac, header->bytes, 6);
+  operand->destination_be = load_raw<uint32_t>(ip + kIpv4Destination);
+  operand->source_port_be = load_raw<uint16_t>(udp + kL4SourcePort);
+  std::memcpy(operand->vni, vni, 3);
+  std::memset(header->bytes, 0, 6);
+  store_raw<uint32_t>(ip + kIpv4Destination, 0);
+  store_raw<uint16_t>(udp + kL4SourcePort, 0);
+  std::memset(vni, 0, 3);
+}
+
+// Null when well, otherwise what is wrong with the conf.
+const char* encode(const Op& op, const rte_flow_action& action, const rte_flow_attr& attr, const EngineOptions& options,
+                   HeaderStore* headers, uint8_t* operand) {
+  const void* conf = action.conf;
+  if (conf == nullptr) return "needs a configuration";
+  switch (op.kind) {
+    case OpKind::kAge: {
+      const auto* age = static_cast<const rte_flow_action_age*>(conf);
+      if (age->reserved != 0) return "reserved bits must be zero";
+      if (age->timeout == 0) return "the timeout must not be zero";
+      store_raw(operand, age->context);
+      store_raw<uint32_t>(operand + sizeof(void*), age->timeout);
+      return nullptr;
+    }
+    case OpKind::kJump: {
+      const uint32_t group = static_cast<const rte_flow_action_jump*>(conf)->group;
+      if (group <= attr.group) return "only jumps to a higher group are supported";
+      store_raw(operand, group);
+      return nullptr;
+    }
+    case OpKind::kSetVlanPcp:
+      if (*static_cast<const uint8_t*>(conf) > 7) return "the priority has 3 bits";
+      *operand = *static_cast<const uint8_t*>(conf);
+      return nullptr;
+    case OpKind::kPushVlan:
+      if (!is_vlan_type(load_be16(static_cast<const uint8_t*>(conf)))) return "the TPID must be 0x8100 or 0x88a8";
+      std::memcpy(operand, conf, 2);
+      return nullptr;
+    case OpKind::kModify:
+      std::memcpy(operand, static_cast<const rte_flow_action_modify_field*>(conf)->src.value, op.operand_bytes);
+      return nullptr;
+    case OpKind::kReplaceL2:
+    case OpKind::kVxlanEncap: {
+      VxlanHeader header;
+      const char* wrong;
+      if (action.type == RTE_FLOW_ACTION_TYPE_VXLAN_ENCAP) {
+        const auto* encap = static_cast<const rte_flow_action_vxlan_encap*>(conf);
+        if (encap->definition == nullptr) return "needs a definition";
+        wrong = read_vxlan_definition(encap->definition, options.vxlan_udp_port, &header);
+      } else {
+        const auto* encap = static_cast<const rte_flow_action_raw_encap*>(conf);
+        wrong = read_raw_encapsulation(encap->data, encap->size, options.vxlan_udp_port, &header);
+      }
+      if (wrong != nullptr) return wrong;
+      const bool l2 = header.length <= kEthernetBytes + kVlanBytes;
+      if (l2 != (op.kind == OpKind::kReplaceL2)) return "the kind of data differs from the template's";
+      EncapOperand encap{};
+      if (!l2) split_encapsulation(&header, &encap);
+      encap.header = headers == nullptr ? 0 : headers->acquire(header);
+      std::memcpy(operand, &encap, op.operand_bytes);
+      return nullptr;
+    }
+    default:
+      // The conf structures of the others begin with the value itself, in the order that is stored.
+      std::memcpy(operand, conf, op.operand_bytes);
+      return nullptr;
+  }
+}
+
+}  // namespace
+
+int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, PatternMode mode,
+                    const PatternContent& pattern, const EngineOptions& options, ActionProgram* out,
+                    rte_flow_error* error) {
+  if (const int code = Compiler(attr, mode, pattern, options, out, error).run(actions)) return code;
+  if (mode == PatternMode::kTemplate) return 0;
+  uint8_t scratch[kMaxActions * 24];
+  return encode_operands(*out, actions, attr, options, nullptr, scratch, error);
+}
+
+int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
+                    const EngineOptions& options, HeaderStore* headers, uint8_t* operands, rte_flow_error* error) {
+  for (uint8_t i = 0; i < program.actions; ++i) {
+    if (static_cast<int>(actions[i].type) != program.type[i]) {
+      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, &actions[i], "action differs from the template's");
+    }
+  }
+  for (uint8_t i = 0; i < program.ops; ++i) {
+    const Op& op = program.op[i];
+    if (op.operand_bytes == 0) continue;
+    const rte_flow_action& action = actions[op.action];
+    const char* wrong = encode(op, action, attr, options, headers, operands + op.operand);
+    if (wrong == nullptr) continue;
+    if (headers != nullptr) {
+      ActionProgram done = program;
+      done.ops = i;
+      release_operands(done, operands, headers);
+    }
+    return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
+                named_message(action_name(static_cast<int>(action.type)), wrong));
+  }
+  return 0;
+}
+
+void release_operands(const ActionProgram& program, const uint8_t* operands, HeaderStore* headers) {
+  for (uint8_t i = 0; i < program.ops; ++i) {
+    const Op& op = program.op[i];
+    if (op.kind == OpKind::kVxlanEncap || op.kind == OpKind::kReplaceL2) {
+      headers->release(load_raw<uint32_t>(operands + op.operand));
+    }
+  }
+}
+
+bool ActionProgram::equals(const ActionProgram& other) const {
+  if (ops != other.ops || actions != other.actions) return false;
+  for (uint8_t i = 0; i < ops; ++i) {
+    if (!(op[i] == other.op[i])) return false;
+  }
+  return std::memcmp(type, other.type, actions * sizeof type[0]) == 0;
+}
+
+uint64_t ActionProgram::hash() const {
+  uint64_t h = ops;
+  for (uint8_t i = 0; i < ops; ++i) {
+    h = (h ^ (static_cast<uint64_t>(op[i].kind) << 16 | op[i].which << 8 | op[i].field)) * 0x9e3779b97f4a7c15ull;
+    h ^= h >> 31;
+  }
+  return h;
+}
+
+std::string HeaderStore::key(const VxlanHeader& header) {
+  return std::string(reinterpret_cast<const char*>(header.bytes), header.length);
+}
+
+uint32_t HeaderStore::acquire(const VxlanHeader& header) {
+  if (last_ < entries_.size()) {
+    Entry& entry = entries_[last_];
+    if (entry.references != 0 && entry.header.length == header.length &&
+        std::memcmp(entry.header.bytes, header.bytes, header.length) == 0) {
+      ++entry.references;
+      return last_;
+    }
+  }
+  const std::string content = key(header);
+  auto [at, is_new] = ids_.try_emplace(content, 0);
+  if (is_new) {
+    if (free_.empty()) {
+      at->second = static_cast<uint32_t>(entries_.size());
+      entries_.emplace_back();
+    } else {
+      at->second = free_.back();
+      free_.pop_back();
+    }
+    entries_[at->second].header = header;
+  }
+  last_ = at->second;
+  ++entries_[last_].references;
+  return last_;
+}
+
+void HeaderStore::release(uint32_t id) {
+  Entry& entry = entries_[id];
+  if (--entry.references != 0) return;
+  ids_.erase(key(entry.header));
+  free_.push_back(id);
+}
+
+}  // namespace sluice

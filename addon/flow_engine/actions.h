@@ -1,0 +1,110 @@
+// From rte_flow actions to a program: operations shared by all rules of a table, and operands packed per rule.
+#pragma once
+
+#include <rte_flow.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "flow_engine/pattern.h"
+#include "packet/tunnel.h"
+
+namespace sluice {
+
+enum class OpKind : uint8_t {
+  kCount,
+  kAge,               // operand: context pointer, then timeout (u32)
+  kMark,              // u32
+  kJump,              // u32 group
+  kQueue,             // u16
+  kDrop,
+  kPortRepresentor,   // u16 ethdev
+  kRepresentedPort,   // u16 ethdev
+  kVxlanEncap,        // EncapOperand
+  kVxlanDecap,
+  kReplaceL2,         // u32 header id: RAW_DECAP of Ethernet followed by RAW_ENCAP of another
+  kSetMac,            // 6 bytes; `which` is a Direction, as below
+  kSetIpv4,           // u32 big endian
+  kSetTp,             // u16 big endian
+  kDecTtl,
+  kSetTtl,            // u8
+  kPushVlan,          // u16 TPID
+  kSetVlanVid,        // u16 big endian
+  kSetVlanPcp,        // u8
+  kPopVlan,
+  kModify,            // immediate value, as long as the field
+  kSetIcmpIdent,      // u16 big endian
+};
+
+// What a VXLAN encapsulation has of its own; the rest is shared by all that agree on it.
+struct __attribute__((packed)) EncapOperand {
+  uint32_t header;  // id in HeaderStore
+  uint32_t destination_be;
+  uint16_t source_port_be;
+  uint8_t destination_mac[6];
+  uint8_t vni[3];
+};
+
+struct Op {
+  OpKind kind;
+  uint8_t which;      // Direction
+  uint8_t action;     // index in the action list, where a row's conf is found
+  uint8_t operand_bytes;
+  uint16_t operand;   // offset in the row's packed operands
+  bool translates;    // not run in ApplyScope::kNoTranslation
+  // kModify
+  uint8_t operation;  // rte_flow_modify_op
+  uint8_t field;      // rte_flow_field_id
+  uint8_t level;      // 1 outermost, 2 inner
+
+  bool operator==(const Op&) const = default;
+};
+
+inline constexpr size_t kMaxActions = 32;
+
+struct ActionProgram {
+  uint8_t ops = 0;
+  uint8_t actions = 0;       // length of the list without END
+  uint16_t operand_bytes = 0;
+  bool counts = false;
+  bool ages = false;
+  uint16_t age_operand = 0;
+  Op op[kMaxActions];
+  int16_t type[kMaxActions];
+
+  bool equals(const ActionProgram& other) const;
+  uint64_t hash() const;
+};
+
+// Encapsulation headers shared between rules, by content. Ids stay valid while referenced.
+class HeaderStore {
+ public:
+  uint32_t acquire(const VxlanHeader& header);
+  void release(uint32_t id);
+  const VxlanHeader& get(uint32_t id) const { return entries_[id].header; }
+
+ private:
+  struct Entry {
+    VxlanHeader header;
+    uint32_t references = 0;
+  };
+  static std::string key(const VxlanHeader& header);
+  std::vector<Entry> entries_;
+  std::vector<uint32_t> free_;
+  std::map<std::string, uint32_t> ids_;
+  uint32_t last_ = 0;  // most rules of a gateway share one header: tried first
+};
+
+// 0, or -errno with `error` filled. `kTemplate`: a conf may be null where the row brings it.
+int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, PatternMode mode,
+                    const PatternContent& pattern, const EngineOptions& options, ActionProgram* out,
+                    rte_flow_error* error);
+
+// Packs a rule's operands. On failure nothing is held in `headers`.
+int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
+                    const EngineOptions& options, HeaderStore* headers, uint8_t* operands, rte_flow_error* error);
+void release_operands(const ActionProgram& program, const uint8_t* operands, HeaderStore* headers);
+
+}  // namespace sluice

@@ -1,0 +1,75 @@
+#include "flow_engine/encapsulation.h"
+
+#include <cstring>
+
+#include "packet/wire.h"
+
+namespace sluice {
+
+const char* read_vxlan_definition(const rte_flow_item* definition, uint16_t vxlan_udp_port, VxlanHeader* header) {
+  *header = VxlanHeader{};
+  // The only order there is: ETH, VLAN if wanted, IPV4, UDP, VXLAN. VOID may stand anywhere (rte_flow guide).
+  int stage = 0;
+  uint16_t at = 0;
+  for (const rte_flow_item* item = definition; item->type != RTE_FLOW_ITEM_TYPE_END; ++item) {
+    if (item->type == RTE_FLOW_ITEM_TYPE_VOID) continue;
+    int next;
+    uint16_t bytes;
+    switch (item->type) {
+      case RTE_FLOW_ITEM_TYPE_ETH: next = 1; bytes = kEthernetBytes; break;
+      case RTE_FLOW_ITEM_TYPE_VLAN: next = 2; bytes = kVlanBytes; break;
+      case RTE_FLOW_ITEM_TYPE_IPV4: next = 3; bytes = kIpv4Bytes; break;
+      case RTE_FLOW_ITEM_TYPE_UDP: next = 4; bytes = kUdpBytes; break;
+      case RTE_FLOW_ITEM_TYPE_VXLAN: next = 5; bytes = kVxlanBytes; break;
+      case RTE_FLOW_ITEM_TYPE_IPV6: return "an IPv6 underlay is not supported";
+      default: return "the definition holds an item other than ETH, VLAN, IPV4, UDP, VXLAN";
+    }
+    const bool in_order = next == stage + 1 || (stage == 1 && next == 3);
+    if (!in_order) return "the definition must be ETH, VLAN if wanted, IPV4, UDP, VXLAN in this order";
+    if (item->spec == nullptr) return "an item of the definition has no spec";
+    std::memcpy(header->bytes + at, item->spec, bytes);
+    if (next == 2) header->tagged = true;
+    if (next == 3 && header->bytes[at] != 0 && header->bytes[at] != 0x45) {
+      return "IPv4 options in the definition are not supported";
+    }
+    at += bytes;
+    stage = next;
+  }
+  if (stage != 5) return "the definition must be ETH, VLAN if wanted, IPV4, UDP, VXLAN in this order";
+  complete_vxlan_header(header, vxlan_udp_port);
+  return nullptr;
+}
+
+RawKind classify_raw(const uint8_t* data, size_t size, uint16_t vxlan_udp_port) {
+  if (size == kEthernetBytes || size == kEthernetBytes + kVlanBytes) {
+    const bool tagged = data != nullptr && is_vlan_type(load_be16(data + 12));
+    if (data == nullptr || tagged == (size != kEthernetBytes)) return RawKind::kEthernet;
+    return RawKind::kUnsupported;
+  }
+  constexpr size_t kPlain = kEthernetBytes + kIpv4Bytes + kUdpBytes + kVxlanBytes;
+  if (size != kPlain && size != kPlain + kVlanBytes) return RawKind::kUnsupported;
+  if (data == nullptr) return RawKind::kVxlan;
+  const size_t ip = size - kPlain + kEthernetBytes;
+  const uint16_t type = load_be16(data + ip - 2);
+  const uint16_t port = load_be16(data + ip + kIpv4Bytes + kL4DestinationPort);
+  const bool tagged = is_vlan_type(load_be16(data + 12));
+  if (tagged != (size != kPlain) || (type != kEtherTypeIpv4 && type != 0) ||
+      (data[ip] != 0 && data[ip] != 0x45) || (data[ip + kIpv4Protocol] != 0 && data[ip + kIpv4Protocol] != kProtocolUdp) ||
+      (port != 0 && port != vxlan_udp_port)) {
+    return RawKind::kUnsupported;
+  }
+  return RawKind::kVxlan;
+}
+
+const char* read_raw_encapsulation(const uint8_t* data, size_t size, uint16_t vxlan_udp_port, VxlanHeader* header) {
+  *header = VxlanHeader{};
+  const RawKind kind = data == nullptr ? RawKind::kUnsupported : classify_raw(data, size, vxlan_udp_port);
+  if (kind == RawKind::kUnsupported) return "only Ethernet, or Ethernet, IPv4, UDP and VXLAN, is supported as data";
+  std::memcpy(header->bytes, data, size);
+  header->tagged = is_vlan_type(load_be16(data + 12));
+  header->length = static_cast<uint8_t>(size);
+  if (kind == RawKind::kVxlan) complete_vxlan_header(header, vxlan_udp_port);
+  return nullptr;
+}
+
+}  // namespace sluice

@@ -1,0 +1,193 @@
+#include "flow_engine/execute.h"
+
+#include <cstring>
+
+#include "packet/rewrite.h"
+#include "packet/wire.h"
+
+namespace sluice {
+namespace {
+
+// Bytes of COUNT: up to the end of the innermost IP packet, so that padding and trailers do not count.
+uint32_t counted_bytes(const PacketContext& packet) {
+  const ParsedPacket& headers = packet.headers;
+  if (headers.has_inner && headers.inner.l3_end != kAbsent) return headers.inner.l3_end;
+  if (headers.outer.l3_end != kAbsent) return headers.outer.l3_end;
+  return packet.mbuf->data_len;
+}
+
+void count(FlowRule* rule, uint32_t bytes, bool shared) {
+  if (shared) {
+    __atomic_fetch_add(&rule->packets, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&rule->bytes, bytes, __ATOMIC_RELAXED);
+  } else {
+    ++rule->packets;
+    rule->bytes += bytes;
+  }
+}
+
+// Arithmetic of MODIFY_FIELD is modulo the field's width (mlx5 decrements a TTL by adding 0xff).
+uint64_t modified(uint8_t operation, uint64_t field, uint64_t value) {
+  if (operation == RTE_FLOW_MODIFY_ADD) return field + value;
+  if (operation == RTE_FLOW_MODIFY_SUB) return field - value;
+  return value;
+}
+
+uint64_t load_big_endian(const uint8_t* bytes, uint8_t length) {
+  uint64_t value = 0;
+  for (uint8_t i = 0; i < length; ++i) value = value << 8 | bytes[i];
+  return value;
+}
+
+void store_big_endian(uint8_t* bytes, uint8_t length, uint64_t value) {
+  for (uint8_t i = length; i-- > 0; value >>= 8) bytes[i] = static_cast<uint8_t>(value);
+}
+
+void modify_address(uint8_t* frame, const LayerHeaders& layer, Direction which, const Op& op, uint64_t value) {
+  if (layer.l3_kind != L3::kIpv4) return;
+  const uint16_t at = which == Direction::kSource ? kIpv4Source : kIpv4Destination;
+  const uint64_t result = modified(op.operation, load_be32(frame + layer.l3 + at), value);
+  set_ipv4_address(frame, layer, which, __builtin_bswap32(static_cast<uint32_t>(result)));
+}
+
+void modify_port(uint8_t* frame, const LayerHeaders& layer, Direction which, uint8_t protocol, const Op& op,
+                 uint64_t value) {
+  if (layer.l4 == kAbsent || layer.protocol != protocol) return;
+  const uint16_t at = which == Direction::kSource ? kL4SourcePort : kL4DestinationPort;
+  const uint64_t result = modified(op.operation, load_be16(frame + layer.l4 + at), value);
+  set_tp_port(frame, layer, which, __builtin_bswap16(static_cast<uint16_t>(result)));
+}
+
+void modify(uint8_t* frame, const ParsedPacket& headers, const Op& op, const uint8_t* operand) {
+  if (op.level == 2 && !headers.has_inner) return;
+  const LayerHeaders& layer = op.level == 2 ? headers.inner : headers.outer;
+  const uint64_t value = load_big_endian(operand, op.operand_bytes);
+  switch (op.field) {
+    case RTE_FLOW_FIELD_MAC_DST:
+    case RTE_FLOW_FIELD_MAC_SRC: {
+      if (layer.eth == kAbsent) return;
+      uint8_t* mac = frame + layer.eth + (op.field == RTE_FLOW_FIELD_MAC_SRC ? 6 : 0);
+      store_big_endian(mac, 6, modified(op.operation, load_big_endian(mac, 6), value));
+      return;
+    }
+    case RTE_FLOW_FIELD_VLAN_ID:
+      if (layer.vlan == kAbsent) return;
+      set_vlan_vid(frame, layer,
+                   static_cast<uint16_t>(modified(op.operation, load_be16(frame + layer.vlan) & 0x0fff, value & 0x0fff)));
+      return;
+    case RTE_FLOW_FIELD_IPV4_DSCP:
+      if (layer.l3_kind != L3::kIpv4) return;
+      set_ipv4_dscp(frame, layer,
+                    static_cast<uint8_t>(modified(op.operation, frame[layer.l3 + kIpv4Tos] >> 2, value) & 0x3f));
+      return;
+    case RTE_FLOW_FIELD_IPV4_TTL:
+      if (layer.l3_kind != L3::kIpv4) return;
+      set_ttl(frame, layer, static_cast<uint8_t>(modified(op.operation, frame[layer.l3 + kIpv4Ttl], value)));
+      return;
+    case RTE_FLOW_FIELD_IPV4_SRC: modify_address(frame, layer, Direction::kSource, op, value); return;
+    case RTE_FLOW_FIELD_IPV4_DST: modify_address(frame, layer, Direction::kDestination, op, value); return;
+    case RTE_FLOW_FIELD_TCP_PORT_SRC: modify_port(frame, layer, Direction::kSource, kProtocolTcp, op, value); return;
+    case RTE_FLOW_FIELD_TCP_PORT_DST: modify_port(frame, layer, Direction::kDestination, kProtocolTcp, op, value); return;
+    case RTE_FLOW_FIELD_UDP_PORT_SRC: modify_port(frame, layer, Direction::kSource, kProtocolUdp, op, value); return;
+    case RTE_FLOW_FIELD_UDP_PORT_DST: modify_port(frame, layer, Direction::kDestination, kProtocolUdp, op, value); return;
+    default: return;
+  }
+}
+
+PushResult encapsulate(const HeaderStore& headers, const uint8_t* operand, PacketContext& packet) {
+  EncapOperand encap;
+  std::memcpy(&encap, operand, sizeof encap);
+  VxlanHeader header = headers.get(encap.header);
+  uint8_t* ip = header.bytes + kEthernetBytes + (header.tagged ? kVlanBytes : 0);
+  uint8_t* udp = ip + kIpv4Bytes;
+  std::memcpy(header.bytes, encap.destination_mac, 6);
+  store_raw(ip + kIpv4Destination, encap.destination_be);
+  store_raw(udp + kL4SourcePort, encap.source_port_be);
+  std::memcpy(udp + kUdpBytes + kVxlanVni, encap.vni, 3);
+  return push_vxlan(packet.mbuf, &packet.headers, header);
+}
+
+DropCause cause_of(PushResult result) {
+  return result == PushResult::kNoHeadroom ? DropCause::kNoHeadroom : DropCause::kTooLong;
+}
+
+}  // namespace
+
+Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& headers, const ExecutionOptions& options,
+                  ApplyScope scope, PacketContext& packet) {
+  Execution result;
+  const uint8_t* operands = table.operands(rule);
+  const auto drop = [&result](DropCause cause) {
+    result.verdict = Verdict{Fate::kDrop, 0, 0, cause};
+    result.jumps = false;
+    return result;
+  };
+  for (uint8_t i = 0; i < table.program.ops; ++i) {
+    const Op& op = table.program.op[i];
+    if (op.translates && scope == ApplyScope::kNoTranslation) continue;
+    const uint8_t* operand = operands + op.operand;
+    const auto which = static_cast<Direction>(op.which);
+    // The frame moves when headers are pushed or popped, so it is looked up for each operation.
+    auto* frame = rte_pktmbuf_mtod(packet.mbuf, uint8_t*);
+    const LayerHeaders& outer = packet.headers.outer;
+    switch (op.kind) {
+      case OpKind::kCount: count(rule, counted_bytes(packet), options.shared); break;
+      case OpKind::kAge:
+        __atomic_store_n(&rule->last_hit_seconds, packet.now_seconds, __ATOMIC_RELAXED);
+        __atomic_store_n(&rule->aged, 0, __ATOMIC_RELAXED);
+        break;
+      case OpKind::kMark:
+        packet.mark = load_raw<uint32_t>(operand);
+        packet.marked = true;
+        break;
+      case OpKind::kJump:
+        result.jumps = true;
+        result.group = load_raw<uint32_t>(operand);
+        break;
+      case OpKind::kQueue:
+        result.verdict.fate = Fate::kQueue;
+        result.verdict.queue = load_raw<uint16_t>(operand);
+        break;
+      case OpKind::kDrop:
+        result.verdict = Verdict{Fate::kDrop, 0, 0, DropCause::kAction};
+        break;
+      case OpKind::kPortRepresentor:
+      case OpKind::kRepresentedPort:
+        result.verdict.fate = op.kind == OpKind::kPortRepresentor ? Fate::kPortRepresentor : Fate::kRepresentedPort;
+        result.verdict.port_id = load_raw<uint16_t>(operand);
+        break;
+      case OpKind::kVxlanEncap: {
+        const PushResult pushed = encapsulate(headers, operand, packet);
+        if (pushed != PushResult::kDone) return drop(cause_of(pushed));
+        break;
+      }
+      case OpKind::kVxlanDecap:
+        if (!pop_vxlan(packet.mbuf, &packet.headers, options.vxlan_udp_port)) return drop(DropCause::kNoInnerFrame);
+        break;
+      case OpKind::kReplaceL2: {
+        const VxlanHeader& l2 = headers.get(load_raw<uint32_t>(operand));
+        const PushResult pushed = replace_l2(packet.mbuf, &packet.headers, l2.bytes, l2.length);
+        if (pushed != PushResult::kDone) return drop(cause_of(pushed));
+        break;
+      }
+      case OpKind::kSetMac: set_mac(frame, outer, which, operand); break;
+      case OpKind::kSetIpv4: set_ipv4_address(frame, outer, which, load_raw<uint32_t>(operand)); break;
+      case OpKind::kSetTp: set_tp_port(frame, outer, which, load_raw<uint16_t>(operand)); break;
+      case OpKind::kDecTtl: dec_ttl(frame, outer); break;
+      case OpKind::kSetTtl: set_ttl(frame, outer, *operand); break;
+      case OpKind::kPushVlan: {
+        const PushResult pushed = push_vlan(packet.mbuf, &packet.headers, load_be16(operand));
+        if (pushed != PushResult::kDone) return drop(cause_of(pushed));
+        break;
+      }
+      case OpKind::kSetVlanVid: set_vlan_vid(frame, outer, load_be16(operand)); break;
+      case OpKind::kSetVlanPcp: set_vlan_pcp(frame, outer, *operand); break;
+      case OpKind::kPopVlan: pop_vlan(packet.mbuf, &packet.headers); break;
+      case OpKind::kModify: modify(frame, packet.headers, op, operand); break;
+      case OpKind::kSetIcmpIdent: set_icmp_ident(frame, outer, load_raw<uint16_t>(operand)); break;
+    }
+  }
+  return result;
+}
+
+}  // namespace sluice

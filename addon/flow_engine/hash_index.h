@@ -1,0 +1,180 @@
+// Exact-match index from a 32-bit hash to row numbers: buckets of one cache line, open addressing, load ≤ 0.5.
+//
+// A bucket holds fifteen slots and the number of entries that had to go on to a later bucket; a look-up that finds
+// that number 0 stops after one cache line. A slot holds the row number and, in the bits left over, more of the hash,
+// so that a wrong row is hardly ever touched. Four bytes a slot make 8 to 16 bytes a rule.
+//
+// Growth needs no rows either: bucket number and tag together are 29 bits of the hash at every size, so a bucket
+// splits by one bit of its tags. Two old buckets move with each insertion; there is no pause.
+#pragma once
+
+#include <emmintrin.h>
+
+#include <cstdint>
+#include <new>
+#include <utility>
+
+#include "flow_engine/memory.h"
+
+namespace sluice {
+
+class HashIndex {
+ public:
+  HashIndex() { current_.allocate(kFirstBits); }
+  ~HashIndex() {
+    current_.release();
+    old_.release();
+  }
+  HashIndex(const HashIndex&) = delete;
+  HashIndex& operator=(const HashIndex&) = delete;
+
+  uint32_t size() const { return size_; }
+  uint64_t memory_bytes() const { return current_.bytes() + old_.bytes(); }
+
+  void prefetch(uint32_t hash) const { __builtin_prefetch(&current_.buckets[hash & current_.mask]); }
+
+  // The row for which `matches(row)` is true, or 0. Rows are numbered from 1.
+  template <typename Matches>
+  uint32_t find(uint32_t hash, Matches&& matches) const {
+    const uint32_t row = find_in(current_, hash, matches);
+    if (row != 0 || __builtin_expect(old_.buckets == nullptr, 1)) return row;
+    return find_in(old_, hash, matches);
+  }
+
+  // A row that prefetching may fetch: the first whose tag fits, or 0.
+  uint32_t candidate(uint32_t hash) const {
+    return find_in(current_, hash, [](uint32_t) { return true; });
+  }
+
+  // False when no memory is left; nothing changed then. `hash_of(row)` is asked only for displaced entries.
+  template <typename HashOf>
+  bool insert(uint32_t hash, uint32_t row, HashOf&& hash_of) {
+    if (row > current_.index_mask && !grow(hash_of)) return false;
+    if (old_.buckets != nullptr) migrate(2, hash_of);
+    put(current_, hash, row);
+    ++size_;
+    return true;
+  }
+
+  void erase(uint32_t hash, uint32_t row) {
+    if (!erase_in(current_, hash, row) && old_.buckets != nullptr) erase_in(old_, hash, row);
+    --size_;
+  }
+
+ private:
+  static constexpr uint32_t kSlots = 15;
+  static constexpr uint32_t kFirstBits = 2;
+
+  struct alignas(64) Bucket {
+    uint32_t slot[kSlots];
+    uint32_t passed;  // live entries whose search goes through this bucket to a later one
+  };
+
+  struct Level {
+    Bucket* buckets = nullptr;
+    uint32_t bits = 0;        // log2 of the number of buckets
+    uint32_t mask = 0;        // over bucket numbers
+    uint32_t index_bits = 0;  // of a slot; the others are the tag
+    uint32_t index_mask = 0;  // also the highest row: eight a bucket are half of the sixteen words
+
+    bool allocate(uint32_t bucket_bits) {
+      bits = bucket_bits;
+      mask = (1u << bits) - 1;
+      index_bits = bits + 3;
+      index_mask = (1u << index_bits) - 1;
+      buckets = static_cast<Bucket*>(allocate_zeroed(bytes_of(bits)));
+      return buckets != nullptr;
+    }
+    void release() {
+      release_zeroed(buckets, bytes_of(bits));
+      buckets = nullptr;
+    }
+    uint64_t bytes() const { return buckets == nullptr ? 0 : bytes_of(bits); }
+    static size_t bytes_of(uint32_t bits) { return sizeof(Bucket) << bits; }
+    uint32_t tag(uint32_t hash) const { return hash >> bits << index_bits; }
+  };
+
+  template <typename Matches>
+  static uint32_t find_in(const Level& level, uint32_t hash, Matches&& matches) {
+    const uint32_t tag = level.tag(hash);
+    const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+    const __m128i tag_mask = _mm_set1_epi32(static_cast<int>(~level.index_mask));
+    for (uint32_t step = 0; step <= level.mask; ++step) {
+      const Bucket& bucket = level.buckets[(hash + step) & level.mask];
+      const auto* lanes = reinterpret_cast<const __m128i*>(bucket.slot);
+      const auto equal = [&](int i) { return _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(lanes + i), tag_mask), wanted); };
+      const __m128i low = _mm_packs_epi32(equal(0), equal(1));
+      const __m128i high = _mm_packs_epi32(equal(2), equal(3));
+      uint32_t hits = static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high))) & 0x7fff;
+      for (; hits != 0; hits &= hits - 1) {
+        const uint32_t row = bucket.slot[__builtin_ctz(hits)] & level.index_mask;
+        if (row != 0 && matches(row)) return row;  // 0: an empty slot looks like tag 0
+      }
+      if (bucket.passed == 0) return 0;
+    }
+    return 0;
+  }
+
+  static void put(Level& level, uint32_t hash, uint32_t row) {
+    for (uint32_t step = 0;; ++step) {
+      Bucket& bucket = level.buckets[(hash + step) & level.mask];
+      for (uint32_t& slot : bucket.slot) {
+        if (slot != 0) continue;
+        slot = level.tag(hash) | row;
+        return;
+      }
+      ++bucket.passed;
+    }
+  }
+
+  static bool erase_in(Level& level, uint32_t hash, uint32_t row) {
+    const uint32_t entry = level.tag(hash) | row;
+    for (uint32_t step = 0; step <= level.mask; ++step) {
+      Bucket& bucket = level.buckets[(hash + step) & level.mask];
+      for (uint32_t& slot : bucket.slot) {
+        if (slot != entry) continue;
+        slot = 0;
+        for (uint32_t back = 0; back < step; ++back) --level.buckets[(hash + back) & level.mask].passed;
+        return true;
+      }
+      if (bucket.passed == 0) return false;
+    }
+    return false;
+  }
+
+  template <typename HashOf>
+  bool grow(HashOf&& hash_of) {
+    if (old_.buckets != nullptr) migrate(old_.mask + 1, hash_of);
+    Level larger;
+    if (!larger.allocate(current_.bits + 1)) return false;
+    old_ = current_;
+    current_ = larger;
+    migrated_ = 0;
+    return true;
+  }
+
+  template <typename HashOf>
+  void migrate(uint32_t buckets, HashOf&& hash_of) {
+    for (; buckets != 0 && migrated_ <= old_.mask; --buckets, ++migrated_) {
+      Bucket& bucket = old_.buckets[migrated_];
+      // Entries that are not at home can only be here if the bucket before was passed. Counts of `passed` stay as they
+      // are in the old level: too high a count only makes a search longer.
+      const bool displaced = old_.buckets[(migrated_ - 1) & old_.mask].passed != 0;
+      for (uint32_t& slot : bucket.slot) {
+        if (slot == 0) continue;
+        const uint32_t row = slot & old_.index_mask;
+        const uint32_t hash = displaced ? hash_of(row) : (slot >> old_.index_bits << old_.bits | migrated_);
+        put(current_, hash, row);
+        slot = 0;
+      }
+    }
+    if (migrated_ > old_.mask) old_.release();
+  }
+
+  Level current_;
+  Level old_;  // being emptied into current_, or without buckets
+  uint32_t migrated_ = 0;
+  uint32_t size_ = 0;
+};
+
+}  // namespace sluice

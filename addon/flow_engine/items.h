@@ -1,0 +1,51 @@
+// What the engine knows of each pattern item, as data: where its header lies, which bytes can be matched, its default
+// mask and its fields (for ranges).
+#pragma once
+
+#include <rte_flow.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace sluice {
+
+// Where a header of the packet is found. A pattern names each at most once.
+enum class Slot : uint8_t {
+  kOuterEth,
+  kOuterVlan,
+  kOuterVlan2,
+  kOuterL3,
+  kOuterL4,
+  kVxlan,
+  kInnerEth,
+  kInnerVlan,
+  kInnerVlan2,
+  kInnerL3,
+  kInnerL4,
+  kMeta,  // what is known of a packet beside its bytes
+};
+inline constexpr size_t kSlots = 12;
+
+struct ItemField {
+  uint8_t offset;
+  uint8_t length;
+};
+
+inline constexpr size_t kMaxHeaderBytes = 40;
+
+struct ItemDescription {
+  rte_flow_item_type type;
+  const char* name;
+  uint8_t header_bytes;  // of the wire header at the start of spec; 0 for items that are not headers
+  uint8_t default_mask[kMaxHeaderBytes];
+  const ItemField* fields;
+  uint8_t field_count;
+};
+
+// Null for an item that the engine does not know.
+const ItemDescription* describe_item(rte_flow_item_type type);
+// Also for items that are not supported: rte_flow's own name where it is known.
+const char* item_name(rte_flow_item_type type);
+const char* action_name(int type);
+
+}  // namespace sluice

@@ -1,0 +1,92 @@
+#include "flow_engine/packet_view.h"
+
+#include "packet/checksum.h"
+#include "packet/wire.h"
+
+namespace sluice {
+namespace {
+
+uint32_t layer_presence(const LayerHeaders& layer, uint8_t tags) {
+  uint32_t bits = 0;
+  if (layer.eth != kAbsent) bits |= presence::kEth;
+  if (tags > 0) bits |= presence::kTag;
+  if (tags > 1) bits |= presence::kTag2;
+  if (tags > 2) bits |= presence::kTag3;
+  if (layer.l3_kind == L3::kIpv4) bits |= presence::kIpv4;
+  if (layer.l3_kind == L3::kIpv6) bits |= presence::kIpv6;
+  if (layer.l4 != kAbsent && !layer.fragment) {
+    if (layer.protocol == kProtocolUdp) bits |= presence::kUdp;
+    if (layer.protocol == kProtocolTcp) bits |= presence::kTcp;
+    if (layer.protocol == kProtocolIcmp) bits |= presence::kIcmp;
+  }
+  return bits;
+}
+
+// The parser counts tags of the outer frame only. Two more than one are all the same to rules.
+uint8_t inner_tags(const uint8_t* frame, const ParsedPacket& headers) {
+  if (headers.inner.vlan == kAbsent) return 0;
+  const uint8_t* tag = frame + headers.inner.vlan;
+  if (headers.fault_in_inner && headers.fault == ParseFault::kTruncatedEthernet) return 1;
+  uint8_t tags = 1;
+  for (; tags < 3 && is_vlan_type(load_be16(tag + 2)); tag += kVlanBytes) ++tags;
+  return tags;
+}
+
+uint64_t integrity_bits(const uint8_t* frame, const LayerHeaders& layer, bool fault) {
+  uint64_t bits = 0;
+  if (layer.eth != kAbsent) bits |= meta::kL2Ok;
+  bool l3_bad = false;
+  if (layer.l3_kind == L3::kIpv4) {
+    const uint8_t* ip = frame + layer.l3;
+    const bool good = checksum_sum(ip, (ip[0] & 0x0fu) * 4) == 0xffff;
+    bits |= meta::kL3LengthOk;
+    if (good) bits |= meta::kIpv4ChecksumOk | meta::kL3Ok;
+    l3_bad = !good;
+  } else if (layer.l3_kind == L3::kIpv6) {
+    bits |= meta::kL3LengthOk | meta::kL3Ok;
+  }
+  if (layer.l4 != kAbsent) bits |= meta::kL4Ok;
+  if (layer.eth != kAbsent && !fault && !l3_bad) bits |= meta::kPacketOk;
+  return bits;
+}
+
+}  // namespace
+
+void view_packet(const uint8_t* frame, const ParsedPacket& headers, uint16_t ingress_port_id, bool integrity,
+                 PacketView* view) {
+  const auto at = [frame](uint16_t offset) { return offset == kAbsent ? frame : frame + offset; };
+  const LayerHeaders& outer = headers.outer;
+  const auto set = [view](Slot slot, const uint8_t* base) { view->base[static_cast<size_t>(slot)] = base; };
+  set(Slot::kOuterEth, at(outer.eth));
+  set(Slot::kOuterVlan, at(outer.vlan));
+  set(Slot::kOuterVlan2, at(outer.vlan) + kVlanBytes);
+  set(Slot::kOuterL3, at(outer.l3));
+  set(Slot::kOuterL4, at(outer.l4));
+  set(Slot::kVxlan, at(headers.vxlan));
+  view->presence = layer_presence(outer, headers.tags);
+  view->meta = ingress_port_id;
+  if (headers.tags > 0) view->meta |= 1ull << meta::kOuterTagShift;
+  if (headers.tags > 1) view->meta |= 1ull << meta::kOuterMoreTagsShift;
+  if (headers.vxlan != kAbsent) view->presence |= presence::kVxlan;
+  if (headers.has_inner) {
+    const LayerHeaders& inner = headers.inner;
+    const uint8_t tags = inner_tags(frame, headers);
+    set(Slot::kInnerEth, at(inner.eth));
+    set(Slot::kInnerVlan, at(inner.vlan));
+    set(Slot::kInnerVlan2, at(inner.vlan) + kVlanBytes);
+    set(Slot::kInnerL3, at(inner.l3));
+    set(Slot::kInnerL4, at(inner.l4));
+    view->presence |= layer_presence(inner, tags) << presence::kInnerShift;
+    if (tags > 0) view->meta |= 1ull << meta::kInnerTagShift;
+    if (tags > 1) view->meta |= 1ull << meta::kInnerMoreTagsShift;
+  }
+  if (integrity) {
+    const bool outer_fault = headers.fault != ParseFault::kNone && !headers.fault_in_inner;
+    view->meta |= integrity_bits(frame, outer, outer_fault) << meta::kOuterIntegrityShift;
+    if (headers.has_inner) {
+      view->meta |= integrity_bits(frame, headers.inner, headers.fault_in_inner) << meta::kInnerIntegrityShift;
+    }
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,92 @@
+// From rte_flow pattern items to what the classifier compares: presence of headers (one bit each), masked header bytes
+// gathered as 64-bit words, and ranges.
+#pragma once
+
+#include <rte_flow.h>
+
+#include <cstdint>
+
+#include "flow_engine/items.h"
+#include "flow_engine/packet_view.h"
+
+namespace sluice {
+
+struct EngineOptions;
+
+inline constexpr size_t kMaxKeyWords = 24;
+inline constexpr size_t kMaxRanges = 8;
+inline constexpr size_t kMaxRangeBytes = 16;
+inline constexpr size_t kMaxItems = 32;
+
+struct KeyWord {
+  uint64_t mask;  // as it stands in memory
+  Slot slot;
+  int8_t offset;  // of the eight bytes, from the slot's start; negative only for VLAN, before which lies Ethernet
+};
+
+struct RangeField {
+  Slot slot;
+  uint8_t offset;
+  uint8_t length;
+  uint8_t mask[kMaxRangeBytes];
+};
+
+// What a pattern's rules have in common. Two patterns of the same shape share one table.
+struct PatternShape {
+  uint32_t required_mask = 0;   // over presence bits
+  uint32_t required_value = 0;
+  uint8_t words = 0;
+  uint8_t ranges = 0;
+  bool matches_integrity = false;
+  KeyWord word[kMaxKeyWords];
+  RangeField range[kMaxRanges];
+
+  bool equals(const PatternShape& other) const;
+  uint64_t hash() const;
+};
+
+// Where in the items the words' values come from.
+struct PatternSources {
+  struct Word {
+    uint8_t item;
+    uint8_t offset;  // in spec
+    uint8_t shift;   // bits
+  };
+  struct Meta {
+    uint8_t item;
+    uint8_t kind;   // rte_flow item it came from, see pattern.cc
+    uint8_t shift;
+  };
+  Word word[kMaxKeyWords];
+  uint8_t range_item[kMaxRanges];
+  Meta meta[8];
+  int16_t type[kMaxItems];  // to tell a row whose items differ from the template's
+  uint8_t metas = 0;
+  uint8_t items = 0;  // without END
+};
+
+// Which headers the pattern names, for actions that need them.
+struct PatternContent {
+  bool eth = false, vlan = false, ipv4 = false, ipv6 = false, tcp = false, udp = false, icmp = false, vxlan = false;
+};
+
+struct CompiledPattern {
+  PatternShape shape;
+  PatternSources sources;
+  PatternContent content;
+};
+
+enum class PatternMode : uint8_t {
+  kRule,      // spec, last and mask of one rule: a mask or last without spec is an error
+  kTemplate,  // masks only; the specs come with each row
+};
+
+// 0, or -errno with `error` filled.
+int compile_pattern(const rte_flow_attr& attr, const rte_flow_item* pattern, PatternMode mode,
+                    const EngineOptions& options, CompiledPattern* out, rte_flow_error* error);
+
+// Values of a rule: `words` gets shape.words masked words, `low` and `high` shape.ranges blocks of kMaxRangeBytes.
+int gather_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
+                  uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error);
+
+}  // namespace sluice

@@ -1,0 +1,75 @@
+// Rules that share a pattern shape, an action program, a group and a priority.
+#pragma once
+
+#include <rte_flow.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "flow_engine/actions.h"
+#include "flow_engine/flow_engine.h"
+#include "flow_engine/hash_index.h"
+#include "flow_engine/pattern.h"
+#include "flow_engine/row_slab.h"
+
+namespace sluice {
+
+// One installed rule, followed by its masked key words, its ranges (low, high) and its packed operands.
+struct FlowRule {
+  static constexpr uint64_t kSequenceMask = (1ull << 48) - 1;
+
+  uint32_t row;               // first, where the slab's free list runs; only of rules that are gone
+  uint32_t last_hit_seconds;  // AGE
+  uint64_t packets;
+  uint64_t bytes;
+  uint64_t table_and_sequence;  // 16 bits of table, 48 of creation order
+  uint8_t live;
+  uint8_t aged;               // reported as aged and not hit since
+  uint8_t spare[6];
+
+  uint16_t table() const { return static_cast<uint16_t>(table_and_sequence >> 48); }
+  uint64_t sequence() const { return table_and_sequence & kSequenceMask; }
+  uint64_t* key() { return reinterpret_cast<uint64_t*>(this + 1); }
+  const uint64_t* key() const { return reinterpret_cast<const uint64_t*>(this + 1); }
+};
+static_assert(sizeof(FlowRule) == 40);
+
+struct RuleTable {
+  RuleTable(const rte_flow_attr& attributes, const CompiledPattern& compiled, const ActionProgram& actions,
+            uint64_t seed);
+
+  uint16_t id = 0;
+  bool templated = false;    // made by create_table; others come and go with their rules
+  rte_flow_attr attr;
+  CompiledPattern pattern;
+  ActionProgram program;
+  uint32_t operands_at;      // offset from the rule's start
+  uint32_t row_bytes;
+  uint64_t seed;
+  RowSlab slab;
+  HashIndex index;
+  std::vector<uint32_t> range_rows;  // of a pattern with ranges: compared one after the other, oldest first
+
+  uint32_t size() const {
+    return pattern.shape.ranges == 0 ? index.size() : static_cast<uint32_t>(range_rows.size());
+  }
+  FlowRule* rule(uint32_t row) const { return reinterpret_cast<FlowRule*>(slab.at(row)); }
+  uint8_t* low(FlowRule* rule) const { return reinterpret_cast<uint8_t*>(rule->key() + pattern.shape.words); }
+  uint8_t* high(FlowRule* rule) const { return low(rule) + pattern.shape.ranges * kMaxRangeBytes; }
+  uint8_t* operands(FlowRule* rule) const { return reinterpret_cast<uint8_t*>(rule) + operands_at; }
+
+  // The rule that a packet hits, or null.
+  FlowRule* lookup(const PacketView& view) const;
+  void gather_key(const PacketView& view, uint64_t* key) const;
+  FlowRule* find(const uint64_t* key) const;
+  FlowRule* find_range(const uint64_t* key, const uint8_t* low, const uint8_t* high) const;
+  bool insert(FlowRule* rule);
+  void erase(FlowRule* rule);
+
+  uint32_t hash_key(const uint64_t* key) const;
+  bool fits(const PacketView& view) const {
+    return (view.presence & pattern.shape.required_mask) == pattern.shape.required_value;
+  }
+};
+
+}  // namespace sluice
