@@ -4,12 +4,13 @@ import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../config/package-root.js';
 import { register as registerCheck } from './check.js';
 import { formatFault, UserFault } from './errors.js';
+import { register as registerReplay } from './replay.js';
 
 /**
  * What registers each sub-command, in the order of the help. A command imports what it runs on inside its action, so
  * that `check` never loads the addon.
  */
-const COMMANDS: readonly ((program: Command) => void)[] = [registerCheck];
+const COMMANDS: readonly ((program: Command) => void)[] = [registerReplay, registerCheck];
 
 const EXIT_REFUSED = 1;
 const EXIT_USAGE = 2;

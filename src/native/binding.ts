@@ -92,7 +92,9 @@ export interface Dataplane {
   replayNextTime(): readonly [number, number] | null;
   /** Sets the clock for what timers do. Never backwards. */
   setClock(seconds: number, nanoseconds: number): void;
-  /** End of a replay: held fragments are dropped as fragment-timeout, outputs are flushed and closed. */
+  /** The gateway clock, [seconds, nanoseconds]: replay: the last packet's or timer's time; live: CLOCK_MONOTONIC. */
+  clock(): readonly [number, number];
+  /** End of a replay: held fragments are dropped as fragment-timeout, outputs are flushed and closed. Returns the captures that were cut off. */
   replayClose(): readonly string[];
 
   statistics(): DataplaneStatistics;

@@ -1,0 +1,122 @@
+import { writeFileSync } from 'node:fs';
+import { type Command, InvalidArgumentError } from 'commander';
+import type { OffloadSettings, ValidatedConfig } from '../config/types.js';
+import type { NativeError } from '../native/binding.js';
+import { UserFault } from './errors.js';
+
+interface PortFile {
+  readonly port: string;
+  readonly path: string;
+}
+
+interface ReplayCommandOptions {
+  readonly config: string;
+  readonly in: readonly PortFile[];
+  readonly out: readonly PortFile[];
+  readonly offload?: Pick<OffloadSettings, 'mode' | 'afterPackets'>;
+  readonly burst: number;
+  readonly flows?: string;
+  readonly counters?: string;
+}
+
+export function register(program: Command): void {
+  program
+    .command('replay')
+    .description('run the whole gateway over captures, offline and deterministic')
+    .requiredOption('--config <file>', 'configuration of the gateway')
+    .requiredOption('--in <port=pcap>', 'capture to receive on a port (repeatable)', collectPortFile)
+    .option('--out <port=pcap>', 'capture to write what a port transmits (repeatable)', collectPortFile, [])
+    .option('--offload <mode>', 'immediate, never or after:N; default: offload.mode of the configuration', parseOffload)
+    .option('--burst <n>', 'packets received at once; the result does not depend on it', parseBurst, 32)
+    .option('--flows <file>', 'write the flow table after the last packet, JSON')
+    .option('--counters <file>', 'write the counters, JSON')
+    .action(run);
+}
+
+async function run(options: ReplayCommandOptions): Promise<void> {
+  const { requireConfig } = await import('./config-option.js');
+  const { packageRoot } = await import('../config/package-root.js');
+  const { loadBinding } = await import('../native/binding.js');
+  const { Replay } = await import('../controller/replay.js');
+  const { nicTarget } = await import('../controller/nic-target.js');
+  const config = withOffload(requireConfig(options.config), options.offload);
+  requireReplayable(config);
+  const inputs = options.in.map((file) => toPort(config, file, '--in'));
+  const outputs = options.out.map((file) => toPort(config, file, '--out'));
+  const root = packageRoot();
+  try {
+    const replay = new Replay(config, loadBinding(root), root, nicTarget(config.offload.target, 'net_softflow'));
+    const result = replay.run({ inputs, outputs, burst: options.burst });
+    if (options.flows !== undefined) writeJson(options.flows, result.flows);
+    if (options.counters !== undefined) writeJson(options.counters, result.counters);
+    if (options.flows === undefined && options.counters === undefined) {
+      process.stdout.write(`${JSON.stringify(result.counters, null, 2)}\n`);
+    }
+    replay.close();
+    if (result.truncated.length > 0) {
+      throw new UserFault(
+        result.truncated.map((path) => ({
+          path,
+          message: 'the capture is cut off',
+          hint: 'the whole packets before the end were replayed',
+        })),
+      );
+    }
+  } catch (error) {
+    throw asFault(error);
+  }
+}
+
+/** Errors of the addon that the user's files or machine caused, in the form of all faults. */
+function asFault(error: unknown): unknown {
+  const { code, message } = error as NativeError;
+  if (code === 'CAPTURE_OPEN' || code === 'CAPTURE_FORMAT') return UserFault.of('', message);
+  return error;
+}
+
+function withOffload(config: ValidatedConfig, offload: ReplayCommandOptions['offload']): ValidatedConfig {
+  return offload === undefined ? config : { ...config, offload: { ...config.offload, ...offload } };
+}
+
+/** Nobody answers ARP in a replay. */
+function requireReplayable(config: ValidatedConfig): void {
+  for (const port of config.ports) {
+    if (port.nextHop !== null && port.nextHop.mac === null) {
+      throw UserFault.of(`/ports/${port.name}/nextHop`, 'has no mac', 'a replay cannot learn it by ARP: give "mac"');
+    }
+  }
+}
+
+function toPort(config: ValidatedConfig, file: PortFile, option: string): { port: number; path: string } {
+  const port = config.ports.find(({ name }) => name === file.port);
+  if (port !== undefined) return { port: port.index, path: file.path };
+  const names = config.ports.map(({ name }) => name).join(', ');
+  throw UserFault.of(`${option} ${file.port}=${file.path}`, `the gateway has no port "${file.port}"`, `its ports: ${names}`);
+}
+
+function writeJson(path: string, value: unknown): void {
+  try {
+    writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
+  } catch (error) {
+    throw UserFault.of(path, `cannot be written: ${(error as Error).message}`);
+  }
+}
+
+function collectPortFile(text: string, previous: readonly PortFile[] = []): PortFile[] {
+  const equals = text.indexOf('=');
+  if (equals < 1 || equals === text.length - 1) throw new InvalidArgumentError('expected PORT=PCAP.');
+  return [...previous, { port: text.slice(0, equals), path: text.slice(equals + 1) }];
+}
+
+function parseOffload(text: string): Pick<OffloadSettings, 'mode' | 'afterPackets'> {
+  if (text === 'immediate' || text === 'never') return { mode: text, afterPackets: 0 };
+  const after = /^after:([1-9][0-9]{0,8})$/.exec(text);
+  if (after === null) throw new InvalidArgumentError('expected immediate, never or after:N.');
+  return { mode: 'after', afterPackets: Number(after[1]) };
+}
+
+function parseBurst(text: string): number {
+  const burst = Number(text);
+  if (!Number.isInteger(burst) || burst < 1 || burst > 512) throw new InvalidArgumentError('expected 1..512.');
+  return burst;
+}

@@ -1,0 +1,198 @@
+import type { ValidatedConfig } from '../config/types.js';
+import { emptyEgress, resolveEgress } from '../nat/egress.js';
+import { NatEngine } from '../nat/engine.js';
+import { emptyFacts } from '../nat/session-table.js';
+import { idleSeconds, NativeRows } from '../nat/session-timers.js';
+import type { DecidedSession } from '../nat/sink.js';
+import type { Dataplane } from '../native/binding.js';
+import {
+  DropReason,
+  EventType,
+  NeighbourEvent,
+  NO_TEMPLATE,
+  SessionEvent,
+  SessionRow,
+} from '../native/records.js';
+import { readMac } from '../config/address.js';
+import { DecisionRing, EventRing, type SessionTemplates } from './rings.js';
+import { TemplateRegistry } from './templates.js';
+
+/** Decisions that one event, or one timer, may lead to at most. */
+const DECISIONS_PER_EVENT = 8;
+
+export interface InstallFailure {
+  readonly row: number;
+  readonly direction: number;
+  readonly error: number;
+}
+
+/**
+ * The flow controller: takes events from the lcore to the NAT engine and decisions back, says which rules a session
+ * gets, and runs the timers. It never waits; what the rings cannot take now is left for the next turn.
+ */
+export class GatewayController {
+  readonly engine: NatEngine;
+  readonly rows: NativeRows;
+  readonly templates: TemplateRegistry;
+  /** Called for each NIC rule that could not be installed; the flow goes on in software. */
+  onInstallFailure: ((failure: InstallFailure) => void) | null = null;
+
+  private readonly events: EventRing;
+  private readonly decisions: DecisionRing;
+  private readonly sessionTemplates: SessionTemplates = {
+    softwareForward: 0,
+    softwareReverse: 0,
+    nicForward: NO_TEMPLATE,
+    nicReverse: NO_TEMPLATE,
+    offloadAfterPackets: 0,
+  };
+  /** NIC rules asked for and not yet removed: bounded by offload.maxRules. */
+  private nicRules = 0;
+  private readonly rulesOfRow: Uint8Array;
+  private readonly later: DecidedSession;
+
+  /**
+   * @param target NIC target to compile for; null: all stays in software.
+   * @param live   False in a replay.
+   */
+  constructor(
+    readonly config: ValidatedConfig,
+    readonly dataplane: Dataplane,
+    target: string | null,
+    live: boolean,
+  ) {
+    this.rows = new NativeRows(dataplane.rows);
+    this.events = new EventRing(dataplane.events);
+    this.templates = new TemplateRegistry(config, dataplane, config.offload.mode === 'never' ? null : target);
+    this.decisions = new DecisionRing(dataplane.decisions, config, (session) => this.templatesOf(session), live);
+    this.engine = new NatEngine(config, this.rows, this.decisions);
+    this.rulesOfRow = new Uint8Array(config.nat.maxSessions);
+    this.later = {
+      row: 0,
+      generation: 0,
+      facts: emptyFacts(),
+      forwardEgress: emptyEgress(),
+      reverseEgress: emptyEgress(),
+      forwardShape: 0,
+      reverseShape: 0,
+      ageSeconds: 0,
+      tcpState: 0,
+    };
+  }
+
+  /** Handles waiting events, as many as the decision ring has room for. @returns How many. */
+  handleEvents(): number {
+    const { events } = this;
+    let handled = 0;
+    for (let waiting = events.available(); waiting > 0; waiting--) {
+      if (this.decisions.free() < DECISIONS_PER_EVENT) break;
+      this.handle(events.view, events.peek());
+      events.release();
+      handled++;
+    }
+    return handled;
+  }
+
+  /** Room for the decisions of timers, in timers. */
+  roomForTimers(): number {
+    return Math.max(0, this.decisions.free() - DECISIONS_PER_EVENT);
+  }
+
+  /** Brings the counters of every live session up to date; answered by events. @param from First row. @returns The row to go on with, or -1 when all are asked for. */
+  queryLive(from: number): number {
+    const { sessions } = this.engine;
+    let room = this.roomForTimers();
+    for (let row = from; row < sessions.highWater; row++) {
+      if (sessions.life(row) !== 1) continue;
+      if (room-- <= 0) return row;
+      this.decisions.query(row, sessions.generation(row));
+    }
+    return -1;
+  }
+
+  private handle(view: DataView, at: number): void {
+    const type = view.getUint8(at);
+    if (type === EventType.miss) return this.engine.onMiss(view, at);
+    if (type === EventType.neighbour) {
+      const port = view.getUint8(at + NeighbourEvent.port);
+      const address = view.getUint32(at + NeighbourEvent.address, true);
+      this.engine.topology.learn(port, address, readMac(view, at + NeighbourEvent.mac));
+      return;
+    }
+    const row = view.getUint32(at + SessionEvent.row, true);
+    const generation = view.getUint32(at + SessionEvent.generation, true);
+    const seconds = view.getUint32(at + SessionEvent.seconds, true);
+    switch (type) {
+      case EventType.sessionState:
+        return this.engine.onSessionState(row, generation, seconds);
+      case EventType.queried:
+        return this.engine.onQueried(row, generation, seconds);
+      case EventType.removed:
+        this.nicRules -= this.rulesOfRow[row];
+        this.rulesOfRow[row] = 0;
+        return this.engine.onRemoved(row, generation, seconds);
+      case EventType.sessionThreshold:
+        return this.offload(row, generation);
+      case EventType.installFailed: {
+        const direction = view.getUint8(at + SessionEvent.direction);
+        if (direction === 2) return this.engine.onRefused(row, generation);
+        const error = view.getInt32(at + SessionEvent.error, true);
+        this.onInstallFailure?.({ row, direction, error });
+        return;
+      }
+    }
+  }
+
+  /** Which templates a new session gets; one object, used again. */
+  private templatesOf(session: DecidedSession): SessionTemplates {
+    const forward = this.templates.of(session.forwardShape);
+    const reverse = this.templates.of(session.reverseShape);
+    const templates = this.sessionTemplates;
+    templates.softwareForward = forward.software;
+    templates.softwareReverse = reverse.software;
+    templates.nicForward = NO_TEMPLATE;
+    templates.nicReverse = NO_TEMPLATE;
+    const { mode, afterPackets } = this.config.offload;
+    templates.offloadAfterPackets = mode === 'after' ? afterPackets : 0;
+    if (mode === 'immediate') this.addNicTemplates(session.row, forward.nic, reverse.nic, templates);
+    return templates;
+  }
+
+  private addNicTemplates(row: number, forward: number, reverse: number, templates: SessionTemplates): void {
+    const wanted = (forward === NO_TEMPLATE ? 0 : 1) + (reverse === NO_TEMPLATE ? 0 : 1);
+    if (wanted === 0 || this.nicRules + wanted > this.config.offload.maxRules) return;
+    templates.nicForward = forward;
+    templates.nicReverse = reverse;
+    this.rulesOfRow[row] = wanted;
+    this.nicRules += wanted;
+  }
+
+  /** A session has had its packets in software: its rules go to the NIC. */
+  private offload(row: number, generation: number): void {
+    const { sessions, topology } = this.engine;
+    if (sessions.life(row) !== 1 || sessions.generation(row) !== generation || this.rulesOfRow[row] !== 0) return;
+    const session = this.later;
+    const { facts } = session;
+    sessions.read(row, facts);
+    const noWay =
+      resolveEgress(topology, facts.reverseContext, facts.translatedDestination, session.forwardEgress) ||
+      resolveEgress(topology, facts.forwardContext, facts.forwardSource, session.reverseEgress);
+    if (noWay !== DropReason.none) return;
+    session.row = row;
+    session.generation = generation;
+    session.forwardShape = sessions.shapes(row) & 0xffff;
+    session.reverseShape = sessions.shapes(row) >>> 16;
+    const tcpState = this.rows.byte(row, SessionRow.tcpState);
+    session.ageSeconds = idleSeconds(this.config.nat.timeouts, facts.protocol, tcpState);
+    const templates = this.sessionTemplates;
+    const forward = this.templates.of(session.forwardShape);
+    const reverse = this.templates.of(session.reverseShape);
+    templates.softwareForward = forward.software;
+    templates.softwareReverse = reverse.software;
+    templates.nicForward = NO_TEMPLATE;
+    templates.nicReverse = NO_TEMPLATE;
+    templates.offloadAfterPackets = 0;
+    this.addNicTemplates(row, forward.nic, reverse.nic, templates);
+    if (this.rulesOfRow[row] > 0) this.decisions.offload(session, templates);
+  }
+}

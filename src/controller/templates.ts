@@ -1,0 +1,99 @@
+import {
+  type CompileContext,
+  compile,
+  type Diagnostic,
+  nativeTemplate,
+  type RuleTemplate,
+  staticRules,
+} from '../compiler/index.js';
+import type { ValidatedConfig } from '../config/types.js';
+import { shapeList } from '../nat/shapes.js';
+import type { Dataplane, NativeError } from '../native/binding.js';
+import { ItemType, NO_TEMPLATE } from '../native/records.js';
+
+/** What a shape became on this gateway. */
+export interface CompiledShape {
+  readonly software: number;
+  /** NO_TEMPLATE when the NIC cannot, or must not, execute it. */
+  readonly nic: number;
+  /** The NIC's rule, for display; null when there is none. */
+  readonly nicTemplate: RuleTemplate | null;
+  /** Why there is no NIC rule; null when there is one. */
+  readonly refusal: { readonly code: string; readonly message: string } | null;
+}
+
+/**
+ * Templates of the shapes that have occurred: each shape is compiled and registered once, for the software table and
+ * for the NIC.
+ */
+export class TemplateRegistry {
+  private readonly shapes = new Map<number, CompiledShape>();
+  private readonly context: CompileContext;
+
+  /** @param target Name of the NIC's target; null: nothing is offloaded. */
+  constructor(
+    private readonly config: ValidatedConfig,
+    private readonly dataplane: Dataplane,
+    readonly target: string | null,
+  ) {
+    this.context = compileContext(config);
+  }
+
+  /** Installs the target's constant rules: punts, and the way into the NAT group. @throws NativeError */
+  installStaticRules(): void {
+    if (this.target === null) return;
+    for (const rule of staticRules(this.target, this.context)) {
+      this.dataplane.installStatic(ingressOf(rule), nativeTemplate(rule));
+    }
+  }
+
+  of(shape: number): CompiledShape {
+    let compiled = this.shapes.get(shape);
+    if (compiled === undefined) {
+      compiled = this.compile(shape);
+      this.shapes.set(shape, compiled);
+    }
+    return compiled;
+  }
+
+  private compile(shape: number): CompiledShape {
+    const list = shapeList(shape, this.config);
+    const inSoftware = compile(list, 'software', this.context);
+    if (!inSoftware.ok) {
+      throw new Error(`shape ${list.name} does not compile for software: ${inSoftware.diagnostics[0].message}`);
+    }
+    const software = this.dataplane.registerTemplate('software', list.ingress, nativeTemplate(inSoftware.template));
+    if (this.target === null) return { software, nic: NO_TEMPLATE, nicTemplate: null, refusal: OFFLOAD_OFF };
+    const inNic = compile(list, this.target, this.context);
+    if (!inNic.ok) return { software, nic: NO_TEMPLATE, nicTemplate: null, refusal: summary(inNic.diagnostics) };
+    try {
+      const nic = this.dataplane.registerTemplate('nic', list.ingress, nativeTemplate(inNic.template));
+      return { software, nic, nicTemplate: inNic.template, refusal: null };
+    } catch (error) {
+      const { message } = error as NativeError;
+      return { software, nic: NO_TEMPLATE, nicTemplate: null, refusal: { code: 'nic-refused', message } };
+    }
+  }
+}
+
+const OFFLOAD_OFF = { code: 'offload-off', message: 'offload.mode is never, or the port has no NIC that offloads' };
+
+function summary(diagnostics: readonly Diagnostic[]): { code: string; message: string } {
+  return { code: diagnostics[0].code, message: diagnostics.map((d) => d.message).join('; ') };
+}
+
+/** The gateway as the compiler sees it. */
+export function compileContext(config: ValidatedConfig): CompileContext {
+  return {
+    ports: config.ports.map(({ name, role, mac, mtu, vlan }) => ({ name, role, mac: mac ?? 0, mtu, vlan: vlan ?? -1 })),
+    underlay: config.underlay,
+    tcpWithoutFlags: config.offload.tcpWithoutFlags,
+  };
+}
+
+/** Port on whose device a constant rule is created: the one whose wire it matches. */
+function ingressOf(rule: RuleTemplate): number {
+  const item = rule.items.find(({ type }) => type === ItemType.representedPort);
+  return item?.spec === undefined ? 0 : item.spec[0] | (item.spec[1] << 8);
+}
+
