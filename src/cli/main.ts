@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../config/package-root.js';
 import { register as registerCheck } from './check.js';
+import { register as registerCompile } from './compile.js';
 import { formatFault, UserFault } from './errors.js';
 import { register as registerReplay } from './replay.js';
 
@@ -10,7 +11,7 @@ import { register as registerReplay } from './replay.js';
  * What registers each sub-command, in the order of the help. A command imports what it runs on inside its action, so
  * that `check` never loads the addon.
  */
-const COMMANDS: readonly ((program: Command) => void)[] = [registerReplay, registerCheck];
+const COMMANDS: readonly ((program: Command) => void)[] = [registerReplay, registerCheck, registerCompile];
 
 const EXIT_REFUSED = 1;
 const EXIT_USAGE = 2;

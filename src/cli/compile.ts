@@ -1,0 +1,85 @@
+import { readFileSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import type { Diagnostic } from '../compiler/index.js';
+import type { ParsedList } from '../compiler/parse-list.js';
+import type { RuleTemplate } from '../compiler/template.js';
+import { type Fault, UserFault } from './errors.js';
+
+interface CompileOptions {
+  readonly target: string;
+  readonly format: 'testpmd' | 'json';
+  readonly static?: boolean;
+}
+
+export function register(program: Command): void {
+  program
+    .command('compile')
+    .description('compile match+action lists to rules of a NIC, or say why not')
+    .argument('<file>', 'lists as JSON (schemas/flow-list.schema.json)')
+    .requiredOption('--target <name>', 'what to compile for; `sluice targets` lists them')
+    .addOption(new Option('--format <format>', 'how to print rules').choices(['testpmd', 'json']).default('testpmd'))
+    .option('--static', 'print first the constant rules that the others rely on: punts, and the jump to their group')
+    .action(async (file: string, options: CompileOptions, command: Command) => {
+      const { targets } = await import('../compiler/target.js');
+      if (!targets().has(options.target)) {
+        command.error(`error: unknown target '${options.target}' (targets: ${[...targets().keys()].join(', ')})`, {
+          exitCode: 2,
+        });
+      }
+      await run(file, options);
+    });
+}
+
+/** Accepted lists are printed whatever becomes of the others. @throws UserFault with every diagnostic */
+async function run(file: string, options: CompileOptions): Promise<void> {
+  const { parseLists } = await import('../compiler/parse-list.js');
+  const { compile } = await import('../compiler/compile.js');
+  const { staticRules } = await import('../compiler/static-rules.js');
+
+  const parsed = parseLists(read(file));
+  if (!parsed.ok) throw new UserFault(parsed.faults.map((fault) => ({ ...fault, path: at(file, fault.path) })));
+
+  const rules: { template: RuleTemplate; row: DataView | null }[] = [];
+  const faults: Fault[] = [];
+  if (options.static) {
+    for (const template of staticRules(options.target, parsed.context)) rules.push({ template, row: null });
+  }
+  for (const list of parsed.lists) {
+    const result = compile(list.list, options.target, parsed.context);
+    if (result.ok) rules.push({ template: result.template, row: list.row });
+    else faults.push(...result.diagnostics.map((diagnostic) => faultOf(diagnostic, file, list)));
+  }
+  await print(rules, options);
+  if (faults.length > 0) throw new UserFault(faults);
+}
+
+async function print(rules: readonly { template: RuleTemplate; row: DataView | null }[], options: CompileOptions) {
+  const { printTestpmd } = await import('../compiler/print-testpmd.js');
+  const { printJson } = await import('../compiler/print-json.js');
+  if (options.format === 'json') {
+    const printed = rules.map(({ template, row }) => printJson(template, row ?? undefined));
+    process.stdout.write(`${JSON.stringify({ target: options.target, rules: printed }, null, 2)}\n`);
+    return;
+  }
+  for (const { template, row } of rules) {
+    process.stdout.write([`# ${template.name}`, ...printTestpmd(template, row ?? undefined), ''].join('\n'));
+  }
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw UserFault.of(file, `cannot be read: ${(error as NodeJS.ErrnoException).code ?? error}`);
+  }
+}
+
+const at = (file: string, pointer: string): string => (pointer === '' ? file : `${file}#${pointer}`);
+
+function faultOf(diagnostic: Diagnostic, file: string, list: ParsedList): Fault {
+  const { code, rule, itemIndex, actionIndex, message, hint } = diagnostic;
+  let path = list.path;
+  if (itemIndex !== undefined) path += `/match/${itemIndex}`;
+  if (actionIndex !== undefined) path += `/actions/${actionIndex}`;
+  return { path: at(file, path), message: `${rule}: ${code}: ${message}`, hint };
+}
