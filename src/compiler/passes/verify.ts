@@ -181,6 +181,9 @@ function verifyActionValues(at: Located<Action>, context: CompileContext, report
       report.action(at, code, `${action.type}.${name}: ${message}`, hint),
     );
   }
+  if (action.type === 'age' && action.seconds === 0) {
+    report.action(at, 'value-range', 'age.seconds: 0 would age at once', '1 to 16777215');
+  }
   if (action.type === 'output' || action.type === 'punt') {
     verifyPort(action.port, context, (message, hint) =>
       report.action(at, 'port-unknown', `${action.type}: ${message}`, hint),
