@@ -12,11 +12,16 @@ export interface SchemaFault extends ConfigFault {
 
 let compiled: ValidateFunction | null = null;
 
-/** Validates against schemas/gateway.schema.json. @returns All faults, in the order of the schema. */
+/** Validates against schemas/gateway.schema.json. @returns All faults, one for each place: the first that the schema has. */
 export function schemaFaults(document: unknown): readonly SchemaFault[] {
   compiled ??= compile();
   if (compiled(document)) return [];
-  return (compiled.errors ?? []).flatMap((error) => describe(error) ?? []);
+  const byPath = new Map<string, SchemaFault>();
+  for (const error of compiled.errors ?? []) {
+    const fault = describe(error);
+    if (fault !== null && !byPath.has(fault.path)) byPath.set(fault.path, fault);
+  }
+  return [...byPath.values()];
 }
 
 function compile(): ValidateFunction {

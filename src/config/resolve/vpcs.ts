@@ -64,13 +64,11 @@ export function resolveVpcs(field: Field, gateways: GatewayNames, names: NameTab
 
 function resolveGateway(field: Field, gateways: GatewayNames): number {
   const name = field.text();
-  if (name === null || name === gateways.own) return NONE;
+  const { own } = gateways;
+  if (name === null || own === null || name === own) return NONE;
   const known = gateways.peers.names();
   if (known.includes(name)) return gateways.peers.resolve(field) ?? NONE;
-  field.fault(
-    `unknown gateway ${quote(name)}`,
-    suggestion(name, [...(gateways.own === null ? [] : [gateways.own]), ...known]),
-  );
+  field.fault(`unknown gateway ${quote(name)}`, suggestion(name, [own, ...known]));
   return NONE;
 }
 
