@@ -90,12 +90,9 @@ check_node() {
 }
 
 install_dependencies() {
-  local want
-  want="$(fingerprint package-lock.json) node $(node -p process.versions.modules)"
-  if unchanged node_modules/.sluice-setup "$want"; then return 0; fi
+  if node scripts/dependencies-current.mjs; then return 0; fi
   say 'installing npm packages'
   logged npm-ci npm ci --no-audit --no-fund
-  printf '%s\n' "$want" >node_modules/.sluice-setup
 }
 
 generate() {
