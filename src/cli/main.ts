@@ -5,13 +5,21 @@ import { packageRoot } from '../config/package-root.js';
 import { register as registerCheck } from './check.js';
 import { register as registerCompile } from './compile.js';
 import { formatFault, UserFault } from './errors.js';
+import { register as registerFlows } from './flows.js';
+import { register as registerGateway } from './gateway.js';
 import { register as registerReplay } from './replay.js';
 
 /**
  * What registers each sub-command, in the order of the help. A command imports what it runs on inside its action, so
  * that `check` never loads the addon.
  */
-const COMMANDS: readonly ((program: Command) => void)[] = [registerReplay, registerCheck, registerCompile];
+const COMMANDS: readonly ((program: Command) => void)[] = [
+  registerGateway,
+  registerReplay,
+  registerFlows,
+  registerCheck,
+  registerCompile,
+];
 
 const EXIT_REFUSED = 1;
 const EXIT_USAGE = 2;

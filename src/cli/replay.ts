@@ -91,7 +91,11 @@ function toPort(config: ValidatedConfig, file: PortFile, option: string): { port
   const port = config.ports.find(({ name }) => name === file.port);
   if (port !== undefined) return { port: port.index, path: file.path };
   const names = config.ports.map(({ name }) => name).join(', ');
-  throw UserFault.of(`${option} ${file.port}=${file.path}`, `the gateway has no port "${file.port}"`, `its ports: ${names}`);
+  throw UserFault.of(
+    `${option} ${file.port}=${file.path}`,
+    `the gateway has no port "${file.port}"`,
+    `its ports: ${names}`,
+  );
 }
 
 function writeJson(path: string, value: unknown): void {

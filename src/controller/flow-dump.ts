@@ -1,5 +1,5 @@
 import { formatIpv4 } from '../config/address.js';
-import { OUTSIDE_CONTEXT, peerOfContext, type SessionFacts, emptyFacts } from '../nat/session-table.js';
+import { emptyFacts, OUTSIDE_CONTEXT, peerOfContext, type SessionFacts } from '../nat/session-table.js';
 import {
   RulePath,
   RulePathNames,

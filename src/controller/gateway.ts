@@ -1,3 +1,4 @@
+import { readMac } from '../config/address.js';
 import type { ValidatedConfig } from '../config/types.js';
 import { emptyEgress, resolveEgress } from '../nat/egress.js';
 import { NatEngine } from '../nat/engine.js';
@@ -5,15 +6,7 @@ import { emptyFacts } from '../nat/session-table.js';
 import { idleSeconds, NativeRows } from '../nat/session-timers.js';
 import type { DecidedSession } from '../nat/sink.js';
 import type { Dataplane } from '../native/binding.js';
-import {
-  DropReason,
-  EventType,
-  NeighbourEvent,
-  NO_TEMPLATE,
-  SessionEvent,
-  SessionRow,
-} from '../native/records.js';
-import { readMac } from '../config/address.js';
+import { DropReason, EventType, NeighbourEvent, NO_TEMPLATE, SessionEvent, SessionRow } from '../native/records.js';
 import { DecisionRing, EventRing, type SessionTemplates } from './rings.js';
 import { TemplateRegistry } from './templates.js';
 
@@ -108,6 +101,23 @@ export class GatewayController {
       this.decisions.query(row, sessions.generation(row));
     }
     return -1;
+  }
+
+  /** Whether the lcore has yet to take decisions. */
+  decisionsArePending(): boolean {
+    return this.decisions.pending() > 0;
+  }
+
+  /** Sends an ARP request to every neighbour whose MAC is unknown. @returns How many. */
+  askForNeighbours(): number {
+    const { topology } = this.engine;
+    let asked = 0;
+    for (const { port, address } of topology.unknownNeighbours()) {
+      if (this.decisions.free() < DECISIONS_PER_EVENT) break;
+      this.decisions.arpRequest(port, address);
+      asked++;
+    }
+    return asked;
   }
 
   private handle(view: DataView, at: number): void {

@@ -79,7 +79,12 @@ export class DecisionRing implements DecisionSink {
 
   /** @returns Decisions that fit before the lcore must drain. */
   free(): number {
-    return this.mask + 1 - ((this.indexes[PRODUCER] - Atomics.load(this.indexes, CONSUMER)) >>> 0);
+    return this.mask + 1 - this.pending();
+  }
+
+  /** @returns Decisions that the lcore has not taken yet. */
+  pending(): number {
+    return (this.indexes[PRODUCER] - Atomics.load(this.indexes, CONSUMER)) >>> 0;
   }
 
   drop(hold: number, reason: DropReason): void {

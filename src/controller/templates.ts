@@ -96,4 +96,3 @@ function ingressOf(rule: RuleTemplate): number {
   const item = rule.items.find(({ type }) => type === ItemType.representedPort);
   return item?.spec === undefined ? 0 : item.spec[0] | (item.spec[1] << 8);
 }
-

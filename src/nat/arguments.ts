@@ -49,7 +49,11 @@ export function writeArguments(
   view.setUint32(at + F.outerDestinationAddress, egress.vtep, true);
   writeMac(view, at + F.outerDestinationMac, egress.mac);
   writeMac(view, at + F.innerDestinationMac, egress.innerMac);
-  view.setUint16(at + F.outerUdpSourcePort, entropyPort(newSource, newDestination, newSourcePort, newDestinationPort), true);
+  view.setUint16(
+    at + F.outerUdpSourcePort,
+    entropyPort(newSource, newDestination, newSourcePort, newDestinationPort),
+    true,
+  );
   view.setUint8(at + F.protocol, f.protocol);
   view.setUint32(at + F.ageSeconds, ageSeconds, true);
 }

@@ -42,7 +42,12 @@ export function emptyClassification(): Classification {
  * Says what a packet from the fabric is, after VXLAN decapsulation, by the contract's lines: the first that fits
  * decides. Allocates nothing and changes nothing but `out` and `bindings.found`.
  */
-export function classifyFabric(topology: Topology, bindings: Bindings, packet: MissedPacket, out: Classification): void {
+export function classifyFabric(
+  topology: Topology,
+  bindings: Bindings,
+  packet: MissedPacket,
+  out: Classification,
+): void {
   reset(out);
   // Line 1: the second half of site-to-site.
   if (topology.isPeerVni(packet.vni)) {
@@ -119,12 +124,7 @@ export function classifyExternal(
   session(out, SessionClass.externalToVpc, bindings.found.vpc, null, 0, true);
 }
 
-function classifySecondHalf(
-  topology: Topology,
-  bindings: Bindings,
-  packet: MissedPacket,
-  out: Classification,
-): void {
+function classifySecondHalf(topology: Topology, bindings: Bindings, packet: MissedPacket, out: Classification): void {
   const peer = topology.peerBySender(packet.vni, packet.outerSource);
   if (peer < 0) return drop(out, DropReason.unknownVtep);
   out.peer = peer;

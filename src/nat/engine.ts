@@ -1,13 +1,7 @@
 import type { ValidatedConfig } from '../config/types.js';
 import { DropReason, MissKind, SessionClass, TcpState } from '../native/records.js';
 import { Bindings } from './bindings.js';
-import {
-  type Classification,
-  classifyExternal,
-  classifyFabric,
-  emptyClassification,
-  Verdict,
-} from './classify.js';
+import { type Classification, classifyExternal, classifyFabric, emptyClassification, Verdict } from './classify.js';
 import { type Egress, emptyEgress, resolveEgress } from './egress.js';
 import { HostTable } from './host-table.js';
 import { RefusalLimit, rateLimits } from './limits.js';
@@ -230,18 +224,32 @@ export class NatEngine {
     facts.forwardSourcePort = packet.sourcePort;
     facts.forwardDestinationPort = packet.destinationPort;
     const { sourcePort, destinationPort } = packet;
-    if (this.sessions.find(facts.forwardContext, protocol, packet.source, packet.destination, sourcePort, destinationPort) >= 0) {
+    if (
+      this.sessions.find(
+        facts.forwardContext,
+        protocol,
+        packet.source,
+        packet.destination,
+        sourcePort,
+        destinationPort,
+      ) >= 0
+    ) {
       return sink.retry(packet.hold);
     }
     if (protocol === Protocol.tcp && !isBareSyn(packet.tcpFlags)) return sink.drop(packet.hold, DropReason.notSyn);
-    const reason = protocol === Protocol.icmp ? judgeQuery(packet, c, c.destinationBound ? bound.mapping : -1) : DropReason.none;
+    const reason =
+      protocol === Protocol.icmp ? judgeQuery(packet, c, c.destinationBound ? bound.mapping : -1) : DropReason.none;
     if (reason !== DropReason.none) return sink.drop(packet.hold, reason);
     facts.destinationMapping = c.destinationBound ? bound.mapping : -1;
     if (facts.destinationMapping >= 0 && !this.admits(facts.destinationMapping, packet.source)) {
       return this.refuseFiltered(packet);
     }
     facts.reverseContext =
-      c.sourceVpc >= 0 && c.peer >= 0 ? peerContext(c.peer) : c.destinationVpc >= 0 ? c.destinationVpc : OUTSIDE_CONTEXT;
+      c.sourceVpc >= 0 && c.peer >= 0
+        ? peerContext(c.peer)
+        : c.destinationVpc >= 0
+          ? c.destinationVpc
+          : OUTSIDE_CONTEXT;
     facts.translatedDestination = c.destinationBound ? bound.address : packet.destination;
     facts.translatedDestinationPort = c.destinationBound ? bound.port : packet.destinationPort;
     facts.destinationVpc = c.destinationVpc;

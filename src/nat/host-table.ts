@@ -25,7 +25,8 @@ export class HostTable {
     this.rows = new RowPool(capacity);
     this.index = new TupleIndex(
       capacity,
-      (row, a, b) => this.words[row * WORDS + VPC_AND_SCOPE] === (a | 0) && this.words[row * WORDS + ADDRESS] === (b | 0),
+      (row, a, b) =>
+        this.words[row * WORDS + VPC_AND_SCOPE] === (a | 0) && this.words[row * WORDS + ADDRESS] === (b | 0),
       (row, index) => index.hash(this.words[row * WORDS + VPC_AND_SCOPE], this.words[row * WORDS + ADDRESS], 0, 0),
     );
   }

@@ -89,9 +89,7 @@ export class PublicPools {
     private readonly random: Random,
   ) {
     this.external = config.vpcs.map(() => []);
-    const service = new Set(
-      config.services.map((s) => `${s.protocol} ${s.externalAddress} ${s.externalPort}`),
-    );
+    const service = new Set(config.services.map((s) => `${s.protocol} ${s.externalAddress} ${s.externalPort}`));
     for (const pool of config.externalPools) {
       const number = this.add(pool.ranges, pool.portRange, 'external', (protocol, address, port) =>
         service.size > 0 ? service.has(`${protocol} ${address} ${port}`) : false,
@@ -167,7 +165,8 @@ export class PublicPools {
         ranges,
         portRange,
         this.config.nat.portBlockSize,
-        (protocol, address, port) => statics.byPublic(protocol, address, port) !== null || isServed(protocol, address, port),
+        (protocol, address, port) =>
+          statics.byPublic(protocol, address, port) !== null || isServed(protocol, address, port),
         // An address binding withholds the whole address: ICMP has no port mappings, so only that form answers.
         (address) => statics.byPublic(1, address, 0) !== null,
       ),

@@ -92,7 +92,11 @@ export function shapeList(shape: number, config: ValidatedConfig): FlowList {
     actions: [
       { type: 'count' },
       { type: 'age', seconds: argument('ageSeconds') },
-      ...(plain ? (externalPort.vlan === null ? [] : [{ type: 'pop-vlan' } as const]) : [{ type: 'pop-vxlan' } as const]),
+      ...(plain
+        ? externalPort.vlan === null
+          ? []
+          : [{ type: 'pop-vlan' } as const]
+        : [{ type: 'pop-vxlan' } as const]),
       ...rewrite(shape, l4),
       { type: 'decrement-ttl' },
       { type: 'checksum' },
@@ -122,11 +126,20 @@ function matchInside(l4: number): MatchItem[] {
   const ports = { source: argument('matchSourcePort'), destination: argument('matchDestinationPort') };
   switch (l4) {
     case L4_TCP:
-      return [{ type: 'ipv4', source, destination }, { type: 'tcp', ...ports }];
+      return [
+        { type: 'ipv4', source, destination },
+        { type: 'tcp', ...ports },
+      ];
     case L4_UDP:
-      return [{ type: 'ipv4', source, destination }, { type: 'udp', ...ports }];
+      return [
+        { type: 'ipv4', source, destination },
+        { type: 'udp', ...ports },
+      ];
     case L4_ICMP:
-      return [{ type: 'ipv4', source, destination }, { type: 'icmp', identifier: argument('matchSourcePort') }];
+      return [
+        { type: 'ipv4', source, destination },
+        { type: 'icmp', identifier: argument('matchSourcePort') },
+      ];
     default:
       return [{ type: 'ipv4', source, destination, protocol: argument('protocol') }];
   }

@@ -77,7 +77,9 @@ export class Topology {
       this.neighbours.set(peer.vtep, peer.mac);
     }
     for (const vtep of config.vteps) if (vtep.mac !== null) this.neighbours.set(vtep.address, vtep.mac);
-    this.subnets = config.vpcs.map((vpc) => new PrefixTable(vpc.subnets.map((prefix) => ({ prefix, value: vpc.index }))));
+    this.subnets = config.vpcs.map(
+      (vpc) => new PrefixTable(vpc.subnets.map((prefix) => ({ prefix, value: vpc.index }))),
+    );
     this.routes = config.vpcs.map(
       (vpc) => new PrefixTable(vpc.routes.map((route, value) => ({ prefix: route.prefix, value }))),
     );
@@ -199,6 +201,20 @@ export class Topology {
     if (this.externalNeighbours.get(address) === mac) return false;
     this.externalNeighbours.set(address, mac);
     return true;
+  }
+
+  /** Next hop and VTEPs whose MAC is neither configured nor learned. */
+  unknownNeighbours(): { readonly port: number; readonly address: number }[] {
+    const { config } = this;
+    const unknown = new Set<number>();
+    for (const { address } of config.vteps) if (this.neighbourMac(address) === null) unknown.add(address);
+    for (const vpc of config.vpcs) {
+      for (const { vtep } of vpc.routes) if (this.neighbourMac(vtep) === null) unknown.add(vtep);
+    }
+    const asked = [...unknown].map((address) => ({ port: config.fabricPort as number, address }));
+    const nextHop = this.externalPort?.nextHop;
+    if (nextHop && this.nextHopMac() === null) asked.push({ port: config.externalPort, address: nextHop.address });
+    return asked;
   }
 
   private isRouteVtep(address: number): boolean {

@@ -6,7 +6,12 @@ export interface NativeTemplate {
   readonly group: number;
   readonly priority: number;
   readonly transfer: boolean;
-  readonly items: readonly { readonly type: ItemType; readonly spec?: Uint8Array; readonly mask?: Uint8Array; readonly last?: Uint8Array }[];
+  readonly items: readonly {
+    readonly type: ItemType;
+    readonly spec?: Uint8Array;
+    readonly mask?: Uint8Array;
+    readonly last?: Uint8Array;
+  }[];
   readonly actions: readonly { readonly type: ActionType; readonly conf: Uint8Array }[];
   /** Five numbers a patch: PatchTarget, index, byte offset in spec or conf, width in bytes, FlowArguments offset; big-endian adds 256 to the width. */
   readonly patches: readonly number[];
@@ -81,7 +86,10 @@ export interface Dataplane {
   armDoorbell(): boolean;
 
   /** Opens the captures. @throws NativeError CAPTURE_OPEN naming the file */
-  replayOpen(inputs: readonly { port: number; path: string }[], outputs: readonly { port: number; path: string }[]): void;
+  replayOpen(
+    inputs: readonly { port: number; path: string }[],
+    outputs: readonly { port: number; path: string }[],
+  ): void;
   /**
    * Runs decisions and packets until JavaScript is needed: `events` (the event ring is not empty), `timer` (the next
    * packet's time is at or after stopSeconds.stopNanoseconds and all earlier work is done), `end` (no packet is left and

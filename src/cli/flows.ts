@@ -1,0 +1,96 @@
+import { readdirSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { FlowEntry } from '../controller/flow-dump.js';
+import { FilterError, type FlowPredicate, parseFilter } from '../controller/flow-filter.js';
+import { UserFault } from './errors.js';
+import { flowTable } from './flow-table.js';
+
+interface FlowsOptions {
+  readonly socket?: string;
+  readonly format: 'table' | 'json' | 'testpmd';
+  readonly watch?: true;
+  readonly filter?: FlowPredicate;
+}
+
+/** Where control sockets usually stand; the only one there needs no --socket. */
+const SOCKET_FOLDER = '/run/sluice';
+const WATCH_MS = 1000;
+
+export function register(program: Command): void {
+  program
+    .command('flows')
+    .description('show the flow table of a running gateway')
+    .option('--socket <path>', `control socket of the gateway; default: the only one in ${SOCKET_FOLDER}`)
+    .addOption(
+      new Option('--format <format>', 'table, json (one array) or testpmd (the rules in the NIC)')
+        .choices(['table', 'json', 'testpmd'])
+        .default('table'),
+    )
+    .option('--watch', 'show it again every second')
+    .option('--filter <expression>', 'e.g. "vpc red and proto tcp and inside net 10.0.1.0/24"', readFilter)
+    .action(run);
+}
+
+async function run(options: FlowsOptions): Promise<void> {
+  const socket = options.socket ?? onlySocket();
+  do {
+    const text = await render(socket, options);
+    if (options.watch && process.stdout.isTTY) process.stdout.write('\u001b[H\u001b[2J');
+    process.stdout.write(`${text}\n`);
+    if (options.watch) await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+  } while (options.watch);
+}
+
+async function render(socket: string, options: FlowsOptions): Promise<string> {
+  if (options.format === 'testpmd') return (await fetchLines(socket, '/v1/rules')).join('\n');
+  const all = (await fetchLines(socket, '/v1/flows')).map((line) => JSON.parse(line) as FlowEntry);
+  const flows = options.filter === undefined ? all : all.filter(options.filter);
+  return options.format === 'json' ? JSON.stringify(flows, null, 2) : flowTable(flows);
+}
+
+function onlySocket(): string {
+  let sockets: string[] = [];
+  try {
+    sockets = readdirSync(SOCKET_FOLDER).filter((name) => name.endsWith('.sock'));
+  } catch {
+    // No folder: no gateway has made one.
+  }
+  if (sockets.length === 1) return join(SOCKET_FOLDER, sockets[0]);
+  const found = sockets.length === 0 ? 'holds no control socket' : `holds several: ${sockets.join(', ')}`;
+  throw UserFault.of(SOCKET_FOLDER, found, 'name one with --socket');
+}
+
+function fetchLines(socketPath: string, path: string): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path }, (response) => {
+      if (response.statusCode !== 200) {
+        reject(UserFault.of(socketPath, `the gateway answered ${response.statusCode}`));
+        response.resume();
+        return;
+      }
+      const lines: string[] = [];
+      const reader = createInterface({ input: response });
+      reader.on('line', (line) => {
+        if (line !== '') lines.push(line);
+      });
+      reader.on('close', () => resolve(lines));
+    });
+    asked.on('error', (error: NodeJS.ErrnoException) => {
+      const hint = error.code === 'ENOENT' ? 'is a gateway with this control.socket running?' : '';
+      reject(UserFault.of(socketPath, `no gateway answers: ${error.code ?? error.message}`, hint));
+    });
+    asked.end();
+  });
+}
+
+function readFilter(text: string): FlowPredicate {
+  try {
+    return parseFilter(text);
+  } catch (error) {
+    if (error instanceof FilterError) throw new InvalidArgumentError(error.message);
+    throw error;
+  }
+}

@@ -1,0 +1,70 @@
+import { existsSync } from 'node:fs';
+import type { Command } from 'commander';
+import type { ValidatedConfig } from '../config/types.js';
+import { UserFault } from './errors.js';
+
+export function register(program: Command): void {
+  program
+    .command('gateway')
+    .description('run the gateway on its ports; SIGHUP reloads, SIGTERM drains')
+    .requiredOption('--config <file>', 'configuration of the gateway')
+    .action(run);
+}
+
+async function run(options: { config: string }): Promise<void> {
+  const { pino, destination } = await import('pino');
+  const { requireConfig } = await import('./config-option.js');
+  const { packageRoot } = await import('../config/package-root.js');
+  const { loadBinding } = await import('../native/binding.js');
+  const { LiveGateway } = await import('../controller/live.js');
+  const { serveControl } = await import('../controller/control.js');
+  const { nicTarget } = await import('../controller/nic-target.js');
+  const config = requireConfig(options.config);
+  requireDevices(config);
+  const log = pino({ name: config.name, level: config.log.level }, destination(2));
+  const root = packageRoot();
+  const gateway = new LiveGateway(
+    config,
+    loadBinding(root),
+    root,
+    (driver) => nicTarget(config.offload.target, driver),
+    log,
+  );
+  try {
+    const control = config.control === null ? null : await serveControl(gateway, config.control.socket);
+    gateway.start();
+    log.info({ config: options.config, vpcs: config.vpcs.length }, 'gateway runs');
+    const signal = await new Promise<string>((resolve) => {
+      for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
+      process.on('SIGHUP', () => reload(options.config, log));
+    });
+    log.info({ signal }, 'draining');
+    await control?.close();
+    if (config.control !== null && existsSync(config.control.socket)) {
+      (await import('node:fs')).unlinkSync(config.control.socket);
+    }
+    log.info(gateway.counters(), 'counters');
+  } finally {
+    gateway.close();
+  }
+}
+
+/** Live ports need devices; the schema cannot ask for them, since a replay does without. */
+function requireDevices(config: ValidatedConfig): void {
+  const missing = config.ports.filter(({ device }) => device === null);
+  if (missing.length === 0) return;
+  throw new UserFault(
+    missing.map(({ name }) => ({
+      path: `/ports/${name}/device`,
+      message: 'is missing',
+      hint: 'a running gateway needs EAL device arguments, e.g. "net_softflow0,wire=net_af_packet0:iface=eth0"',
+    })),
+  );
+}
+
+async function reload(path: string, log: import('pino').Logger): Promise<void> {
+  const { loadConfig } = await import('../config/load.js');
+  const result = loadConfig(path);
+  if (!result.ok) log.error({ faults: result.faults }, 'new configuration refused; the old one stays');
+  else log.warn('new configuration is valid; it takes effect at the next start');
+}

@@ -1,0 +1,170 @@
+import type { Logger } from 'pino';
+import type { ValidatedConfig } from '../config/types.js';
+import type { Dataplane, NativeBinding } from '../native/binding.js';
+import { ealArguments } from '../native/eal.js';
+import { type GatewayCounters, gatewayCounters } from './counters.js';
+import { FlowDump, type FlowEntry } from './flow-dump.js';
+import { GatewayController } from './gateway.js';
+import { nativePorts } from './replay.js';
+import { installedRules } from './rule-print.js';
+
+const HELD_PACKETS = 8192;
+const EVENT_SLOTS = 8192;
+const DECISION_SLOTS = 16384;
+const BURST = 32;
+/** Sessions' deadlines are whole seconds; SYN waiters' are not, and may be late by this much. */
+const TIMER_MS = 100;
+/** How often a neighbour without a MAC is asked for. */
+const ARP_MS = 1000;
+
+/** A gateway on live ports: the lcore runs the packets, this thread decides. */
+export class LiveGateway {
+  readonly controller: GatewayController;
+  private readonly dataplane: Dataplane;
+  private running = true;
+  private readonly timers: NodeJS.Timeout[] = [];
+  private scheduled = false;
+  /** Called once the sessions asked for have been queried. */
+  private afterQueries: (() => void)[] = [];
+  private queryFrom = -1;
+
+  /** Starts EAL (once a process), opens the ports and starts the lcore. @throws NativeError @throws RangeError for an unknown target */
+  constructor(
+    readonly config: ValidatedConfig,
+    private readonly binding: NativeBinding,
+    root: string,
+    targetOf: (driver: string) => string | null,
+    private readonly log: Logger,
+  ) {
+    const pci = config.ports.some(({ device }) => device !== null && isPciAddress(device));
+    binding.startEal(ealArguments(root, { memoryMb: 512, lcores: [0, 1], filePrefix: `sluice-${process.pid}`, pci }));
+    const devices = config.ports.map((port) => openDevice(binding, port.device ?? ''));
+    this.dataplane = new binding.Dataplane({
+      ports: nativePorts(config, devices),
+      underlay: config.underlay,
+      maxSessions: config.nat.maxSessions,
+      maxHeld: HELD_PACKETS,
+      eventSlots: EVENT_SLOTS,
+      decisionSlots: DECISION_SLOTS,
+      replay: false,
+    });
+    const target = targetOf(driverOf(devices[0]));
+    this.controller = new GatewayController(config, this.dataplane, target, true);
+    this.controller.onInstallFailure = (failure) => log.debug(failure, 'NIC rule not installed');
+    this.controller.templates.installStaticRules();
+    log.info({ target: target ?? 'none' }, 'offload target');
+  }
+
+  start(): void {
+    this.dataplane.start(BURST, () => this.wake());
+    this.askForNeighbours();
+    this.timers.push(
+      setInterval(() => this.runTimers(), TIMER_MS),
+      setInterval(() => this.askForNeighbours(), ARP_MS),
+    );
+    this.wake();
+  }
+
+  /** Stops the lcore, removes the NIC's rules and closes the ports. Can be called twice. */
+  close(): void {
+    this.running = false;
+    for (const timer of this.timers) clearInterval(timer);
+    this.dataplane.stop();
+    this.dataplane.close();
+  }
+
+  counters(): GatewayCounters {
+    return gatewayCounters(this.config, this.dataplane.statistics());
+  }
+
+  /** Sessions with counters not older than the call. */
+  async flows(): Promise<FlowEntry[]> {
+    await this.freshCounters();
+    return [...new FlowDump(this.controller).entries(this.nowMs())];
+  }
+
+  /** testpmd lines of every rule in the NIC that belongs to a session. */
+  rules(): string[] {
+    const { sessions } = this.controller.engine;
+    const lines: string[] = [];
+    for (let row = 0; row < sessions.highWater; row++) {
+      if (sessions.life(row) === 1) lines.push(...installedRules(this.controller, row));
+    }
+    return lines;
+  }
+
+  private nowMs(): number {
+    const [seconds, nanoseconds] = this.binding.now();
+    return seconds * 1000 + Math.floor(nanoseconds / 1e6);
+  }
+
+  private freshCounters(): Promise<void> {
+    return new Promise((resolve) => {
+      this.afterQueries.push(resolve);
+      if (this.queryFrom < 0) this.queryFrom = 0;
+      this.continueQueries();
+    });
+  }
+
+  /** Queries go out as the decision ring has room; the lcore answers them in order, so a short wait after the last is enough. */
+  private continueQueries(): void {
+    if (this.queryFrom < 0) return;
+    this.queryFrom = this.controller.queryLive(this.queryFrom);
+    if (this.queryFrom >= 0) {
+      setImmediate(() => this.continueQueries());
+      return;
+    }
+    const waiting = this.afterQueries;
+    this.afterQueries = [];
+    const settled = () => {
+      if (!this.running || this.controller.decisionsArePending() === false) for (const resolve of waiting) resolve();
+      else setTimeout(settled, 1);
+    };
+    settled();
+  }
+
+  /** Runs on the doorbell and while events keep coming; sleeps when the ring stays empty. */
+  private wake(): void {
+    if (this.scheduled || !this.running) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      if (!this.running) return;
+      if (this.controller.handleEvents() > 0 || this.dataplane.armDoorbell()) this.wake();
+    });
+  }
+
+  private runTimers(): void {
+    const { engine } = this.controller;
+    const [seconds, nanoseconds] = this.binding.now();
+    engine.runSessionTimers(seconds, this.controller.roomForTimers());
+    for (let waiter = engine.nextWaiter(); waiter !== null; waiter = engine.nextWaiter()) {
+      const due =
+        waiter.dueSeconds < seconds || (waiter.dueSeconds === seconds && waiter.dueNanoseconds <= nanoseconds);
+      if (!due || this.controller.roomForTimers() === 0) break;
+      engine.runWaiter();
+    }
+    this.wake();
+  }
+
+  private askForNeighbours(): void {
+    const asked = this.controller.askForNeighbours();
+    if (asked > 0) this.log.debug({ asked }, 'asked for neighbours by ARP');
+  }
+}
+
+function isPciAddress(device: string): boolean {
+  return /^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/i.test(device);
+}
+
+/** Probes a virtual device; a PCI device was probed by EAL. @returns The ethdev's name. */
+function openDevice(binding: NativeBinding, device: string): string {
+  const name = device.split(',')[0];
+  if (!isPciAddress(device)) binding.probeDevice(device);
+  return name;
+}
+
+/** Driver of a virtual device's name: `net_softflow0` → `net_softflow`. */
+function driverOf(device: string): string {
+  return device.replace(/[0-9]+$/, '');
+}
