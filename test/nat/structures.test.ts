@@ -1,0 +1,217 @@
+import fc from 'fast-check';
+import { prefixMask } from '../../src/config/address.js';
+import { PortSet } from '../../src/nat/port-set.js';
+import { PrefixTable } from '../../src/nat/prefix-table.js';
+import { Random } from '../../src/nat/random.js';
+import { RangeTable } from '../../src/nat/range-table.js';
+import { TimerWheel } from '../../src/nat/timer-wheel.js';
+import { TupleIndex } from '../../src/nat/tuple-index.js';
+
+describe('PortSet', () => {
+  test('never gives a port to two owners, gives each port of the range, and rests what is returned', () => {
+    const outcomes = { taken: 0, refused: 0, reused: 0 };
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 65000 }),
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 1, max: 16 }),
+        fc.integer({ min: 0, max: 5 }),
+        fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 2 }), fc.nat()), { maxLength: 200 }),
+        (first, size, block, delay, steps) => {
+          const withheld = (port: number) => port % 7 === 3;
+          const set = new PortSet(first, first + size - 1, block, withheld);
+          const random = new Random(size);
+          const owned: number[] = [];
+          const restsUntil = new Map<number, number>();
+          let now = 1000;
+          for (const [take, seconds, pick] of steps) {
+            now += seconds;
+            if (take) {
+              const free = [];
+              for (let port = first; port < first + size; port++) {
+                if (!withheld(port) && !owned.includes(port) && (restsUntil.get(port) ?? 0) <= now) free.push(port);
+              }
+              const port = set.take(now, random);
+              if (port < 0) {
+                expect(free).toEqual([]);
+                outcomes.refused++;
+              } else {
+                expect(free).toContain(port);
+                if (restsUntil.has(port)) outcomes.reused++;
+                owned.push(port);
+                outcomes.taken++;
+              }
+            } else if (owned.length > 0) {
+              const [port] = owned.splice(pick % owned.length, 1);
+              set.release(port, now + delay);
+              restsUntil.set(port, now + delay);
+            }
+          }
+        },
+      ),
+    );
+    expect(outcomes.taken).toBeGreaterThan(0);
+    expect(outcomes.refused).toBeGreaterThan(0);
+    expect(outcomes.reused).toBeGreaterThan(0);
+  });
+
+  test('a range of one port works, and port 65535 can be given', () => {
+    const set = new PortSet(65535, 65535, 256, () => false);
+    const random = new Random(1);
+    expect(set.take(0, random)).toBe(65535);
+    expect(set.take(0, random)).toBe(-1);
+    set.release(65535, 120);
+    expect(set.take(119, random)).toBe(-1);
+    expect(set.take(120, random)).toBe(65535);
+  });
+});
+
+describe('TupleIndex', () => {
+  test('agrees with a map over random insertions, look-ups and removals', () => {
+    let found = 0;
+    let missed = 0;
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 2 }), fc.nat(60)), { maxLength: 300 }), (steps) => {
+        const keys: number[][] = [];
+        const free: number[] = [];
+        const index = new TupleIndex(
+          64,
+          (e, a, b, c, d) => keys[e][0] === a && keys[e][1] === b && keys[e][2] === c && keys[e][3] === d,
+          (e, self) => self.hash(keys[e][0], keys[e][1], keys[e][2], keys[e][3]),
+        );
+        const model = new Map<number, number>();
+        const key = (k: number) => [k & 3, (k >> 2) & 3, k >> 4, k];
+        for (const [operation, k] of steps) {
+          const [a, b, c, d] = key(k);
+          const known = model.get(k);
+          expect(index.find(a, b, c, d)).toBe(known ?? -1);
+          if (known === undefined) missed++;
+          else found++;
+          if (operation === 0 && known === undefined) {
+            const entry = free.pop() ?? keys.length;
+            keys[entry] = key(k);
+            index.insert(entry);
+            model.set(k, entry);
+          } else if (operation === 1 && known !== undefined) {
+            index.remove(known);
+            model.delete(k);
+            free.push(known);
+          }
+        }
+        for (const [k, entry] of model) {
+          const [a, b, c, d] = key(k);
+          expect(index.find(a, b, c, d)).toBe(entry);
+        }
+      }),
+    );
+    expect(found).toBeGreaterThan(0);
+    expect(missed).toBeGreaterThan(0);
+  });
+});
+
+describe('TimerWheel', () => {
+  test('rows come due at their deadlines, in the order of seconds, whatever the turn of the wheel', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(9), fc.integer({ min: 1, max: 90 }), fc.integer({ min: 0, max: 20 })), {
+          maxLength: 80,
+        }),
+        (steps) => {
+          const wheel = new TimerWheel(10, 16);
+          const deadlines = new Map<number, number>();
+          let now = 5000;
+          const collect = () => {
+            const due: number[] = [];
+            for (let row = wheel.takeDue(now); row >= 0; row = wheel.takeDue(now)) due.push(row);
+            const expected = [...deadlines].filter(([, at]) => at <= now).map(([row]) => row);
+            expect([...due].sort()).toEqual([...expected].sort());
+            for (let i = 1; i < due.length; i++) {
+              expect(deadlines.get(due[i - 1])).toBeLessThanOrEqual(deadlines.get(due[i]) ?? 0);
+            }
+            for (const row of due) deadlines.delete(row);
+          };
+          for (const [row, after, pass] of steps) {
+            wheel.arm(row, now + after, now);
+            deadlines.set(row, now + after);
+            const next = wheel.nextDue();
+            // A lower bound is enough: rows far away wait in the last slot.
+            expect(next).toBeLessThanOrEqual(Math.min(...deadlines.values()));
+            now += pass;
+            collect();
+          }
+          now += 200;
+          collect();
+          expect(deadlines.size).toBe(0);
+          expect(wheel.nextDue()).toBe(Number.POSITIVE_INFINITY);
+        },
+      ),
+    );
+  });
+});
+
+describe('RangeTable and PrefixTable', () => {
+  test('a range table finds exactly what a walk over the ranges finds', () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.nat(500), { minLength: 2, maxLength: 40 }),
+        fc.array(fc.nat(520)),
+        (edges, probes) => {
+          const sorted = [...edges].sort((a, b) => a - b);
+          const ranges = [];
+          for (let i = 0; i + 1 < sorted.length; i += 2)
+            ranges.push({ first: sorted[i], last: sorted[i + 1], value: i });
+          const table = new RangeTable(ranges);
+          for (const probe of probes) {
+            expect(table.find(probe)).toBe(ranges.find((r) => r.first <= probe && probe <= r.last)?.value ?? -1);
+          }
+        },
+      ),
+    );
+  });
+
+  test('the longest prefix wins', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 0xffffffff }), fc.nat(32)), { maxLength: 30 }),
+        fc.array(fc.integer({ min: 0, max: 0xffffffff })),
+        (prefixes, probes) => {
+          const entries = prefixes.map(([address, length], value) => {
+            const mask = prefixMask(length);
+            return { prefix: { address: (address & mask) >>> 0, length, mask }, value };
+          });
+          const table = new PrefixTable(entries);
+          for (const probe of [...probes, ...prefixes.map(([address]) => address)]) {
+            let best = -1;
+            let length = -1;
+            for (const { prefix, value } of entries) {
+              if (((probe ^ prefix.address) & prefix.mask) === 0 && prefix.length > length) {
+                best = value;
+                length = prefix.length;
+              }
+            }
+            expect(table.find(probe)).toBe(best);
+          }
+        },
+      ),
+    );
+  });
+});
+
+describe('Random', () => {
+  test('the same seed gives the same sequence, another seed another one', () => {
+    const draw = (seed: number | null) => {
+      const random = new Random(seed);
+      return Array.from({ length: 8 }, () => random.next());
+    };
+    expect(draw(7)).toEqual(draw(7));
+    expect(draw(7)).not.toEqual(draw(8));
+    expect(draw(null)).not.toEqual(draw(null));
+  });
+
+  test('below(n) reaches every value below n and no other', () => {
+    const random = new Random(3);
+    const seen = new Set<number>();
+    for (let i = 0; i < 2000; i++) seen.add(random.below(13));
+    expect([...seen].sort((a, b) => a - b)).toEqual(Array.from({ length: 13 }, (_, i) => i));
+  });
+});
