@@ -22,7 +22,9 @@ interface ReplayCommandOptions {
 export function register(program: Command): void {
   program
     .command('replay')
-    .description('run the whole gateway over captures, offline and deterministic')
+    .description(
+      'run the whole gateway over captures, offline and deterministic; prints a summary unless --flows or --counters take it',
+    )
     .requiredOption('--config <file>', 'configuration of the gateway')
     .requiredOption('--in <port=pcap>', 'capture to receive on a port (repeatable)', collectPortFile)
     .option('--out <port=pcap>', 'capture to write what a port transmits (repeatable)', collectPortFile, [])
@@ -39,6 +41,7 @@ async function run(options: ReplayCommandOptions): Promise<void> {
   const { loadBinding } = await import('../native/binding.js');
   const { Replay } = await import('../controller/replay.js');
   const { nicTarget } = await import('../controller/nic-target.js');
+  const { replaySummary } = await import('./replay-summary.js');
   const config = withOffload(requireConfig(options.config), options.offload);
   requireReplayable(config);
   const inputs = options.in.map((file) => toPort(config, file, '--in'));
@@ -50,7 +53,7 @@ async function run(options: ReplayCommandOptions): Promise<void> {
     if (options.flows !== undefined) writeJson(options.flows, result.flows);
     if (options.counters !== undefined) writeJson(options.counters, result.counters);
     if (options.flows === undefined && options.counters === undefined) {
-      process.stdout.write(`${JSON.stringify(result.counters, null, 2)}\n`);
+      process.stdout.write(`${replaySummary(result)}\n`);
     }
     replay.close();
     if (result.truncated.length > 0) {
