@@ -131,7 +131,7 @@ flock 9
 install_packages
 check_node
 install_dependencies
-logged dpdk-headers scripts/fetch-dpdk-headers.sh build/dpdk-headers
+logged dpdk-headers scripts/fetch-dpdk-headers.sh
 generate
 build_native
 build_typescript
