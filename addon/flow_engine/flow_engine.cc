@@ -381,17 +381,19 @@ void FlowEngine::for_each(const std::function<void(FlowRule*)>& visit) {
   }
 }
 
-void FlowEngine::collect_aged(uint32_t now_seconds, const std::function<void(FlowRule*)>& visit) {
+void FlowEngine::collect_aged(uint32_t now_seconds, const std::function<bool(FlowRule*)>& visit) {
   for_each([&](FlowRule* rule) {
     const uint32_t timeout = age_timeout(rule);
     if (timeout == 0 || rule->aged) return;
     const uint32_t last_hit = __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED);
     // A hit may carry a clock a little ahead of the caller's.
     if (static_cast<int32_t>(now_seconds - last_hit) < 0 || now_seconds - last_hit < timeout) return;
-    rule->aged = 1;
-    visit(rule);
+    if (visit(rule)) rule->aged = 1;
   });
 }
+
+void FlowEngine::set_tag(FlowRule* rule, uint32_t tag) { rule->tag = tag; }
+uint32_t FlowEngine::tag(const FlowRule* rule) { return rule->tag; }
 
 void FlowEngine::dump(const FlowRule* rule, FILE* file) const {
   const RuleTable& table = *self_->tables[rule->table()];

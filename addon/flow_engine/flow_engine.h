@@ -108,10 +108,14 @@ class FlowEngine {
 
   // Calls `visit` for every rule, table by table. It may destroy the rule it is given.
   void for_each(const std::function<void(FlowRule*)>& visit);
-  // Rules whose AGE time has passed at `now_seconds` and that were not reported since their last hit.
-  void collect_aged(uint32_t now_seconds, const std::function<void(FlowRule*)>& visit);
+  // Calls `visit` for rules whose AGE time has passed at `now_seconds` and that were not reported since their last
+  // hit; what it returns says whether this was the report.
+  void collect_aged(uint32_t now_seconds, const std::function<bool(FlowRule*)>& visit);
   uint32_t age_timeout(const FlowRule* rule) const;  // seconds; 0 without AGE
   bool counts(const FlowRule* rule) const;
+  // A number of the caller's, kept with the rule.
+  static void set_tag(FlowRule* rule, uint32_t tag);
+  static uint32_t tag(const FlowRule* rule);
   const rte_flow_attr& attributes(const FlowRule* rule) const;
   // One line: attributes, key, operands and counters, for rte_flow_dev_dump.
   void dump(const FlowRule* rule, FILE* file) const;

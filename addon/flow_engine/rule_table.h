@@ -25,7 +25,8 @@ struct FlowRule {
   uint64_t table_and_sequence;  // 16 bits of table, 48 of creation order
   uint8_t live;
   uint8_t aged;               // reported as aged and not hit since
-  uint8_t spare[6];
+  uint8_t spare[2];
+  uint32_t tag;               // the engine's user's own
 
   uint16_t table() const { return static_cast<uint16_t>(table_and_sequence >> 48); }
   uint64_t sequence() const { return table_and_sequence & kSequenceMask; }

@@ -1,0 +1,71 @@
+#include "softflow_pmd/domain.h"
+
+#include <ethdev_driver.h>
+#include <rte_cycles.h>
+
+#include "softflow_pmd/device.h"
+#include "softflow_pmd/rte_pmd_softflow.h"
+
+namespace sluice::softflow {
+namespace {
+
+std::unique_ptr<FlowEngine> make_engine(uint16_t vxlan_port) {
+  EngineOptions options;
+  options.max_rules = UINT32_MAX;  // each device has its own limit
+  options.vxlan_udp_port = vxlan_port;
+  options.shared = true;
+  return std::make_unique<FlowEngine>(options);
+}
+
+}  // namespace
+
+Domain::Domain() {
+  if (rte_eth_switch_domain_alloc(&switch_id_) != 0) switch_id_ = RTE_ETH_DEV_SWITCH_DOMAIN_ID_INVALID;
+}
+
+Domain& Domain::get() {
+  static auto* domain = new Domain;
+  return *domain;
+}
+
+bool Domain::add(Device* device) {
+  const uint16_t port = device->arguments.vxlan_port;
+  device->ingress = make_engine(port);
+  const WriteGuard guard(*this);
+  if (device_count_ != 0 && port != vxlan_port_) return false;
+  if (device_count_ == 0) {
+    vxlan_port_ = port;
+    transfer_ = make_engine(port);
+  }
+  ++device_count_;
+  devices_[device->port_id].store(device, std::memory_order_release);
+  return true;
+}
+
+void Domain::remove(Device* device) {
+  const WriteGuard guard(*this);
+  if (devices_[device->port_id].load() != device) return;
+  devices_[device->port_id].store(nullptr, std::memory_order_release);
+  --device_count_;
+}
+
+uint32_t Domain::now_seconds() const {
+  if (injected_.load(std::memory_order_acquire)) return seconds_.load(std::memory_order_relaxed);
+  return static_cast<uint32_t>(rte_get_tsc_cycles() / rte_get_tsc_hz());
+}
+
+}  // namespace sluice::softflow
+
+extern "C" {
+
+__attribute__((visibility("default"))) int rte_pmd_softflow_clock_set(uint32_t seconds) {
+  sluice::softflow::Domain::get().set_clock(seconds);
+  return 0;
+}
+
+__attribute__((visibility("default"))) int rte_pmd_softflow_wire_port(uint16_t port_id) {
+  const sluice::softflow::Device* device = sluice::softflow::Domain::get().device(port_id);
+  return device == nullptr ? -ENODEV : device->wire;
+}
+
+}  // extern "C"

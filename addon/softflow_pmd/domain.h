@@ -1,0 +1,75 @@
+// What all softflow devices of a process share: the embedded switch with its transfer rules, and the clock.
+#pragma once
+
+#include <rte_config.h>
+#include <rte_rwlock.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "flow_engine/flow_engine.h"
+
+namespace sluice::softflow {
+
+struct Device;
+
+class Domain {
+ public:
+  // Made with the first device, never destroyed: lcores may still poll while the process ends.
+  static Domain& get();
+
+  // Readers are receive bursts, the writer changes rules or ports. A burst holds it once, not per packet.
+  rte_rwlock_t lock = RTE_RWLOCK_INITIALIZER;
+
+  // Null: no softflow port.
+  Device* device(uint16_t port_id) const {
+    return port_id < RTE_MAX_ETHPORTS ? devices_[port_id].load(std::memory_order_acquire) : nullptr;
+  }
+  // False when a device with another VXLAN port exists: there is one parser for the switch.
+  bool add(Device* device);
+  void remove(Device* device);
+  uint16_t switch_id() const { return switch_id_; }
+
+  FlowEngine& transfer() { return *transfer_; }
+
+  uint32_t now_seconds() const;
+  void set_clock(uint32_t seconds) {
+    seconds_.store(seconds, std::memory_order_relaxed);
+    injected_.store(true, std::memory_order_release);
+  }
+
+ private:
+  Domain();
+  std::atomic<Device*> devices_[RTE_MAX_ETHPORTS] = {};
+  uint32_t device_count_ = 0;
+  uint16_t switch_id_ = 0;
+  uint16_t vxlan_port_ = kVxlanUdpPort;
+  std::unique_ptr<FlowEngine> transfer_;
+  std::atomic<uint32_t> seconds_{0};
+  std::atomic<bool> injected_{false};
+};
+
+class ReadGuard {
+ public:
+  explicit ReadGuard(Domain& domain) : lock_(&domain.lock) { rte_rwlock_read_lock(lock_); }
+  ~ReadGuard() { rte_rwlock_read_unlock(lock_); }
+  ReadGuard(const ReadGuard&) = delete;
+  ReadGuard& operator=(const ReadGuard&) = delete;
+
+ private:
+  rte_rwlock_t* lock_;
+};
+
+class WriteGuard {
+ public:
+  explicit WriteGuard(Domain& domain) : lock_(&domain.lock) { rte_rwlock_write_lock(lock_); }
+  ~WriteGuard() { rte_rwlock_write_unlock(lock_); }
+  WriteGuard(const WriteGuard&) = delete;
+  WriteGuard& operator=(const WriteGuard&) = delete;
+
+ private:
+  rte_rwlock_t* lock_;
+};
+
+}  // namespace sluice::softflow
