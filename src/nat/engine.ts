@@ -71,7 +71,14 @@ export class NatEngine {
     this.hosts = new HostTable(capacity * 2);
     this.pools = new PublicPools(config, this.topology, this.hosts, new Random(config.nat.seed));
     this.bindings = new Bindings(this.topology, this.mappings);
-    this.sources = new SourceTranslation(this.topology, this.mappings, this.hosts, this.pools, this.sessions);
+    this.sources = new SourceTranslation(
+      this.topology,
+      this.mappings,
+      this.hosts,
+      this.pools,
+      this.sessions,
+      config.nat.mapping === 'address-and-port-dependent',
+    );
     this.wheel = new TimerWheel(capacity);
     this.rates = rateLimits(config.vpcs);
     this.sessionsOfVpc = new Int32Array(config.vpcs.length);

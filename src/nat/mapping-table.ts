@@ -13,6 +13,8 @@ const SESSIONS = 5;
 const HOST = 6;
 const POOL = 7;
 
+export const NO_POOL = -1;
+
 /** Protocols whose mappings own a public port (or identifier). Others share the public address, one session per remote. */
 export function hasPorts(protocol: number): boolean {
   return protocol === 6 || protocol === 17 || protocol === 1;
@@ -78,7 +80,11 @@ export class MappingTable {
     return this.outside.find(scope, address | 0, port, protocol);
   }
 
-  /** @returns Row, with no session yet, or -1 when the table is full. */
+  /**
+   * @param pool Number of the pool that the port goes back to; NO_POOL: the mapping belongs to one session alone (address-
+   *   and-port-dependent mapping) and is found by none other.
+   * @returns Row, with no session yet, or -1 when the table is full.
+   */
   insert(
     vpc: number,
     scope: number,
@@ -101,14 +107,18 @@ export class MappingTable {
     this.words[base + SESSIONS] = 0;
     this.words[base + HOST] = host;
     this.words[base + POOL] = pool;
-    this.inside.insert(row);
-    if (hasPorts(protocol)) this.outside.insert(row);
+    if (pool !== NO_POOL) {
+      this.inside.insert(row);
+      if (hasPorts(protocol)) this.outside.insert(row);
+    }
     return row;
   }
 
   remove(row: number): void {
-    this.inside.remove(row);
-    if (hasPorts(this.protocol(row))) this.outside.remove(row);
+    if (this.pool(row) !== NO_POOL) {
+      this.inside.remove(row);
+      if (hasPorts(this.protocol(row))) this.outside.remove(row);
+    }
     this.rows.release(row);
   }
 

@@ -60,6 +60,17 @@ class Pool {
     return -1;
   }
 
+  findPort(protocol: number, address: number, random: Random, isFree: (port: number) => boolean): number {
+    const { first, last } = this.portRange;
+    const size = last - first + 1;
+    const start = random.below(size);
+    for (let i = 0; i < size; i++) {
+      const port = first + ((start + i) % size);
+      if (!this.isWithheld(protocol, address, port) && isFree(port)) return port;
+    }
+    return -1;
+  }
+
   release(protocol: number, address: number, port: number, untilSeconds: number): void {
     this.portSet(protocol, address).release(port, untilSeconds);
     this.exhaustedAt.delete(protocol);
@@ -129,6 +140,16 @@ export class PublicPools {
       }
     }
     return Allocation.exhausted;
+  }
+
+  /**
+   * Looks for a port of an address from a random start, without taking it.
+   *
+   * @param isFree Whether the caller can use a port that no static binding has.
+   * @returns The port, or -1.
+   */
+  findPort(pool: number, protocol: number, address: number, isFree: (port: number) => boolean): number {
+    return this.pools[pool].findPort(protocol, address, this.random, isFree);
   }
 
   release(pool: number, protocol: number, address: number, port: number, untilSeconds: number): void {

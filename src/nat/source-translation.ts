@@ -1,7 +1,7 @@
 import { DropReason } from '../native/records.js';
 import type { Classification } from './classify.js';
 import type { HostTable } from './host-table.js';
-import { hasPorts, type MappingTable } from './mapping-table.js';
+import { hasPorts, type MappingTable, NO_POOL } from './mapping-table.js';
 import { Allocation, type PublicPools } from './public-pools.js';
 import type { SessionFacts, SessionTable } from './session-table.js';
 import type { Topology } from './topology.js';
@@ -14,6 +14,8 @@ export class SourceTranslation {
     private readonly hosts: HostTable,
     private readonly pools: PublicPools,
     private readonly sessions: SessionTable,
+    /** nat.mapping is address-and-port-dependent: each session has a mapping of its own. */
+    private readonly perSession: boolean,
   ) {}
 
   /**
@@ -32,6 +34,7 @@ export class SourceTranslation {
       return this.checkReplies(facts);
     }
     const { protocol } = facts;
+    if (this.perSession && hasPorts(protocol)) return this.translateAlone(facts, c.sourceScope, nowSeconds);
     const port = hasPorts(protocol) ? facts.forwardSourcePort : 0;
     let mapping = this.mappings.byInside(facts.vpc, c.sourceScope, protocol, facts.forwardSource, port);
     const isNew = mapping < 0;
@@ -49,6 +52,45 @@ export class SourceTranslation {
     }
     const reason = this.checkReplies(facts);
     if (reason !== DropReason.none && isNew) this.free(mapping, nowSeconds);
+    return reason;
+  }
+
+  /**
+   * Address-and-port-dependent mapping (RFC 4787 section 4.1): a port of the paired address that no session towards the
+   * same remote endpoint has; towards others it may be in use (RFC 7857 section 3).
+   */
+  private translateAlone(facts: SessionFacts, scope: number, nowSeconds: number): DropReason {
+    const host = this.hosts.hold(facts.vpc, scope, facts.forwardSource);
+    if (host < 0) return DropReason.poolExhausted;
+    let reason: DropReason = DropReason.poolExhausted;
+    const paired = this.pools.take(facts.vpc, scope, 0, host, nowSeconds);
+    if (paired === Allocation.noPool) reason = DropReason.noPool;
+    else if (paired >= 0) {
+      facts.translatedSource = this.pools.address;
+      const isFree = (port: number) => {
+        facts.translatedSourcePort = port;
+        if (facts.protocol === 1) facts.translatedDestinationPort = port;
+        return !this.sessions.reverseIsTaken(facts);
+      };
+      const port = this.pools.findPort(this.pools.pool, facts.protocol, this.pools.address, isFree);
+      if (port >= 0) {
+        const { address } = this.pools;
+        const inside = facts.forwardSourcePort;
+        facts.sourceMapping = this.mappings.insert(
+          facts.vpc,
+          scope,
+          facts.protocol,
+          facts.forwardSource,
+          inside,
+          address,
+          port,
+          host,
+          NO_POOL,
+        );
+        if (facts.sourceMapping >= 0) return DropReason.none;
+      }
+    }
+    this.hosts.release(host);
     return reason;
   }
 
@@ -92,7 +134,7 @@ export class SourceTranslation {
 
   private free(mapping: number, untilSeconds: number): void {
     const protocol = this.mappings.protocol(mapping);
-    if (hasPorts(protocol)) {
+    if (hasPorts(protocol) && this.mappings.pool(mapping) !== NO_POOL) {
       this.pools.release(
         this.mappings.pool(mapping),
         protocol,
