@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes a checkout ready to run: Debian packages, npm packages, driver headers, native and TypeScript build.
 # Every step is skipped when nothing that it reads has changed, so a second run takes a moment.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'printf "setup: failed at line %s of %s\n" "$LINENO" "${BASH_SOURCE[0]}" >&2' ERR
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
 PACKAGES=(
@@ -31,9 +32,9 @@ logged() {
   fi
 }
 
-# fingerprint PATH...: one hash of the names and contents of files, and of all files below folders.
+# fingerprint PATH...: one hash of the names and contents of files, and of all files below folders. A path may be missing.
 fingerprint() {
-  find "$@" -type f -not -name '*.pyc' -print0 2>/dev/null | LC_ALL=C sort -z | xargs -0r sha256sum | sha256sum | cut -d' ' -f1
+  { find "$@" -type f -not -name '*.pyc' -print0 2>/dev/null || true; } | LC_ALL=C sort -z | xargs -0r sha256sum | sha256sum | cut -d' ' -f1
 }
 
 # unchanged STAMP VALUE: whether a step was last done with this value.
@@ -105,7 +106,7 @@ generate() {
 build_native() {
   if [ ! -f CMakeLists.txt ]; then return 0; fi
   local want
-  want="$(fingerprint CMakeLists.txt addon schemas/records.json package-lock.json build/dpdk-headers/VERSION) $(node --version)"
+  want="$(fingerprint CMakeLists.txt addon test/native schemas/records.json package-lock.json build/dpdk-headers/VERSION) $(node --version)"
   want+=" $(dpkg-query -W -f '${Version}' libdpdk-dev)"
   if [ -d build/native ] && unchanged "$STATE/native.stamp" "$want"; then return 0; fi
   say 'building the addon and the software NIC (the first time takes some minutes)'
