@@ -12,6 +12,8 @@ import { TemplateRegistry } from './templates.js';
 
 /** Decisions that one event, or one timer, may lead to at most. */
 const DECISIONS_PER_EVENT = 8;
+/** `direction` of an install-failed event about the software table itself. */
+const SOFTWARE_TABLE = 2;
 
 export interface InstallFailure {
   readonly row: number;
@@ -138,14 +140,16 @@ export class GatewayController {
       case EventType.queried:
         return this.engine.onQueried(row, generation, seconds);
       case EventType.removed:
-        this.nicRules -= this.rulesOfRow[row];
-        this.rulesOfRow[row] = 0;
+        this.forgetNicRules(row);
         return this.engine.onRemoved(row, generation, seconds);
       case EventType.sessionThreshold:
         return this.offload(row, generation);
       case EventType.installFailed: {
         const direction = view.getUint8(at + SessionEvent.direction);
-        if (direction === 2) return this.engine.onRefused(row, generation);
+        if (direction === SOFTWARE_TABLE) {
+          this.forgetNicRules(row);
+          return this.engine.onRefused(row, generation, seconds);
+        }
         const error = view.getInt32(at + SessionEvent.error, true);
         this.onInstallFailure?.({ row, direction, error });
         return;
@@ -175,6 +179,11 @@ export class GatewayController {
     templates.nicReverse = reverse;
     this.rulesOfRow[row] = wanted;
     this.nicRules += wanted;
+  }
+
+  private forgetNicRules(row: number): void {
+    this.nicRules -= this.rulesOfRow[row];
+    this.rulesOfRow[row] = 0;
   }
 
   /** A session has had its packets in software: its rules go to the NIC. */

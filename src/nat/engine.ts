@@ -146,9 +146,12 @@ export class NatEngine {
     this.sessions.release(row);
   }
 
-  /** The lcore could not take the session (its table is full): the packet is already dropped. */
-  onRefused(row: number, generation: number): void {
-    if (this.isLive(row, generation)) this.end(row);
+  /** The lcore could not take the session (its table is full) and knows nothing of it; the packet is already dropped. */
+  onRefused(row: number, generation: number, nowSeconds: number): void {
+    if (!this.isLive(row, generation)) return;
+    this.wheel.disarm(row);
+    this.sessions.unlink(row);
+    this.onRemoved(row, generation, nowSeconds);
   }
 
   /** @returns Second of the next session timer, Infinity when there is none. */
