@@ -19,7 +19,7 @@ from pathlib import Path
 
 from captures import read_pcap, write_pcap
 from frames import frame_from_outside, frame_from_peer_gateway, frame_from_vpc, example_config, mac_of_vtep, own_addresses, route_of, vpc_of
-from packets import ICMP, MICROS, UDP, Ipv4, Seen, ip_faults, translated
+from packets import ICMP, MICROS, Ipv4, Seen, ip_faults, translated
 
 ROOT = Path(__file__).resolve().parents[2]
 SLUICE = os.environ.get("SLUICE", str(ROOT / "bin" / "sluice"))
