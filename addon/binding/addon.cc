@@ -1,0 +1,47 @@
+// The addon's entry: EAL, memory wires, device probing and the Dataplane class (src/native/binding.ts).
+#include "binding/dataplane_object.h"
+#include "slow_path/eal.h"
+#include "slow_path/memory_wire.h"
+
+namespace sluice::binding {
+namespace {
+
+Napi::Value start_eal_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    start_eal(texts(info[0], "args"));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value create_memory_wires_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::vector<std::string> devices = create_memory_wires(texts(info[0], "names"));
+    Napi::Array list = Napi::Array::New(info.Env(), devices.size());
+    for (uint32_t i = 0; i < devices.size(); i++) list.Set(i, devices[i]);
+    return list;
+  });
+}
+
+Napi::Value probe_device_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    probe_device(text(info[0], "devargs"));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value now_call(const Napi::CallbackInfo& info) { return time_value(info.Env(), monotonic_now()); }
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  exports.Set("startEal", Napi::Function::New(env, start_eal_call, "startEal"));
+  exports.Set("createMemoryWires", Napi::Function::New(env, create_memory_wires_call, "createMemoryWires"));
+  exports.Set("probeDevice", Napi::Function::New(env, probe_device_call, "probeDevice"));
+  exports.Set("now", Napi::Function::New(env, now_call, "now"));
+  exports.Set("Dataplane", DataplaneObject::define(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(sluice, initialize)
+
+}  // namespace sluice::binding

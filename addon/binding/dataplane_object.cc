@@ -1,0 +1,219 @@
+#include "binding/dataplane_object.h"
+
+#include <algorithm>
+
+namespace sluice::binding {
+namespace {
+
+// An ArrayBuffer over memory of ours, which lives until the buffer is collected.
+Napi::Value external(Napi::Env env, const SharedRegion& region, size_t bytes) {
+  auto* owner = new SharedRegion(region);
+  return Napi::ArrayBuffer::New(
+      env, region->as<void>(), bytes, [](Napi::Env, void*, SharedRegion* owned) { delete owned; }, owner);
+}
+
+// Seconds and nanoseconds as JavaScript gives them; what lies beyond the clock is its end.
+Nanoseconds time_of(const Napi::Value& seconds, const Napi::Value& nanoseconds) {
+  const double given = seconds.IsNumber() ? seconds.As<Napi::Number>().DoubleValue() : 0;
+  if (!(given > 0)) return nanoseconds.IsNumber() ? u32(nanoseconds, "nanoseconds", 999'999'999) : 0;
+  if (given > UINT32_MAX) return UINT64_MAX;
+  return make_time(static_cast<uint32_t>(given), u32(nanoseconds, "nanoseconds", 999'999'999));
+}
+
+}  // namespace
+
+Napi::Function DataplaneObject::define(Napi::Env env) {
+  return DefineClass(env, "Dataplane",
+                     {
+                         InstanceMethod<&DataplaneObject::register_template>("registerTemplate"),
+                         InstanceMethod<&DataplaneObject::install_static>("installStatic"),
+                         InstanceMethod<&DataplaneObject::poll>("poll"),
+                         InstanceMethod<&DataplaneObject::start>("start"),
+                         InstanceMethod<&DataplaneObject::stop>("stop"),
+                         InstanceMethod<&DataplaneObject::arm_doorbell>("armDoorbell"),
+                         InstanceMethod<&DataplaneObject::replay_open>("replayOpen"),
+                         InstanceMethod<&DataplaneObject::replay_run>("replayRun"),
+                         InstanceMethod<&DataplaneObject::replay_next_time>("replayNextTime"),
+                         InstanceMethod<&DataplaneObject::replay_close>("replayClose"),
+                         InstanceMethod<&DataplaneObject::set_clock>("setClock"),
+                         InstanceMethod<&DataplaneObject::clock>("clock"),
+                         InstanceMethod<&DataplaneObject::statistics>("statistics"),
+                         InstanceMethod<&DataplaneObject::close>("close"),
+                     });
+}
+
+DataplaneObject::DataplaneObject(const Napi::CallbackInfo& info) : ObjectWrap(info), env_(info.Env()) {
+  guarded(info.Env(), [&] {
+    const DataplaneOptions options = dataplane_options(info[0]);
+    dataplane_ = std::make_unique<Dataplane>(options);
+    const SlowPath& path = dataplane_->slow_path();
+    const SlowPathOptions& sizes = options.slow_path;
+    Napi::Object self = info.This().As<Napi::Object>();
+    const auto publish = [&](const char* name, const SharedRegion& region, size_t bytes) {
+      self.DefineProperty(Napi::PropertyDescriptor::Value(name, external(info.Env(), region, bytes), napi_enumerable));
+    };
+    publish("rows", path.sessions().rows_memory(), sizeof(SessionRow) * sizes.max_sessions);
+    publish("counters", path.sessions().counters_memory(), sizeof(SessionCounters) * sizes.max_sessions);
+    publish("events", path.events_memory(), ring_bytes(sizes.event_slots, kEventSlotBytes));
+    publish("decisions", path.decisions_memory(), ring_bytes(sizes.decision_slots, kRingSlotBytes));
+  });
+  // process.exit and a worker's end must find no lcore at work on memory that goes.
+  napi_add_env_cleanup_hook(env_, on_environment_end, this);
+  hooked_ = true;
+}
+
+DataplaneObject::~DataplaneObject() { shut(false); }
+
+void DataplaneObject::on_environment_end(void* self) {
+  auto* object = static_cast<DataplaneObject*>(self);
+  object->hooked_ = false;
+  object->shut(false);
+}
+
+// The doorbell goes after the lcore that rings it. At the environment's end it is the environment that releases it.
+void DataplaneObject::shut(bool tell_loop) {
+  if (hooked_) napi_remove_env_cleanup_hook(env_, on_environment_end, this);
+  hooked_ = false;
+  if (dataplane_) dataplane_->close();
+  if (has_doorbell_ && tell_loop) doorbell_.Release();
+  has_doorbell_ = false;
+}
+
+uint8_t DataplaneObject::port_index(const Napi::Value& value) {
+  const auto last = static_cast<uint32_t>(dataplane_->slow_path().ports().size() - 1);
+  return static_cast<uint8_t>(u32(value, "port", last));
+}
+
+Napi::Value DataplaneObject::register_template(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::string where = text(info[0], "where");
+    if (where != "software" && where != "nic") throw NativeFault("ARGUMENT", "where is neither software nor nic");
+    const uint32_t id =
+        dataplane_->register_template(where == "nic", port_index(info[1]), template_source(info[2]));
+    return Napi::Number::New(info.Env(), id);
+  });
+}
+
+Napi::Value DataplaneObject::install_static(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    dataplane_->install_static(port_index(info[0]), template_source(info[1]));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value DataplaneObject::poll(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(info.Env(), dataplane_->poll(u32(info[0], "burst")));
+  });
+}
+
+Napi::Value DataplaneObject::start(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const uint32_t burst = u32(info[0], "burst");
+    if (!info[1].IsFunction()) throw NativeFault("ARGUMENT", "doorbell is not a function");
+    if (has_doorbell_) throw NativeFault("STATE", "started already");
+    doorbell_ = Napi::ThreadSafeFunction::New(info.Env(), info[1].As<Napi::Function>(), "sluice doorbell", 0, 1);
+    has_doorbell_ = true;
+    try {
+      dataplane_->start(burst, [this] { doorbell_.NonBlockingCall(); });
+    } catch (...) {
+      doorbell_.Release();
+      has_doorbell_ = false;
+      throw;
+    }
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value DataplaneObject::stop(const Napi::CallbackInfo& info) {
+  dataplane_->stop();
+  if (has_doorbell_) doorbell_.Release();
+  has_doorbell_ = false;
+  return info.Env().Undefined();
+}
+
+Napi::Value DataplaneObject::arm_doorbell(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Boolean::New(info.Env(), dataplane_->arm_doorbell());
+  });
+}
+
+Napi::Value DataplaneObject::replay_open(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    dataplane_->replay_open(captures(info[0], "inputs"), captures(info[1], "outputs"));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value DataplaneObject::replay_run(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const ReplayStatus status = dataplane_->replay().run(u32(info[0], "burst"), time_of(info[1], info[2]));
+    return Napi::Number::New(info.Env(), static_cast<uint8_t>(status));
+  });
+}
+
+Napi::Value DataplaneObject::replay_next_time(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Nanoseconds time = 0;
+    if (!dataplane_->replay().next_time(&time)) return info.Env().Null();
+    return time_value(info.Env(), time);
+  });
+}
+
+Napi::Value DataplaneObject::replay_close(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::vector<std::string> damaged = dataplane_->replay_close();
+    Napi::Array list = Napi::Array::New(info.Env(), damaged.size());
+    for (uint32_t i = 0; i < damaged.size(); i++) list.Set(i, damaged[i]);
+    return list;
+  });
+}
+
+Napi::Value DataplaneObject::set_clock(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    dataplane_->set_clock(time_of(info[0], info[1]));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value DataplaneObject::clock(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value { return time_value(info.Env(), dataplane_->clock()); });
+}
+
+Napi::Value DataplaneObject::statistics(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Napi::Env env = info.Env();
+    const Statistics statistics = dataplane_->statistics();
+    const auto count = [&](uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); };
+    Napi::Array ports = Napi::Array::New(env, statistics.ports.size());
+    for (uint32_t i = 0; i < statistics.ports.size(); i++) {
+      Napi::Object port = Napi::Object::New(env);
+      port.Set("received", count(statistics.ports[i].received));
+      port.Set("transmitted", count(statistics.ports[i].transmitted));
+      ports.Set(i, port);
+    }
+    Napi::Object slow_path = Napi::Object::New(env);
+    slow_path.Set("packets", count(statistics.slow_path_packets));
+    slow_path.Set("misses", count(statistics.misses));
+    Napi::Object nic = Napi::Object::New(env);
+    nic.Set("packets", count(statistics.nic_packets));
+    Napi::Array drops = Napi::Array::New(env, kDropReasonCount);
+    for (uint32_t i = 0; i < kDropReasonCount; i++) drops.Set(i, count(statistics.drops[i]));
+    Napi::Object out = Napi::Object::New(env);
+    out.Set("ports", ports);
+    out.Set("slowPath", slow_path);
+    out.Set("nic", nic);
+    out.Set("drops", drops);
+    out.Set("held", count(statistics.held));
+    out.Set("nicRules", count(statistics.nic_rules));
+    out.Set("softwareRules", count(statistics.software_rules));
+    return out;
+  });
+}
+
+Napi::Value DataplaneObject::close(const Napi::CallbackInfo& info) {
+  shut(true);
+  return info.Env().Undefined();
+}
+
+}  // namespace sluice::binding

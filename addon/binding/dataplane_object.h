@@ -1,0 +1,41 @@
+// The JavaScript class Dataplane (src/native/binding.ts).
+#pragma once
+
+#include "binding/arguments.h"
+
+namespace sluice::binding {
+
+class DataplaneObject : public Napi::ObjectWrap<DataplaneObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit DataplaneObject(const Napi::CallbackInfo& info);
+  ~DataplaneObject() override;
+
+ private:
+  Napi::Value register_template(const Napi::CallbackInfo& info);
+  Napi::Value install_static(const Napi::CallbackInfo& info);
+  Napi::Value poll(const Napi::CallbackInfo& info);
+  Napi::Value start(const Napi::CallbackInfo& info);
+  Napi::Value stop(const Napi::CallbackInfo& info);
+  Napi::Value arm_doorbell(const Napi::CallbackInfo& info);
+  Napi::Value replay_open(const Napi::CallbackInfo& info);
+  Napi::Value replay_run(const Napi::CallbackInfo& info);
+  Napi::Value replay_next_time(const Napi::CallbackInfo& info);
+  Napi::Value replay_close(const Napi::CallbackInfo& info);
+  Napi::Value set_clock(const Napi::CallbackInfo& info);
+  Napi::Value clock(const Napi::CallbackInfo& info);
+  Napi::Value statistics(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+
+  uint8_t port_index(const Napi::Value& value);
+  void shut(bool tell_loop);
+  static void on_environment_end(void* self);
+
+  napi_env env_;
+  std::unique_ptr<Dataplane> dataplane_;
+  Napi::ThreadSafeFunction doorbell_;
+  bool has_doorbell_ = false;
+  bool hooked_ = false;
+};
+
+}  // namespace sluice::binding

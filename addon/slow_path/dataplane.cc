@@ -1,0 +1,292 @@
+#include "slow_path/dataplane.h"
+
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "slow_path/eal.h"
+#include "slow_path/nic_statistics.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint16_t kDescriptors = 1024;
+constexpr uint32_t kBuffersPerPort = 6 * 1024;  // both rings of a port and of its wire, and bursts in between
+constexpr uint32_t kMinimumDataRoom = 2048;
+constexpr uint32_t kDecisionsPerRound = 256;
+constexpr uint32_t kSpinMicroseconds = 1000;    // how long an idle lcore spins before it begins to sleep
+constexpr uint32_t kSleepMicroseconds = 30;
+
+rte_mempool* make_pool(const DataplaneOptions& options) {
+  static unsigned instance = 0;
+  uint32_t room = kMinimumDataRoom;
+  for (const PortOptions& port : options.ports) room = std::max(room, port.mtu + 200);
+  const uint32_t held = std::min(options.slow_path.max_held, HoldTable::kMaxSlots);
+  const auto buffers = static_cast<uint32_t>(held + options.ports.size() * kBuffersPerPort);
+  const std::string name = "sluice_frames_" + std::to_string(instance++);
+  rte_mempool* pool = rte_pktmbuf_pool_create(name.c_str(), buffers, 256, 0,
+                                              static_cast<uint16_t>(room + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
+  if (pool == nullptr) {
+    throw NativeFault("MEMORY", std::to_string(buffers) + " packet buffers of " + std::to_string(room) +
+                                    " bytes: " + rte_strerror(rte_errno), rte_errno);
+  }
+  return pool;
+}
+
+[[noreturn]] void refuse_port(const std::string& device, const char* step, int error) {
+  throw NativeFault("PORT", device + ": " + step + ": " + rte_strerror(-error), -error);
+}
+
+}  // namespace
+
+Dataplane::Dataplane(const DataplaneOptions& options) : options_(options) {
+  FrameFields::instance();
+  pool_ = make_pool(options_);
+  try {
+    std::vector<GatewayPort> ports;
+    for (const PortOptions& port_options : options_.ports) {
+      GatewayPort port;
+      port.options = port_options;
+      open_port(port);
+      ports.push_back(port);
+    }
+    slow_path_ = std::make_unique<SlowPath>(options_.slow_path, std::move(ports), pool_);
+  } catch (...) {
+    close_ports();
+    throw;
+  }
+}
+
+Dataplane::~Dataplane() { close(); }
+
+void Dataplane::open_port(GatewayPort& port) {
+  const std::string& device = port.options.device;
+  int result = rte_eth_dev_get_port_by_name(device.c_str(), &port.port_id);
+  if (result != 0) throw NativeFault("PORT", device + ": no such device", ENODEV);
+  rte_eth_dev_info info = {};
+  result = rte_eth_dev_info_get(port.port_id, &info);
+  if (result != 0) refuse_port(device, "cannot be asked", result);
+  rte_eth_conf conf = {};
+  const auto mtu = static_cast<uint16_t>(port.options.mtu);
+  if (mtu >= info.min_mtu && mtu <= info.max_mtu) conf.rxmode.mtu = mtu;
+  result = rte_eth_dev_configure(port.port_id, 1, 1, &conf);
+  if (result != 0) refuse_port(device, "configure", result);
+  opened_.push_back(port.port_id);
+  uint16_t receive = kDescriptors, transmit = kDescriptors;
+  result = rte_eth_dev_adjust_nb_rx_tx_desc(port.port_id, &receive, &transmit);
+  if (result != 0) refuse_port(device, "descriptors", result);
+  const int socket = rte_eth_dev_socket_id(port.port_id);
+  result = rte_eth_rx_queue_setup(port.port_id, 0, receive, static_cast<unsigned>(socket), nullptr, pool_);
+  if (result != 0) refuse_port(device, "receive queue", result);
+  result = rte_eth_tx_queue_setup(port.port_id, 0, transmit, static_cast<unsigned>(socket), nullptr);
+  if (result != 0) refuse_port(device, "transmit queue", result);
+  // A driver without MTUs of its own passes what fits its buffers; the slow path judges the length.
+  result = rte_eth_dev_set_mtu(port.port_id, mtu);
+  if (result != 0 && result != -ENOTSUP) refuse_port(device, "MTU", result);
+  result = rte_eth_dev_start(port.port_id);
+  if (result != 0) refuse_port(device, "start", result);
+  rte_eth_promiscuous_enable(port.port_id);  // where it cannot, the port's own MAC is enough
+}
+
+void Dataplane::close_ports() {
+  for (const uint16_t port_id : opened_) {
+    char name[RTE_ETH_NAME_MAX_LEN] = {};
+    rte_eth_dev_get_name_by_port(port_id, name);
+    const MemoryWire* wire = find_memory_wire(name);
+    rte_eth_dev_stop(port_id);
+    rte_eth_dev_close(port_id);
+    if (wire == nullptr) continue;
+    for (rte_ring* ring : {wire->to_gateway, wire->from_gateway}) {
+      void* frame = nullptr;
+      while (rte_ring_dequeue(ring, &frame) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(frame));
+    }
+  }
+  opened_.clear();
+  rte_mempool_free(pool_);
+  pool_ = nullptr;
+}
+
+SlowPath& Dataplane::slow_path() {
+  if (closed()) throw NativeFault("STATE", "the dataplane is closed");
+  return *slow_path_;
+}
+
+uint32_t Dataplane::register_template(bool nic, uint8_t port, const TemplateSource& source) {
+  uint32_t id = 0;
+  run_on_lcore([&] { id = nic ? slow_path().register_nic(port, source) : slow_path().register_software(source); });
+  return id;
+}
+
+void Dataplane::install_static(uint8_t port, const TemplateSource& source) {
+  run_on_lcore([&] { slow_path().install_static(port, source); });
+}
+
+uint32_t Dataplane::round(uint32_t burst) {
+  rte_mbuf* frames[SlowPath::kMaxBurst];
+  SlowPath& path = *slow_path_;
+  if (!options_.slow_path.replay) {
+    const uint32_t second = whole_seconds(path.now());
+    path.advance(monotonic_now());
+    // One clock for hits in software and in the NIC: whole seconds begin at the same instant.
+    if (whole_seconds(path.now()) != second) set_softflow_clock(whole_seconds(path.now()));
+  }
+  path.drain_decisions(kDecisionsPerRound);
+  uint32_t received = 0;
+  for (uint8_t port = 0; port < path.ports().size(); port++) {
+    const uint16_t count = rte_eth_rx_burst(path.ports()[port].port_id, 0, frames, static_cast<uint16_t>(burst));
+    for (uint16_t i = 0; i < count; i++) {
+      if (i + 1 < count) rte_prefetch0(rte_pktmbuf_mtod(frames[i + 1], void*));
+      path.receive(frames[i], port);
+    }
+    received += count;
+  }
+  path.flush_transmit();
+  return received;
+}
+
+uint32_t Dataplane::poll(uint32_t burst) {
+  slow_path();
+  if (running_) throw NativeFault("STATE", "an lcore polls already");
+  return round(std::clamp(burst, 1u, SlowPath::kMaxBurst));
+}
+
+void Dataplane::start(uint32_t burst, std::function<void()> doorbell) {
+  slow_path();
+  if (running_) throw NativeFault("STATE", "started already");
+  lcore_ = rte_get_next_lcore(rte_lcore_id(), 1, 0);
+  if (lcore_ >= RTE_MAX_LCORE) throw NativeFault("STATE", "EAL has no worker lcore: give it two with -l");
+  burst_ = std::clamp(burst, 1u, SlowPath::kMaxBurst);
+  doorbell_ = std::move(doorbell);
+  stopping_ = false;
+  const int result = rte_eal_remote_launch(lcore_main, this, lcore_);
+  if (result != 0) throw NativeFault("STATE", "lcore " + std::to_string(lcore_) + " is busy", -result);
+  running_ = true;
+}
+
+void Dataplane::stop() {
+  if (!running_) return;
+  stopping_ = true;
+  rte_eal_wait_lcore(lcore_);
+  running_ = false;
+  doorbell_ = nullptr;
+}
+
+int Dataplane::lcore_main(void* self) {
+  static_cast<Dataplane*>(self)->loop();
+  return 0;
+}
+
+void Dataplane::loop() {
+  Nanoseconds quiet_since = monotonic_now();
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const bool decided = !slow_path_->decisions().empty();
+    const uint32_t received = round(burst_);
+    if (task_.load(std::memory_order_acquire) != nullptr) run_posted_task();
+    if (!slow_path_->events().empty() && armed_.exchange(false, std::memory_order_seq_cst)) doorbell_();
+    if (received > 0 || decided) {
+      quiet_since = slow_path_->now();
+    } else if (slow_path_->now() - quiet_since > kSpinMicroseconds * 1000ULL) {
+      usleep(kSleepMicroseconds);
+    }
+  }
+  if (task_.load(std::memory_order_acquire) != nullptr) run_posted_task();
+}
+
+bool Dataplane::arm_doorbell() {
+  SlowPath& path = slow_path();
+  if (!running_) return !path.events().empty();
+  armed_.store(true, std::memory_order_seq_cst);
+  // Events that came before the lcore could see the bell armed ring nothing: JavaScript must look again. The lcore
+  // rings at the end of its next round in any case, and a bell for nothing is harmless.
+  if (path.events().empty()) return false;
+  armed_.store(false, std::memory_order_seq_cst);
+  return true;
+}
+
+void Dataplane::run_on_lcore(const std::function<void()>& task) {
+  slow_path();
+  if (!running_) return task();
+  task_fault_ = nullptr;
+  task_.store(&task, std::memory_order_release);
+  while (task_.load(std::memory_order_acquire) != nullptr) usleep(10);
+  if (task_fault_) std::rethrow_exception(task_fault_);
+}
+
+void Dataplane::run_posted_task() {
+  try {
+    (*task_.load(std::memory_order_acquire))();
+  } catch (...) {
+    task_fault_ = std::current_exception();
+  }
+  task_.store(nullptr, std::memory_order_release);
+}
+
+void Dataplane::replay_open(const std::vector<CapturePath>& inputs, const std::vector<CapturePath>& outputs) {
+  SlowPath& path = slow_path();
+  if (!options_.slow_path.replay) throw NativeFault("STATE", "not a replay");
+  if (replay_) throw NativeFault("STATE", "the captures are open already");
+  replay_.emplace(path, pool_, inputs, outputs);
+  path.make_room = [this] { return replay_->collect(); };
+}
+
+Replay& Dataplane::replay() {
+  slow_path();
+  if (!replay_) throw NativeFault("STATE", "no captures are open");
+  return *replay_;
+}
+
+void Dataplane::set_clock(Nanoseconds now) {
+  slow_path().advance(now);
+  set_softflow_clock(whole_seconds(slow_path().now()));
+}
+
+Nanoseconds Dataplane::clock() {
+  SlowPath& path = slow_path();
+  return options_.slow_path.replay ? path.now() : monotonic_now();
+}
+
+std::vector<std::string> Dataplane::replay_close() {
+  Replay& open = replay();
+  slow_path_->drop_fragments();
+  return open.close();
+}
+
+Statistics Dataplane::statistics() {
+  Statistics statistics;
+  run_on_lcore([&] {
+    SlowPath& path = *slow_path_;
+    statistics.misses = path.misses();
+    statistics.held = path.held();
+    statistics.nic_rules = path.nic_rules();
+    statistics.software_rules = path.software_rules();
+    std::copy_n(path.drops(), kDropReasonCount, statistics.drops);
+    for (uint8_t i = 0; i < path.ports().size(); i++) {
+      const GatewayPort& port = path.ports()[i];
+      const NicStatistics nic = read_nic_statistics(port.port_id);
+      statistics.slow_path_packets += port.received;
+      statistics.nic_packets += nic.finished;
+      statistics.drops[static_cast<size_t>(DropReason::kQueueFull)] += nic.lost;
+      PortStatistics counted = {port.received + nic.finished, port.transmitted + nic.forwarded_out};
+      if (replay_) counted = {replay_->received(i), replay_->transmitted(i)};
+      statistics.ports.push_back(counted);
+    }
+  });
+  return statistics;
+}
+
+void Dataplane::close() {
+  if (closed()) return;
+  stop();
+  // Frames first, then whoever freed them, then the ports, then the memory they were in.
+  replay_.reset();
+  slow_path_->shut_down();
+  slow_path_.reset();
+  close_ports();
+}
+
+}  // namespace sluice

@@ -1,0 +1,98 @@
+// The packet side of one gateway: its ports, the slow path over them, and who drives it — an lcore, or JavaScript.
+#pragma once
+
+#include <rte_mempool.h>
+
+#include <atomic>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "slow_path/replay.h"
+#include "slow_path/slow_path.h"
+
+namespace sluice {
+
+struct DataplaneOptions {
+  SlowPathOptions slow_path;
+  std::vector<PortOptions> ports;
+};
+
+struct PortStatistics {
+  uint64_t received = 0;
+  uint64_t transmitted = 0;
+};
+
+struct Statistics {
+  std::vector<PortStatistics> ports;
+  uint64_t slow_path_packets = 0;
+  uint64_t misses = 0;
+  uint64_t nic_packets = 0;
+  uint64_t drops[kDropReasonCount] = {};
+  uint32_t held = 0;
+  uint32_t nic_rules = 0;
+  uint32_t software_rules = 0;
+};
+
+class Dataplane {
+ public:
+  // Opens and starts the ports. Throws NativeFault.
+  explicit Dataplane(const DataplaneOptions& options);
+  ~Dataplane();
+  Dataplane(const Dataplane&) = delete;
+  Dataplane& operator=(const Dataplane&) = delete;
+
+  uint32_t register_template(bool nic, uint8_t port, const TemplateSource& source);
+  void install_static(uint8_t port, const TemplateSource& source);
+
+  uint32_t poll(uint32_t burst);
+  // Rings `doorbell` (from the lcore) when events wait and JavaScript said it would sleep.
+  void start(uint32_t burst, std::function<void()> doorbell);
+  void stop();
+  bool arm_doorbell();
+
+  void replay_open(const std::vector<CapturePath>& inputs, const std::vector<CapturePath>& outputs);
+  Replay& replay();
+  void set_clock(Nanoseconds now);
+  Nanoseconds clock();
+  std::vector<std::string> replay_close();
+
+  Statistics statistics();
+  void close();
+  bool closed() const { return slow_path_ == nullptr; }
+  // Throws NativeFault STATE when closed.
+  SlowPath& slow_path();
+  const std::vector<GatewayPort>& ports() const { return slow_path_->ports(); }
+
+ private:
+  void open_port(GatewayPort& port);
+  void close_ports();
+  uint32_t round(uint32_t burst);
+  static int lcore_main(void* self);
+  void loop();
+  // Runs a task where the slow path runs: here, or on the lcore, waiting for it.
+  void run_on_lcore(const std::function<void()>& task);
+  void run_posted_task();
+
+  DataplaneOptions options_;
+  rte_mempool* pool_ = nullptr;
+  std::vector<uint16_t> opened_;
+  // Uses the pool and the ports, so it goes before them: close() sees to that.
+  std::unique_ptr<SlowPath> slow_path_;
+  std::optional<Replay> replay_;
+
+  uint32_t burst_ = 32;
+  unsigned lcore_ = 0;
+  bool running_ = false;  // JavaScript's thread only
+  std::atomic<bool> stopping_ = false;
+  std::atomic<bool> armed_ = false;
+  std::function<void()> doorbell_;
+  std::atomic<const std::function<void()>*> task_ = nullptr;
+  std::exception_ptr task_fault_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,62 @@
+#include "slow_path/eal.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+
+#include "slow_path/memory_wire.h"
+#include "slow_path/native_fault.h"
+
+namespace sluice {
+namespace {
+
+using ClockSet = int (*)(uint32_t seconds);
+ClockSet g_softflow_clock_set = nullptr;
+
+// EAL opens plug-ins without making their symbols global.
+ClockSet find_clock(const std::vector<std::string>& arguments) {
+  constexpr char kName[] = "rte_pmd_softflow_clock_set";
+  for (size_t i = 0; i + 1 < arguments.size(); i++) {
+    if (arguments[i] != "-d") continue;
+    void* library = dlopen(arguments[i + 1].c_str(), RTLD_NOW | RTLD_NOLOAD);
+    void* symbol = library == nullptr ? nullptr : dlsym(library, kName);
+    if (symbol != nullptr) return reinterpret_cast<ClockSet>(symbol);
+  }
+  return reinterpret_cast<ClockSet>(dlsym(RTLD_DEFAULT, kName));
+}
+
+}  // namespace
+
+void start_eal(const std::vector<std::string>& arguments) {
+  static bool started = false;
+  if (started) throw NativeFault("EAL", "EAL is already initialised in this process", EALREADY);
+  // EAL keeps pointers to its arguments and reorders them.
+  static auto* kept = new std::vector<std::string>(arguments);
+  static auto* argv = new std::vector<char*>;
+  for (std::string& argument : *kept) argv->push_back(argument.data());
+  argv->push_back(nullptr);
+
+  cpu_set_t affinity;
+  const bool known = pthread_getaffinity_np(pthread_self(), sizeof affinity, &affinity) == 0;
+  const int parsed = rte_eal_init(static_cast<int>(kept->size()), argv->data());
+  const int error = rte_errno;
+  // EAL pins the calling thread, and children inherit that: undo it.
+  if (known) pthread_setaffinity_np(pthread_self(), sizeof affinity, &affinity);
+  started = true;  // a second attempt is refused by EAL whatever came of the first
+  if (parsed < 0) throw NativeFault("EAL", std::string("rte_eal_init: ") + rte_strerror(error), error);
+  g_softflow_clock_set = find_clock(arguments);
+}
+
+void probe_device(const std::string& devargs) {
+  const int result = rte_dev_probe(devargs.c_str());
+  if (result < 0) throw NativeFault("PORT", "cannot probe " + devargs + ": " + rte_strerror(-result), -result);
+  note_wire_of(devargs);
+}
+
+void set_softflow_clock(uint32_t seconds) {
+  if (g_softflow_clock_set != nullptr) g_softflow_clock_set(seconds);
+}
+
+}  // namespace sluice

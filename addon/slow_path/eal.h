@@ -1,0 +1,19 @@
+// EAL, once a process, and what is found in its plug-ins.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sluice {
+
+// rte_eal_init; the thread's affinity is as before. Throws NativeFault EAL.
+void start_eal(const std::vector<std::string>& arguments);
+
+// Creates a virtual device. Throws NativeFault PORT.
+void probe_device(const std::string& devargs);
+
+// Injects the second into net_softflow's clock; nothing happens without that driver.
+void set_softflow_clock(uint32_t seconds);
+
+}  // namespace sluice

@@ -1,0 +1,34 @@
+// A port of the gateway and the frames on their way out of it.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <string>
+
+#include "generated/records.h"
+
+namespace sluice {
+
+struct PortOptions {
+  PortRole role = PortRole::kFabric;
+  std::string device;      // ethdev name
+  uint8_t mac[6] = {};
+  uint32_t address = 0;    // own IPv4 address; fabric: the VTEP
+  uint32_t mtu = 1500;
+  int vlan = -1;           // −1 = untagged
+};
+
+struct GatewayPort {
+  static constexpr uint16_t kTransmitBurst = 32;
+
+  PortOptions options;
+  uint16_t port_id = 0;
+  uint64_t received = 0;      // by the application
+  uint64_t transmitted = 0;   // by the application
+  rte_mbuf* waiting[kTransmitBurst] = {};
+  uint16_t waiting_count = 0;
+
+  bool is_fabric() const { return options.role == PortRole::kFabric; }
+};
+
+}  // namespace sluice

@@ -1,0 +1,222 @@
+// Rules of a session in the software table and in the NICs: in, out, counted.
+#include <cerrno>
+
+#include "slow_path/debug_assert.h"
+#include "slow_path/slow_path.h"
+
+namespace sluice {
+namespace {
+
+const FlowArguments& arguments_of(const Decision& decision, FlowDirection direction) {
+  return direction == kForward ? decision.forward_arguments : decision.reverse_arguments;
+}
+
+uint8_t& path_of(SessionRow& row, FlowDirection direction) {
+  return direction == kForward ? row.forward_path : row.reverse_path;
+}
+
+constexpr FlowDirection kBoth[] = {kForward, kReverse};
+
+}  // namespace
+
+uint8_t SlowPath::ingress_of(const SessionRow& row, uint8_t direction) const {
+  return direction == kForward ? row.forward_port : row.reverse_port;
+}
+
+// What frames have in front of the innermost IPv4 packet as they arrive.
+uint32_t SlowPath::overhead_of(uint8_t port_index) const {
+  const GatewayPort& port = ports_[port_index];
+  const uint32_t tag = port.options.vlan >= 0 ? kVlanBytes : 0;
+  return kEthernetBytes + tag + (port.is_fabric() ? kVxlanStackBytes : 0);
+}
+
+void SlowPath::push_install_failed(const Decision& decision, uint8_t direction, int error, int rte_type) {
+  SessionEvent event = {};
+  event.type = static_cast<uint8_t>(EventType::kInstallFailed);
+  event.direction = direction;
+  event.rte_type = static_cast<uint8_t>(rte_type);
+  event.row = decision.row;
+  event.generation = decision.generation;
+  event.error = error;
+  event.seconds = whole_seconds(now_);
+  event.nanoseconds = second_fraction(now_);
+  events_.push(event, EventPriority::kCompletion);
+}
+
+// Fills the row and puts its rules into the software table. False: nothing changed, and TypeScript is told.
+bool SlowPath::open_session(const Decision& decision) {
+  constexpr uint8_t kSoftwareTable = 2;  // "direction" of an install-failed event that concerns neither NIC rule
+  const auto known = [this](uint16_t id) { return id == kNoTemplate || id < software_templates_.size(); };
+  const bool valid = decision.row < sessions_.capacity() && decision.generation != 0 &&
+                     sessions_.at(decision.row).row->generation == 0 && decision.forward_port < ports_.size() &&
+                     decision.reverse_port < ports_.size() && decision.tcp_state < kTcpStateCount &&
+                     known(decision.software_forward_template) && known(decision.software_reverse_template);
+  DEBUG_ASSERT(valid);
+  if (!valid) {
+    push_install_failed(decision, kSoftwareTable, -EINVAL, 0);
+    return false;
+  }
+  const SessionRef session = sessions_.at(decision.row);
+  *session.state = SessionState{};
+  for (const FlowDirection direction : kBoth) {
+    const uint16_t id =
+        direction == kForward ? decision.software_forward_template : decision.software_reverse_template;
+    if (id == kNoTemplate) continue;
+    SoftwareTemplate& used = software_templates_[id];
+    used.rule->fill(arguments_of(decision, direction),
+                    RuleContext{decision.row, decision.generation, direction}.pack());
+    rte_flow_error error = {};
+    FlowRule* rule = engine_.create_row(used.table, used.rule->items(), used.rule->actions(), whole_seconds(now_), &error);
+    if (rule != nullptr) {
+      session.state->direction[direction].software_rule = rule;
+      continue;
+    }
+    if (FlowRule* forward = session.state->direction[kForward].software_rule) engine_.destroy(forward);
+    *session.state = SessionState{};
+    push_install_failed(decision, kSoftwareTable, -ENOSPC, static_cast<int>(error.type));
+    return false;
+  }
+
+  SessionRow& row = *session.row;
+  const FlowArguments& forward = decision.forward_arguments;
+  row.forward_source_address = forward.match_source_address;
+  row.forward_destination_address = forward.match_destination_address;
+  row.forward_source_port = forward.match_source_port;
+  row.forward_destination_port = forward.match_destination_port;
+  row.translated_source_address = forward.new_source_address;
+  row.translated_destination_address = forward.new_destination_address;
+  row.translated_source_port = forward.new_source_port;
+  row.translated_destination_port = forward.new_destination_port;
+  row.protocol = decision.protocol;
+  row.session_class = decision.session_class;
+  row.tcp_state = decision.tcp_state;
+  row.flags = decision.flags;
+  row.last_forward_seconds = row.last_reverse_seconds = whole_seconds(now_);
+  row.state_since_seconds = row.created_seconds = whole_seconds(now_);
+  row.software_packets = 0;
+  row.offload_after_packets = decision.offload_after_packets;
+  row.forward_path = row.reverse_path = static_cast<uint8_t>(RulePath::kSoftware);
+  row.forward_port = decision.forward_port;
+  row.reverse_port = decision.reverse_port;
+  row.nic_error = 0;
+  sessions_.counters(decision.row) = SessionCounters{};
+  row.generation = decision.generation;
+  return true;
+}
+
+void SlowPath::offload(const SessionRef& session, const Decision& decision) {
+  for (const FlowDirection direction : kBoth) offload_direction(session, decision, direction);
+}
+
+void SlowPath::offload_direction(const SessionRef& session, const Decision& decision, FlowDirection direction) {
+  const uint16_t id = direction == kForward ? decision.nic_forward_template : decision.nic_reverse_template;
+  if (id == kNoTemplate) return;
+  const uint8_t ingress = ingress_of(*session.row, direction);
+  const bool valid = id < nic_templates_.size() && nic_templates_[id].port == ingress;
+  DEBUG_ASSERT(valid);
+  SessionDirection& state = session.state->direction[direction];
+  if (!valid || state.nic_rule != nullptr) return;
+  FlowFailure failure;
+  state.nic_rule = flow_ports_[ingress]->install(*nic_templates_[id].rule, arguments_of(decision, direction),
+                                                 RuleContext{session.index, decision.generation, direction}.pack(),
+                                                 &failure);
+  state.nic_template = id;
+  state.nic_hits_seen = 0;
+  if (state.nic_rule != nullptr) {
+    path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
+    return;
+  }
+  path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kFailed);
+  session.row->nic_error = -failure.error;
+  push_install_failed(decision, direction, failure.error, failure.rte_type);
+}
+
+// What the NIC counted since the rule was made. Refreshes the row's last hit, if there was one since it was last asked.
+Traffic SlowPath::nic_traffic(const SessionRef& session, FlowDirection direction) {
+  SessionDirection& state = session.state->direction[direction];
+  if (state.nic_rule == nullptr) return {};
+  const uint8_t ingress = ingress_of(*session.row, direction);
+  const RuleTemplate& rule = *nic_templates_[state.nic_template].rule;
+  const FlowHits hits = flow_ports_[ingress]->query(state.nic_rule, rule);
+  if (hits.idle_known && hits.packets != state.nic_hits_seen) {
+    const uint32_t now = whole_seconds(now_);
+    const uint32_t last = now > hits.idle_seconds ? now - hits.idle_seconds : 0;
+    uint32_t& seconds =
+        direction == kForward ? session.row->last_forward_seconds : session.row->last_reverse_seconds;
+    if (seconds < last) seconds = last;
+  }
+  state.nic_hits_seen = hits.packets;
+  const uint64_t overhead = hits.packets * rule.counted_overhead(overhead_of(ingress));
+  return {hits.packets, hits.bytes > overhead ? hits.bytes - overhead : 0};
+}
+
+void SlowPath::refresh_counters(const SessionRef& session) {
+  SessionCounters& counters = sessions_.counters(session.index);
+  const Traffic forward = nic_traffic(session, kForward);
+  const Traffic reverse = nic_traffic(session, kReverse);
+  const Traffic& forward_counted = session.state->direction[kForward].counted;
+  const Traffic& reverse_counted = session.state->direction[kReverse].counted;
+  counters.forward_packets = static_cast<double>(forward_counted.packets + forward.packets);
+  counters.forward_bytes = static_cast<double>(forward_counted.bytes + forward.bytes);
+  counters.reverse_packets = static_cast<double>(reverse_counted.packets + reverse.packets);
+  counters.reverse_bytes = static_cast<double>(reverse_counted.bytes + reverse.bytes);
+}
+
+void SlowPath::unoffload(const SessionRef& session) {
+  for (const FlowDirection direction : kBoth) {
+    SessionDirection& state = session.state->direction[direction];
+    if (state.nic_rule != nullptr) {
+      // Asked just before it goes: no interface tells a rule's counters after its destruction.
+      const Traffic counted = nic_traffic(session, direction);
+      state.counted.packets += counted.packets;
+      state.counted.bytes += counted.bytes;
+      flow_ports_[ingress_of(*session.row, direction)]->destroy(state.nic_rule);
+      state.nic_rule = nullptr;
+      state.nic_hits_seen = 0;
+    }
+    path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kSoftware);
+  }
+}
+
+void SlowPath::remove_session(const SessionRef& session) {
+  unoffload(session);
+  refresh_counters(session);
+  for (const FlowDirection direction : kBoth) {
+    if (FlowRule* rule = session.state->direction[direction].software_rule) engine_.destroy(rule);
+  }
+  const SessionCounters& counters = sessions_.counters(session.index);
+  SessionEvent event = {};
+  event.type = static_cast<uint8_t>(EventType::kRemoved);
+  event.tcp_state = session.row->tcp_state;
+  event.row = session.index;
+  event.generation = session.row->generation;
+  event.seconds = whole_seconds(now_);
+  event.nanoseconds = second_fraction(now_);
+  event.forward_packets = counters.forward_packets;
+  event.forward_bytes = counters.forward_bytes;
+  event.reverse_packets = counters.reverse_packets;
+  event.reverse_bytes = counters.reverse_bytes;
+  *session.state = SessionState{};
+  session.row->generation = 0;
+  events_.push(event, EventPriority::kCompletion);
+}
+
+void SlowPath::query_session(const SessionRef& session, uint32_t token) {
+  refresh_counters(session);
+  const SessionCounters& counters = sessions_.counters(session.index);
+  SessionEvent event = {};
+  event.type = static_cast<uint8_t>(EventType::kQueried);
+  event.tcp_state = session.row->tcp_state;
+  event.row = session.index;
+  event.generation = session.row->generation;
+  event.seconds = whole_seconds(now_);
+  event.nanoseconds = second_fraction(now_);
+  event.token = token;
+  event.forward_packets = counters.forward_packets;
+  event.forward_bytes = counters.forward_bytes;
+  event.reverse_packets = counters.reverse_packets;
+  event.reverse_bytes = counters.reverse_bytes;
+  events_.push(event, EventPriority::kCompletion);
+}
+
+}  // namespace sluice

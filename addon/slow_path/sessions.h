@@ -1,0 +1,96 @@
+// The sessions: the rows that JavaScript reads, and beside each row what only the lcore needs.
+#pragma once
+
+#include <rte_flow.h>
+
+#include "flow_engine/flow_engine.h"
+#include "generated/records.h"
+#include "slow_path/memory_region.h"
+
+namespace sluice {
+
+enum FlowDirection : uint8_t { kForward = 0, kReverse = 1 };
+
+// Row, generation and direction in the pointer that AGE carries: a late hit of a removed rule finds a row whose
+// generation is another, and does no harm.
+struct RuleContext {
+  uint32_t row;
+  uint32_t generation;
+  uint8_t direction;
+
+  static constexpr uint32_t kMaxRows = 1u << 31;
+
+  void* pack() const {
+    return reinterpret_cast<void*>(static_cast<uint64_t>(generation) << 32 | static_cast<uint64_t>(direction) << 31 |
+                                   row);
+  }
+  static RuleContext unpack(const void* context) {
+    const auto bits = reinterpret_cast<uint64_t>(context);
+    return {static_cast<uint32_t>(bits) & (kMaxRows - 1), static_cast<uint32_t>(bits >> 32),
+            static_cast<uint8_t>(bits >> 31 & 1)};
+  }
+};
+
+struct Traffic {
+  uint64_t packets = 0;
+  uint64_t bytes = 0;
+};
+
+// One direction of a session.
+struct SessionDirection {
+  FlowRule* software_rule = nullptr;
+  rte_flow* nic_rule = nullptr;
+  Traffic counted;            // software, and NIC rules already destroyed; bytes are inner IPv4 lengths
+  uint64_t nic_hits_seen = 0; // packets of the NIC rule at the last query
+  uint16_t nic_template = kNoTemplate;
+};
+
+struct alignas(64) SessionState {
+  SessionDirection direction[2];
+  bool state_event_owed = false;  // the event ring was full
+};
+static_assert(sizeof(SessionState) == 128);
+
+// A session as a rule's context found it.
+struct SessionRef {
+  SessionRow* row = nullptr;
+  SessionState* state = nullptr;
+  uint32_t index = 0;
+  uint8_t direction = kForward;
+
+  explicit operator bool() const { return row != nullptr; }
+};
+
+class SessionTable {
+ public:
+  explicit SessionTable(uint32_t capacity)
+      : capacity_(capacity),
+        rows_(std::make_shared<MemoryRegion>(sizeof(SessionRow) * capacity)),
+        counters_(std::make_shared<MemoryRegion>(sizeof(SessionCounters) * capacity)),
+        states_(sizeof(SessionState) * capacity) {}
+
+  // False when the row is out of range, free, or another session's.
+  SessionRef find(uint32_t row, uint32_t generation, uint8_t direction = kForward) const {
+    if (row >= capacity_ || generation == 0) return {};
+    SessionRow* found = rows_->as<SessionRow>() + row;
+    if (found->generation != generation) return {};
+    return {found, states_.as<SessionState>() + row, row, direction};
+  }
+  SessionRef find(const RuleContext& context) const { return find(context.row, context.generation, context.direction); }
+  SessionRef at(uint32_t row) const {
+    return {rows_->as<SessionRow>() + row, states_.as<SessionState>() + row, row, kForward};
+  }
+  SessionCounters& counters(uint32_t row) const { return counters_->as<SessionCounters>()[row]; }
+
+  uint32_t capacity() const { return capacity_; }
+  const SharedRegion& rows_memory() const { return rows_; }
+  const SharedRegion& counters_memory() const { return counters_; }
+
+ private:
+  uint32_t capacity_;
+  SharedRegion rows_;
+  SharedRegion counters_;
+  MemoryRegion states_;  // SessionState, zero = a new one but for nic_template
+};
+
+}  // namespace sluice

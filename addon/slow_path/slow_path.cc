@@ -1,0 +1,101 @@
+#include "slow_path/slow_path.h"
+
+#include <rte_errno.h>
+
+namespace sluice {
+namespace {
+
+EngineOptions engine_options(const SlowPathOptions& options) {
+  EngineOptions engine;
+  engine.max_rules = options.max_sessions * 2;
+  engine.vxlan_udp_port = options.vxlan_udp_port;
+  engine.private_actions = true;
+  return engine;
+}
+
+SharedRegion ring_memory(uint32_t slots, uint32_t slot_bytes) {
+  return std::make_shared<MemoryRegion>(ring_bytes(slots, slot_bytes));
+}
+
+std::vector<uint16_t> ids_of(const std::vector<GatewayPort>& ports) {
+  std::vector<uint16_t> ids;
+  for (const GatewayPort& port : ports) ids.push_back(port.port_id);
+  return ids;
+}
+
+}  // namespace
+
+SlowPath::SlowPath(const SlowPathOptions& options, std::vector<GatewayPort> ports, rte_mempool* pool)
+    : options_(options),
+      ports_(std::move(ports)),
+      port_ids_(ids_of(ports_)),
+      pool_(pool),
+      fields_(FrameFields::instance()),
+      engine_(engine_options(options)),
+      sessions_(options.max_sessions),
+      events_memory_(ring_memory(options.event_slots, kEventSlotBytes)),
+      decisions_memory_(ring_memory(options.decision_slots, kRingSlotBytes)),
+      events_(events_memory_, options.event_slots),
+      decisions_(decisions_memory_, options.decision_slots),
+      hold_(options.max_held),
+      fragments_(options.max_held),
+      scratch_(rte_pktmbuf_alloc(pool)) {
+  if (scratch_ == nullptr) throw NativeFault("MEMORY", "no packet buffer", ENOMEM);
+  for (const uint16_t port_id : port_ids_) flow_ports_.push_back(std::make_unique<FlowPort>(port_id));
+}
+
+SlowPath::~SlowPath() { shut_down(); }
+
+void SlowPath::shut_down() {
+  if (shut_) return;
+  shut_ = true;
+  for (const auto& port : flow_ports_) port->flush();
+  for (GatewayPort& port : ports_) {
+    for (uint16_t i = 0; i < port.waiting_count; i++) rte_pktmbuf_free(port.waiting[i]);
+    port.waiting_count = 0;
+  }
+  hold_.for_each([this](uint32_t slot) { rte_pktmbuf_free(hold_.packet(slot).context.mbuf); });
+  rte_pktmbuf_free(scratch_);
+}
+
+uint32_t SlowPath::register_software(const TemplateSource& source) {
+  if (software_templates_.size() >= kNoTemplate) throw NativeFault("TEMPLATE", "too many templates");
+  SoftwareTemplate registered;
+  registered.rule = std::make_unique<RuleTemplate>(source, port_ids_);
+  rte_flow_error error = {};
+  registered.table =
+      engine_.create_table(registered.rule->attr(), registered.rule->items(), registered.rule->actions(), &error);
+  if (registered.table == nullptr) {
+    NativeFault fault("TEMPLATE", error.message != nullptr ? error.message : "refused by the software table", rte_errno);
+    fault.rte_type = static_cast<int>(error.type);
+    fault.cause_index = registered.rule->cause_index(error);
+    throw fault;
+  }
+  software_templates_.push_back(std::move(registered));
+  return static_cast<uint32_t>(software_templates_.size() - 1);
+}
+
+uint32_t SlowPath::register_nic(uint8_t port, const TemplateSource& source) {
+  if (nic_templates_.size() >= kNoTemplate) throw NativeFault("TEMPLATE", "too many templates");
+  nic_templates_.push_back({port, std::make_unique<RuleTemplate>(source, port_ids_)});
+  return static_cast<uint32_t>(nic_templates_.size() - 1);
+}
+
+void SlowPath::install_static(uint8_t port, const TemplateSource& source) {
+  flow_ports_[port]->install_static(source, port_ids_);
+}
+
+void SlowPath::advance(Nanoseconds now) {
+  if (now <= now_) return;
+  const bool new_second = whole_seconds(now) != whole_seconds(now_);
+  now_ = now;
+  if (new_second) expire_fragments();
+}
+
+uint32_t SlowPath::nic_rules() const {
+  uint32_t rules = 0;
+  for (const auto& port : flow_ports_) rules += port->rules();
+  return rules;
+}
+
+}  // namespace sluice

@@ -1,0 +1,204 @@
+// The way of a packet that no NIC rule serves, and the decisions about it. One thread at a time: the lcore in live use,
+// JavaScript's own in a replay.
+//
+// The parts are in files of their own, in the order of a packet's way:
+//   receive.cc          whose frame is it, is it well-formed, what is its flow
+//   fragments_flow.cc   later fragments share their first one's fate
+//   translate.cc        software table, TCP state, MTU, out; or a miss
+//   icmp_error.cc       errors are translated by the packet they quote
+//   ipv4_fragment.cc    results above the MTU
+//   decisions.cc        what TypeScript decided
+//   session_rules.cc    rules of a session: in, out, counted
+//   local_answer.cc     frames of the gateway's own: ICMP errors, echo replies, ARP
+//   transmit.cc         out of a port
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "flow_port/flow_port.h"
+#include "flow_port/rule_template.h"
+#include "slow_path/clock.h"
+#include "slow_path/fragments.h"
+#include "slow_path/frame_fields.h"
+#include "slow_path/gateway_port.h"
+#include "slow_path/hold.h"
+#include "slow_path/packet.h"
+#include "slow_path/rings.h"
+#include "slow_path/sessions.h"
+
+namespace sluice {
+
+struct SlowPathOptions {
+  uint32_t vtep = 0;
+  uint8_t underlay_mac[6] = {};
+  uint16_t vxlan_udp_port = kVxlanUdpPort;
+  uint32_t max_sessions = 0;
+  uint32_t max_held = 0;
+  uint32_t event_slots = 0;
+  uint32_t decision_slots = 0;
+  bool replay = false;
+};
+
+// A template of the software table: its scratch memory and the engine's table of rules made from it.
+struct SoftwareTemplate {
+  std::unique_ptr<RuleTemplate> rule;
+  RuleTable* table = nullptr;
+};
+
+struct NicTemplate {
+  uint8_t port = 0;
+  std::unique_ptr<RuleTemplate> rule;
+};
+
+// Where a frame of the gateway's own goes.
+struct Egress {
+  uint8_t port = 0;
+  uint32_t vni = kNoVni;  // plain
+  uint32_t vtep = 0;
+  uint8_t mac[6] = {};
+  uint8_t inner_mac[6] = {};
+};
+
+class SlowPath {
+ public:
+  static constexpr uint32_t kMaxBurst = 256;
+
+  // `ports` are started; `pool` outlives this.
+  SlowPath(const SlowPathOptions& options, std::vector<GatewayPort> ports, rte_mempool* pool);
+  ~SlowPath();
+  SlowPath(const SlowPath&) = delete;
+  SlowPath& operator=(const SlowPath&) = delete;
+
+  // Throw NativeFault TEMPLATE or RULE.
+  uint32_t register_software(const TemplateSource& source);
+  uint32_t register_nic(uint8_t port, const TemplateSource& source);
+  void install_static(uint8_t port, const TemplateSource& source);
+
+  // The clock never goes backwards; what time brings about (fragments' timeouts) happens here.
+  void advance(Nanoseconds now);
+  Nanoseconds now() const { return now_; }
+
+  // Carries decisions out, all that wait or at most `limit`. Stops while completions would find no room in the ring.
+  void drain_decisions(uint32_t limit);
+  // Takes over the frame.
+  void receive(rte_mbuf* frame, uint8_t port);
+  // Sends what waits for a burst to fill.
+  void flush_transmit();
+  // End: fragments that still wait are dropped.
+  void drop_fragments();
+  // Removes every rule from the NICs, frees what is held. Nothing may be received afterwards.
+  void shut_down();
+
+  EventRing& events() { return events_; }
+  const DecisionRing& decisions() const { return decisions_; }
+  const SessionTable& sessions() const { return sessions_; }
+  const std::vector<GatewayPort>& ports() const { return ports_; }
+  const uint64_t* drops() const { return drops_; }
+  uint64_t misses() const { return misses_; }
+  uint32_t held() const { return hold_.held(); }
+  uint32_t nic_rules() const;
+  uint32_t software_rules() const { return engine_.rules(); }
+  const SharedRegion& events_memory() const { return events_memory_; }
+  const SharedRegion& decisions_memory() const { return decisions_memory_; }
+
+  // Called when a port takes no more frames; true when some of its transmit ring was emptied (a replay's wire).
+  std::function<bool()> make_room;
+
+ private:
+  // receive.cc
+  void receive_external(Packet& packet);
+  void receive_fabric(Packet& packet);
+  void receive_ipv4(Packet& packet);
+  void receive_arp(Packet& packet, const LayerHeaders& layer, uint32_t end);
+  void echo_from_vtep(Packet& packet);
+  DropReason check_transport(const Packet& packet) const;
+
+  // fragments_flow.cc
+  void receive_first_fragment(Packet& packet);
+  void receive_later_fragment(Packet& packet);
+  void hold_fragment(Datagram& datagram, Packet& packet);
+  void settle_dropped(uint32_t handle, DropReason reason);
+  void settle_translated(const Packet& first, const SessionRef& session);
+  void release_fragments(Datagram& datagram, Nanoseconds stamp);
+  void follow(const Datagram& datagram, Packet& packet);
+  void expire_fragments();
+  void remove_datagram(Datagram& datagram, DropReason reason);
+
+  // translate.cc
+  void look_up(Packet& packet);
+  void translate(Packet& packet, FlowRule* rule, const SessionRef& session);
+  bool follow_tcp(const Packet& packet, const SessionRef& session);
+  void push_state(const SessionRef& session);
+  void push_threshold(const SessionRef& session);
+  void deliver(Packet& packet, FlowRule* rule, const SessionRef& session);
+  void miss(Packet& packet, MissKind kind, uint32_t mtu = 0, uint32_t row = 0, const EmbeddedTuple* embedded = nullptr);
+  void drop(Packet& packet, DropReason reason);
+  void count_drop(DropReason reason) { drops_[static_cast<size_t>(reason)]++; }
+
+  // icmp_error.cc
+  void receive_icmp_error(Packet& packet);
+  FlowRule* match_reversed(const Packet& packet, const EmbeddedTuple& embedded, uint8_t embedded_icmp_type);
+
+  // ipv4_fragment.cc
+  bool send_in_pieces(Packet& packet, FlowRule* rule, uint32_t limit);
+
+  // decisions.cc
+  void carry_out(const Decision& decision);
+  void decide_session(const Decision& decision);
+  bool take_held(uint32_t hold, Packet* packet, uint32_t* rest);
+  void resume(uint32_t rest);
+
+  // session_rules.cc
+  bool open_session(const Decision& decision);
+  void offload(const SessionRef& session, const Decision& decision);
+  void offload_direction(const SessionRef& session, const Decision& decision, FlowDirection direction);
+  void unoffload(const SessionRef& session);
+  void remove_session(const SessionRef& session);
+  void query_session(const SessionRef& session, uint32_t token);
+  Traffic nic_traffic(const SessionRef& session, FlowDirection direction);
+  void refresh_counters(const SessionRef& session);
+  void push_install_failed(const Decision& decision, uint8_t direction, int error, int rte_type);
+  uint8_t ingress_of(const SessionRow& row, uint8_t direction) const;
+  uint32_t overhead_of(uint8_t port) const;
+
+  // local_answer.cc
+  void answer_icmp_error(Packet& packet, const Decision& decision);
+  void answer_echo(Packet& packet, const Egress& egress, Nanoseconds stamp);
+  void answer_arp(Packet& packet, const Egress& egress, const uint8_t* mac, Nanoseconds stamp);
+  void request_arp(const Decision& decision);
+  rte_mbuf* new_frame(uint32_t bytes);
+  void send_own(rte_mbuf* frame, uint16_t ether_type, const Egress& egress, Nanoseconds stamp);
+
+  // transmit.cc
+  bool apply_and_transmit(Packet& packet, FlowRule* rule, ApplyScope scope);
+  void transmit(rte_mbuf* frame, uint8_t port);
+  void flush_port(GatewayPort& port);
+  bool port_of(uint16_t port_id, uint8_t* port) const;
+  // Largest IPv4 packet that leaves the port whole, without what VXLAN adds.
+  uint32_t largest_packet(const GatewayPort& port) const;
+
+  SlowPathOptions options_;
+  std::vector<GatewayPort> ports_;
+  std::vector<uint16_t> port_ids_;
+  rte_mempool* pool_;
+  const FrameFields& fields_;
+  FlowEngine engine_;
+  std::vector<SoftwareTemplate> software_templates_;
+  std::vector<NicTemplate> nic_templates_;
+  std::vector<std::unique_ptr<FlowPort>> flow_ports_;
+  SessionTable sessions_;
+  SharedRegion events_memory_;
+  SharedRegion decisions_memory_;
+  EventRing events_;
+  DecisionRing decisions_;
+  HoldTable hold_;
+  FragmentTable fragments_;
+  rte_mbuf* scratch_ = nullptr;  // for the packet that an ICMP error's rule is looked up with
+  Nanoseconds now_ = 0;
+  uint64_t drops_[kDropReasonCount] = {};
+  uint64_t misses_ = 0;
+  bool shut_ = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,166 @@
+// Software table, TCP state, MTU, out; or a miss.
+#include "slow_path/debug_assert.h"
+#include "slow_path/slow_path.h"
+
+namespace sluice {
+namespace {
+
+TcpEvent tcp_event(uint8_t flags) {
+  if (has(flags, TcpFlag::kRst)) return TcpEvent::kRst;
+  if (has(flags, TcpFlag::kSyn)) return TcpEvent::kSyn;
+  if (has(flags, TcpFlag::kFin)) return TcpEvent::kFin;
+  return TcpEvent::kOther;
+}
+
+void raise_to(uint32_t& seconds, uint32_t to) {
+  if (seconds < to) seconds = to;
+}
+
+}  // namespace
+
+void SlowPath::look_up(Packet& packet) {
+  if (packet.flow.protocol == kProtocolIcmp && is_translated_icmp_error(packet.icmp_type) && !packet.later_fragment()) {
+    return receive_icmp_error(packet);
+  }
+  FlowRule* rule = engine_.match(packet.context, 0);
+  if (rule == nullptr) return miss(packet, MissKind::kIpv4);
+  const SessionRef session = sessions_.find(RuleContext::unpack(engine_.age_context(rule)));
+  if (!session) return miss(packet, MissKind::kIpv4);
+  translate(packet, rule, session);
+}
+
+void SlowPath::translate(Packet& packet, FlowRule* rule, const SessionRef& session) {
+  SessionRow& row = *session.row;
+  const uint8_t path = session.direction == kForward ? row.forward_path : row.reverse_path;
+  if (path == static_cast<uint8_t>(RulePath::kRemoving)) return drop(packet, DropReason::kTcpState);
+  if (packet.flow.protocol == kProtocolTcp && !packet.later_fragment() && !follow_tcp(packet, session)) {
+    return drop(packet, DropReason::kTcpState);
+  }
+  raise_to(session.direction == kForward ? row.last_forward_seconds : row.last_reverse_seconds,
+           whole_seconds(packet.received));
+  if (row.software_packets != UINT32_MAX) row.software_packets++;
+  if (row.software_packets == row.offload_after_packets) push_threshold(session);
+  deliver(packet, rule, session);
+}
+
+// False when the segment is one that no state permits.
+bool SlowPath::follow_tcp(const Packet& packet, const SessionRef& session) {
+  SessionRow& row = *session.row;
+  if ((row.flags & kSessionFlagNoTcpCheck) != 0) return true;
+  const bool syn = has(packet.tcp_flags, TcpFlag::kSyn);
+  if (syn && (has(packet.tcp_flags, TcpFlag::kFin) || has(packet.tcp_flags, TcpFlag::kRst))) return false;
+  if ((row.flags & kSessionFlagTcp) == 0 || packet.opens_session) return true;
+  const size_t transition =
+      (row.tcp_state * 2u + session.direction) * kTcpEvents + static_cast<size_t>(tcp_event(packet.tcp_flags));
+  const bool restart = kTcpRestart[transition] != 0;
+  const bool changed = kTcpNext[transition] != row.tcp_state;
+  row.tcp_state = kTcpNext[transition];
+  if (restart) row.state_since_seconds = whole_seconds(packet.received);
+  if (changed || restart || session.state->state_event_owed) push_state(session);
+  return true;
+}
+
+void SlowPath::push_state(const SessionRef& session) {
+  SessionEvent event = {};
+  event.type = static_cast<uint8_t>(EventType::kSessionState);
+  event.tcp_state = session.row->tcp_state;
+  event.row = session.index;
+  event.generation = session.row->generation;
+  event.seconds = whole_seconds(now_);
+  event.nanoseconds = second_fraction(now_);
+  session.state->state_event_owed = !events_.push(event, EventPriority::kState);
+}
+
+void SlowPath::push_threshold(const SessionRef& session) {
+  SessionEvent event = {};
+  event.type = static_cast<uint8_t>(EventType::kSessionThreshold);
+  event.tcp_state = session.row->tcp_state;
+  event.row = session.index;
+  event.generation = session.row->generation;
+  event.seconds = whole_seconds(now_);
+  event.nanoseconds = second_fraction(now_);
+  // No room: the next packet crosses the threshold again.
+  if (!events_.push(event, EventPriority::kState)) session.row->software_packets--;
+}
+
+void SlowPath::deliver(Packet& packet, FlowRule* rule, const SessionRef& session) {
+  const SessionRow& row = *session.row;
+  const uint8_t egress = session.direction == kForward ? row.reverse_port : row.forward_port;
+  const uint32_t limit = largest_packet(ports_[egress]);
+  const ApplyScope scope = packet.icmp_error ? ApplyScope::kNoTranslation : ApplyScope::kAll;
+  const bool too_big = packet.total_length > limit;
+  if (too_big && packet.dont_fragment()) {
+    // RFC 1122 section 3.2.2: no error about an error.
+    if (packet.icmp_error) return drop(packet, DropReason::kTooBig);
+    return miss(packet, MissKind::kTooBig, limit, session.index);
+  }
+  const uint32_t total_length = packet.total_length;
+  if (too_big ? !send_in_pieces(packet, rule, limit) : !apply_and_transmit(packet, rule, scope)) {
+    return drop(packet, DropReason::kTooBig);
+  }
+  if (!packet.icmp_error) {
+    Traffic& counted = session.state->direction[session.direction].counted;
+    counted.packets++;
+    counted.bytes += total_length;
+  }
+  if (packet.datagram != kNone) settle_translated(packet, session);
+}
+
+void SlowPath::miss(Packet& packet, MissKind kind, uint32_t mtu, uint32_t row, const EmbeddedTuple* embedded) {
+  if (packet.retried) {
+    constexpr DropReason kReasons[] = {DropReason::kNoBinding, DropReason::kIcmpErrorUnknown, DropReason::kNotForUs,
+                                       DropReason::kTtlExpired, DropReason::kTooBig};
+    return drop(packet, kReasons[static_cast<size_t>(kind)]);
+  }
+  const bool chains = kind == MissKind::kIpv4;
+  const uint32_t head = chains ? hold_.find_head(packet.flow) : kNone;
+  const uint32_t slot = hold_.take(packet);
+  if (slot == kNone) return drop(packet, DropReason::kHeldLimit);
+  if (head != kNone) return hold_.append(head, slot);
+
+  MissEvent event = {};
+  event.type = static_cast<uint8_t>(EventType::kMiss);
+  event.kind = static_cast<uint8_t>(kind);
+  event.port = packet.flow.port;
+  event.protocol = packet.flow.protocol;
+  event.hold = hold_.open(slot);
+  event.seconds = whole_seconds(packet.received);
+  event.nanoseconds = second_fraction(packet.received);
+  event.vni = packet.flow.vni;
+  event.outer_source_address = packet.flow.outer_source;
+  event.source_address = packet.flow.source;
+  event.destination_address = packet.flow.destination;
+  event.source_port = packet.flow.source_port;
+  event.destination_port = packet.flow.destination_port;
+  event.tcp_flags = packet.tcp_flags;
+  event.ttl = packet.ttl;
+  event.icmp_type = packet.icmp_type;
+  event.icmp_code = packet.icmp_code;
+  event.total_length = packet.total_length;
+  event.flags = packet.miss_flags;
+  event.mtu = static_cast<uint16_t>(mtu);
+  event.row = row;
+  if (embedded != nullptr) {
+    event.embedded_source_address = embedded->source;
+    event.embedded_destination_address = embedded->destination;
+    event.embedded_source_port = embedded->source_port;
+    event.embedded_destination_port = embedded->destination_port;
+    event.embedded_protocol = embedded->protocol;
+  }
+  if (!events_.push(event, EventPriority::kMiss)) {
+    hold_.give_back(slot);
+    return drop(packet, DropReason::kQueueFull);
+  }
+  misses_++;
+  if (chains) hold_.add_head(slot);
+}
+
+void SlowPath::drop(Packet& packet, DropReason reason) {
+  DEBUG_ASSERT(reason != DropReason::kNone);
+  count_drop(reason);
+  rte_pktmbuf_free(packet.context.mbuf);
+  packet.context.mbuf = nullptr;
+  if (packet.datagram != kNone) settle_dropped(packet.datagram, reason);
+}
+
+}  // namespace sluice
