@@ -8,6 +8,7 @@ import { formatFault, UserFault } from './errors.js';
 import { register as registerFlows } from './flows.js';
 import { register as registerGateway } from './gateway.js';
 import { register as registerReplay } from './replay.js';
+import { register as registerTargets } from './targets.js';
 
 /**
  * What registers each sub-command, in the order of the help. A command imports what it runs on inside its action, so
@@ -19,6 +20,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerFlows,
   registerCheck,
   registerCompile,
+  registerTargets,
 ];
 
 const EXIT_REFUSED = 1;

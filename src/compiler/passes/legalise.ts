@@ -21,13 +21,13 @@ const formOf = (value: MatchValue): MatchForm => (isMasked(value) ? 'mask' : isR
  * software may serve.
  */
 export function legalise(rule: Rule, target: Target, context: CompileContext, report: DiagnosticCollector): Rule {
-  legaliseItems(rule, target, report);
-  const implied = legaliseActions(rule, target, report);
   const fate = rule.actions.at(-1)?.node;
-  if (target.kind === 'nic' && fate?.type === 'output') {
-    legaliseTraffic(rule, target, context, report);
-    legaliseSize(rule, context.ports[fate.port].mtu, context, report);
-  }
+  const forwards = target.kind === 'nic' && fate?.type === 'output';
+  const icmp = forwards && legaliseTraffic(rule, target, context, report);
+  legaliseItems(rule, target, report);
+  legaliseActions(rule, target, icmp, report);
+  if (forwards) legaliseSize(rule, context.ports[fate.port].mtu, context, report);
+  const implied = target.actions.checksum.forms.includes('implied');
   return { ...rule, actions: rule.actions.filter((at) => at.node.type !== 'checksum'), checksumsImplied: implied };
 }
 
@@ -62,12 +62,11 @@ function legaliseItems(rule: Rule, target: Target, report: DiagnosticCollector):
   }
 }
 
-/** Returns whether checksums are the target's own affair. */
-function legaliseActions(rule: Rule, target: Target, report: DiagnosticCollector): boolean {
-  const implied = target.actions.checksum.forms.includes('implied');
+/** @param icmp The list is refused as ICMP: what only ICMP needs is no further reason. */
+function legaliseActions(rule: Rule, target: Target, icmp: boolean, report: DiagnosticCollector): void {
   for (const at of rule.actions) {
     const capability = target.actions[at.node.type];
-    if (capability.forms.length > 0) continue;
+    if (capability.forms.length > 0 || (icmp && at.node.type === 'set-icmp-identifier')) continue;
     const why = capability.note ?? `see ${capability.source}`;
     if (at.node.type === 'checksum') {
       report.action(at, 'checksum-unsupported', `${target.name} leaves checksums stale after rewrites`, why);
@@ -75,11 +74,14 @@ function legaliseActions(rule: Rule, target: Target, report: DiagnosticCollector
       report.action(at, 'action-unsupported', `${target.name} cannot execute ${at.node.type}`, why);
     }
   }
-  return implied;
 }
 
-/** No NIC rule may forward fragments, options, TTL ≤ 1, TCP SYN, FIN, RST, ICMP, or bad headers. */
-function legaliseTraffic(rule: Rule, target: Target, context: CompileContext, report: DiagnosticCollector): void {
+/**
+ * No NIC rule may forward fragments, options, TTL ≤ 1, TCP SYN, FIN, RST, ICMP, or bad headers.
+ *
+ * @returns Whether the list is of ICMP.
+ */
+function legaliseTraffic(rule: Rule, target: Target, context: CompileContext, report: DiagnosticCollector): boolean {
   const frames = matchedFrames(rule.match.map((at) => at.node));
   const innermost = frames.at(-1);
   const ipv4 = rule.match.findLast((at) => at.node.type === 'ipv4');
@@ -122,6 +124,7 @@ function legaliseTraffic(rule: Rule, target: Target, context: CompileContext, re
       report.list('punt-unavailable', `${target.name} cannot keep ${punt} from the rule`, target.punts[punt].source);
     }
   }
+  return icmp !== undefined || protocol === PROTOCOL_ICMP;
 }
 
 /** A result that could exceed the egress MTU needs software: fragmentation needed, or fragmenting. */
