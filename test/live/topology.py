@@ -1,0 +1,266 @@
+"""The hosts around the gateway, and the gateway in their middle.
+
+      red  10.0.1.5 .6 .7 ─┐ VXLAN 100 (kernel)
+      blue 10.0.1.5 .6 .7 ─┤ VXLAN 200 (kernel)    bridge ── fab0 [ gateway ] ext0 ── outside 203.0.113.254, 198.51.100.7
+      green 10.0.3.9      ─┘ VXLAN 300 (kernel)
+
+Every VPC host is a namespace whose only way out is its VXLAN device; hosts of red and blue have the same addresses. None of the gateway's
+addresses sits on a kernel interface: a kernel that owns the VTEP's address answers VXLAN with port unreachable. The underlay's cables have
+an MTU of 1550, so that VPC hosts keep 1500.
+"""
+
+import copy
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from net import Failed, eventually, run
+
+ROOT = Path(__file__).resolve().parents[2]
+SLUICE = os.environ.get("SLUICE", str(ROOT / "bin" / "sluice"))
+START_SECONDS = 20
+STOP_SECONDS = 5  # What SIGTERM may take.
+
+GATEWAY_VTEP, GATEWAY_MAC = "172.30.0.1", "02:00:00:00:f0:01"
+EXTERNAL_ADDRESS, EXTERNAL_MAC = "203.0.113.1", "02:00:00:00:e0:01"
+OUTSIDE_ADDRESS, OUTSIDE_MAC = "203.0.113.254", "02:00:00:00:e0:fe"
+FAR_ADDRESS = "198.51.100.7"
+UNDERLAY_MTU = 1550
+
+
+@dataclass(frozen=True)
+class Vpc:
+    name: str
+    vni: int
+    vtep: str
+    underlay_mac: str
+    inner_mac: str
+    subnet: str
+    gateway_address: str
+    hosts: tuple
+
+
+RED = Vpc("red", 100, "172.30.0.11", "02:00:00:00:00:11", "02:00:00:01:00:11", "10.0.1.0/24", "10.0.1.1", ("10.0.1.7", "10.0.1.5", "10.0.1.6"))
+BLUE = Vpc("blue", 200, "172.30.0.12", "02:00:00:00:00:12", "02:00:00:02:00:12", "10.0.1.0/24", "10.0.1.1", ("10.0.1.7", "10.0.1.5", "10.0.1.6"))
+GREEN = Vpc("green", 300, "172.30.0.13", "02:00:00:00:00:13", "02:00:00:03:00:13", "10.0.3.0/24", "10.0.3.1", ("10.0.3.9",))
+VPCS = (RED, BLUE, GREEN)
+SHARED_HOST = "10.0.1.7"  # In red and in blue; has no static binding.
+STATIC_HOST, STATIC_EXTERNAL = "10.0.1.5", "203.0.113.10"  # Of red; address only.
+MAPPED_HOST, MAPPED_EXTERNAL = ("10.0.1.6", 8080), ("203.0.113.11", 80)  # Of red; TCP.
+GREEN_HOST, GREEN_PEERING = "10.0.3.9", "100.64.3.9"
+POOL = [f"203.0.113.{last}" for last in range(16, 32)]
+
+
+def configuration(socket_path):
+    """A gateway's configuration with every neighbour's MAC given."""
+    return {
+        "name": "live",
+        "underlay": {"vtep": GATEWAY_VTEP, "mac": GATEWAY_MAC},
+        "ports": {
+            "fabric": {"role": "fabric", "device": "net_softflow0,wire=net_af_packet0:iface=fab0"},
+            "external": {
+                "role": "external",
+                "device": "net_softflow1,wire=net_af_packet1:iface=ext0",
+                "mac": EXTERNAL_MAC,
+                "address": f"{EXTERNAL_ADDRESS}/24",
+                "nextHop": {"address": OUTSIDE_ADDRESS, "mac": OUTSIDE_MAC},
+            },
+        },
+        "vteps": [{"address": vpc.vtep, "mac": vpc.underlay_mac} for vpc in VPCS],
+        "vpcs": [
+            {
+                "name": vpc.name,
+                "vni": vpc.vni,
+                "subnets": [vpc.subnet],
+                "gatewayAddress": vpc.gateway_address,
+                "routes": [{"prefix": vpc.subnet, "vtep": vpc.vtep, "mac": vpc.inner_mac}],
+            }
+            for vpc in VPCS
+        ],
+        "peerings": [{"vpcs": ["red", "green"]}, {"vpcs": ["blue", "green"]}],
+        "peeringPools": [
+            {"vpc": "red", "ranges": ["100.64.1.0/28"]},
+            {"vpc": "blue", "ranges": ["100.64.2.0/28"]},
+            {"vpc": "green", "ranges": ["100.64.3.0/28"]},
+        ],
+        "externalPools": [{"name": "internet", "vpcs": ["red", "blue", "green"], "ranges": [f"{POOL[0]}-{POOL[-1]}"]}],
+        "staticBindings": [
+            {"vpc": "red", "private": STATIC_HOST, "external": STATIC_EXTERNAL},
+            {"vpc": "red", "protocol": "tcp", "private": endpoint(MAPPED_HOST), "external": endpoint(MAPPED_EXTERNAL)},
+            {"vpc": "green", "private": GREEN_HOST, "peering": GREEN_PEERING},
+        ],
+        "nat": {"maxSessions": 10000},
+        "offload": {"mode": "immediate", "maxRules": 20000},
+        "control": {"socket": str(socket_path)},
+    }
+
+
+def without_neighbours(config):
+    """The same gateway that is told no neighbour's MAC and has to ask."""
+    config = copy.deepcopy(config)
+    del config["vteps"], config["ports"]["external"]["nextHop"]["mac"]
+    return config
+
+
+def endpoint(pair):
+    return f"{pair[0]}:{pair[1]}"
+
+
+class Network:
+    """The namespaces and cables; the gateway's own namespace is ready and empty but for its two ports."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.fabric, self.gateway, self.outside = lab.namespace("fabric"), lab.namespace("gw"), lab.namespace("outside")
+        self.fabric.ip(f"link add br0 mtu {UNDERLAY_MTU} type bridge stp_state 0")
+        self.fabric.ip("link set br0 up")
+        self.attach(self.gateway, "fab0", "gateway")
+        self.vpcs = {vpc.name: self.vpc_host(vpc) for vpc in VPCS}
+        self.red, self.blue, self.green = self.vpcs["red"], self.vpcs["blue"], self.vpcs["green"]
+        self.outside_host()
+
+    def attach(self, namespace, interface, bridge_port, mac=None):
+        """Plugs a namespace into the underlay's bridge."""
+        self.lab.veth(namespace, interface, self.fabric, bridge_port, UNDERLAY_MTU, mac)
+        self.fabric.ip("link", "set", bridge_port, "master", "br0")
+
+    def underlay_host(self, name, address, mac):
+        host = self.lab.namespace(name)
+        self.attach(host, "eth0", name, mac)
+        whole_checksums(host, "eth0")
+        host.ip("address", "add", f"{address}/24", "dev", "eth0")
+        return host
+
+    def vpc_host(self, vpc):
+        host = self.underlay_host(vpc.name, vpc.vtep, vpc.underlay_mac)
+        vxlan_device(host, vpc.vni, vpc.vtep, vpc.inner_mac)
+        for address in vpc.hosts:
+            host.ip("address", "add", f"{address}/24", "dev", "vx0")
+        host.ip("route", "add", "default", "via", vpc.gateway_address, "src", vpc.hosts[0])
+        if vpc is BLUE:
+            # Unknown MACs are flooded to the gateway, which answers ARP for its own address in the VPC.
+            host.run("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", "vx0", "dst", GATEWAY_VTEP)
+        else:
+            host.ip("neighbour", "add", vpc.gateway_address, "lladdr", GATEWAY_MAC, "dev", "vx0", "nud", "permanent")
+        host.run("bridge", "fdb", "append", GATEWAY_MAC, "dev", "vx0", "dst", GATEWAY_VTEP)
+        return host
+
+    def outside_host(self):
+        self.lab.veth(self.gateway, "ext0", self.outside, "eth0", 1500, other_mac=OUTSIDE_MAC)
+        whole_checksums(self.outside, "eth0")
+        self.outside.ip("address", "add", f"{OUTSIDE_ADDRESS}/24", "dev", "eth0")
+        self.outside.ip("address", "add", f"{FAR_ADDRESS}/32", "dev", "lo")
+
+    def forget_neighbours(self):
+        """The hosts forget the MACs they learned, as after a reboot; entries given by hand stay."""
+        for namespace in (*self.vpcs.values(), self.outside):
+            namespace.ip("neighbour flush all nud reachable nud stale nud delay nud probe nud failed nud incomplete")
+
+
+def whole_checksums(namespace, interface):
+    """A veth leaves checksums to a NIC that is not there; whoever is behind a packet socket would see them unfinished."""
+    namespace.run("ethtool", "-K", interface, "tx", "off")
+
+
+def vxlan_device(host, vni, vtep, mac):
+    host.ip(f"link add vx0 address {mac} mtu 1500 type vxlan id {vni} local {vtep} dstport 4789 nolearning dev eth0")
+    host.ip("link set vx0 up")
+
+
+def ping(namespace, destination, count=1, size=56, source=None, interval=0.05):
+    """Lost and sent echo requests of one run of ping, with DF set."""
+    command = ["ping", "-n", "-q", "-M", "do", "-c", str(count), "-i", str(interval), "-W", "1", "-s", str(size)]
+    command += ["-I", source] if source else []
+    done = subprocess.run(["ip", "netns", "exec", namespace.name, *command, destination], capture_output=True, text=True, timeout=30, check=False)
+    for line in done.stdout.splitlines():
+        if "packets transmitted" in line:
+            numbers = [int(word) for word in line.replace("+", " ").split() if word.isdigit()]
+            return numbers[0] - numbers[1], numbers[0]
+    raise Failed(f"ping {destination}: {done.stdout}{done.stderr}")
+
+
+def all_answered(namespace, destination, **options):
+    lost, _ = ping(namespace, destination, **options)
+    return lost == 0
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=10)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Gateway:
+    """A `sluice gateway` in its namespace."""
+
+    def __init__(self, network, config, folder):
+        self.network, self.config = network, config
+        self.socket_path = Path(config["control"]["socket"])
+        self.file = Path(folder) / "gateway.json"
+        self.file.write_text(json.dumps(config, indent=2), encoding="utf-8")
+        self.process = network.gateway.start(SLUICE, "gateway", "--config", str(self.file))
+
+    def wait_until_it_runs(self):
+        """It answers on its control socket. @returns itself"""
+
+        def answers():
+            if not self.process.running:
+                raise AssertionError(f"the gateway ended with {self.process.wait(1)}:\n{self.log()}")
+            return self.runs_log() and self.counters()
+
+        eventually(f"the gateway answers on {self.socket_path}", answers, START_SECONDS)
+        return self
+
+    def runs_log(self):
+        return "gateway runs" in self.process.errors()
+
+    def log(self):
+        return self.process.errors() + self.process.output()
+
+    def faults(self):
+        """Log records of level error (pino: 50) and worse."""
+        return [line for line in self.process.errors().splitlines() if is_fault(line)]
+
+    def get(self, path):
+        connection = UnixConnection(self.socket_path)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read()
+            assert response.status == 200, f"{path}: {response.status} {body!r}"
+            return body.decode()
+        finally:
+            connection.close()
+
+    def counters(self):
+        return json.loads(self.get("/v1/counters"))
+
+    def flows(self, *arguments):
+        """What `sluice flows` prints."""
+        return run(SLUICE, "flows", "--socket", self.socket_path, *arguments)
+
+    def kill(self):
+        self.process.kill()
+
+    def stop(self):
+        """SIGTERM. @returns the exit status"""
+        return self.process.end(signal.SIGTERM, STOP_SECONDS)
+
+
+def is_fault(line):
+    try:
+        return json.loads(line).get("level", 0) >= 50
+    except (ValueError, AttributeError):
+        return bool(line.strip())
