@@ -10,7 +10,9 @@ export const TESTPMD_LINE_LENGTH = 512;
 const PRIVATE_ACTIONS: ReadonlySet<string> = new Set(['set-icmp-ident']);
 
 /**
- * The rule as commands of DPDK 22.11's testpmd, what it needs beforehand first. No line exceeds testpmd's.
+ * The rule as commands of DPDK 22.11's testpmd, what it needs beforehand first.
+ *
+ * No line exceeds testpmd's, but for those of a template with `<name>` in them, which are for reading.
  *
  * @param row     FlowArguments of one flow; without it, arguments stand as `<name>`.
  * @param portIds Ethdev port id of each gateway port; absent: the gateway's indexes.
@@ -39,7 +41,7 @@ export function printTestpmd(template: RuleTemplate, row?: DataView, portIds?: r
 
 /** The command in one line: with shorter MACs and addresses if it must be, as comments if even that is too long. */
 function fitted(create: string): string[] {
-  if (create.length <= TESTPMD_LINE_LENGTH) return [create];
+  if (create.length <= TESTPMD_LINE_LENGTH || create.includes('<')) return [create];
   const short = create
     .replace(
       /\b([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2})\b/g,
