@@ -44,10 +44,13 @@ class RowSlab {
   }
   // Rows 1..high() have been in use at some time.
   uint32_t high() const { return high_; }
+  // Memory in use: of the newest block, which the kernel fills in as it is touched, only what rows have reached.
   uint64_t memory_bytes() const {
-    uint64_t bytes = 0;
-    for (uint32_t block = 0; block < kBlocks; ++block) bytes += blocks_[block] == nullptr ? 0 : block_bytes(block);
-    return bytes;
+    constexpr uint64_t kHugePage = 2u << 20;
+    const uint64_t rows = high_ == 0 ? 0 : kFirst * ((1ull << (block_of(high_) + 1)) - 1);
+    const uint64_t reserved = rows * row_bytes_;
+    const uint64_t untouched = (rows - high_) * row_bytes_;
+    return reserved - (high_ != 0 && block_bytes(block_of(high_)) >= kHugePage ? untouched / kHugePage * kHugePage : 0);
   }
 
  private:
