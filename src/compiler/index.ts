@@ -40,7 +40,10 @@ export type CompileResult =
 export type Compile = (list: FlowList, target: string, context: CompileContext) => CompileResult;
 
 export { compile } from './compile.js';
+export { instantiate } from './instantiate.js';
 export { nativeTemplate } from './native-template.js';
+export { printJson } from './print-json.js';
+export { printTestpmd } from './print-testpmd.js';
 export { staticRules } from './static-rules.js';
 export type { Target } from './target.js';
 export { targetOfDriver, targets } from './target.js';
