@@ -128,7 +128,7 @@ int allmulticast_disable(rte_eth_dev* dev) { return on_wire(dev, rte_eth_allmult
 
 // The port's MTU decides what its rules see; what the wire can carry is the wire's own limit.
 int mtu_set(rte_eth_dev* dev, uint16_t mtu) {
-  rte_eth_dev_set_mtu(Device::of(dev).wire, mtu);
+  set_wire_mtu(Device::of(dev), mtu);
   return 0;
 }
 

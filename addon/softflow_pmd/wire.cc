@@ -26,6 +26,16 @@ int probe(const DeviceArguments& arguments) {
   return rte_eal_hotplug_add("vdev", arguments.wire_name.c_str(), arguments.wire_arguments.c_str());
 }
 
+// As ethdev checks it. A driver that states no largest MTU may still state a largest frame, and a smaller one than it
+// carries (net_af_packet): such a wire keeps its own MTU.
+bool accepts_mtu(const rte_eth_dev_info& info, uint16_t mtu) {
+  if (mtu < info.min_mtu || mtu > info.max_mtu) return false;
+  const bool states_overhead = info.max_mtu != UINT16_MAX && info.max_rx_pktlen > info.max_mtu;
+  const uint32_t overhead =
+      states_overhead ? info.max_rx_pktlen - info.max_mtu : uint32_t{RTE_ETHER_HDR_LEN} + RTE_ETHER_CRC_LEN;
+  return mtu + overhead <= info.max_rx_pktlen;
+}
+
 }  // namespace
 
 int attach_wire(Device& device) {
@@ -96,9 +106,7 @@ int start_wire(Device& device) {
     }
   }
   rte_eth_conf conf = {};
-  if (device.data->mtu > info.min_mtu && (info.max_mtu == 0 || device.data->mtu <= info.max_mtu)) {
-    conf.rxmode.mtu = device.data->mtu;
-  }
+  if (accepts_mtu(info, device.data->mtu)) conf.rxmode.mtu = device.data->mtu;
   int code = rte_eth_dev_configure(wire, device.wire_rx_queues, device.wire_tx_queues, &conf);
   if (code != 0) return code;
   rte_mempool* pool = nullptr;
@@ -118,6 +126,12 @@ int start_wire(Device& device) {
   if ((code = rte_eth_dev_start(wire)) != 0) return code;
   device.wire_started = true;
   return 0;
+}
+
+void set_wire_mtu(const Device& device, uint16_t mtu) {
+  if (rte_eth_devices[device.wire].data->dev_configured == 0) return;  // start_wire does it
+  rte_eth_dev_info info = {};
+  if (rte_eth_dev_info_get(device.wire, &info) == 0 && accepts_mtu(info, mtu)) rte_eth_dev_set_mtu(device.wire, mtu);
 }
 
 void stop_wire(Device& device) {

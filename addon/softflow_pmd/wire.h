@@ -12,5 +12,7 @@ void detach_wire(Device& device);
 // With as many receive queues as the port has, where the wire can, and all its transmit queues.
 int start_wire(Device& device);
 void stop_wire(Device& device);
+// Where the wire has an MTU to set; one that states a limit below what it carries is left alone.
+void set_wire_mtu(const Device& device, uint16_t mtu);
 
 }  // namespace sluice::softflow
