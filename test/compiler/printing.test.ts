@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -146,32 +146,40 @@ describe('printed rules', () => {
 });
 
 const testpmd = spawnSync('sh', ['-c', 'command -v dpdk-testpmd']).status === 0;
+const softflow = join(__dirname, '../../build/native/librte_net_softflow.so');
+
+/** What testpmd says to the commands, on ports made by the EAL arguments. */
+function testpmdOutput(eal: readonly string[], commands: readonly string[]): string {
+  const folder = mkdtempSync(join(homedir(), '.sluice-testpmd-'));
+  try {
+    const { stdout, stderr } = spawnSync(
+      'dpdk-testpmd',
+      [
+        ...['--no-huge', '-m', '256', '--no-pci', '--no-shconf', '--lcores', '0@0,1@0', ...eal],
+        ...['--', '-i', '--total-num-mbufs=2048'],
+      ],
+      {
+        input: [...commands, 'quit', ''].join('\n'),
+        env: { ...process.env, XDG_RUNTIME_DIR: folder },
+        encoding: 'utf8',
+      },
+    );
+    return stdout + stderr;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const times = (output: string, pattern: string | RegExp): number => output.split(pattern).length - 1;
 
 (testpmd ? describe : describe.skip)('Debian’s testpmd', () => {
-  /** Its answers: a driver without flows refuses what was understood, the parser what was not. */
+  /** A driver without flows refuses what was understood, the parser what was not. */
   function answers(commands: readonly string[]): { understood: number; misunderstood: number } {
-    const folder = mkdtempSync(join(homedir(), '.sluice-testpmd-'));
-    try {
-      const { stdout, stderr } = spawnSync(
-        'dpdk-testpmd',
-        [
-          ...['--no-huge', '-m', '192', '--no-pci', '--no-shconf', '--lcores', '0@0,1@0'],
-          ...['--vdev=net_null0', '--vdev=net_null1', '--', '-i', '--total-num-mbufs=2048'],
-        ],
-        {
-          input: [...commands, 'quit', ''].join('\n'),
-          env: { ...process.env, XDG_RUNTIME_DIR: folder },
-          encoding: 'utf8',
-        },
-      );
-      const output = stdout + stderr;
-      return {
-        understood: output.split('Function not implemented: Function not implemented').length - 1,
-        misunderstood: output.split(/Bad arguments|Command not found|Ambiguous command/).length - 1,
-      };
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    const output = testpmdOutput(['--vdev=net_null0', '--vdev=net_null1'], commands);
+    return {
+      understood: times(output, 'Function not implemented: Function not implemented'),
+      misunderstood: times(output, /Bad arguments|Command not found|Ambiguous command/),
+    };
   }
 
   test('understands every golden line but those of actions that only software has', () => {
@@ -192,5 +200,41 @@ const testpmd = spawnSync('sh', ['-c', 'command -v dpdk-testpmd']).status === 0;
       understood: 0,
       misunderstood: 1,
     });
+  });
+});
+
+(testpmd && existsSync(softflow) ? describe : describe.skip)('net_softflow in Debian’s testpmd', () => {
+  // Each wire takes a port id after its device: the gateway's ports are 0 and 2.
+  const eal = ['-d', softflow, '--vdev=net_softflow0,wire=net_null0', '--vdev=net_softflow1,wire=net_null1'];
+  const portIds = [0, 2];
+  const answers = (commands: readonly string[]) => {
+    const output = testpmdOutput(eal, commands);
+    return {
+      created: times(output, /Flow rule #\d+ created/),
+      refused: times(output, 'port_flow_complain'),
+      misunderstood: times(output, /Bad arguments|Command not found|Ambiguous command/),
+    };
+  };
+  const row = rowOf(EXAMPLE);
+
+  test('accepts every NAT rule and every constant rule', () => {
+    // Rules of one match would collide, as they would in a gateway: each list is tried alone.
+    const nat = sampleShapes()
+      .filter(({ protocol }) => protocol !== 'icmp')
+      .flatMap(({ list }) => [
+        ...printTestpmd(compiled(list, 'softflow', DEFAULT_CONTEXT), row, portIds),
+        ...portIds.map((port) => `flow flush ${port}`),
+      ]);
+    const constant = staticRules('softflow', CONTEXT).flatMap((rule) => printTestpmd(rule, undefined, portIds));
+    const commands = [...nat, ...constant];
+    const rules = commands.filter((line) => line.startsWith('flow create')).length;
+    expect(rules).toBe(30 + 19);
+    expect(answers(commands)).toEqual({ created: rules, refused: 0, misunderstood: 0 });
+  });
+  test('refuses a rule that its table says it cannot execute', () => {
+    const vni =
+      'modify_field op set dst_type vxlan_vni dst_level 0 dst_offset 0 src_type value src_value 000064 width 24';
+    const rule = `flow create 0 transfer pattern eth / ipv4 / udp / vxlan / end actions ${vni} / represented_port ethdev_port_id 2 / end`;
+    expect(answers([rule])).toEqual({ created: 0, refused: 1, misunderstood: 0 });
   });
 });
