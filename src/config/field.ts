@@ -55,9 +55,9 @@ export class Field {
 
   /** Items of an array, else none. */
   items(): Field[] {
-    return Array.isArray(this.value)
-      ? this.value.map((item, i) => new Field(this.faults, [...this.steps, i], item))
-      : [];
+    if (!Array.isArray(this.value)) return [];
+    // Array.from visits holes too, which only a caller's own array can have.
+    return Array.from(this.value, (item, i) => new Field(this.faults, [...this.steps, i], item));
   }
 
   /** Fields of an object by name, in file order, else none. */

@@ -335,7 +335,8 @@ test('whatever stands anywhere, validation tells faults with pointers and never 
         for (const [path, value] of changes) {
           let parent: unknown = raw;
           for (const step of path.slice(0, -1)) parent = (parent as Document | undefined)?.[step];
-          if (typeof parent === 'object' && parent !== null) (parent as Document)[path[path.length - 1]] = value;
+          if (typeof parent === 'object' && parent !== null)
+            (parent as Document)[path[path.length - 1]] = structuredClone(value);
         }
         const result = validateConfig(raw, null);
         if (result.ok) return;
