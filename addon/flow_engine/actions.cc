@@ -93,7 +93,8 @@ int Compiler::add_age() {
   if (out_->ages) return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "may appear only once", EINVAL);
   out_->ages = true;
   out_->age_operand = out_->operand_bytes;
-  return add_with_conf(OpKind::kAge, 12);
+  out_->age_action = index_;
+  return add_with_conf(OpKind::kAge, sizeof(void*));
 }
 
 int Compiler::add_decap() {
@@ -263,7 +264,6 @@ const char* encode(const Op& op, const rte_flow_action& action, const rte_flow_a
       if (age->reserved != 0) return "reserved bits must be zero";
       if (age->timeout == 0) return "the timeout must not be zero";
       store_raw(operand, age->context);
-      store_raw<uint32_t>(operand + sizeof(void*), age->timeout);
       return nullptr;
     }
     case OpKind::kJump: {

@@ -15,7 +15,7 @@ namespace sluice {
 
 enum class OpKind : uint8_t {
   kCount,
-  kAge,               // operand: context pointer, then timeout (u32)
+  kAge,               // context pointer; the timeout is in the rule's header
   kMark,              // u32
   kJump,              // u32 group
   kQueue,             // u16
@@ -71,6 +71,7 @@ struct ActionProgram {
   bool counts = false;
   bool ages = false;
   uint16_t age_operand = 0;
+  uint8_t age_action = 0;
   Op op[kMaxActions];
   int16_t type[kMaxActions];
 

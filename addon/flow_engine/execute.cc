@@ -134,7 +134,7 @@ Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& hea
       case OpKind::kCount: count(rule, counted_bytes(packet), options.shared); break;
       case OpKind::kAge:
         __atomic_store_n(&rule->last_hit_seconds, packet.now_seconds, __ATOMIC_RELAXED);
-        __atomic_store_n(&rule->aged, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&rule->state, FlowRule::kLive, __ATOMIC_RELAXED);
         break;
       case OpKind::kMark:
         packet.mark = load_raw<uint32_t>(operand);

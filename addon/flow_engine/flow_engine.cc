@@ -225,7 +225,11 @@ FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const PatternSo
     table->slab.free(row);
     return nullptr;
   }
-  rule->live = 1;
+  if (table->program.ages) {
+    const auto* age = static_cast<const rte_flow_action_age*>(actions[table->program.age_action].conf);
+    for (int i = 0; i < 3; ++i) rule->age_timeout[i] = static_cast<uint8_t>(age->timeout >> 8 * i);
+  }
+  rule->state = FlowRule::kLive;
   ++next_sequence;
   ++rules;
   if (was_empty && !table->templated) --empty_derived;
@@ -236,7 +240,7 @@ void FlowEngine::Implementation::remove_rule(FlowRule* rule) {
   RuleTable* table = tables[rule->table()];
   table->erase(rule);
   release_operands(table->program, table->operands(rule), &headers);
-  rule->live = 0;
+  rule->state = 0;
   table->slab.free(rule->row);
   --rules;
   if (table->size() == 0 && !table->templated && ++empty_derived > kEmptyTablesKept) drop_empty_tables();
@@ -340,12 +344,7 @@ void* FlowEngine::age_context(const FlowRule* rule) const {
 }
 
 uint32_t FlowEngine::age_timeout(const FlowRule* rule) const {
-  const RuleTable& table = *self_->tables[rule->table()];
-  if (!table.program.ages) return 0;
-  uint32_t timeout;
-  std::memcpy(&timeout, table.operands(const_cast<FlowRule*>(rule)) + table.program.age_operand + sizeof(void*),
-              sizeof timeout);
-  return timeout;
+  return rule->timeout();
 }
 
 bool FlowEngine::counts(const FlowRule* rule) const { return self_->tables[rule->table()]->program.counts; }
@@ -376,7 +375,7 @@ void FlowEngine::for_each(const std::function<void(FlowRule*)>& visit) {
   for (size_t id = 0; id < self_->tables.size(); ++id) {
     for (uint32_t row = 1; self_->tables[id] != nullptr && row <= self_->tables[id]->slab.high(); ++row) {
       FlowRule* rule = self_->tables[id]->rule(row);
-      if (rule->live) visit(rule);
+      if (rule->live()) visit(rule);
     }
   }
 }
@@ -384,11 +383,11 @@ void FlowEngine::for_each(const std::function<void(FlowRule*)>& visit) {
 void FlowEngine::collect_aged(uint32_t now_seconds, const std::function<bool(FlowRule*)>& visit) {
   for_each([&](FlowRule* rule) {
     const uint32_t timeout = age_timeout(rule);
-    if (timeout == 0 || rule->aged) return;
+    if (timeout == 0 || (__atomic_load_n(&rule->state, __ATOMIC_RELAXED) & FlowRule::kAged) != 0) return;
     const uint32_t last_hit = __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED);
     // A hit may carry a clock a little ahead of the caller's.
     if (static_cast<int32_t>(now_seconds - last_hit) < 0 || now_seconds - last_hit < timeout) return;
-    if (visit(rule)) rule->aged = 1;
+    if (visit(rule)) rule->state |= FlowRule::kAged;
   });
 }
 

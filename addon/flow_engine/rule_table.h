@@ -23,10 +23,14 @@ struct FlowRule {
   uint64_t packets;
   uint64_t bytes;
   uint64_t table_and_sequence;  // 16 bits of table, 48 of creation order
-  uint8_t live;
-  uint8_t aged;               // reported as aged and not hit since
-  uint8_t spare[2];
+  uint8_t state;              // kLive, kAged
+  uint8_t age_timeout[3];     // seconds, little endian; 0 without AGE
   uint32_t tag;               // the engine's user's own
+
+  static constexpr uint8_t kLive = 1;
+  static constexpr uint8_t kAged = 2;  // reported as aged and not hit since
+  bool live() const { return (state & kLive) != 0; }
+  uint32_t timeout() const { return age_timeout[0] | age_timeout[1] << 8 | age_timeout[2] << 16; }
 
   uint16_t table() const { return static_cast<uint16_t>(table_and_sequence >> 48); }
   uint64_t sequence() const { return table_and_sequence & kSequenceMask; }
