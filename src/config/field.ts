@@ -227,6 +227,8 @@ export class Field {
 /** Names of one kind and the indexes they stand for. */
 export class NameTable {
   private readonly indexes = new Map<string, number>();
+  /** Of unknown names: one misspelt name may stand in thousands of places. */
+  private readonly hints = new Map<string, string>();
 
   /** @param kind As in "unknown VPC". */
   constructor(private readonly kind: string) {}
