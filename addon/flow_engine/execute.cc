@@ -1,7 +1,9 @@
 #include "flow_engine/execute.h"
 
+#include <algorithm>
 #include <cstring>
 
+#include "packet/checksum.h"
 #include "packet/rewrite.h"
 #include "packet/wire.h"
 
@@ -58,9 +60,7 @@ void modify_port(uint8_t* frame, const LayerHeaders& layer, Direction which, uin
   set_tp_port(frame, layer, which, __builtin_bswap16(static_cast<uint16_t>(result)));
 }
 
-void modify(uint8_t* frame, const ParsedPacket& headers, const Op& op, const uint8_t* operand) {
-  if (op.level == 2 && !headers.has_inner) return;
-  const LayerHeaders& layer = op.level == 2 ? headers.inner : headers.outer;
+void modify(uint8_t* frame, const LayerHeaders& layer, const Op& op, const uint8_t* operand) {
   const uint64_t value = load_big_endian(operand, op.operand_bytes);
   switch (op.field) {
     case RTE_FLOW_FIELD_MAC_DST:
@@ -92,6 +92,25 @@ void modify(uint8_t* frame, const ParsedPacket& headers, const Op& op, const uin
     case RTE_FLOW_FIELD_UDP_PORT_DST: modify_port(frame, layer, Direction::kDestination, kProtocolUdp, op, value); return;
     default: return;
   }
+}
+
+// MODIFY_FIELD at level 2 changes what the outer UDP checksum covers. It is 0 as a rule (RFC 7348 section 5), and then
+// there is nothing to repair.
+void modify_inner(uint8_t* frame, const ParsedPacket& headers, const Op& op, const uint8_t* operand) {
+  if (!headers.has_inner) return;
+  uint8_t* checksum = frame + headers.outer.l4 + kUdpChecksum;
+  if (load_raw<uint16_t>(checksum) == 0) {
+    modify(frame, headers.inner, op, operand);
+    return;
+  }
+  constexpr uint32_t kHeaders = kEthernetBytes + 255 * kVlanBytes + 60 + kTcpBytes;  // as far as a rewrite can reach
+  const uint32_t end = std::min<uint32_t>(headers.outer.l3_end, headers.inner.eth + kHeaders);
+  const uint32_t bytes = end - headers.inner.eth;
+  const uint16_t before = checksum_sum(frame + headers.inner.eth, bytes);
+  modify(frame, headers.inner, op, operand);
+  const uint16_t after = checksum_sum(frame + headers.inner.eth, bytes);
+  const uint16_t repaired = checksum_update16(load_raw<uint16_t>(checksum), before, after);
+  store_raw<uint16_t>(checksum, repaired == 0 ? 0xffff : repaired);
 }
 
 PushResult encapsulate(const HeaderStore& headers, const uint8_t* operand, PacketContext& packet) {
@@ -183,7 +202,13 @@ Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& hea
       case OpKind::kSetVlanVid: set_vlan_vid(frame, outer, load_be16(operand)); break;
       case OpKind::kSetVlanPcp: set_vlan_pcp(frame, outer, *operand); break;
       case OpKind::kPopVlan: pop_vlan(packet.mbuf, &packet.headers); break;
-      case OpKind::kModify: modify(frame, packet.headers, op, operand); break;
+      case OpKind::kModify:
+        if (op.level == 2) {
+          modify_inner(frame, packet.headers, op, operand);
+        } else {
+          modify(frame, outer, op, operand);
+        }
+        break;
       case OpKind::kSetIcmpIdent: set_icmp_ident(frame, outer, load_raw<uint16_t>(operand)); break;
     }
   }
