@@ -247,11 +247,12 @@ export class NameTable {
     if (name === null) return null;
     const index = this.indexes.get(name);
     if (index !== undefined) return index;
-    const known = [...this.indexes.keys()];
-    field.fault(
-      `unknown ${this.kind} ${quote(name)}`,
-      suggestion(name, known, `the configuration has no ${this.kind}`),
-    );
+    let hint = this.hints.get(name);
+    if (hint === undefined) {
+      hint = suggestion(name, this.names(), `the configuration has no ${this.kind}`);
+      this.hints.set(name, hint);
+    }
+    field.fault(`unknown ${this.kind} ${quote(name)}`, hint);
     return null;
   }
 
