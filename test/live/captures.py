@@ -1,29 +1,39 @@
 """What tshark, with every checksum validation on, finds in a capture."""
 
 import subprocess
+from collections import Counter
 
-VALIDATE = ["ip.check_checksum:TRUE", "tcp.check_checksum:TRUE", "udp.check_checksum:TRUE"]
-BAD, GOOD = 0, 1  # epan/proto.h, proto_checksum_enum_e
+LAYERS = ("ip", "tcp", "udp", "icmp")
+OPTIONS = [
+    *("ip.check_checksum:TRUE", "tcp.check_checksum:TRUE", "udp.check_checksum:TRUE"),
+    # Streams are not put together: that is work without a use here.
+    *("tcp.desegment_tcp_streams:FALSE", "tcp.analyze_sequence_numbers:FALSE"),
+]
+BAD, GOOD = "0", "1"  # epan/proto.h, proto_checksum_enum_e
 TSHARK_SECONDS = 60
 
 
 def tshark(path, display_filter, *fields):
-    """One line for each packet that the filter matches, in any layer: inner headers count as outer ones."""
-    command = ["tshark", "-n", "-r", str(path), "-Y", display_filter]
-    for option in VALIDATE:
+    """One line of tab-separated fields for each packet that the filter matches; a field has a value for each layer, inner and outer."""
+    command = ["tshark", "-n", "-r", str(path), "-T", "fields", "--disable-protocol", "http"]
+    command += ["-Y", display_filter] if display_filter else []
+    for option in OPTIONS:
         command += ["-o", option]
-    if fields:
-        command += ["-T", "fields"] + [word for field in fields for word in ("-e", field)]
+    for field in fields or ("frame.number",):
+        command += ["-e", field]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TSHARK_SECONDS, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-def bad_checksums(path):
-    """Packets with a wrong IPv4, TCP, UDP or ICMP checksum; quoted headers inside ICMP errors are cut and not judged."""
-    return tshark(path, " || ".join(f"{layer}.checksum.status == {BAD}" for layer in ("ip", "tcp", "udp", "icmp")))
-
-
-def checked_checksums(path, layer):
-    """How many packets have a right checksum in that layer: none bad says nothing where none were looked at."""
-    return len(tshark(path, f"{layer}.checksum.status == {GOOD}", "frame.number"))
+def checksums(path):
+    """Numbers of frames with a wrong checksum in any header, and how many right ones there are in each protocol: none bad says nothing
+    where none were looked at. Headers that ICMP errors quote are cut off, and tshark judges of them what is there."""
+    bad, good = [], Counter()
+    for line in tshark(path, "", "frame.number", *(f"{layer}.checksum.status" for layer in LAYERS)):
+        number, *statuses = line.split("\t")
+        for layer, values in zip(LAYERS, statuses):
+            if BAD in values.split(","):
+                bad.append((int(number), layer))
+            good[layer] += values.split(",").count(GOOD)
+    return bad, good

@@ -40,3 +40,9 @@ def start(network, tmp_path):
     yield begin
     for gateway in started:
         gateway.kill()
+
+
+@pytest.fixture(autouse=True)
+def no_socket_outlives_its_test(lab):
+    yield
+    lab.close_resources()

@@ -194,7 +194,16 @@ class Namespace:
     def interfaces(self):
         return sorted(name for _, name in self.inside(socket.if_nameindex))
 
-    def captures(self, interface, path):
+    def packets(self, interface):
+        """Frames that an interface has received and sent so far."""
+        # /proc/net is that of the main thread.
+        for line in self.inside(lambda: Path("/proc/thread-self/net/dev").read_text(encoding="ascii")).splitlines():
+            name, _, numbers = line.partition(":")
+            if name.strip() == interface:
+                return int(numbers.split()[0 + 1]) + int(numbers.split()[8 + 1])
+        raise Failed(f"no interface {interface}")
+
+    def capture(self, interface, path):
         return Capture(self, interface, path)
 
 
@@ -202,18 +211,32 @@ class Capture:
     """A tcpdump of one interface, both directions."""
 
     def __init__(self, namespace, interface, path):
-        self.path = Path(path)
-        self.process = namespace.start("tcpdump", "-n", "-i", interface, "-s", "0", "-B", "65536", "-Z", "root", "-w", str(path))
+        self.namespace, self.interface, self.path = namespace, interface, Path(path)
+        self.process = namespace.start("tcpdump", "-n", "-U", "-i", interface, "-s", "0", "-B", "65536", "-Z", "root", "-w", str(path))
         eventually(f"tcpdump listens on {interface}", lambda: "listening on" in self.process.errors())
+        self.before = namespace.packets(interface)
 
     def stop(self):
-        """Ends the capture once the kernel has handed over all. @returns the frames that the kernel could not keep"""
-        time.sleep(0.2)
-        self.process.end(signal.SIGINT)
+        """Ends the capture once tcpdump has written what had passed until now. @returns the frames that the kernel could not keep"""
+        passed = self.namespace.packets(self.interface) - self.before
+        try:
+            eventually(f"tcpdump has written {passed} frames of {self.interface}", lambda: frames_in(self.path) >= passed, seconds=15, pause=0.1)
+        finally:
+            self.process.end(signal.SIGINT)
         lost = re.search(r"(\d+) packets? dropped by kernel", self.process.errors())
         if lost is None:
             raise Failed(f"tcpdump ended badly: {self.process.errors()}")
         return int(lost.group(1))
+
+
+def frames_in(path):
+    """Whole frames in a classic pcap file that may still grow."""
+    data = memoryview(path.read_bytes())
+    count, at = 0, 24
+    while at + 16 <= len(data):
+        at += 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+        count += at <= len(data)
+    return count
 
 
 class Lab:
@@ -269,6 +292,10 @@ class Lab:
         for namespace, name in ((one, one_name), (other, other_name)):
             namespace.ip("link", "set", name, "up")
 
+    def close_resources(self):
+        while self.resources:
+            self.resources.pop().close()
+
     def close(self):
         """Can be called twice, and goes on after a failure; the first failure is raised at the end."""
         failures = []
@@ -281,8 +308,7 @@ class Lab:
 
         while self.processes:
             attempt(self.processes.pop().kill)
-        while self.resources:
-            attempt(self.resources.pop().close)
+        attempt(self.close_resources)
         while self.namespaces:
             namespace = self.namespaces.pop()
             if namespace.path.exists():

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from captures import bad_checksums, checked_checksums
+from captures import checksums
 from net import NAMESPACES, Lab, eventually
 from topology import GREEN, GREEN_HOST, RED, ping, vxlan_device
 
@@ -17,7 +17,7 @@ def test_a_kernel_vxlan_peer_exchanges_tcp_with_a_vpc_host_without_a_bad_checksu
     for host, mac, vtep in ((peer, GREEN.inner_mac, GREEN.vtep), (network.green, "02:00:00:03:00:99", "172.30.0.99")):
         for entry in (mac, "00:00:00:00:00:00"):
             host.run("bridge", "fdb", "append", entry, "dev", "vx0", "dst", vtep)
-    capture = network.fabric.captures("green", tmp_path / "green.pcap")
+    capture = network.fabric.capture("green", tmp_path / "green.pcap")
     try:
         assert eventually("a reply", lambda: ping(peer, GREEN_HOST) == (0, 1))
         assert ping(peer, GREEN_HOST, count=3, size=1472) == (0, 3)
@@ -36,8 +36,9 @@ def test_a_kernel_vxlan_peer_exchanges_tcp_with_a_vpc_host_without_a_bad_checksu
         lost = capture.stop()
         network.green.run("bridge", "fdb", "del", "00:00:00:00:00:00", "dev", "vx0", "dst", "172.30.0.99")
     assert lost == 0
-    assert bad_checksums(capture.path) == []
-    assert checked_checksums(capture.path, "tcp") > 100
+    bad, good = checksums(capture.path)
+    assert bad == []
+    assert good["tcp"] > 100 and good["ip"] > 200
 
 
 def test_hosts_of_two_vpcs_have_the_same_addresses_and_do_not_reach_each_other(network):

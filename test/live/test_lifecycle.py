@@ -1,0 +1,162 @@
+"""Start, end, sudden death and what they leave behind."""
+
+import json
+import os
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from net import eventually
+from topology import FAR_ADDRESS, SHARED_HOST, STATIC_EXTERNAL, STATIC_HOST, all_answered, is_fault
+
+# Where DPDK and this program could leave something in a file system.
+PLACES = ("/run/dpdk", "/var/run/dpdk", "/dev/hugepages", "/run/sluice", "/dev/shm", "/tmp")
+
+
+def left_in_the_file_system(pid):
+    """Files of a process that is gone, by its pid or its name."""
+    found = []
+    for place in map(Path, PLACES):
+        if place.is_dir():
+            found += [str(path) for path in place.iterdir() if re.search(rf"sluice-?{pid}|sluice.*map_|rtemap_", path.name)]
+    return found
+
+
+def messages(process):
+    """Lines for a person; log records are JSON."""
+    return [line for line in process.errors().splitlines() if not line.startswith("{")]
+
+
+class Pings:
+    """A ping that goes on in the background, with a reply's sequence numbers as they come."""
+
+    def __init__(self, namespace, destination):
+        self.process = namespace.start("ping", "-n", "-i", "0.05", "-O", destination)
+
+    def replies(self):
+        return [int(number) for number in re.findall(r"bytes from .*icmp_seq=(\d+)", self.process.output())]
+
+
+def test_sigterm_ends_a_gateway_under_traffic_within_5_seconds_and_takes_its_socket_away(start, network, config):
+    gateway = start(config)
+    eventually("traffic", lambda: all_answered(network.red, FAR_ADDRESS))
+    pings = Pings(network.red, FAR_ADDRESS)
+    eventually("replies", lambda: len(pings.replies()) > 5)
+    started = time.monotonic()
+    assert gateway.stop() == 0
+    assert time.monotonic() - started < 5
+    pings.process.kill()
+    assert not gateway.socket_path.exists()
+    assert left_in_the_file_system(gateway.process.pid) == []
+    assert [line for line in gateway.process.errors().splitlines() if is_fault(line)] == []
+
+
+def test_sigint_ends_it_as_sigterm_does(start, config):
+    gateway = start(config)
+    assert gateway.process.end(signal.SIGINT) == 0
+    assert not gateway.socket_path.exists()
+
+
+def test_killed_in_the_middle_of_traffic_the_next_start_works_at_once_and_traffic_goes_on(start, network, config):
+    first = start(config)
+    listener = network.red.listen(STATIC_HOST, 7100)
+    eventually("traffic", lambda: all_answered(network.red, FAR_ADDRESS))
+    pings = Pings(network.red, FAR_ADDRESS)
+    flood = network.blue.start("ping", "-n", "-q", "-f", FAR_ADDRESS)
+    eventually("replies", lambda: len(pings.replies()) > 10)
+    interfaces = network.gateway.interfaces()
+
+    first.kill()
+    assert first.process.popen.returncode == -signal.SIGKILL
+    before = len(pings.replies())
+    assert network.gateway.interfaces() == interfaces == ["ext0", "fab0", "lo"]
+    assert left_in_the_file_system(first.process.pid) == []
+
+    started = time.monotonic()
+    second = start(config)
+    seconds = time.monotonic() - started
+    eventually("the same ping goes on", lambda: len(pings.replies()) > before + 10)
+    for process in (pings.process, flood):
+        process.kill()
+    assert seconds < 10
+    assert second.faults() == []
+    client = network.outside.socket()
+    client.connect((STATIC_EXTERNAL, 7100))
+    server, _ = listener.accept()
+    server.sendall(b"still here")
+    assert client.recv(100) == b"still here"
+    flows = json.loads(second.flows("--format", "json"))
+    assert {flow["protocol"] for flow in flows} == {"icmp", "tcp"}, "only what came since the start"
+    assert second.stop() == 0
+
+
+def test_killed_at_any_time_of_its_start_the_next_start_works(start, network, config):
+    for milliseconds in (20, 150, 300, 450, 600, 900):
+        gateway = start(config, wait=False)
+        time.sleep(milliseconds / 1000)
+        gateway.kill()
+        assert left_in_the_file_system(gateway.process.pid) == []
+    last = start(config)
+    eventually("traffic", lambda: all_answered(network.blue, FAR_ADDRESS))
+    assert network.gateway.interfaces() == ["ext0", "fab0", "lo"]
+    assert last.faults() == []
+    assert last.stop() == 0
+
+
+def test_a_udp_flow_survives_a_restart_from_the_hosts_view(start, network, config):
+    server = network.outside.socket(socket.SOCK_DGRAM, (FAR_ADDRESS, 9401), seconds=0.2)
+    client = network.red.socket(socket.SOCK_DGRAM, (SHARED_HOST, 47000), seconds=0.2)
+
+    def asked_and_answered():
+        client.sendto(b"question", (FAR_ADDRESS, 9401))
+        _, peer = server.recvfrom(100)
+        server.sendto(b"answer", peer)
+        return client.recv(100) == b"answer"
+
+    for _ in range(2):
+        gateway = start(config)
+        eventually("an answer", asked_and_answered)
+        for _ in range(20):
+            assert asked_and_answered()
+        gateway.kill()
+
+
+@pytest.mark.parametrize("fault", ["an interface that is not there", "a driver that is not there", "a wire that is not there"])
+def test_a_device_that_cannot_be_opened_is_one_clear_line_and_exit_1(start, config, tmp_path, fault):
+    device, named = {
+        "an interface that is not there": ("net_softflow1,wire=net_af_packet1:iface=nosuch0", "nosuch0"),
+        "a driver that is not there": ("net_nosuch1,iface=ext0", "net_nosuch1"),
+        "a wire that is not there": ("net_softflow1,wire=net_nosuch1:iface=ext0", "net_nosuch1"),
+    }[fault]
+    wrong = json.loads(json.dumps(config))
+    wrong["ports"]["external"]["device"] = device
+    wrong["control"]["socket"] = str(tmp_path / "gw.sock")
+    gateway = start(wrong, wait=False)
+    assert gateway.process.wait(15) == 1
+    lines = messages(gateway.process)
+    assert len(lines) == 1, gateway.log()
+    assert lines[0].startswith("/ports/external/device: ") and named in lines[0]
+    assert gateway.process.output() == ""
+    assert not gateway.socket_path.exists()
+
+
+def test_a_control_socket_in_use_is_one_clear_line_and_exit_1_and_the_first_gateway_goes_on(start, network, config):
+    first = start(config)
+    second = start(config, wait=False)
+    assert second.process.wait(15) == 1
+    lines = messages(second.process)
+    assert len(lines) == 1, second.log()
+    assert str(first.socket_path) in lines[0]
+    eventually("traffic", lambda: all_answered(network.red, FAR_ADDRESS))
+    assert first.counters()
+    assert first.stop() == 0
+
+
+def test_sluice_flows_says_in_one_line_that_no_gateway_answers(network, config):
+    asked = network.gateway.start(os.environ.get("SLUICE", Path(__file__).resolve().parents[2] / "bin" / "sluice"), "flows", "--socket", config["control"]["socket"])
+    assert asked.wait(10) == 1
+    assert len(messages(asked)) == 1 and config["control"]["socket"] in messages(asked)[0]
