@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "slow_path/dpdk_log.h"
 #include "slow_path/eal.h"
 #include "slow_path/nic_statistics.h"
 
@@ -38,8 +39,8 @@ rte_mempool* make_pool(const DataplaneOptions& options) {
   return pool;
 }
 
-[[noreturn]] void refuse_port(const std::string& device, const char* step, int error) {
-  throw NativeFault("PORT", device + ": " + step + ": " + rte_strerror(-error), -error);
+[[noreturn]] void refuse_port(const std::string& device, const char* step, int error, KeptLog& log) {
+  throw NativeFault("PORT", device + ": " + step + ": " + log.cause(rte_strerror(-error)), -error);
 }
 
 }  // namespace
@@ -65,31 +66,32 @@ Dataplane::Dataplane(const DataplaneOptions& options) : options_(options) {
 Dataplane::~Dataplane() { close(); }
 
 void Dataplane::open_port(GatewayPort& port) {
+  KeptLog log;
   const std::string& device = port.options.device;
   int result = rte_eth_dev_get_port_by_name(device.c_str(), &port.port_id);
   if (result != 0) throw NativeFault("PORT", device + ": no such device", ENODEV);
   rte_eth_dev_info info = {};
   result = rte_eth_dev_info_get(port.port_id, &info);
-  if (result != 0) refuse_port(device, "cannot be asked", result);
+  if (result != 0) refuse_port(device, "cannot be asked", result, log);
   rte_eth_conf conf = {};
   const auto mtu = static_cast<uint16_t>(port.options.mtu);
   if (mtu >= info.min_mtu && mtu <= info.max_mtu) conf.rxmode.mtu = mtu;
   result = rte_eth_dev_configure(port.port_id, 1, 1, &conf);
-  if (result != 0) refuse_port(device, "configure", result);
+  if (result != 0) refuse_port(device, "configure", result, log);
   opened_.push_back(port.port_id);
   uint16_t receive = kDescriptors, transmit = kDescriptors;
   result = rte_eth_dev_adjust_nb_rx_tx_desc(port.port_id, &receive, &transmit);
-  if (result != 0) refuse_port(device, "descriptors", result);
+  if (result != 0) refuse_port(device, "descriptors", result, log);
   const int socket = rte_eth_dev_socket_id(port.port_id);
   result = rte_eth_rx_queue_setup(port.port_id, 0, receive, static_cast<unsigned>(socket), nullptr, pool_);
-  if (result != 0) refuse_port(device, "receive queue", result);
+  if (result != 0) refuse_port(device, "receive queue", result, log);
   result = rte_eth_tx_queue_setup(port.port_id, 0, transmit, static_cast<unsigned>(socket), nullptr);
-  if (result != 0) refuse_port(device, "transmit queue", result);
+  if (result != 0) refuse_port(device, "transmit queue", result, log);
   // A driver without MTUs of its own passes what fits its buffers; the slow path judges the length.
   result = rte_eth_dev_set_mtu(port.port_id, mtu);
-  if (result != 0 && result != -ENOTSUP) refuse_port(device, "MTU", result);
+  if (result != 0 && result != -ENOTSUP) refuse_port(device, "MTU", result, log);
   result = rte_eth_dev_start(port.port_id);
-  if (result != 0) refuse_port(device, "start", result);
+  if (result != 0) refuse_port(device, "start", result, log);
   rte_eth_promiscuous_enable(port.port_id);  // where it cannot, the port's own MAC is enough
 }
 

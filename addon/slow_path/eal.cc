@@ -5,7 +5,9 @@
 #include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <unistd.h>
 
+#include "slow_path/dpdk_log.h"
 #include "slow_path/memory_wire.h"
 #include "slow_path/native_fault.h"
 
@@ -38,6 +40,8 @@ void start_eal(const std::vector<std::string>& arguments) {
   for (std::string& argument : *kept) argv->push_back(argument.data());
   argv->push_back(nullptr);
 
+  send_dpdk_log_to_stderr();
+  KeptLog kept_log;
   cpu_set_t affinity;
   const bool known = pthread_getaffinity_np(pthread_self(), sizeof affinity, &affinity) == 0;
   const int parsed = rte_eal_init(static_cast<int>(kept->size()), argv->data());
@@ -45,13 +49,18 @@ void start_eal(const std::vector<std::string>& arguments) {
   // EAL pins the calling thread, and children inherit that: undo it.
   if (known) pthread_setaffinity_np(pthread_self(), sizeof affinity, &affinity);
   started = true;  // a second attempt is refused by EAL whatever came of the first
-  if (parsed < 0) throw NativeFault("EAL", std::string("rte_eal_init: ") + rte_strerror(error), error);
+  if (parsed < 0) throw NativeFault("EAL", "DPDK does not start: " + kept_log.cause(rte_strerror(error)), error);
+  // EAL makes this folder even when it will keep nothing in it (--no-shconf); one that is in use is not empty.
+  rmdir(rte_eal_get_runtime_dir());
   g_softflow_clock_set = find_clock(arguments);
 }
 
 void probe_device(const std::string& devargs) {
+  KeptLog kept_log;
   const int result = rte_dev_probe(devargs.c_str());
-  if (result < 0) throw NativeFault("PORT", "cannot probe " + devargs + ": " + rte_strerror(-result), -result);
+  if (result < 0) {
+    throw NativeFault("PORT", "cannot open " + devargs + ": " + kept_log.cause(rte_strerror(-result)), -result);
+  }
   note_wire_of(devargs);
 }
 

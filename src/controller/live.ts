@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { ValidatedConfig } from '../config/types.js';
-import type { Dataplane, NativeBinding } from '../native/binding.js';
+import type { Dataplane, NativeBinding, NativeError } from '../native/binding.js';
 import { ealArguments } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
 import { FlowDump, type FlowEntry } from './flow-dump.js';
@@ -37,8 +37,8 @@ export class LiveGateway {
     private readonly log: Logger,
   ) {
     const pci = config.ports.some(({ device }) => device !== null && isPciAddress(device));
-    binding.startEal(ealArguments(root, { memoryMb: 512, lcores: [0, 1], filePrefix: `sluice-${process.pid}`, pci }));
-    const devices = config.ports.map((port) => openDevice(binding, port.device ?? ''));
+    binding.startEal(ealArguments(root, { memoryMb: 512, lcores: [0, 1], pci }));
+    const devices = config.ports.map((port) => openDevice(binding, port.name, port.device ?? ''));
     this.dataplane = new binding.Dataplane({
       ports: nativePorts(config, devices),
       underlay: config.underlay,
@@ -157,10 +157,17 @@ function isPciAddress(device: string): boolean {
   return /^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/i.test(device);
 }
 
-/** Probes a virtual device; a PCI device was probed by EAL. @returns The ethdev's name. */
-function openDevice(binding: NativeBinding, device: string): string {
+/** Probes a virtual device; a PCI device was probed by EAL. @returns The ethdev's name. @throws NativeError PORT with the port's path */
+function openDevice(binding: NativeBinding, portName: string, device: string): string {
   const name = device.split(',')[0];
-  if (!isPciAddress(device)) binding.probeDevice(device);
+  if (isPciAddress(device)) return name;
+  try {
+    binding.probeDevice(device);
+  } catch (error) {
+    const fault = error as NativeError;
+    fault.message = `/ports/${portName}/device: ${fault.message}`;
+    throw fault;
+  }
   return name;
 }
 

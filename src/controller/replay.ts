@@ -48,9 +48,7 @@ export class Replay {
     root: string,
     target: string | null,
   ) {
-    binding.startEal(
-      ealArguments(root, { memoryMb: 512, lcores: [0], filePrefix: `sluice-replay-${process.pid}`, pci: false }),
-    );
+    binding.startEal(ealArguments(root, { memoryMb: 512, lcores: [0], pci: false }));
     const wires = binding.createMemoryWires(config.ports.map((port) => `wire${port.index}`));
     const devices = config.ports.map((port) => `net_softflow${port.index}`);
     for (const port of config.ports) {

@@ -5,8 +5,6 @@ export interface EalOptions {
   readonly memoryMb: number;
   /** Lcores, e.g. [0] inline, [0, 1] with a worker for the slow path. The first is the JavaScript thread's. */
   readonly lcores: readonly number[];
-  /** Distinguishes processes of one machine. */
-  readonly filePrefix: string;
   /** Whether PCI devices are probed. */
   readonly pci: boolean;
 }
@@ -17,8 +15,8 @@ export function softflowDriver(root: string): string {
 }
 
 /**
- * Arguments of rte_eal_init. Works without hugepages and in a network namespace, leaves nothing behind in the file
- * system, and loads the software NIC's driver.
+ * Arguments of rte_eal_init. Works without hugepages and in a network namespace, shares nothing with other DPDK
+ * processes, leaves nothing behind in the file system, and loads the software NIC's driver.
  */
 export function ealArguments(root: string, options: EalOptions): string[] {
   return [
@@ -29,8 +27,10 @@ export function ealArguments(root: string, options: EalOptions): string[] {
     ...(options.pci ? [] : ['--no-pci']),
     '--no-shconf',
     '--no-telemetry',
+    // Names a folder that EAL makes and, with --no-shconf, never uses: the same one for every process, so that a kill
+    // before it is removed again leaves no folder for each.
     '--file-prefix',
-    options.filePrefix,
+    'sluice',
     '-l',
     options.lcores.join(','),
     '-d',
