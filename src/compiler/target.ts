@@ -77,7 +77,7 @@ export function targets(): ReadonlyMap<string, Target> {
   if (loaded) return loaded;
   const folder = join(packageRoot(), 'schemas', 'targets');
   const read = (file: string): unknown => JSON.parse(readFileSync(join(folder, file), 'utf8'));
-  const ajv = new Ajv2020({ allErrors: true });
+  const ajv = new Ajv2020({ allErrors: true, code: { optimize: false }, validateSchema: false });
   const validate = ajv.compile<Target>(read('target.schema.json') as object);
   const found = new Map<string, Target>();
   for (const file of readdirSync(folder).sort()) {
