@@ -39,7 +39,7 @@ class Compiler {
 
  private:
   int refuse(rte_flow_error_type type, const char* text, int code = ENOTSUP) {
-    return fail(error_, code, type, action_, named_message(action_name(static_cast<int>(action_->type)), text));
+    return fail(error_, code, type, action_, named_message(action_name(type_of(*action_)), text));
   }
   int add(OpKind kind, uint8_t operand_bytes, bool translates = false, Direction which = Direction::kSource) {
     Op& op = out_->op[out_->ops++];
@@ -163,7 +163,7 @@ int Compiler::add_modify() {
 int Compiler::add_action() {
   // Which items a rewrite needs: rte_flow guide, section of each action ("must be used with a valid ... item").
   const bool ports = pattern_.tcp || pattern_.udp;
-  switch (static_cast<int>(action_->type)) {
+  switch (type_of(*action_)) {
     case RTE_FLOW_ACTION_TYPE_COUNT:
       if (out_->counts) return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "may appear only once", EINVAL);
       out_->counts = true;
@@ -185,23 +185,23 @@ int Compiler::add_action() {
     case RTE_FLOW_ACTION_TYPE_SET_MAC_DST:
       if (const int code = need_item(pattern_.eth, "needs an ETH item in the pattern")) return code;
       return add_with_conf(OpKind::kSetMac, 6, false,
-                           action_->type == RTE_FLOW_ACTION_TYPE_SET_MAC_SRC ? Direction::kSource : Direction::kDestination);
+                           type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_MAC_SRC ? Direction::kSource : Direction::kDestination);
     case RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC:
     case RTE_FLOW_ACTION_TYPE_SET_IPV4_DST:
       if (const int code = need_item(pattern_.ipv4, "needs an IPV4 item in the pattern")) return code;
       return add_with_conf(OpKind::kSetIpv4, 4, true,
-                           action_->type == RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC ? Direction::kSource : Direction::kDestination);
+                           type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC ? Direction::kSource : Direction::kDestination);
     case RTE_FLOW_ACTION_TYPE_SET_TP_SRC:
     case RTE_FLOW_ACTION_TYPE_SET_TP_DST:
       if (const int code = need_item(ports, "needs a TCP or UDP item in the pattern")) return code;
       return add_with_conf(OpKind::kSetTp, 2, true,
-                           action_->type == RTE_FLOW_ACTION_TYPE_SET_TP_SRC ? Direction::kSource : Direction::kDestination);
+                           type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_TP_SRC ? Direction::kSource : Direction::kDestination);
     case RTE_FLOW_ACTION_TYPE_DEC_TTL:
     case RTE_FLOW_ACTION_TYPE_SET_TTL: {
       if (const int code = need_item(pattern_.ipv4 || pattern_.ipv6, "needs an IPV4 or IPV6 item in the pattern")) {
         return code;
       }
-      if (action_->type == RTE_FLOW_ACTION_TYPE_DEC_TTL) return add(OpKind::kDecTtl, 0);
+      if (type_of(*action_) == RTE_FLOW_ACTION_TYPE_DEC_TTL) return add(OpKind::kDecTtl, 0);
       return add_with_conf(OpKind::kSetTtl, 1);
     }
     case RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN: return add_with_conf(OpKind::kPushVlan, 2);
@@ -220,15 +220,15 @@ int Compiler::add_action() {
 
 int Compiler::run(const rte_flow_action* actions) {
   *out_ = ActionProgram{};
-  for (size_t i = 0; actions[i].type != RTE_FLOW_ACTION_TYPE_END; ++i) {
+  for (size_t i = 0; type_of(actions[i]) != RTE_FLOW_ACTION_TYPE_END; ++i) {
     action_ = &actions[i];
     if (i == kMaxActions) {
       return fail(error_, ENOTSUP, RTE_FLOW_ERROR_TYPE_ACTION_NUM, action_, "too many actions");
     }
     index_ = static_cast<uint8_t>(i);
-    out_->type[i] = static_cast<int16_t>(static_cast<int>(action_->type));
+    out_->type[i] = static_cast<int16_t>(type_of(*action_));
     out_->actions = static_cast<uint8_t>(i + 1);
-    if (action_->type == RTE_FLOW_ACTION_TYPE_VOID) continue;
+    if (type_of(*action_) == RTE_FLOW_ACTION_TYPE_VOID) continue;
     if (const int code = add_action()) return code;
   }
   if (bare_l3_) {
@@ -287,7 +287,7 @@ const char* encode(const Op& op, const rte_flow_action& action, const rte_flow_a
     case OpKind::kVxlanEncap: {
       VxlanHeader header;
       const char* wrong;
-      if (action.type == RTE_FLOW_ACTION_TYPE_VXLAN_ENCAP) {
+      if (type_of(action) == RTE_FLOW_ACTION_TYPE_VXLAN_ENCAP) {
         const auto* encap = static_cast<const rte_flow_action_vxlan_encap*>(conf);
         if (encap->definition == nullptr) return "needs a definition";
         wrong = read_vxlan_definition(encap->definition, options.vxlan_udp_port, &header);
@@ -325,7 +325,7 @@ int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, P
 int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
                     const EngineOptions& options, HeaderStore* headers, uint8_t* operands, rte_flow_error* error) {
   for (uint8_t i = 0; i < program.actions; ++i) {
-    if (static_cast<int>(actions[i].type) != program.type[i]) {
+    if (type_of(actions[i]) != program.type[i]) {
       return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, &actions[i], "action differs from the template's");
     }
   }
@@ -341,7 +341,7 @@ int encode_operands(const ActionProgram& program, const rte_flow_action* actions
       release_operands(done, operands, headers);
     }
     return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
-                named_message(action_name(static_cast<int>(action.type)), wrong));
+                named_message(action_name(type_of(action)), wrong));
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "flow_engine/items.h"
 #include "packet/wire.h"
 
 namespace sluice {
@@ -11,11 +12,11 @@ const char* read_vxlan_definition(const rte_flow_item* definition, uint16_t vxla
   // The only order there is: ETH, VLAN if wanted, IPV4, UDP, VXLAN. VOID may stand anywhere (rte_flow guide).
   int stage = 0;
   uint16_t at = 0;
-  for (const rte_flow_item* item = definition; item->type != RTE_FLOW_ITEM_TYPE_END; ++item) {
-    if (item->type == RTE_FLOW_ITEM_TYPE_VOID) continue;
+  for (const rte_flow_item* item = definition; type_of(*item) != RTE_FLOW_ITEM_TYPE_END; ++item) {
+    if (type_of(*item) == RTE_FLOW_ITEM_TYPE_VOID) continue;
     int next;
     uint16_t bytes;
-    switch (item->type) {
+    switch (type_of(*item)) {
       case RTE_FLOW_ITEM_TYPE_ETH: next = 1; bytes = kEthernetBytes; break;
       case RTE_FLOW_ITEM_TYPE_VLAN: next = 2; bytes = kVlanBytes; break;
       case RTE_FLOW_ITEM_TYPE_IPV4: next = 3; bytes = kIpv4Bytes; break;

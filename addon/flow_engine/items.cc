@@ -49,14 +49,14 @@ constexpr ItemDescription kItems[] = {
 
 }  // namespace
 
-const ItemDescription* describe_item(rte_flow_item_type type) {
+const ItemDescription* describe_item(int type) {
   for (const ItemDescription& item : kItems) {
-    if (item.type == type) return &item;
+    if (static_cast<int>(item.type) == type) return &item;
   }
   return nullptr;
 }
 
-const char* item_name(rte_flow_item_type type) {
+const char* item_name(int type) {
   const char* name = nullptr;
   if (type >= 0 && rte_flow_conv(RTE_FLOW_CONV_OP_ITEM_NAME_PTR, &name, sizeof name,
                                  reinterpret_cast<const void*>(static_cast<uintptr_t>(type)), nullptr) > 0 &&

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace sluice {
 
@@ -42,10 +43,23 @@ struct ItemDescription {
   uint8_t field_count;
 };
 
+// Drivers' private types are negative, which rte_flow's enums do not cover: read as numbers, they are no undefined
+// behaviour.
+inline int type_of(const rte_flow_item& item) {
+  int type;
+  std::memcpy(&type, &item.type, sizeof type);
+  return type;
+}
+inline int type_of(const rte_flow_action& action) {
+  int type;
+  std::memcpy(&type, &action.type, sizeof type);
+  return type;
+}
+
 // Null for an item that the engine does not know.
-const ItemDescription* describe_item(rte_flow_item_type type);
+const ItemDescription* describe_item(int type);
 // Also for items that are not supported: rte_flow's own name where it is known.
-const char* item_name(rte_flow_item_type type);
+const char* item_name(int type);
 const char* action_name(int type);
 
 }  // namespace sluice

@@ -252,7 +252,7 @@ int Compiler::add_header(const ItemDescription& description, Slot slot) {
 int Compiler::add_meta(uint64_t mask, uint8_t kind, int shift) {
   PatternSources& sources = out_->sources;
   if ((meta_mask_ & mask << shift) != 0 || sources.metas == std::size(sources.meta)) {
-    return refuse(RTE_FLOW_ERROR_TYPE_ITEM, item_name(item_->type), "may appear only once", EINVAL);
+    return refuse(RTE_FLOW_ERROR_TYPE_ITEM, item_name(type_of(*item_)), "may appear only once", EINVAL);
   }
   meta_mask_ |= mask << shift;
   sources.meta[sources.metas++] = {index_, kind, static_cast<uint8_t>(shift)};
@@ -312,15 +312,15 @@ int Compiler::add_item(const ItemDescription& description) {
 
 int Compiler::run(const rte_flow_item* pattern) {
   *out_ = CompiledPattern{};
-  for (size_t i = 0; pattern[i].type != RTE_FLOW_ITEM_TYPE_END; ++i) {
+  for (size_t i = 0; type_of(pattern[i]) != RTE_FLOW_ITEM_TYPE_END; ++i) {
     item_ = &pattern[i];
     if (i == kMaxItems) return refuse(RTE_FLOW_ERROR_TYPE_ITEM_NUM, "pattern", "too many items");
     index_ = static_cast<uint8_t>(i);
-    out_->sources.type[i] = static_cast<int16_t>(item_->type);
+    out_->sources.type[i] = static_cast<int16_t>(type_of(*item_));
     out_->sources.items = static_cast<uint8_t>(i + 1);
-    if (item_->type == RTE_FLOW_ITEM_TYPE_VOID) continue;
-    const ItemDescription* description = describe_item(item_->type);
-    if (description == nullptr) return refuse(RTE_FLOW_ERROR_TYPE_ITEM, item_name(item_->type), "is not supported");
+    if (type_of(*item_) == RTE_FLOW_ITEM_TYPE_VOID) continue;
+    const ItemDescription* description = describe_item(type_of(*item_));
+    if (description == nullptr) return refuse(RTE_FLOW_ERROR_TYPE_ITEM, item_name(type_of(*item_)), "is not supported");
     if (const int code = add_item(*description)) return code;
   }
   if (meta_mask_ != 0) {
@@ -360,13 +360,13 @@ int compile_pattern(const rte_flow_attr& attr, const rte_flow_item* pattern, Pat
 int gather_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
                   uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error) {
   for (uint8_t i = 0; i < sources.items; ++i) {
-    if (pattern[i].type != sources.type[i]) {
+    if (type_of(pattern[i]) != sources.type[i]) {
       return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM, &pattern[i], "item differs from the template's");
     }
   }
   const auto missing = [&](uint8_t item) {
     return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_SPEC, &pattern[item],
-                named_message(item_name(pattern[item].type), "the template's mask needs a spec"));
+                named_message(item_name(type_of(pattern[item])), "the template's mask needs a spec"));
   };
   for (uint8_t i = 0; i < shape.words; ++i) {
     const PatternSources::Word source = sources.word[i];
@@ -396,7 +396,7 @@ int gather_values(const PatternShape& shape, const PatternSources& sources, cons
     }
     if (std::memcmp(to, from, range.length) < 0) {
       return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_LAST, &item,
-                  named_message(item_name(item.type), "last is below spec"));
+                  named_message(item_name(type_of(item)), "last is below spec"));
     }
   }
   return 0;

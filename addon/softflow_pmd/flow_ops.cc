@@ -26,8 +26,8 @@ FlowRule* rule_of(rte_flow* flow) { return reinterpret_cast<FlowRule*>(flow); }
 int check_targets(const Device& device, const rte_flow_item* pattern, const rte_flow_action* actions,
                   rte_flow_error* error) {
   const Domain& domain = Domain::get();
-  for (const rte_flow_item* item = pattern; item != nullptr && item->type != RTE_FLOW_ITEM_TYPE_END; ++item) {
-    if (item->type != RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT || item->spec == nullptr) continue;
+  for (const rte_flow_item* item = pattern; item != nullptr && type_of(*item) != RTE_FLOW_ITEM_TYPE_END; ++item) {
+    if (type_of(*item) != RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT || item->spec == nullptr) continue;
     const auto* mask = static_cast<const rte_flow_item_ethdev*>(item->mask);
     if (mask != nullptr && mask->port_id != UINT16_MAX) continue;
     if (domain.device(static_cast<const rte_flow_item_ethdev*>(item->spec)->port_id) == nullptr) {
@@ -35,15 +35,15 @@ int check_targets(const Device& device, const rte_flow_item* pattern, const rte_
                   "REPRESENTED_PORT: the ethdev is not a port of this switch");
     }
   }
-  for (const rte_flow_action* action = actions; action != nullptr && action->type != RTE_FLOW_ACTION_TYPE_END; ++action) {
+  for (const rte_flow_action* action = actions; action != nullptr && type_of(*action) != RTE_FLOW_ACTION_TYPE_END; ++action) {
     if (action->conf == nullptr) continue;
-    if (action->type == RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR || action->type == RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT) {
+    if (type_of(*action) == RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR || type_of(*action) == RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT) {
       if (domain.device(static_cast<const rte_flow_action_ethdev*>(action->conf)->port_id) == nullptr) {
         return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, action,
-                    named_message(action_name(action->type), "the ethdev is not a port of this switch"));
+                    named_message(action_name(type_of(*action)), "the ethdev is not a port of this switch"));
       }
     }
-    if (action->type == RTE_FLOW_ACTION_TYPE_QUEUE &&
+    if (type_of(*action) == RTE_FLOW_ACTION_TYPE_QUEUE &&
         static_cast<const rte_flow_action_queue*>(action->conf)->index >= device.data->nb_rx_queues) {
       return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, action, "QUEUE: the port has no such receive queue");
     }
@@ -106,10 +106,10 @@ int query(rte_eth_dev* dev, rte_flow* flow, const rte_flow_action* actions, void
   FlowEngine& engine = engine_for(device, is_transfer(rule));
   const uint32_t now = Domain::get().now_seconds();
   const WriteGuard guard(Domain::get());
-  for (const rte_flow_action* action = actions; action->type != RTE_FLOW_ACTION_TYPE_END; ++action) {
+  for (const rte_flow_action* action = actions; type_of(*action) != RTE_FLOW_ACTION_TYPE_END; ++action) {
     const RuleCounters counters = engine.counters(rule);
-    if (action->type == RTE_FLOW_ACTION_TYPE_VOID) continue;
-    if (action->type == RTE_FLOW_ACTION_TYPE_COUNT) {
+    if (type_of(*action) == RTE_FLOW_ACTION_TYPE_VOID) continue;
+    if (type_of(*action) == RTE_FLOW_ACTION_TYPE_COUNT) {
       if (!engine.counts(rule)) {
         return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, action, "COUNT: the rule has no such action");
       }
@@ -119,7 +119,7 @@ int query(rte_eth_dev* dev, rte_flow* flow, const rte_flow_action* actions, void
       out->hits = counters.packets;
       out->bytes = counters.bytes;
       if (out->reset) engine.reset_counters(rule);
-    } else if (action->type == RTE_FLOW_ACTION_TYPE_AGE) {
+    } else if (type_of(*action) == RTE_FLOW_ACTION_TYPE_AGE) {
       const uint32_t timeout = engine.age_timeout(rule);
       if (timeout == 0) return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, action, "AGE: the rule has no such action");
       auto* out = static_cast<rte_flow_query_age*>(data);
@@ -129,7 +129,7 @@ int query(rte_eth_dev* dev, rte_flow* flow, const rte_flow_action* actions, void
       out->sec_since_last_hit = idle & 0xffffff;
     } else {
       return fail(error, ENOTSUP, RTE_FLOW_ERROR_TYPE_ACTION, action,
-                  named_message(action_name(static_cast<int>(action->type)), "cannot be queried"));
+                  named_message(action_name(type_of(*action)), "cannot be queried"));
     }
   }
   return 0;
