@@ -57,12 +57,17 @@ DataplaneObject::DataplaneObject(const Napi::CallbackInfo& info) : ObjectWrap(in
     publish("events", path.events_memory(), ring_bytes(sizes.event_slots, kEventSlotBytes));
     publish("decisions", path.decisions_memory(), ring_bytes(sizes.decision_slots, kRingSlotBytes));
   });
-  // process.exit and a worker's end must find no lcore at work on memory that goes.
-  napi_add_env_cleanup_hook(env_, on_environment_end, this);
-  hooked_ = true;
+  hook();
 }
 
 DataplaneObject::~DataplaneObject() { shut(false); }
+
+// process.exit and a worker's end must find no lcore at work on memory that goes. Hooks run last in, first out.
+void DataplaneObject::hook() {
+  if (hooked_) napi_remove_env_cleanup_hook(env_, on_environment_end, this);
+  napi_add_env_cleanup_hook(env_, on_environment_end, this);
+  hooked_ = true;
+}
 
 void DataplaneObject::on_environment_end(void* self) {
   auto* object = static_cast<DataplaneObject*>(self);
@@ -75,8 +80,15 @@ void DataplaneObject::shut(bool tell_loop) {
   if (hooked_) napi_remove_env_cleanup_hook(env_, on_environment_end, this);
   hooked_ = false;
   if (dataplane_) dataplane_->close();
-  if (has_doorbell_ && tell_loop) doorbell_.Release();
+  if (tell_loop) release_doorbell();
   has_doorbell_ = false;
+}
+
+void DataplaneObject::release_doorbell() {
+  if (!has_doorbell_) return;
+  has_doorbell_ = false;
+  doorbell_.Release();
+  Unref();
 }
 
 uint8_t DataplaneObject::port_index(const Napi::Value& value) {
@@ -114,6 +126,7 @@ Napi::Value DataplaneObject::start(const Napi::CallbackInfo& info) {
     if (has_doorbell_) throw NativeFault("STATE", "started already");
     doorbell_ = Napi::ThreadSafeFunction::New(info.Env(), info[1].As<Napi::Function>(), "sluice doorbell", 0, 1);
     has_doorbell_ = true;
+    hook();  // again, so that the lcore stops before the environment takes the doorbell away
     try {
       dataplane_->start(burst, [this] { doorbell_.NonBlockingCall(); });
     } catch (...) {
@@ -121,14 +134,14 @@ Napi::Value DataplaneObject::start(const Napi::CallbackInfo& info) {
       has_doorbell_ = false;
       throw;
     }
+    Ref();  // not to be collected while an lcore runs in it
     return info.Env().Undefined();
   });
 }
 
 Napi::Value DataplaneObject::stop(const Napi::CallbackInfo& info) {
   dataplane_->stop();
-  if (has_doorbell_) doorbell_.Release();
-  has_doorbell_ = false;
+  release_doorbell();
   return info.Env().Undefined();
 }
 

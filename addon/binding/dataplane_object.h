@@ -28,7 +28,9 @@ class DataplaneObject : public Napi::ObjectWrap<DataplaneObject> {
   Napi::Value close(const Napi::CallbackInfo& info);
 
   uint8_t port_index(const Napi::Value& value);
+  void hook();
   void shut(bool tell_loop);
+  void release_doorbell();
   static void on_environment_end(void* self);
 
   napi_env env_;

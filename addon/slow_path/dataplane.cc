@@ -201,11 +201,11 @@ void Dataplane::loop() {
 
 bool Dataplane::arm_doorbell() {
   SlowPath& path = slow_path();
-  if (!running_) return !path.events().empty();
+  if (!running_) return !path.events().empty_for_consumer();
   armed_.store(true, std::memory_order_seq_cst);
   // Events that came before the lcore could see the bell armed ring nothing: JavaScript must look again. The lcore
   // rings at the end of its next round in any case, and a bell for nothing is harmless.
-  if (path.events().empty()) return false;
+  if (path.events().empty_for_consumer()) return false;
   armed_.store(false, std::memory_order_seq_cst);
   return true;
 }

@@ -76,6 +76,7 @@ bool Replay::feed_one(Input& input, Nanoseconds time) {
     slow_path_.advance(time);
     set_softflow_clock(whole_seconds(time));
   }
+  last_fed_ = time;
   sides_[input.port].received++;
   input.reader->advance();
   return true;
@@ -123,6 +124,8 @@ ReplayStatus Replay::run(uint32_t burst, Nanoseconds stop) {
     }
     if (fed_) {
       fed_ = receive(burst);
+      // Whoever forwarded the last of them, its time has come.
+      if (!fed_) slow_path_.advance(last_fed_);
       collect();
       continue;
     }

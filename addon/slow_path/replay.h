@@ -64,6 +64,7 @@ class Replay {
   std::vector<Side> sides_;
   uint8_t fed_port_ = 0;
   bool fed_ = false;                 // frames may still be on the wire of fed_port_ or in its NIC
+  Nanoseconds last_fed_ = 0;
   std::vector<rte_mbuf*> backlog_;   // received, not yet processed
   size_t backlog_at_ = 0;
 };

@@ -44,6 +44,11 @@ class EventRing {
 
   uint32_t free_slots() const { return slots_ - (produced_ - consumed()); }
   bool empty() const { return produced_ == consumed(); }
+  // As JavaScript's thread sees it.
+  bool empty_for_consumer() const {
+    return std::atomic_ref(*reinterpret_cast<uint32_t*>(base_)).load(std::memory_order_seq_cst) ==
+           *reinterpret_cast<const uint32_t*>(base_ + kRingHeaderBytes / 2);
+  }
   bool takes_completions() const { return free_slots() >= (slots_ < kCompletionReserve ? slots_ : kCompletionReserve); }
 
  private:

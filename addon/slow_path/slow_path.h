@@ -127,6 +127,7 @@ class SlowPath {
 
   // translate.cc
   void look_up(Packet& packet);
+  FlowRule* match(Packet& packet);
   void translate(Packet& packet, FlowRule* rule, const SessionRef& session);
   bool follow_tcp(const Packet& packet, const SessionRef& session);
   void push_state(const SessionRef& session);

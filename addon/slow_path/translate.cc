@@ -22,11 +22,22 @@ void SlowPath::look_up(Packet& packet) {
   if (packet.flow.protocol == kProtocolIcmp && is_translated_icmp_error(packet.icmp_type) && !packet.later_fragment()) {
     return receive_icmp_error(packet);
   }
-  FlowRule* rule = engine_.match(packet.context, 0);
+  FlowRule* rule = match(packet);
   if (rule == nullptr) return miss(packet, MissKind::kIpv4);
   const SessionRef session = sessions_.find(RuleContext::unpack(engine_.age_context(rule)));
   if (!session) return miss(packet, MissKind::kIpv4);
   translate(packet, rule, session);
+}
+
+// rte_flow's transport items match no fragment. A first fragment has all that they ask for, and here it decides for its
+// datagram: it is shown to the table as a whole packet.
+FlowRule* SlowPath::match(Packet& packet) {
+  LayerHeaders& layer = packet.context.headers.has_inner ? packet.context.headers.inner : packet.context.headers.outer;
+  const bool fragment = layer.fragment;
+  layer.fragment = false;
+  FlowRule* rule = engine_.match(packet.context, 0);
+  layer.fragment = fragment;
+  return rule;
 }
 
 void SlowPath::translate(Packet& packet, FlowRule* rule, const SessionRef& session) {
@@ -107,11 +118,13 @@ void SlowPath::deliver(Packet& packet, FlowRule* rule, const SessionRef& session
 }
 
 void SlowPath::miss(Packet& packet, MissKind kind, uint32_t mtu, uint32_t row, const EmbeddedTuple* embedded) {
-  if (packet.retried) {
+  // A session's first packet may yet turn out too big for the way that was found for it.
+  if (packet.retried && !(kind == MissKind::kTooBig && packet.opens_session)) {
     constexpr DropReason kReasons[] = {DropReason::kNoBinding, DropReason::kIcmpErrorUnknown, DropReason::kNotForUs,
                                        DropReason::kTtlExpired, DropReason::kTooBig};
     return drop(packet, kReasons[static_cast<size_t>(kind)]);
   }
+  packet.opens_session = false;
   const bool chains = kind == MissKind::kIpv4;
   const uint32_t head = chains ? hold_.find_head(packet.flow) : kNone;
   const uint32_t slot = hold_.take(packet);
