@@ -2,7 +2,7 @@ import { readMac } from '../config/address.js';
 import type { ValidatedConfig } from '../config/types.js';
 import { emptyEgress, resolveEgress } from '../nat/egress.js';
 import { NatEngine } from '../nat/engine.js';
-import { emptyFacts } from '../nat/session-table.js';
+import { answersItself, emptyFacts } from '../nat/session-table.js';
 import { idleSeconds, NativeRows } from '../nat/session-timers.js';
 import type { DecidedSession } from '../nat/sink.js';
 import type { Dataplane } from '../native/binding.js';
@@ -162,13 +162,14 @@ export class GatewayController {
     const forward = this.templates.of(session.forwardShape);
     const reverse = this.templates.of(session.reverseShape);
     const templates = this.sessionTemplates;
+    const alone = answersItself(session.facts);
     templates.softwareForward = forward.software;
-    templates.softwareReverse = reverse.software;
+    templates.softwareReverse = alone ? NO_TEMPLATE : reverse.software;
     templates.nicForward = NO_TEMPLATE;
     templates.nicReverse = NO_TEMPLATE;
     const { mode, afterPackets } = this.config.offload;
     templates.offloadAfterPackets = mode === 'after' ? afterPackets : 0;
-    if (mode === 'immediate') this.addNicTemplates(session.row, forward.nic, reverse.nic, templates);
+    if (mode === 'immediate') this.addNicTemplates(session.row, forward.nic, alone ? NO_TEMPLATE : reverse.nic, templates);
     return templates;
   }
 
@@ -211,7 +212,7 @@ export class GatewayController {
     templates.nicForward = NO_TEMPLATE;
     templates.nicReverse = NO_TEMPLATE;
     templates.offloadAfterPackets = 0;
-    this.addNicTemplates(row, forward.nic, reverse.nic, templates);
+    this.addNicTemplates(row, forward.nic, answersItself(facts) ? NO_TEMPLATE : reverse.nic, templates);
     if (this.rulesOfRow[row] > 0) this.decisions.offload(session, templates);
   }
 }

@@ -272,6 +272,17 @@ export class SessionTable {
   }
 }
 
+/** Whether replies would look just like the packets they answer: a host that calls its own public endpoint. */
+export function answersItself(f: SessionFacts): boolean {
+  return (
+    f.forwardContext === f.reverseContext &&
+    f.forwardSource === f.translatedDestination &&
+    f.forwardDestination === f.translatedSource &&
+    f.forwardSourcePort === f.translatedDestinationPort &&
+    f.forwardDestinationPort === f.translatedSourcePort
+  );
+}
+
 /** Facts that can be filled; one shape for all, so that the engine's hot path sees one hidden class. */
 export function emptyFacts(): SessionFacts {
   return {
