@@ -39,6 +39,12 @@ rte_mempool* make_pool(const DataplaneOptions& options) {
   return pool;
 }
 
+// A driver that states no largest MTU, and a frame too short for ours, has no MTU to be set (net_af_packet): it passes
+// what fits its buffers. One that states a largest MTU means it.
+bool has_settable_mtu(const rte_eth_dev_info& info, uint16_t mtu) {
+  return info.max_mtu != UINT16_MAX || uint32_t{mtu} + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN <= info.max_rx_pktlen;
+}
+
 [[noreturn]] void refuse_port(const std::string& device, const char* step, int error, KeptLog& log) {
   throw NativeFault("PORT", device + ": " + step + ": " + log.cause(rte_strerror(-error)), -error);
 }
@@ -75,7 +81,8 @@ void Dataplane::open_port(GatewayPort& port) {
   if (result != 0) refuse_port(device, "cannot be asked", result, log);
   rte_eth_conf conf = {};
   const auto mtu = static_cast<uint16_t>(port.options.mtu);
-  if (mtu >= info.min_mtu && mtu <= info.max_mtu) conf.rxmode.mtu = mtu;
+  const bool settable_mtu = has_settable_mtu(info, mtu);
+  if (settable_mtu && mtu >= info.min_mtu && mtu <= info.max_mtu) conf.rxmode.mtu = mtu;
   result = rte_eth_dev_configure(port.port_id, 1, 1, &conf);
   if (result != 0) refuse_port(device, "configure", result, log);
   opened_.push_back(port.port_id);
@@ -87,8 +94,8 @@ void Dataplane::open_port(GatewayPort& port) {
   if (result != 0) refuse_port(device, "receive queue", result, log);
   result = rte_eth_tx_queue_setup(port.port_id, 0, transmit, static_cast<unsigned>(socket), nullptr);
   if (result != 0) refuse_port(device, "transmit queue", result, log);
-  // A driver without MTUs of its own passes what fits its buffers; the slow path judges the length.
-  result = rte_eth_dev_set_mtu(port.port_id, mtu);
+  // The slow path judges the length in any case.
+  if (settable_mtu) result = rte_eth_dev_set_mtu(port.port_id, mtu);
   if (result != 0 && result != -ENOTSUP) refuse_port(device, "MTU", result, log);
   result = rte_eth_dev_start(port.port_id);
   if (result != 0) refuse_port(device, "start", result, log);

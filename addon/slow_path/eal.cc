@@ -5,6 +5,7 @@
 #include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_ethdev.h>
 #include <unistd.h>
 
 #include "slow_path/dpdk_log.h"
@@ -57,7 +58,10 @@ void start_eal(const std::vector<std::string>& arguments) {
 
 void probe_device(const std::string& devargs) {
   KeptLog kept_log;
-  const int result = rte_dev_probe(devargs.c_str());
+  int result = rte_dev_probe(devargs.c_str());
+  uint16_t port_id = 0;
+  // EAL takes a driver's -EEXIST for a device that is there already.
+  if (result == 0) result = rte_eth_dev_get_port_by_name(devargs.substr(0, devargs.find(',')).c_str(), &port_id);
   if (result < 0) {
     throw NativeFault("PORT", "cannot open " + devargs + ": " + kept_log.cause(rte_strerror(-result)), -result);
   }

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { ValidatedConfig } from '../config/types.js';
 import { UserFault } from './errors.js';
@@ -23,6 +22,7 @@ async function run(options: { config: string }): Promise<void> {
   requireDevices(config);
   const log = pino({ name: config.name, level: config.log.level }, destination(2));
   const root = packageRoot();
+  const ended = endSignal(); // one that comes while it starts ends it as soon as it has started
   const gateway = new LiveGateway(
     config,
     loadBinding(root),
@@ -30,23 +30,31 @@ async function run(options: { config: string }): Promise<void> {
     (driver) => nicTarget(config.offload.target, driver),
     log,
   );
+  let control: Awaited<ReturnType<typeof serveControl>> | null = null;
   try {
-    const control = config.control === null ? null : await serveControl(gateway, config.control.socket);
+    if (config.control !== null) control = await serveControl(gateway, config.control.socket);
     gateway.start();
+    process.on('SIGHUP', () => reload(options.config, log));
     log.info({ config: options.config, vpcs: config.vpcs.length }, 'gateway runs');
-    const signal = await new Promise<string>((resolve) => {
-      for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
-      process.on('SIGHUP', () => reload(options.config, log));
-    });
-    log.info({ signal }, 'draining');
-    await control?.close();
-    if (config.control !== null && existsSync(config.control.socket)) {
-      (await import('node:fs')).unlinkSync(config.control.socket);
-    }
+    log.info({ signal: await ended }, 'draining');
     log.info(gateway.counters(), 'counters');
   } finally {
+    // Also takes its socket away.
+    await control?.close();
     gateway.close();
   }
+}
+
+/** The first SIGTERM or SIGINT; a second one ends the process at once. */
+function endSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    const names = ['SIGTERM', 'SIGINT'] as const;
+    const end = (name: string) => {
+      for (const other of names) process.removeListener(other, end);
+      resolve(name);
+    };
+    for (const name of names) process.on(name, end);
+  });
 }
 
 /** Live ports need devices; the schema cannot ask for them, since a replay does without. */

@@ -1,16 +1,19 @@
-import { chmodSync, unlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
+import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { LiveGateway } from './live.js';
 
 /**
- * The control socket: HTTP and JSON over a unix socket that only its owner and group may use.
+ * The control socket: HTTP and JSON over a unix socket that only its owner and group may use. Its folder is made when
+ * it is missing: /run is empty after a boot.
  *
  * GET /v1/flows: one flow a line (application/x-ndjson). GET /v1/rules: testpmd lines. GET /v1/counters: JSON.
  */
 export async function serveControl(gateway: LiveGateway, socket: string): Promise<FastifyInstance> {
   await removeStaleSocket(socket);
+  mkdirSync(dirname(socket), { recursive: true });
   const server = Fastify({ logger: false, forceCloseConnections: true });
   server.get('/v1/flows', async (_request, reply) => {
     const flows = await gateway.flows();

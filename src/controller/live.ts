@@ -36,8 +36,8 @@ export class LiveGateway {
     targetOf: (driver: string) => string | null,
     private readonly log: Logger,
   ) {
-    const pci = config.ports.some(({ device }) => device !== null && isPciAddress(device));
-    binding.startEal(ealArguments(root, { memoryMb: 512, lcores: [0, 1], pci }));
+    const pci = config.ports.flatMap(({ device }) => (device !== null && isPciAddress(device) ? [device] : []));
+    binding.startEal(ealArguments(root, { memoryMb: 512, lcores: 2, pci }));
     const devices = config.ports.map((port) => openDevice(binding, port.name, port.device ?? ''));
     this.dataplane = new binding.Dataplane({
       ports: nativePorts(config, devices),
@@ -49,6 +49,7 @@ export class LiveGateway {
       replay: false,
     });
     const target = targetOf(driverOf(devices[0]));
+    if (target !== null) requireOneDriver(config, devices);
     this.controller = new GatewayController(config, this.dataplane, target, true);
     this.controller.onInstallFailure = (failure) => log.debug(failure, 'NIC rule not installed');
     this.controller.templates.installStaticRules();
@@ -169,6 +170,20 @@ function openDevice(binding: NativeBinding, portName: string, device: string): s
     throw fault;
   }
   return name;
+}
+
+/** Rules are compiled once, for the NIC of every port. @throws Error DRIVERS with the port's path */
+function requireOneDriver(config: ValidatedConfig, devices: readonly string[]): void {
+  const [first, ...others] = devices.map(driverOf);
+  const odd = others.findIndex((driver) => driver !== first) + 1;
+  if (odd === 0) return;
+  throw Object.assign(
+    new Error(
+      `/ports/${config.ports[odd].name}/device: ${driverOf(devices[odd])} is another kind of NIC than ` +
+        `${first} of port "${config.ports[0].name}" (the same driver for both, or offload.target "software")`,
+    ),
+    { code: 'DRIVERS' },
+  );
 }
 
 /** Driver of a virtual device's name: `net_softflow0` → `net_softflow`. */

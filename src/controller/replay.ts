@@ -48,7 +48,7 @@ export class Replay {
     root: string,
     target: string | null,
   ) {
-    binding.startEal(ealArguments(root, { memoryMb: 512, lcores: [0], pci: false }));
+    binding.startEal(ealArguments(root, { memoryMb: 512, lcores: 1, pci: [] }));
     const wires = binding.createMemoryWires(config.ports.map((port) => `wire${port.index}`));
     const devices = config.ports.map((port) => `net_softflow${port.index}`);
     for (const port of config.ports) {
