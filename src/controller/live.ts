@@ -172,8 +172,9 @@ function openDevice(binding: NativeBinding, portName: string, device: string): s
   return name;
 }
 
-/** Rules are compiled once, for the NIC of every port. @throws Error DRIVERS with the port's path */
+/** Rules are compiled once, for the NIC of every port; a PCI address does not tell its driver. @throws Error DRIVERS with the port's path */
 function requireOneDriver(config: ValidatedConfig, devices: readonly string[]): void {
+  if (devices.some(isPciAddress)) return;
   const [first, ...others] = devices.map(driverOf);
   const odd = others.findIndex((driver) => driver !== first) + 1;
   if (odd === 0) return;
