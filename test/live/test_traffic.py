@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+from dataclasses import dataclass
 
 import pytest
 
@@ -30,6 +31,7 @@ from topology import (
     Gateway,
     all_answered,
     ping,
+    ping_report,
     without_neighbours,
 )
 
@@ -50,15 +52,36 @@ def gateway(network, config, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def website(network, tmp_path_factory):
-    """Python's own web server outside, with a large file and a smaller one. @returns the folder's URL and the large file's SHA-256"""
+    """Python's own web server outside, with files of several sizes. @returns the folder's URL and the large file's SHA-256"""
     folder = tmp_path_factory.mktemp("website")
     data = os.urandom(FILE_BYTES)
     (folder / "large").write_bytes(data)
     (folder / "smaller").write_bytes(data[:SMALLER_BYTES])
+    (folder / "small").write_bytes(data[:20000])
     server = network.outside.start("/usr/bin/python3", "-m", "http.server", "--bind", FAR_ADDRESS, "--directory", folder, HTTP_PORT)
     eventually("the web server listens", lambda: network.outside.socket(seconds=1).connect((FAR_ADDRESS, HTTP_PORT)) is None)
     yield f"http://{FAR_ADDRESS}:{HTTP_PORT}", hashlib.sha256(data).hexdigest()
     server.kill()
+
+
+@dataclass
+class Totals:
+    """Packets that a gateway received, and who translated them."""
+
+    received: int
+    in_nic: int
+    in_software: int
+
+    def __init__(self, counters):
+        self.received = sum(port["received"] for port in counters["ports"].values())
+        self.in_nic = counters["nic"]["packets"]
+        self.in_software = counters["slowPath"]["packets"]
+
+    def __sub__(self, earlier):
+        self.received -= earlier.received
+        self.in_nic -= earlier.in_nic
+        self.in_software -= earlier.in_software
+        return self
 
 
 def exchange(client, server, rounds=20):
@@ -106,20 +129,22 @@ def test_the_gateway_answers_ping_on_each_of_its_own_addresses(gateway, network)
 
 def test_50_megabytes_arrive_whole_and_the_software_nic_translates_most_of_their_packets(gateway, network, website, tmp_path, record_property):
     url, digest = website
-    before = gateway.counters()
+    before = Totals(gateway.counters())
     started = time.monotonic()
     network.red.run("curl", "--silent", "--show-error", "--fail", "--max-time", 40, "--output", tmp_path / "got", f"{url}/large", seconds=45)
     seconds = time.monotonic() - started
-    after = gateway.counters()
     assert hashlib.sha256((tmp_path / "got").read_bytes()).hexdigest() == digest
-    in_nic = after["nic"]["packets"] - before["nic"]["packets"]
-    in_software = after["slowPath"]["packets"] - before["slowPath"]["packets"]
-    received = sum(after["ports"][port]["received"] - before["ports"][port]["received"] for port in ("fabric", "external"))
-    record_property("download", f"{FILE_BYTES * 8 / seconds / 1e6:.0f} Mbit/s, {in_nic} packets in the NIC, {in_software} in software")
-    print(f"{FILE_BYTES * 8 / seconds / 1e6:.0f} Mbit/s, {in_nic} packets in the NIC, {in_software} in software")
-    assert received == in_nic + in_software
-    assert in_nic >= FILE_BYTES / SEGMENT_BYTES
-    assert in_nic / received > 0.95
+
+    def counted():
+        run = Totals(gateway.counters()) - before
+        return run if run.received == run.in_nic + run.in_software else None
+
+    run = eventually("every packet received is counted once, in the NIC or in software", counted)
+    figures = f"{FILE_BYTES * 8 / seconds / 1e6:.0f} Mbit/s, {run.in_nic} packets in the NIC, {run.in_software} in software"
+    record_property("download", figures)
+    print(figures)
+    assert run.in_nic >= FILE_BYTES / SEGMENT_BYTES
+    assert run.in_nic / run.received > 0.95
 
 
 def test_an_upload_of_some_megabytes_arrives_whole(gateway, network):
@@ -217,6 +242,22 @@ def test_both_vpcs_ping_a_third_at_the_same_time(gateway, network):
     assert lost == {"red": (0, 20), "blue": (0, 20)}
 
 
+def test_hundreds_of_short_connections_at_once_all_succeed_and_are_all_offloaded(gateway, network, website, tmp_path):
+    url, _ = website
+    urls = tmp_path / "urls"
+    urls.write_text(f'url = "{url}/small"\noutput = "/dev/null"\n' * 300)
+    network.green.run("curl", "--silent", "--show-error", "--fail", "--max-time", 40, "--header", "Connection: close", "--parallel", "--parallel-max", 20, "--config", urls, seconds=45)
+    flows = json.loads(gateway.flows("--format", "json", "--filter", "vpc green and proto tcp"))
+    assert len(flows) >= 300
+    assert {(flow["forward"]["path"], flow["reverse"]["path"]) for flow in flows} == {("offloaded", "offloaded")}
+    assert len({(flow["nat"]["address"], flow["nat"]["port"]) for flow in flows}) == len(flows)
+
+
+def test_a_packet_whose_life_ends_at_the_gateway_is_answered_by_the_gateway(gateway, network):
+    assert "From 10.0.1.1 icmp_seq=1 Time to live exceeded" in ping_report(network.red, FAR_ADDRESS, "-t", 1)
+    assert f"From {EXTERNAL_ADDRESS} icmp_seq=1 Time to live exceeded" in ping_report(network.outside, STATIC_EXTERNAL, "-t", 1)
+
+
 def test_sluice_flows_shows_a_running_download_offloaded_both_ways(gateway, network, website, tmp_path):
     url, _ = website
     curl = network.red.start("curl", "--silent", "--limit-rate", "4M", "--max-time", 30, "--output", tmp_path / "got", "--local-port", 45000, f"{url}/large")
@@ -282,4 +323,5 @@ def test_no_frame_on_either_wire_has_a_bad_checksum(gateway, network, website, t
 def test_the_gateway_logged_no_fault_and_dropped_nothing_unexplained(gateway):
     assert gateway.faults() == []
     drops = gateway.counters()["drops"]
-    assert set(drops) <= {"local", "unknown-vtep", "icmp-unsupported", "filtered", "no-binding", "not-for-us", "tcp-state", "not-syn"}, drops
+    # Connections of earlier gateways, and of clients that were killed, may still end.
+    assert set(drops) <= {"local", "unknown-vtep", "ttl-expired", "not-syn", "tcp-state"}, drops

@@ -100,6 +100,13 @@ def configuration(socket_path):
     }
 
 
+def on_wires(config, fabric, external):
+    """The same gateway with other EAL device arguments."""
+    config = copy.deepcopy(config)
+    config["ports"]["fabric"]["device"], config["ports"]["external"]["device"] = fabric, external
+    return config
+
+
 def without_neighbours(config):
     """The same gateway that is told no neighbour's MAC and has to ask."""
     config = copy.deepcopy(config)
@@ -172,9 +179,16 @@ def vxlan_device(host, vni, vtep, mac):
     host.ip("link set vx0 up")
 
 
-def ping(namespace, destination, count=1, size=56, source=None, interval=0.05):
-    """Lost and sent echo requests of one run of ping, with DF set."""
-    command = ["ping", "-n", "-q", "-M", "do", "-c", str(count), "-i", str(interval), "-W", "1", "-s", str(size)]
+def ping_report(namespace, destination, *options):
+    """What one echo request came to, in ping's own words."""
+    command = ["ip", "netns", "exec", namespace.name, "ping", "-n", "-c", "1", "-W", "2", *map(str, options), destination]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout + done.stderr
+
+
+def ping(namespace, destination, count=1, size=56, source=None, interval=0.05, fragment=False):
+    """Lost and sent echo requests of one run of ping, with DF set or in fragments."""
+    command = ["ping", "-n", "-q", "-M", "dont" if fragment else "do", "-c", str(count), "-i", str(interval), "-W", "1", "-s", str(size)]
     command += ["-I", source] if source else []
     done = subprocess.run(["ip", "netns", "exec", namespace.name, *command, destination], capture_output=True, text=True, timeout=30, check=False)
     for line in done.stdout.splitlines():
