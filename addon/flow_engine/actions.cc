@@ -30,8 +30,8 @@ constexpr ModifyField kModifyFields[] = {
 
 class Compiler {
  public:
-  Compiler(const rte_flow_attr& attr, PatternMode mode, const PatternContent& pattern, const EngineOptions& options,
-           ActionProgram* out, rte_flow_error* error)
+  Compiler(const rte_flow_attr& attr, PatternMode mode, const PatternContent& pattern,
+           const EngineOptions& options, ActionProgram* out, rte_flow_error* error)
       : attr_(attr), mode_(mode), pattern_(pattern), options_(options), out_(out), error_(error) {
     tunnels_ = pattern.vxlan ? 1 : 0;
   }
@@ -43,7 +43,8 @@ class Compiler {
   }
   int add(OpKind kind, uint8_t operand_bytes, bool translates = false, Direction which = Direction::kSource) {
     Op& op = out_->op[out_->ops++];
-    op = Op{kind, static_cast<uint8_t>(which), index_, operand_bytes, out_->operand_bytes, translates, 0, 0, 0};
+    op = Op{kind, static_cast<uint8_t>(which), index_, operand_bytes, out_->operand_bytes, translates, 0, 0,
+            0};
     out_->operand_bytes = static_cast<uint16_t>(out_->operand_bytes + operand_bytes);
     return 0;
   }
@@ -99,7 +100,8 @@ int Compiler::add_age() {
 
 int Compiler::add_decap() {
   if (tunnels_ == 0) {
-    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "the pattern has no VXLAN item whose tunnel could be removed", EINVAL);
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "the pattern has no VXLAN item whose tunnel could be removed",
+                  EINVAL);
   }
   --tunnels_;
   return add(OpKind::kVxlanDecap, 0);
@@ -130,8 +132,9 @@ int Compiler::add_raw_encap() {
   }
   const bool ethernet = classify_raw(conf->data, conf->size, options_.vxlan_udp_port) == RawKind::kEthernet;
   if (ethernet != bare_l3_) {
-    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, ethernet ? "Ethernet alone may only follow RAW_DECAP of Ethernet"
-                                                       : "a tunnel without an inner Ethernet header is not supported");
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION,
+                  ethernet ? "Ethernet alone may only follow RAW_DECAP of Ethernet"
+                           : "a tunnel without an inner Ethernet header is not supported");
   }
   bare_l3_ = false;
   if (ethernet) return add(OpKind::kReplaceL2, sizeof(uint32_t));
@@ -144,7 +147,8 @@ int Compiler::add_modify() {
   if (conf == nullptr) return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "needs a configuration", EINVAL);
   const auto bad = [&](const char* text) { return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, text); };
   if (conf->operation > RTE_FLOW_MODIFY_SUB) return bad("only set, add and sub are supported");
-  if (conf->src.field != RTE_FLOW_FIELD_VALUE) return bad("only an immediate value is supported as the source");
+  if (conf->src.field != RTE_FLOW_FIELD_VALUE)
+    return bad("only an immediate value is supported as the source");
   const ModifyField* field = nullptr;
   for (const ModifyField& candidate : kModifyFields) {
     if (candidate.field == static_cast<int>(conf->dst.field)) field = &candidate;
@@ -161,7 +165,8 @@ int Compiler::add_modify() {
 }
 
 int Compiler::add_action() {
-  // Which items a rewrite needs: rte_flow guide, section of each action ("must be used with a valid ... item").
+  // Which items a rewrite needs: rte_flow guide, section of each action ("must be used with a valid ...
+  // item").
   const bool ports = pattern_.tcp || pattern_.udp;
   switch (type_of(*action_)) {
     case RTE_FLOW_ACTION_TYPE_COUNT:
@@ -185,20 +190,24 @@ int Compiler::add_action() {
     case RTE_FLOW_ACTION_TYPE_SET_MAC_DST:
       if (const int code = need_item(pattern_.eth, "needs an ETH item in the pattern")) return code;
       return add_with_conf(OpKind::kSetMac, 6, false,
-                           type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_MAC_SRC ? Direction::kSource : Direction::kDestination);
+                           type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_MAC_SRC ? Direction::kSource
+                                                                                 : Direction::kDestination);
     case RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC:
     case RTE_FLOW_ACTION_TYPE_SET_IPV4_DST:
       if (const int code = need_item(pattern_.ipv4, "needs an IPV4 item in the pattern")) return code;
       return add_with_conf(OpKind::kSetIpv4, 4, true,
-                           type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC ? Direction::kSource : Direction::kDestination);
+                           type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC ? Direction::kSource
+                                                                                  : Direction::kDestination);
     case RTE_FLOW_ACTION_TYPE_SET_TP_SRC:
     case RTE_FLOW_ACTION_TYPE_SET_TP_DST:
       if (const int code = need_item(ports, "needs a TCP or UDP item in the pattern")) return code;
       return add_with_conf(OpKind::kSetTp, 2, true,
-                           type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_TP_SRC ? Direction::kSource : Direction::kDestination);
+                           type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_TP_SRC ? Direction::kSource
+                                                                                : Direction::kDestination);
     case RTE_FLOW_ACTION_TYPE_DEC_TTL:
     case RTE_FLOW_ACTION_TYPE_SET_TTL: {
-      if (const int code = need_item(pattern_.ipv4 || pattern_.ipv6, "needs an IPV4 or IPV6 item in the pattern")) {
+      if (const int code =
+              need_item(pattern_.ipv4 || pattern_.ipv6, "needs an IPV4 or IPV6 item in the pattern")) {
         return code;
       }
       if (type_of(*action_) == RTE_FLOW_ACTION_TYPE_DEC_TTL) return add(OpKind::kDecTtl, 0);
@@ -233,7 +242,8 @@ int Compiler::run(const rte_flow_action* actions) {
   }
   if (bare_l3_) {
     action_ = bare_cause_;
-    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "leaves a packet without Ethernet header: RAW_ENCAP must follow", EINVAL);
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION,
+                  "leaves a packet without Ethernet header: RAW_ENCAP must follow", EINVAL);
   }
   return 0;
 }
@@ -254,8 +264,8 @@ void split_encapsulation(VxlanHeader* header, EncapOperand* operand) {
 }
 
 // Null when well, otherwise what is wrong with the conf.
-const char* encode(const Op& op, const rte_flow_action& action, const rte_flow_attr& attr, const EngineOptions& options,
-                   HeaderStore* headers, uint8_t* operand) {
+const char* encode(const Op& op, const rte_flow_action& action, const rte_flow_attr& attr,
+                   const EngineOptions& options, HeaderStore* headers, uint8_t* operand) {
   const void* conf = action.conf;
   if (conf == nullptr) return "needs a configuration";
   switch (op.kind) {
@@ -277,11 +287,13 @@ const char* encode(const Op& op, const rte_flow_action& action, const rte_flow_a
       *operand = *static_cast<const uint8_t*>(conf);
       return nullptr;
     case OpKind::kPushVlan:
-      if (!is_vlan_type(load_be16(static_cast<const uint8_t*>(conf)))) return "the TPID must be 0x8100 or 0x88a8";
+      if (!is_vlan_type(load_be16(static_cast<const uint8_t*>(conf))))
+        return "the TPID must be 0x8100 or 0x88a8";
       std::memcpy(operand, conf, 2);
       return nullptr;
     case OpKind::kModify:
-      std::memcpy(operand, static_cast<const rte_flow_action_modify_field*>(conf)->src.value, op.operand_bytes);
+      std::memcpy(operand, static_cast<const rte_flow_action_modify_field*>(conf)->src.value,
+                  op.operand_bytes);
       return nullptr;
     case OpKind::kReplaceL2:
     case OpKind::kVxlanEncap: {
@@ -323,10 +335,12 @@ int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, P
 }
 
 int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
-                    const EngineOptions& options, HeaderStore* headers, uint8_t* operands, rte_flow_error* error) {
+                    const EngineOptions& options, HeaderStore* headers, uint8_t* operands,
+                    rte_flow_error* error) {
   for (uint8_t i = 0; i < program.actions; ++i) {
     if (type_of(actions[i]) != program.type[i]) {
-      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, &actions[i], "action differs from the template's");
+      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, &actions[i],
+                  "action differs from the template's");
     }
   }
   for (uint8_t i = 0; i < program.ops; ++i) {
@@ -366,7 +380,8 @@ bool ActionProgram::equals(const ActionProgram& other) const {
 uint64_t ActionProgram::hash() const {
   uint64_t h = ops;
   for (uint8_t i = 0; i < ops; ++i) {
-    h = (h ^ (static_cast<uint64_t>(op[i].kind) << 16 | op[i].which << 8 | op[i].field)) * 0x9e3779b97f4a7c15ull;
+    h = (h ^ (static_cast<uint64_t>(op[i].kind) << 16 | op[i].which << 8 | op[i].field)) *
+        0x9e3779b97f4a7c15ull;
     h ^= h >> 31;
   }
   return h;

@@ -1,4 +1,5 @@
-// From rte_flow actions to a program: operations shared by all rules of a table, and operands packed per rule.
+// From rte_flow actions to a program: operations shared by all rules of a table, and operands packed per
+// rule.
 #pragma once
 
 #include <rte_flow.h>
@@ -15,27 +16,27 @@ namespace sluice {
 
 enum class OpKind : uint8_t {
   kCount,
-  kAge,               // context pointer; the timeout is in the rule's header
-  kMark,              // u32
-  kJump,              // u32 group
-  kQueue,             // u16
+  kAge,    // context pointer; the timeout is in the rule's header
+  kMark,   // u32
+  kJump,   // u32 group
+  kQueue,  // u16
   kDrop,
-  kPortRepresentor,   // u16 ethdev
-  kRepresentedPort,   // u16 ethdev
-  kVxlanEncap,        // EncapOperand
+  kPortRepresentor,  // u16 ethdev
+  kRepresentedPort,  // u16 ethdev
+  kVxlanEncap,       // EncapOperand
   kVxlanDecap,
-  kReplaceL2,         // u32 header id: RAW_DECAP of Ethernet followed by RAW_ENCAP of another
-  kSetMac,            // 6 bytes; `which` is a Direction, as below
-  kSetIpv4,           // u32 big endian
-  kSetTp,             // u16 big endian
+  kReplaceL2,  // u32 header id: RAW_DECAP of Ethernet followed by RAW_ENCAP of another
+  kSetMac,     // 6 bytes; `which` is a Direction, as below
+  kSetIpv4,    // u32 big endian
+  kSetTp,      // u16 big endian
   kDecTtl,
-  kSetTtl,            // u8
-  kPushVlan,          // u16 TPID
-  kSetVlanVid,        // u16 big endian
-  kSetVlanPcp,        // u8
+  kSetTtl,      // u8
+  kPushVlan,    // u16 TPID
+  kSetVlanVid,  // u16 big endian
+  kSetVlanPcp,  // u8
   kPopVlan,
-  kModify,            // immediate value, as long as the field
-  kSetIcmpIdent,      // u16 big endian
+  kModify,        // immediate value, as long as the field
+  kSetIcmpIdent,  // u16 big endian
 };
 
 // What a VXLAN encapsulation has of its own; the rest is shared by all that agree on it.
@@ -49,11 +50,11 @@ struct __attribute__((packed)) EncapOperand {
 
 struct Op {
   OpKind kind;
-  uint8_t which;      // Direction
-  uint8_t action;     // index in the action list, where a row's conf is found
+  uint8_t which;   // Direction
+  uint8_t action;  // index in the action list, where a row's conf is found
   uint8_t operand_bytes;
-  uint16_t operand;   // offset in the row's packed operands
-  bool translates;    // not run in ApplyScope::kNoTranslation
+  uint16_t operand;  // offset in the row's packed operands
+  bool translates;   // not run in ApplyScope::kNoTranslation
   // kModify
   uint8_t operation;  // rte_flow_modify_op
   uint8_t field;      // rte_flow_field_id
@@ -66,7 +67,7 @@ inline constexpr size_t kMaxActions = 32;
 
 struct ActionProgram {
   uint8_t ops = 0;
-  uint8_t actions = 0;       // length of the list without END
+  uint8_t actions = 0;  // length of the list without END
   uint16_t operand_bytes = 0;
   bool counts = false;
   bool ages = false;
@@ -105,7 +106,8 @@ int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, P
 
 // Packs a rule's operands. On failure nothing is held in `headers`.
 int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
-                    const EngineOptions& options, HeaderStore* headers, uint8_t* operands, rte_flow_error* error);
+                    const EngineOptions& options, HeaderStore* headers, uint8_t* operands,
+                    rte_flow_error* error);
 void release_operands(const ActionProgram& program, const uint8_t* operands, HeaderStore* headers);
 
 }  // namespace sluice

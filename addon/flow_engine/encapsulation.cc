@@ -7,7 +7,8 @@
 
 namespace sluice {
 
-const char* read_vxlan_definition(const rte_flow_item* definition, uint16_t vxlan_udp_port, VxlanHeader* header) {
+const char* read_vxlan_definition(const rte_flow_item* definition, uint16_t vxlan_udp_port,
+                                  VxlanHeader* header) {
   *header = VxlanHeader{};
   // The only order there is: ETH, VLAN if wanted, IPV4, UDP, VXLAN. VOID may stand anywhere (rte_flow guide).
   int stage = 0;
@@ -17,11 +18,26 @@ const char* read_vxlan_definition(const rte_flow_item* definition, uint16_t vxla
     int next;
     uint16_t bytes;
     switch (type_of(*item)) {
-      case RTE_FLOW_ITEM_TYPE_ETH: next = 1; bytes = kEthernetBytes; break;
-      case RTE_FLOW_ITEM_TYPE_VLAN: next = 2; bytes = kVlanBytes; break;
-      case RTE_FLOW_ITEM_TYPE_IPV4: next = 3; bytes = kIpv4Bytes; break;
-      case RTE_FLOW_ITEM_TYPE_UDP: next = 4; bytes = kUdpBytes; break;
-      case RTE_FLOW_ITEM_TYPE_VXLAN: next = 5; bytes = kVxlanBytes; break;
+      case RTE_FLOW_ITEM_TYPE_ETH:
+        next = 1;
+        bytes = kEthernetBytes;
+        break;
+      case RTE_FLOW_ITEM_TYPE_VLAN:
+        next = 2;
+        bytes = kVlanBytes;
+        break;
+      case RTE_FLOW_ITEM_TYPE_IPV4:
+        next = 3;
+        bytes = kIpv4Bytes;
+        break;
+      case RTE_FLOW_ITEM_TYPE_UDP:
+        next = 4;
+        bytes = kUdpBytes;
+        break;
+      case RTE_FLOW_ITEM_TYPE_VXLAN:
+        next = 5;
+        bytes = kVxlanBytes;
+        break;
       case RTE_FLOW_ITEM_TYPE_IPV6: return "an IPv6 underlay is not supported";
       default: return "the definition holds an item other than ETH, VLAN, IPV4, UDP, VXLAN";
     }
@@ -55,17 +71,20 @@ RawKind classify_raw(const uint8_t* data, size_t size, uint16_t vxlan_udp_port) 
   const uint16_t port = load_be16(data + ip + kIpv4Bytes + kL4DestinationPort);
   const bool tagged = is_vlan_type(load_be16(data + 12));
   if (tagged != (size != kPlain) || (type != kEtherTypeIpv4 && type != 0) ||
-      (data[ip] != 0 && data[ip] != 0x45) || (data[ip + kIpv4Protocol] != 0 && data[ip + kIpv4Protocol] != kProtocolUdp) ||
+      (data[ip] != 0 && data[ip] != 0x45) ||
+      (data[ip + kIpv4Protocol] != 0 && data[ip + kIpv4Protocol] != kProtocolUdp) ||
       (port != 0 && port != vxlan_udp_port)) {
     return RawKind::kUnsupported;
   }
   return RawKind::kVxlan;
 }
 
-const char* read_raw_encapsulation(const uint8_t* data, size_t size, uint16_t vxlan_udp_port, VxlanHeader* header) {
+const char* read_raw_encapsulation(const uint8_t* data, size_t size, uint16_t vxlan_udp_port,
+                                   VxlanHeader* header) {
   *header = VxlanHeader{};
   const RawKind kind = data == nullptr ? RawKind::kUnsupported : classify_raw(data, size, vxlan_udp_port);
-  if (kind == RawKind::kUnsupported) return "only Ethernet, or Ethernet, IPv4, UDP and VXLAN, is supported as data";
+  if (kind == RawKind::kUnsupported)
+    return "only Ethernet, or Ethernet, IPv4, UDP and VXLAN, is supported as data";
   std::memcpy(header->bytes, data, size);
   header->tagged = is_vlan_type(load_be16(data + 12));
   header->length = static_cast<uint8_t>(size);

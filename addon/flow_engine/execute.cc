@@ -45,7 +45,8 @@ void store_big_endian(uint8_t* bytes, uint8_t length, uint64_t value) {
   for (uint8_t i = length; i-- > 0; value >>= 8) bytes[i] = static_cast<uint8_t>(value);
 }
 
-void modify_address(uint8_t* frame, const LayerHeaders& layer, Direction which, const Op& op, uint64_t value) {
+void modify_address(uint8_t* frame, const LayerHeaders& layer, Direction which, const Op& op,
+                    uint64_t value) {
   if (layer.l3_kind != L3::kIpv4) return;
   const uint16_t at = which == Direction::kSource ? kIpv4Source : kIpv4Destination;
   const uint64_t result = modified(op.operation, load_be32(frame + layer.l3 + at), value);
@@ -73,12 +74,14 @@ void modify(uint8_t* frame, const LayerHeaders& layer, const Op& op, const uint8
     case RTE_FLOW_FIELD_VLAN_ID:
       if (layer.vlan == kAbsent) return;
       set_vlan_vid(frame, layer,
-                   static_cast<uint16_t>(modified(op.operation, load_be16(frame + layer.vlan) & 0x0fff, value & 0x0fff)));
+                   static_cast<uint16_t>(
+                       modified(op.operation, load_be16(frame + layer.vlan) & 0x0fff, value & 0x0fff)));
       return;
     case RTE_FLOW_FIELD_IPV4_DSCP:
       if (layer.l3_kind != L3::kIpv4) return;
-      set_ipv4_dscp(frame, layer,
-                    static_cast<uint8_t>(modified(op.operation, frame[layer.l3 + kIpv4Tos] >> 2, value) & 0x3f));
+      set_ipv4_dscp(
+          frame, layer,
+          static_cast<uint8_t>(modified(op.operation, frame[layer.l3 + kIpv4Tos] >> 2, value) & 0x3f));
       return;
     case RTE_FLOW_FIELD_IPV4_TTL:
       if (layer.l3_kind != L3::kIpv4) return;
@@ -86,16 +89,24 @@ void modify(uint8_t* frame, const LayerHeaders& layer, const Op& op, const uint8
       return;
     case RTE_FLOW_FIELD_IPV4_SRC: modify_address(frame, layer, Direction::kSource, op, value); return;
     case RTE_FLOW_FIELD_IPV4_DST: modify_address(frame, layer, Direction::kDestination, op, value); return;
-    case RTE_FLOW_FIELD_TCP_PORT_SRC: modify_port(frame, layer, Direction::kSource, kProtocolTcp, op, value); return;
-    case RTE_FLOW_FIELD_TCP_PORT_DST: modify_port(frame, layer, Direction::kDestination, kProtocolTcp, op, value); return;
-    case RTE_FLOW_FIELD_UDP_PORT_SRC: modify_port(frame, layer, Direction::kSource, kProtocolUdp, op, value); return;
-    case RTE_FLOW_FIELD_UDP_PORT_DST: modify_port(frame, layer, Direction::kDestination, kProtocolUdp, op, value); return;
+    case RTE_FLOW_FIELD_TCP_PORT_SRC:
+      modify_port(frame, layer, Direction::kSource, kProtocolTcp, op, value);
+      return;
+    case RTE_FLOW_FIELD_TCP_PORT_DST:
+      modify_port(frame, layer, Direction::kDestination, kProtocolTcp, op, value);
+      return;
+    case RTE_FLOW_FIELD_UDP_PORT_SRC:
+      modify_port(frame, layer, Direction::kSource, kProtocolUdp, op, value);
+      return;
+    case RTE_FLOW_FIELD_UDP_PORT_DST:
+      modify_port(frame, layer, Direction::kDestination, kProtocolUdp, op, value);
+      return;
     default: return;
   }
 }
 
-// MODIFY_FIELD at level 2 changes what the outer UDP checksum covers. It is 0 as a rule (RFC 7348 section 5), and then
-// there is nothing to repair.
+// MODIFY_FIELD at level 2 changes what the outer UDP checksum covers. It is 0 as a rule (RFC 7348 section 5),
+// and then there is nothing to repair.
 void modify_inner(uint8_t* frame, const ParsedPacket& headers, const Op& op, const uint8_t* operand) {
   if (!headers.has_inner) return;
   uint8_t* checksum = frame + headers.outer.l4 + kUdpChecksum;
@@ -103,7 +114,8 @@ void modify_inner(uint8_t* frame, const ParsedPacket& headers, const Op& op, con
     modify(frame, headers.inner, op, operand);
     return;
   }
-  constexpr uint32_t kHeaders = kEthernetBytes + 255 * kVlanBytes + 60 + kTcpBytes;  // as far as a rewrite can reach
+  constexpr uint32_t kHeaders =
+      kEthernetBytes + 255 * kVlanBytes + 60 + kTcpBytes;  // as far as a rewrite can reach
   const uint32_t end = std::min<uint32_t>(headers.outer.l3_end, headers.inner.eth + kHeaders);
   const uint32_t bytes = end - headers.inner.eth;
   const uint16_t before = checksum_sum(frame + headers.inner.eth, bytes);
@@ -132,8 +144,8 @@ DropCause cause_of(PushResult result) {
 
 }  // namespace
 
-Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& headers, const ExecutionOptions& options,
-                  ApplyScope scope, PacketContext& packet) {
+Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& headers,
+                  const ExecutionOptions& options, ApplyScope scope, PacketContext& packet) {
   Execution result;
   const uint8_t* operands = table.operands(rule);
   const auto drop = [&result](DropCause cause) {
@@ -167,12 +179,11 @@ Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& hea
         result.verdict.fate = Fate::kQueue;
         result.verdict.queue = load_raw<uint16_t>(operand);
         break;
-      case OpKind::kDrop:
-        result.verdict = Verdict{Fate::kDrop, 0, 0, DropCause::kAction};
-        break;
+      case OpKind::kDrop: result.verdict = Verdict{Fate::kDrop, 0, 0, DropCause::kAction}; break;
       case OpKind::kPortRepresentor:
       case OpKind::kRepresentedPort:
-        result.verdict.fate = op.kind == OpKind::kPortRepresentor ? Fate::kPortRepresentor : Fate::kRepresentedPort;
+        result.verdict.fate =
+            op.kind == OpKind::kPortRepresentor ? Fate::kPortRepresentor : Fate::kRepresentedPort;
         result.verdict.port_id = load_raw<uint16_t>(operand);
         break;
       case OpKind::kVxlanEncap: {
@@ -181,7 +192,8 @@ Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& hea
         break;
       }
       case OpKind::kVxlanDecap:
-        if (!pop_vxlan(packet.mbuf, &packet.headers, options.vxlan_udp_port)) return drop(DropCause::kNoInnerFrame);
+        if (!pop_vxlan(packet.mbuf, &packet.headers, options.vxlan_udp_port))
+          return drop(DropCause::kNoInnerFrame);
         break;
       case OpKind::kReplaceL2: {
         const VxlanHeader& l2 = headers.get(load_raw<uint32_t>(operand));

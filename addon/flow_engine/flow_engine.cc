@@ -17,12 +17,13 @@
 namespace sluice {
 namespace {
 
-constexpr uint32_t kSmallGroups = 64;   // found by index; others by hash
+constexpr uint32_t kSmallGroups = 64;  // found by index; others by hash
 constexpr size_t kEmptyTablesKept = 256;
 
 uint64_t secret() {
   uint64_t value = 0;
-  if (getrandom(&value, sizeof value, 0) != sizeof value) value = reinterpret_cast<uintptr_t>(&value) * 0x9e3779b97f4a7c15ull;
+  if (getrandom(&value, sizeof value, 0) != sizeof value)
+    value = reinterpret_cast<uintptr_t>(&value) * 0x9e3779b97f4a7c15ull;
   return value;
 }
 
@@ -40,12 +41,13 @@ struct FlowEngine::Implementation {
   }
 
   int check_attributes(const rte_flow_attr& attr, rte_flow_error* error) const;
-  int compile(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions, PatternMode mode,
-              CompiledPattern* compiled, ActionProgram* program, rte_flow_error* error) const;
-  RuleTable* add_table(const rte_flow_attr& attr, const CompiledPattern& pattern, const ActionProgram& program,
-                       rte_flow_error* error);
-  RuleTable* derived_table(const rte_flow_attr& attr, const CompiledPattern& pattern, const ActionProgram& program,
-                           rte_flow_error* error);
+  int compile(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
+              PatternMode mode, CompiledPattern* compiled, ActionProgram* program,
+              rte_flow_error* error) const;
+  RuleTable* add_table(const rte_flow_attr& attr, const CompiledPattern& pattern,
+                       const ActionProgram& program, rte_flow_error* error);
+  RuleTable* derived_table(const rte_flow_attr& attr, const CompiledPattern& pattern,
+                           const ActionProgram& program, rte_flow_error* error);
   void remove_table(RuleTable* table);
   void drop_empty_tables();
   FlowRule* add_rule(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
@@ -63,7 +65,8 @@ struct FlowEngine::Implementation {
   }
   FlowRule* match(const PacketContext& packet, uint32_t group_number) const;
   Execution run(FlowRule* rule, PacketContext& packet, ApplyScope scope) const {
-    return execute(*tables[rule->table()], rule, headers, {options.vxlan_udp_port, options.shared}, scope, packet);
+    return execute(*tables[rule->table()], rule, headers, {options.vxlan_udp_port, options.shared}, scope,
+                   packet);
   }
   Verdict follow(Execution done, PacketContext& packet, ApplyScope scope) const;
 
@@ -84,7 +87,8 @@ int FlowEngine::Implementation::check_attributes(const rte_flow_attr& attr, rte_
     return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ATTR_TRANSFER, &attr,
                 "transfer: ingress and egress must not be set with it");
   }
-  if (attr.egress) return fail(error, ENOTSUP, RTE_FLOW_ERROR_TYPE_ATTR_EGRESS, &attr, "egress rules are not supported");
+  if (attr.egress)
+    return fail(error, ENOTSUP, RTE_FLOW_ERROR_TYPE_ATTR_EGRESS, &attr, "egress rules are not supported");
   if (!attr.transfer && !attr.ingress) {
     return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ATTR, &attr, "one of ingress and transfer must be set");
   }
@@ -92,8 +96,9 @@ int FlowEngine::Implementation::check_attributes(const rte_flow_attr& attr, rte_
 }
 
 int FlowEngine::Implementation::compile(const rte_flow_attr& attr, const rte_flow_item* pattern,
-                                        const rte_flow_action* actions, PatternMode mode, CompiledPattern* compiled,
-                                        ActionProgram* program, rte_flow_error* error) const {
+                                        const rte_flow_action* actions, PatternMode mode,
+                                        CompiledPattern* compiled, ActionProgram* program,
+                                        rte_flow_error* error) const {
   if (const int code = check_attributes(attr, error)) return code;
   if (pattern == nullptr) return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_NUM, nullptr, "no pattern");
   if (actions == nullptr) return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_NUM, nullptr, "no actions");
@@ -114,8 +119,9 @@ RuleTable* FlowEngine::Implementation::add_table(const rte_flow_attr& attr, cons
   if (id == tables.size()) tables.push_back(nullptr);
   tables[id] = table;
   Group* group = group_to_change(attr.group);
-  const auto at = std::upper_bound(group->tables.begin(), group->tables.end(), attr.priority,
-                                   [](uint32_t priority, const RuleTable* other) { return priority < other->attr.priority; });
+  const auto at = std::upper_bound(
+      group->tables.begin(), group->tables.end(), attr.priority,
+      [](uint32_t priority, const RuleTable* other) { return priority < other->attr.priority; });
   group->tables.insert(at, table);
   group->matches_integrity = group->matches_integrity || pattern.shape.matches_integrity;
   return table;
@@ -124,21 +130,23 @@ RuleTable* FlowEngine::Implementation::add_table(const rte_flow_attr& attr, cons
 void FlowEngine::Implementation::remove_table(RuleTable* table) {
   Group* group = group_to_change(table->attr.group);
   std::erase(group->tables, table);
-  group->matches_integrity = std::any_of(group->tables.begin(), group->tables.end(), [](const RuleTable* other) {
-    return other->pattern.shape.matches_integrity;
-  });
+  group->matches_integrity =
+      std::any_of(group->tables.begin(), group->tables.end(),
+                  [](const RuleTable* other) { return other->pattern.shape.matches_integrity; });
   if (group->tables.empty() && table->attr.group >= kSmallGroups) large_groups.erase(table->attr.group);
   tables[table->id] = nullptr;
   delete table;
 }
 
-uint64_t derived_key(const rte_flow_attr& attr, const CompiledPattern& pattern, const ActionProgram& program) {
+uint64_t derived_key(const rte_flow_attr& attr, const CompiledPattern& pattern,
+                     const ActionProgram& program) {
   uint64_t key = pattern.shape.hash() * 31 + program.hash();
   key = key * 31 + attr.group;
   return key * 31 + attr.priority * 2 + attr.transfer;
 }
 
-RuleTable* FlowEngine::Implementation::derived_table(const rte_flow_attr& attr, const CompiledPattern& pattern,
+RuleTable* FlowEngine::Implementation::derived_table(const rte_flow_attr& attr,
+                                                     const CompiledPattern& pattern,
                                                      const ActionProgram& program, rte_flow_error* error) {
   const uint64_t key = derived_key(attr, pattern, program);
   const auto [begin, end] = derived.equal_range(key);
@@ -170,11 +178,13 @@ void FlowEngine::Implementation::drop_empty_tables() {
   empty_derived = 0;
 }
 
-// A rule of the same key in the same group and priority, whatever its actions: -EEXIST, as rte_flow_create() may answer.
+// A rule of the same key in the same group and priority, whatever its actions: -EEXIST, as rte_flow_create()
+// may answer.
 bool FlowEngine::Implementation::collides(const RuleTable* table, FlowRule* rule) const {
   const auto taken = [rule, table](const RuleTable* other) {
-    return table->pattern.shape.ranges == 0 ? other->find(rule->key()) != nullptr
-                                            : other->find_range(rule->key(), table->low(rule), table->high(rule)) != nullptr;
+    return table->pattern.shape.ranges == 0
+               ? other->find(rule->key()) != nullptr
+               : other->find_range(rule->key(), table->low(rule), table->high(rule)) != nullptr;
   };
   if (taken(table)) return true;
   for (const RuleTable* other : group(table->attr.group)->tables) {
@@ -203,18 +213,21 @@ FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const PatternSo
   *rule = FlowRule{};
   rule->row = row;
   rule->last_hit_seconds = now_seconds;
-  rule->table_and_sequence = static_cast<uint64_t>(table->id) << 48 | (next_sequence & FlowRule::kSequenceMask);
+  rule->table_and_sequence =
+      static_cast<uint64_t>(table->id) << 48 | (next_sequence & FlowRule::kSequenceMask);
   const bool was_empty = table->size() == 0;
   const PatternShape& shape = table->pattern.shape;
   if (shape.ranges != 0) std::memset(table->low(rule), 0, shape.ranges * 2 * kMaxRangeBytes);
-  bool done = gather_values(shape, sources, pattern, rule->key(), table->low(rule), table->high(rule), error) == 0;
+  bool done =
+      gather_values(shape, sources, pattern, rule->key(), table->low(rule), table->high(rule), error) == 0;
   if (done && collides(table, rule)) {
     fail(error, EEXIST, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
          "a rule with this pattern exists in the group at this priority");
     done = false;
   }
   if (done) {
-    done = encode_operands(table->program, actions, table->attr, options, &headers, table->operands(rule), error) == 0;
+    done = encode_operands(table->program, actions, table->attr, options, &headers, table->operands(rule),
+                           error) == 0;
     if (done && !table->insert(rule)) {
       release_operands(table->program, table->operands(rule), &headers);
       fail(error, ENOMEM, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "no memory for another rule");
@@ -277,11 +290,12 @@ Verdict FlowEngine::Implementation::follow(Execution done, PacketContext& packet
 FlowEngine::FlowEngine(const EngineOptions& options) : self_(std::make_unique<Implementation>(options)) {}
 FlowEngine::~FlowEngine() = default;
 
-int FlowEngine::validate(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
-                         rte_flow_error* error) {
+int FlowEngine::validate(const rte_flow_attr& attr, const rte_flow_item* pattern,
+                         const rte_flow_action* actions, rte_flow_error* error) {
   CompiledPattern compiled;
   ActionProgram program;
-  if (const int code = self_->compile(attr, pattern, actions, PatternMode::kRule, &compiled, &program, error)) {
+  if (const int code =
+          self_->compile(attr, pattern, actions, PatternMode::kRule, &compiled, &program, error)) {
     return code;
   }
   uint64_t words[kMaxKeyWords];
@@ -289,11 +303,12 @@ int FlowEngine::validate(const rte_flow_attr& attr, const rte_flow_item* pattern
   return gather_values(compiled.shape, compiled.sources, pattern, words, low, high, error);
 }
 
-FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
-                             uint32_t now_seconds, rte_flow_error* error) {
+FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pattern,
+                             const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error) {
   CompiledPattern compiled;
   ActionProgram program;
-  if (self_->compile(attr, pattern, actions, PatternMode::kRule, &compiled, &program, error) != 0) return nullptr;
+  if (self_->compile(attr, pattern, actions, PatternMode::kRule, &compiled, &program, error) != 0)
+    return nullptr;
   RuleTable* table = self_->derived_table(attr, compiled, program, error);
   if (table == nullptr) return nullptr;
   return self_->add_rule(table, compiled.sources, pattern, actions, now_seconds, error);
@@ -310,7 +325,8 @@ RuleTable* FlowEngine::create_table(const rte_flow_attr& attr, const rte_flow_it
                                     const rte_flow_action* actions, rte_flow_error* error) {
   CompiledPattern compiled;
   ActionProgram program;
-  if (self_->compile(attr, pattern, actions, PatternMode::kTemplate, &compiled, &program, error) != 0) return nullptr;
+  if (self_->compile(attr, pattern, actions, PatternMode::kTemplate, &compiled, &program, error) != 0)
+    return nullptr;
   RuleTable* table = self_->add_table(attr, compiled, program, error);
   if (table != nullptr) table->templated = true;
   return table;
@@ -318,8 +334,9 @@ RuleTable* FlowEngine::create_table(const rte_flow_attr& attr, const rte_flow_it
 
 void FlowEngine::destroy_table(RuleTable* table) { self_->remove_table(table); }
 
-FlowRule* FlowEngine::create_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
-                                 uint32_t now_seconds, rte_flow_error* error) {
+FlowRule* FlowEngine::create_row(RuleTable* table, const rte_flow_item* pattern,
+                                 const rte_flow_action* actions, uint32_t now_seconds,
+                                 rte_flow_error* error) {
   return self_->add_rule(table, table->pattern.sources, pattern, actions, now_seconds, error);
 }
 
@@ -328,7 +345,9 @@ Verdict FlowEngine::process(PacketContext& packet) {
   return rule == nullptr ? Verdict{} : apply(rule, packet);
 }
 
-FlowRule* FlowEngine::match(const PacketContext& packet, uint32_t group) { return self_->match(packet, group); }
+FlowRule* FlowEngine::match(const PacketContext& packet, uint32_t group) {
+  return self_->match(packet, group);
+}
 
 Verdict FlowEngine::apply(FlowRule* rule, PacketContext& packet, ApplyScope scope) {
   return self_->follow(self_->run(rule, packet, scope), packet, scope);
@@ -343,16 +362,17 @@ void* FlowEngine::age_context(const FlowRule* rule) const {
   return context == nullptr ? own : context;
 }
 
-uint32_t FlowEngine::age_timeout(const FlowRule* rule) const {
-  return rule->timeout();
-}
+uint32_t FlowEngine::age_timeout(const FlowRule* rule) const { return rule->timeout(); }
 
 bool FlowEngine::counts(const FlowRule* rule) const { return self_->tables[rule->table()]->program.counts; }
 
-const rte_flow_attr& FlowEngine::attributes(const FlowRule* rule) const { return self_->tables[rule->table()]->attr; }
+const rte_flow_attr& FlowEngine::attributes(const FlowRule* rule) const {
+  return self_->tables[rule->table()]->attr;
+}
 
 RuleCounters FlowEngine::counters(const FlowRule* rule) const {
-  return RuleCounters{__atomic_load_n(&rule->packets, __ATOMIC_RELAXED), __atomic_load_n(&rule->bytes, __ATOMIC_RELAXED),
+  return RuleCounters{__atomic_load_n(&rule->packets, __ATOMIC_RELAXED),
+                      __atomic_load_n(&rule->bytes, __ATOMIC_RELAXED),
                       __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED)};
 }
 
@@ -366,7 +386,8 @@ uint32_t FlowEngine::rules() const { return self_->rules; }
 uint64_t FlowEngine::memory_bytes() const {
   uint64_t bytes = 0;
   for (const RuleTable* table : self_->tables) {
-    if (table != nullptr) bytes += sizeof(RuleTable) + table->slab.memory_bytes() + table->index.memory_bytes();
+    if (table != nullptr)
+      bytes += sizeof(RuleTable) + table->slab.memory_bytes() + table->index.memory_bytes();
   }
   return bytes;
 }
@@ -403,7 +424,8 @@ void FlowEngine::dump(const FlowRule* rule, FILE* file) const {
                  __builtin_bswap64(table.pattern.shape.word[i].mask));
   }
   std::fprintf(file, " actions");
-  for (uint8_t i = 0; i < table.program.actions; ++i) std::fprintf(file, " %s", action_name(table.program.type[i]));
+  for (uint8_t i = 0; i < table.program.actions; ++i)
+    std::fprintf(file, " %s", action_name(table.program.type[i]));
   const RuleCounters now = counters(rule);
   std::fprintf(file, " packets %" PRIu64 " bytes %" PRIu64 "\n", now.packets, now.bytes);
 }

@@ -1,5 +1,5 @@
-// rte_flow semantics in software: a classifier (one hash table per pattern shape, priorities, groups) and an action
-// executor. net_softflow is a DPDK driver around it; the slow path uses it as its software table.
+// rte_flow semantics in software: a classifier (one hash table per pattern shape, priorities, groups) and an
+// action executor. net_softflow is a DPDK driver around it; the slow path uses it as its software table.
 #pragma once
 
 #include <rte_flow.h>
@@ -15,26 +15,28 @@
 
 namespace sluice {
 
-struct FlowRule;       // opaque: one installed rule
-struct RuleTable;      // opaque: one pattern template with one actions template, in a group at a priority
+struct FlowRule;   // opaque: one installed rule
+struct RuleTable;  // opaque: one pattern template with one actions template, in a group at a priority
 
 // Actions beyond rte_flow's, private to this engine (rte_flow keeps negative types for drivers).
-inline constexpr int kActionSetIcmpIdent = -0x51c0;  // conf: rte_be16_t; echo identifier, ICMP checksum repaired
+// conf: rte_be16_t; the echo identifier is set, the ICMP checksum repaired.
+inline constexpr int kActionSetIcmpIdent = -0x51c0;
 inline constexpr int kItemIcmpIdent = RTE_FLOW_ITEM_TYPE_ICMP;
 
 struct EngineOptions {
   uint32_t max_rules = 1u << 20;
   uint16_t vxlan_udp_port = kVxlanUdpPort;
   bool private_actions = false;  // accept kActionSetIcmpIdent
-  bool shared = false;           // several threads run process() at once; changes need a lock around the engine all the same
+  // Several threads run process() at once. Changes need a lock around the engine all the same.
+  bool shared = false;
 };
 
 // A packet on its way through the engine. The frame is one contiguous segment.
 struct PacketContext {
   rte_mbuf* mbuf = nullptr;
   ParsedPacket headers;
-  uint16_t ingress_port_id = 0;   // what REPRESENTED_PORT items are compared with
-  uint32_t now_seconds = 0;       // clock for AGE
+  uint16_t ingress_port_id = 0;  // what REPRESENTED_PORT items are compared with
+  uint32_t now_seconds = 0;      // clock for AGE
   uint32_t mark = 0;
   bool marked = false;
 };
@@ -55,13 +57,13 @@ struct Verdict {
 // Which of a rule's actions apply() runs.
 enum class ApplyScope : uint8_t {
   kAll,
-  kNoTranslation,  // everything but SET_IPV4_*, SET_TP_*, SET_ICMP_IDENT and their MODIFY_FIELD forms: for ICMP errors,
-                   // whose addresses the caller has already rewritten
+  kNoTranslation,  // everything but SET_IPV4_*, SET_TP_*, SET_ICMP_IDENT and their MODIFY_FIELD forms: for
+                   // ICMP errors, whose addresses the caller has already rewritten
 };
 
 struct RuleCounters {
   uint64_t packets = 0;
-  uint64_t bytes = 0;         // up to the end of the innermost IP packet: L2 padding and trailers do not count
+  uint64_t bytes = 0;  // up to the end of the innermost IP packet: L2 padding and trailers do not count
   uint32_t last_hit_seconds = 0;  // of AGE; creation time until the first hit
 };
 
@@ -73,33 +75,36 @@ class FlowEngine {
   FlowEngine& operator=(const FlowEngine&) = delete;
 
   // rte_flow, synchronous. Return 0 or -errno with `error` filled, as rte_flow_validate/create.
-  int validate(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions, rte_flow_error* error);
-  FlowRule* create(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions, uint32_t now_seconds,
-                   rte_flow_error* error);
+  int validate(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
+               rte_flow_error* error);
+  FlowRule* create(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
+                   uint32_t now_seconds, rte_flow_error* error);
   void destroy(FlowRule* rule);
   void flush();
 
-  // Templates: masks of `pattern` and confs of `actions` are fixed once; rows bring specs and confs. `actions` of
-  // create_row has the same types in the same order as the table's. Rows share everything that does not vary.
+  // Templates: masks of `pattern` and confs of `actions` are fixed once; rows bring specs and confs.
+  // `actions` of create_row has the same types in the same order as the table's. Rows share everything that
+  // does not vary.
   //
-  // create_table looks at masks only (null with a spec: the item's default mask; both null: presence). Confs may be null
-  // except those of MODIFY_FIELD (what is modified) and RAW_* (the kind of data).
-  RuleTable* create_table(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
-                          rte_flow_error* error);
+  // create_table looks at masks only (null with a spec: the item's default mask; both null: presence). Confs
+  // may be null except those of MODIFY_FIELD (what is modified) and RAW_* (the kind of data).
+  RuleTable* create_table(const rte_flow_attr& attr, const rte_flow_item* pattern,
+                          const rte_flow_action* actions, rte_flow_error* error);
   void destroy_table(RuleTable* table);  // it must be empty
-  FlowRule* create_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions, uint32_t now_seconds,
-                       rte_flow_error* error);
+  FlowRule* create_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
+                       uint32_t now_seconds, rte_flow_error* error);
 
   // The whole way from group 0: classify, execute, follow jumps (each to a higher group only; else a miss).
   Verdict process(PacketContext& packet);
 
   // The two steps apart, for one group: the caller looks at the rule's context before it decides to run it.
-  // Of tables of one priority the rule created first wins. -EEXIST refuses a rule equal to one of the same shape.
+  // Of tables of one priority the rule created first wins. -EEXIST refuses a rule equal to one of the same
+  // shape.
   FlowRule* match(const PacketContext& packet, uint32_t group);
   // A rule that jumps goes on in that group, with the same scope.
   Verdict apply(FlowRule* rule, PacketContext& packet, ApplyScope scope = ApplyScope::kAll);
 
-  void* age_context(const FlowRule* rule) const;   // AGE's context verbatim (the rule itself when NULL)
+  void* age_context(const FlowRule* rule) const;  // AGE's context verbatim (the rule itself when NULL)
   RuleCounters counters(const FlowRule* rule) const;
   void reset_counters(FlowRule* rule);
   uint32_t rules() const;
@@ -108,8 +113,8 @@ class FlowEngine {
 
   // Calls `visit` for every rule, table by table. It may destroy the rule it is given.
   void for_each(const std::function<void(FlowRule*)>& visit);
-  // Calls `visit` for rules whose AGE time has passed at `now_seconds` and that were not reported since their last
-  // hit; what it returns says whether this was the report.
+  // Calls `visit` for rules whose AGE time has passed at `now_seconds` and that were not reported since their
+  // last hit; what it returns says whether this was the report.
   void collect_aged(uint32_t now_seconds, const std::function<bool(FlowRule*)>& visit);
   uint32_t age_timeout(const FlowRule* rule) const;  // seconds; 0 without AGE
   bool counts(const FlowRule* rule) const;

@@ -7,7 +7,8 @@
 namespace sluice {
 
 // Fills `error` (which may be null), sets rte_errno, returns -code. `message` is a constant string.
-inline int fail(rte_flow_error* error, int code, rte_flow_error_type type, const void* cause, const char* message) {
+inline int fail(rte_flow_error* error, int code, rte_flow_error_type type, const void* cause,
+                const char* message) {
   if (error != nullptr) {
     error->type = type;
     error->cause = cause;
@@ -17,8 +18,8 @@ inline int fail(rte_flow_error* error, int code, rte_flow_error_type type, const
   return -code;
 }
 
-// "NAME: text" as a string that lives as long as the process: rte_flow's messages are never freed by their reader.
-// Both arguments come from constant tables, so the number of such strings is bounded.
+// "NAME: text" as a string that lives as long as the process: rte_flow's messages are never freed by their
+// reader. Both arguments come from constant tables, so the number of such strings is bounded.
 const char* named_message(const char* name, const char* text);
 
 }  // namespace sluice

@@ -1,11 +1,12 @@
-// Exact-match index from a 32-bit hash to row numbers: buckets of one cache line, open addressing, load ≤ 0.5.
+// Exact-match index from a 32-bit hash to row numbers: buckets of one cache line, open addressing, load ≤
+// 0.5.
 //
-// A bucket holds fifteen slots and the number of entries that had to go on to a later bucket; a look-up that finds
-// that number 0 stops after one cache line. A slot holds the row number and, in the bits left over, more of the hash,
-// so that a wrong row is hardly ever touched. Four bytes a slot make 8 to 16 bytes a rule.
+// A bucket holds fifteen slots and the number of entries that had to go on to a later bucket; a look-up that
+// finds that number 0 stops after one cache line. A slot holds the row number and, in the bits left over,
+// more of the hash, so that a wrong row is hardly ever touched. Four bytes a slot make 8 to 16 bytes a rule.
 //
-// Growth needs no rows either: bucket number and tag together are 29 bits of the hash at every size, so a bucket
-// splits by one bit of its tags. Two old buckets move with each insertion; there is no pause.
+// Growth needs no rows either: bucket number and tag together are 29 bits of the hash at every size, so a
+// bucket splits by one bit of its tags. Two old buckets move with each insertion; there is no pause.
 #pragma once
 
 #include <emmintrin.h>
@@ -102,7 +103,9 @@ class HashIndex {
     for (uint32_t step = 0; step <= level.mask; ++step) {
       const Bucket& bucket = level.buckets[(hash + step) & level.mask];
       const auto* lanes = reinterpret_cast<const __m128i*>(bucket.slot);
-      const auto equal = [&](int i) { return _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(lanes + i), tag_mask), wanted); };
+      const auto equal = [&](int i) {
+        return _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(lanes + i), tag_mask), wanted);
+      };
       const __m128i low = _mm_packs_epi32(equal(0), equal(1));
       const __m128i high = _mm_packs_epi32(equal(2), equal(3));
       uint32_t hits = static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high))) & 0x7fff;
@@ -157,8 +160,8 @@ class HashIndex {
   void migrate(uint32_t buckets, HashOf&& hash_of) {
     for (; buckets != 0 && migrated_ <= old_.mask; --buckets, ++migrated_) {
       Bucket& bucket = old_.buckets[migrated_];
-      // Entries that are not at home can only be here if the bucket before was passed. Counts of `passed` stay as they
-      // are in the old level: too high a count only makes a search longer.
+      // Entries that are not at home can only be here if the bucket before was passed. Counts of `passed`
+      // stay as they are in the old level: too high a count only makes a search longer.
       const bool displaced = old_.buckets[(migrated_ - 1) & old_.mask].passed != 0;
       for (uint32_t& slot : bucket.slot) {
         if (slot == 0) continue;

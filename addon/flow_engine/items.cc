@@ -9,10 +9,12 @@ namespace {
 // rte_ether.h, rte_ip.h, rte_tcp.h, rte_udp.h, rte_icmp.h, rte_vxlan.h: the headers in wire order.
 constexpr ItemField kEthFields[] = {{0, 6}, {6, 6}, {12, 2}};
 constexpr ItemField kVlanFields[] = {{0, 2}, {2, 2}};
-constexpr ItemField kIpv4Fields[] = {{0, 1}, {1, 1}, {2, 2}, {4, 2}, {6, 2}, {8, 1}, {9, 1}, {10, 2}, {12, 4}, {16, 4}};
+constexpr ItemField kIpv4Fields[] = {{0, 1}, {1, 1}, {2, 2},  {4, 2},  {6, 2},
+                                     {8, 1}, {9, 1}, {10, 2}, {12, 4}, {16, 4}};
 constexpr ItemField kIpv6Fields[] = {{0, 4}, {4, 2}, {6, 1}, {7, 1}, {8, 16}, {24, 16}};
 constexpr ItemField kUdpFields[] = {{0, 2}, {2, 2}, {4, 2}, {6, 2}};
-constexpr ItemField kTcpFields[] = {{0, 2}, {2, 2}, {4, 4}, {8, 4}, {12, 1}, {13, 1}, {14, 2}, {16, 2}, {18, 2}};
+constexpr ItemField kTcpFields[] = {{0, 2},  {2, 2},  {4, 4},  {8, 4}, {12, 1},
+                                    {13, 1}, {14, 2}, {16, 2}, {18, 2}};
 constexpr ItemField kIcmpFields[] = {{0, 1}, {1, 1}, {2, 2}, {4, 2}, {6, 2}};
 constexpr ItemField kVxlanFields[] = {{0, 1}, {1, 3}, {4, 3}, {7, 1}};
 
@@ -20,8 +22,8 @@ struct ByteRange {
   uint8_t begin, end;
 };
 
-constexpr ItemDescription header_item(rte_flow_item_type type, const char* name, uint8_t bytes, ByteRange default_mask,
-                                      const ItemField* fields, size_t count) {
+constexpr ItemDescription header_item(rte_flow_item_type type, const char* name, uint8_t bytes,
+                                      ByteRange default_mask, const ItemField* fields, size_t count) {
   ItemDescription item{type, name, bytes, {}, fields, static_cast<uint8_t>(count)};
   for (uint8_t i = default_mask.begin; i < default_mask.end; ++i) item.default_mask[i] = 0xff;
   return item;
@@ -58,8 +60,9 @@ const ItemDescription* describe_item(int type) {
 
 const char* item_name(int type) {
   const char* name = nullptr;
-  if (type >= 0 && rte_flow_conv(RTE_FLOW_CONV_OP_ITEM_NAME_PTR, &name, sizeof name,
-                                 reinterpret_cast<const void*>(static_cast<uintptr_t>(type)), nullptr) > 0 &&
+  if (type >= 0 &&
+      rte_flow_conv(RTE_FLOW_CONV_OP_ITEM_NAME_PTR, &name, sizeof name,
+                    reinterpret_cast<const void*>(static_cast<uintptr_t>(type)), nullptr) > 0 &&
       name != nullptr) {
     return name;
   }
@@ -69,8 +72,9 @@ const char* item_name(int type) {
 const char* action_name(int type) {
   if (type == kActionSetIcmpIdent) return "SET_ICMP_IDENT";
   const char* name = nullptr;
-  if (type >= 0 && rte_flow_conv(RTE_FLOW_CONV_OP_ACTION_NAME_PTR, &name, sizeof name,
-                                 reinterpret_cast<const void*>(static_cast<uintptr_t>(type)), nullptr) > 0 &&
+  if (type >= 0 &&
+      rte_flow_conv(RTE_FLOW_CONV_OP_ACTION_NAME_PTR, &name, sizeof name,
+                    reinterpret_cast<const void*>(static_cast<uintptr_t>(type)), nullptr) > 0 &&
       name != nullptr) {
     return name;
   }

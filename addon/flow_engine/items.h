@@ -1,5 +1,5 @@
-// What the engine knows of each pattern item, as data: where its header lies, which bytes can be matched, its default
-// mask and its fields (for ranges).
+// What the engine knows of each pattern item, as data: where its header lies, which bytes can be matched, its
+// default mask and its fields (for ranges).
 #pragma once
 
 #include <rte_flow.h>
@@ -43,8 +43,8 @@ struct ItemDescription {
   uint8_t field_count;
 };
 
-// Drivers' private types are negative, which rte_flow's enums do not cover: read as numbers, they are no undefined
-// behaviour.
+// Drivers' private types are negative, which rte_flow's enums do not cover: read as numbers, they are no
+// undefined behaviour.
 inline int type_of(const rte_flow_item& item) {
   int type;
   std::memcpy(&type, &item.type, sizeof type);

@@ -24,8 +24,8 @@ void* allocate_zeroed(size_t bytes) {
   }
   // Mapped one huge page larger, then trimmed, so that it starts at a huge page.
   const size_t wanted = rounded(bytes, kHugePage);
-  auto* memory = static_cast<char*>(
-      mmap(nullptr, wanted + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  auto* memory = static_cast<char*>(mmap(nullptr, wanted + kHugePage, PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   if (memory == MAP_FAILED) return nullptr;
   const size_t skipped = (kHugePage - reinterpret_cast<size_t>(memory) % kHugePage) % kHugePage;
   if (skipped != 0) munmap(memory, skipped);

@@ -1,5 +1,5 @@
-// Zeroed memory for tables: from the kernel in huge pages where it is large (a random touch at 1 GB costs 18 ns
-// instead of 31), from the heap where it is small.
+// Zeroed memory for tables: from the kernel in huge pages where it is large (a random touch at 1 GB costs 18
+// ns instead of 31), from the heap where it is small.
 #pragma once
 
 #include <cstddef>

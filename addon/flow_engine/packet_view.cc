@@ -84,7 +84,8 @@ void view_packet(const uint8_t* frame, const ParsedPacket& headers, uint16_t ing
     const bool outer_fault = headers.fault != ParseFault::kNone && !headers.fault_in_inner;
     view->meta |= integrity_bits(frame, outer, outer_fault) << meta::kOuterIntegrityShift;
     if (headers.has_inner) {
-      view->meta |= integrity_bits(frame, headers.inner, headers.fault_in_inner) << meta::kInnerIntegrityShift;
+      view->meta |= integrity_bits(frame, headers.inner, headers.fault_in_inner)
+                    << meta::kInnerIntegrityShift;
     }
   }
 }

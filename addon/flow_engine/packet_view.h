@@ -1,4 +1,5 @@
-// A packet as the classifier compares it: which headers are there, where they start, and what is known beside its bytes.
+// A packet as the classifier compares it: which headers are there, where they start, and what is known beside
+// its bytes.
 #pragma once
 
 #include <cstdint>
@@ -18,17 +19,20 @@ inline constexpr uint32_t kVxlan = 1u << 18;
 
 // Bits of the kMeta word. The integrity bits keep rte_flow_item_integrity's order.
 namespace meta {
-inline constexpr int kOuterTagShift = 16, kOuterMoreTagsShift = 17, kInnerTagShift = 18, kInnerMoreTagsShift = 19;
+inline constexpr int kOuterTagShift = 16, kOuterMoreTagsShift = 17, kInnerTagShift = 18,
+                     kInnerMoreTagsShift = 19;
 inline constexpr int kOuterIntegrityShift = 24, kInnerIntegrityShift = 32;
 inline constexpr uint64_t kPortMask = 0xffff;
-inline constexpr uint64_t kPacketOk = 1, kL2Ok = 2, kL3Ok = 4, kL4Ok = 8, kIpv4ChecksumOk = 32, kL3LengthOk = 128;
+inline constexpr uint64_t kPacketOk = 1, kL2Ok = 2, kL3Ok = 4, kL4Ok = 8, kIpv4ChecksumOk = 32,
+                          kL3LengthOk = 128;
 inline constexpr uint64_t kIntegrityBits = kPacketOk | kL2Ok | kL3Ok | kL4Ok | kIpv4ChecksumOk | kL3LengthOk;
 inline constexpr uint64_t kAnyIntegrity = 0xffffull << kOuterIntegrityShift;
 }  // namespace meta
 
 // A packet as the classifier sees it.
 struct PacketView {
-  const uint8_t* base[kSlots];  // where each slot's header starts; only slots that presence bits promise are read
+  const uint8_t*
+      base[kSlots];  // where each slot's header starts; only slots that presence bits promise are read
   uint32_t presence;
   uint64_t meta;
 };

@@ -60,7 +60,8 @@ class Compiler {
 int Compiler::check_masks(const ItemDescription& description) {
   if (mode_ == PatternMode::kTemplate) {
     if (item_->last != nullptr) {
-      return refuse(RTE_FLOW_ERROR_TYPE_ITEM_LAST, description.name, "ranges are not supported in a template");
+      return refuse(RTE_FLOW_ERROR_TYPE_ITEM_LAST, description.name,
+                    "ranges are not supported in a template");
     }
     return 0;
   }
@@ -85,7 +86,9 @@ void Compiler::require_last_tag_before_l3() {
 int Compiler::place(const ItemDescription& description, Slot* slot) {
   const char* name = description.name;
   PatternContent& content = out_->content;
-  const auto misplaced = [&](const char* text) { return refuse(RTE_FLOW_ERROR_TYPE_ITEM, name, text, EINVAL); };
+  const auto misplaced = [&](const char* text) {
+    return refuse(RTE_FLOW_ERROR_TYPE_ITEM, name, text, EINVAL);
+  };
   switch (description.type) {
     case RTE_FLOW_ITEM_TYPE_ETH:
       if (layer_ == Layer::kTunnel) {
@@ -99,7 +102,8 @@ int Compiler::place(const ItemDescription& description, Slot* slot) {
       *slot = inner_ ? Slot::kInnerEth : Slot::kOuterEth;
       return 0;
     case RTE_FLOW_ITEM_TYPE_VLAN:
-      if (layer_ == Layer::kVlan2) return refuse(RTE_FLOW_ERROR_TYPE_ITEM, name, "more than two tags are not supported");
+      if (layer_ == Layer::kVlan2)
+        return refuse(RTE_FLOW_ERROR_TYPE_ITEM, name, "more than two tags are not supported");
       if (layer_ != Layer::kBottom && layer_ != Layer::kEth && layer_ != Layer::kVlan) {
         return misplaced("must follow ETH or VLAN");
       }
@@ -116,7 +120,8 @@ int Compiler::place(const ItemDescription& description, Slot* slot) {
       return 0;
     case RTE_FLOW_ITEM_TYPE_IPV4:
     case RTE_FLOW_ITEM_TYPE_IPV6: {
-      if (layer_ != Layer::kBottom && layer_ != Layer::kEth && layer_ != Layer::kVlan && layer_ != Layer::kVlan2) {
+      if (layer_ != Layer::kBottom && layer_ != Layer::kEth && layer_ != Layer::kVlan &&
+          layer_ != Layer::kVlan2) {
         return misplaced("must follow ETH or VLAN");
       }
       require_last_tag_before_l3();
@@ -197,7 +202,8 @@ int Compiler::add_words(const ItemDescription& description, Slot slot, uint8_t* 
       source = {index_, 0, static_cast<uint8_t>(8 * (8 - description.header_bytes))};
       std::memset(mask, 0, description.header_bytes);
     } else {
-      const uint8_t start = at + 8 <= description.header_bytes ? at : static_cast<uint8_t>(description.header_bytes - 8);
+      const uint8_t start =
+          at + 8 <= description.header_bytes ? at : static_cast<uint8_t>(description.header_bytes - 8);
       word.offset = static_cast<int8_t>(start);
       std::memcpy(bytes, mask + start, 8);
       std::memset(mask + start, 0, 8);
@@ -218,18 +224,22 @@ int Compiler::add_header(const ItemDescription& description, Slot slot) {
   }
   if (given != nullptr && description.type == RTE_FLOW_ITEM_TYPE_ETH) {
     const auto* eth = static_cast<const rte_flow_item_eth*>(given);
-    if (eth->reserved != 0) return refuse(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "ETH", "reserved bits must be zero", EINVAL);
+    if (eth->reserved != 0)
+      return refuse(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "ETH", "reserved bits must be zero", EINVAL);
     if (eth->has_vlan) {
       tag_may_vary_ = true;
-      if (const int code = add_meta(1, kMetaHasVlan, inner_ ? meta::kInnerTagShift : meta::kOuterTagShift)) return code;
+      if (const int code = add_meta(1, kMetaHasVlan, inner_ ? meta::kInnerTagShift : meta::kOuterTagShift))
+        return code;
     }
   }
   if (given != nullptr && description.type == RTE_FLOW_ITEM_TYPE_VLAN) {
     const auto* vlan = static_cast<const rte_flow_item_vlan*>(given);
-    if (vlan->reserved != 0) return refuse(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "VLAN", "reserved bits must be zero", EINVAL);
+    if (vlan->reserved != 0)
+      return refuse(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "VLAN", "reserved bits must be zero", EINVAL);
     if (vlan->has_more_vlan) {
       if (layer_ == Layer::kVlan2) {
-        return refuse(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "VLAN", "has_more_vlan of a second tag is not supported");
+        return refuse(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "VLAN",
+                      "has_more_vlan of a second tag is not supported");
       }
       tag_may_vary_ = true;
       const int shift = inner_ ? meta::kInnerMoreTagsShift : meta::kOuterMoreTagsShift;
@@ -238,8 +248,9 @@ int Compiler::add_header(const ItemDescription& description, Slot slot) {
   }
   if (given != nullptr && description.type == RTE_FLOW_ITEM_TYPE_IPV6) {
     const auto* ipv6 = static_cast<const rte_flow_item_ipv6*>(given);
-    if (ipv6->has_hop_ext || ipv6->has_route_ext || ipv6->has_frag_ext || ipv6->has_auth_ext || ipv6->has_esp_ext ||
-        ipv6->has_dest_ext || ipv6->has_mobil_ext || ipv6->has_hip_ext || ipv6->has_shim6_ext || ipv6->reserved) {
+    if (ipv6->has_hop_ext || ipv6->has_route_ext || ipv6->has_frag_ext || ipv6->has_auth_ext ||
+        ipv6->has_esp_ext || ipv6->has_dest_ext || ipv6->has_mobil_ext || ipv6->has_hip_ext ||
+        ipv6->has_shim6_ext || ipv6->reserved) {
       return refuse(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "IPV6", "matching on extension headers is not supported");
     }
   }
@@ -273,17 +284,21 @@ int Compiler::add_port() {
 }
 
 int Compiler::add_integrity() {
-  if (item_->last != nullptr) return refuse(RTE_FLOW_ERROR_TYPE_ITEM_LAST, "INTEGRITY", "ranges are not supported");
+  if (item_->last != nullptr)
+    return refuse(RTE_FLOW_ERROR_TYPE_ITEM_LAST, "INTEGRITY", "ranges are not supported");
   const auto* mask = static_cast<const rte_flow_item_integrity*>(item_->mask);
   if (mask == nullptr || mask->value == 0) return 0;  // the default mask is empty
   const auto* spec = static_cast<const rte_flow_item_integrity*>(item_->spec);
   const uint32_t level = spec != nullptr ? spec->level : mask->level;
-  if (level > 2) return refuse(RTE_FLOW_ERROR_TYPE_ITEM_SPEC, "INTEGRITY", "levels above 2 are not supported");
+  if (level > 2)
+    return refuse(RTE_FLOW_ERROR_TYPE_ITEM_SPEC, "INTEGRITY", "levels above 2 are not supported");
   if ((mask->value & ~meta::kIntegrityBits) != 0) {
-    return refuse(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "INTEGRITY", "l2_crc_ok, l4_csum_ok and reserved bits are not supported");
+    return refuse(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "INTEGRITY",
+                  "l2_crc_ok, l4_csum_ok and reserved bits are not supported");
   }
   out_->shape.matches_integrity = true;
-  return add_meta(mask->value, kMetaIntegrity, level == 2 ? meta::kInnerIntegrityShift : meta::kOuterIntegrityShift);
+  return add_meta(mask->value, kMetaIntegrity,
+                  level == 2 ? meta::kInnerIntegrityShift : meta::kOuterIntegrityShift);
 }
 
 int Compiler::add_item(const ItemDescription& description) {
@@ -303,7 +318,8 @@ int Compiler::add_item(const ItemDescription& description) {
       const uint16_t bits = mask == nullptr ? 0xffff : mask->hdr.dst_port;
       const uint16_t expected = rte_cpu_to_be_16(options_.vxlan_udp_port);
       if ((spec->hdr.dst_port & bits) != (expected & bits)) {
-        return refuse(RTE_FLOW_ERROR_TYPE_ITEM, "VXLAN", "the UDP destination port before it is not this device's VXLAN port");
+        return refuse(RTE_FLOW_ERROR_TYPE_ITEM, "VXLAN",
+                      "the UDP destination port before it is not this device's VXLAN port");
       }
     }
   }
@@ -320,7 +336,8 @@ int Compiler::run(const rte_flow_item* pattern) {
     out_->sources.items = static_cast<uint8_t>(i + 1);
     if (type_of(*item_) == RTE_FLOW_ITEM_TYPE_VOID) continue;
     const ItemDescription* description = describe_item(type_of(*item_));
-    if (description == nullptr) return refuse(RTE_FLOW_ERROR_TYPE_ITEM, item_name(type_of(*item_)), "is not supported");
+    if (description == nullptr)
+      return refuse(RTE_FLOW_ERROR_TYPE_ITEM, item_name(type_of(*item_)), "is not supported");
     if (const int code = add_item(*description)) return code;
   }
   if (meta_mask_ != 0) {
@@ -345,9 +362,12 @@ uint64_t meta_value(const PatternSources::Meta& source, const rte_flow_item* pat
   return value << source.shift;
 }
 
-bool same(const KeyWord& a, const KeyWord& b) { return a.mask == b.mask && a.slot == b.slot && a.offset == b.offset; }
+bool same(const KeyWord& a, const KeyWord& b) {
+  return a.mask == b.mask && a.slot == b.slot && a.offset == b.offset;
+}
 bool same(const RangeField& a, const RangeField& b) {
-  return a.slot == b.slot && a.offset == b.offset && a.length == b.length && std::memcmp(a.mask, b.mask, a.length) == 0;
+  return a.slot == b.slot && a.offset == b.offset && a.length == b.length &&
+         std::memcmp(a.mask, b.mask, a.length) == 0;
 }
 
 }  // namespace
@@ -403,8 +423,8 @@ int gather_values(const PatternShape& shape, const PatternSources& sources, cons
 }
 
 bool PatternShape::equals(const PatternShape& other) const {
-  if (required_mask != other.required_mask || required_value != other.required_value || words != other.words ||
-      ranges != other.ranges || matches_integrity != other.matches_integrity) {
+  if (required_mask != other.required_mask || required_value != other.required_value ||
+      words != other.words || ranges != other.ranges || matches_integrity != other.matches_integrity) {
     return false;
   }
   for (uint8_t i = 0; i < words; ++i) {
@@ -418,7 +438,10 @@ bool PatternShape::equals(const PatternShape& other) const {
 
 uint64_t PatternShape::hash() const {
   uint64_t h = required_mask * 0x9e3779b97f4a7c15ull ^ required_value;
-  const auto add = [&h](uint64_t value) { h = (h ^ value) * 0x9e3779b97f4a7c15ull; h ^= h >> 29; };
+  const auto add = [&h](uint64_t value) {
+    h = (h ^ value) * 0x9e3779b97f4a7c15ull;
+    h ^= h >> 29;
+  };
   for (uint8_t i = 0; i < words; ++i) {
     add(word[i].mask);
     add(static_cast<uint64_t>(word[i].slot) << 8 | static_cast<uint8_t>(word[i].offset));

@@ -1,5 +1,5 @@
-// From rte_flow pattern items to what the classifier compares: presence of headers (one bit each), masked header bytes
-// gathered as 64-bit words, and ranges.
+// From rte_flow pattern items to what the classifier compares: presence of headers (one bit each), masked
+// header bytes gathered as 64-bit words, and ranges.
 #pragma once
 
 #include <rte_flow.h>
@@ -21,7 +21,8 @@ inline constexpr size_t kMaxItems = 32;
 struct KeyWord {
   uint64_t mask;  // as it stands in memory
   Slot slot;
-  int8_t offset;  // of the eight bytes, from the slot's start; negative only for VLAN, before which lies Ethernet
+  int8_t offset;  // of the eight bytes, from the slot's start; negative only for VLAN, before which lies
+                  // Ethernet
 };
 
 struct RangeField {
@@ -33,7 +34,7 @@ struct RangeField {
 
 // What a pattern's rules have in common. Two patterns of the same shape share one table.
 struct PatternShape {
-  uint32_t required_mask = 0;   // over presence bits
+  uint32_t required_mask = 0;  // over presence bits
   uint32_t required_value = 0;
   uint8_t words = 0;
   uint8_t ranges = 0;
@@ -54,7 +55,7 @@ struct PatternSources {
   };
   struct Meta {
     uint8_t item;
-    uint8_t kind;   // rte_flow item it came from, see pattern.cc
+    uint8_t kind;  // rte_flow item it came from, see pattern.cc
     uint8_t shift;
   };
   Word word[kMaxKeyWords];
@@ -67,7 +68,8 @@ struct PatternSources {
 
 // Which headers the pattern names, for actions that need them.
 struct PatternContent {
-  bool eth = false, vlan = false, ipv4 = false, ipv6 = false, tcp = false, udp = false, icmp = false, vxlan = false;
+  bool eth = false, vlan = false, ipv4 = false, ipv6 = false, tcp = false, udp = false, icmp = false,
+       vxlan = false;
 };
 
 struct CompiledPattern {
@@ -85,7 +87,8 @@ enum class PatternMode : uint8_t {
 int compile_pattern(const rte_flow_attr& attr, const rte_flow_item* pattern, PatternMode mode,
                     const EngineOptions& options, CompiledPattern* out, rte_flow_error* error);
 
-// Values of a rule: `words` gets shape.words masked words, `low` and `high` shape.ranges blocks of kMaxRangeBytes.
+// Values of a rule: `words` gets shape.words masked words, `low` and `high` shape.ranges blocks of
+// kMaxRangeBytes.
 int gather_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
                   uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error);
 

@@ -1,5 +1,5 @@
-// Rows of one size, numbered from 1, at addresses that never change. Blocks double in size, so that a table of ten
-// rules is small and one of a million has fifteen blocks.
+// Rows of one size, numbered from 1, at addresses that never change. Blocks double in size, so that a table
+// of ten rules is small and one of a million has fifteen blocks.
 #pragma once
 
 #include <cstdint>
@@ -44,20 +44,24 @@ class RowSlab {
   }
   // Rows 1..high() have been in use at some time.
   uint32_t high() const { return high_; }
-  // Memory in use: of the newest block, which the kernel fills in as it is touched, only what rows have reached.
+  // Memory in use: of the newest block, which the kernel fills in as it is touched, only what rows have
+  // reached.
   uint64_t memory_bytes() const {
     constexpr uint64_t kHugePage = 2u << 20;
     const uint64_t rows = high_ == 0 ? 0 : kFirst * ((1ull << (block_of(high_) + 1)) - 1);
     const uint64_t reserved = rows * row_bytes_;
     const uint64_t untouched = (rows - high_) * row_bytes_;
-    return reserved - (high_ != 0 && block_bytes(block_of(high_)) >= kHugePage ? untouched / kHugePage * kHugePage : 0);
+    return reserved -
+           (high_ != 0 && block_bytes(block_of(high_)) >= kHugePage ? untouched / kHugePage * kHugePage : 0);
   }
 
  private:
   static constexpr uint32_t kFirst = 64;
   static constexpr uint32_t kBlocks = 26;
 
-  static uint32_t block_of(uint32_t row) { return 31u - 6u - static_cast<uint32_t>(__builtin_clz(row + kFirst - 1)); }
+  static uint32_t block_of(uint32_t row) {
+    return 31u - 6u - static_cast<uint32_t>(__builtin_clz(row + kFirst - 1));
+  }
   uint64_t block_bytes(uint32_t block) const { return (static_cast<uint64_t>(kFirst) << block) * row_bytes_; }
   // The free list runs through the first bytes of free rows.
   uint32_t* link(uint32_t row) const { return reinterpret_cast<uint32_t*>(at(row)); }

@@ -8,8 +8,8 @@
 namespace sluice {
 namespace {
 
-// Full product folded to 64 bits: every bit of the result depends on every bit of both, and with a secret seed nobody
-// outside can choose packets that collide.
+// Full product folded to 64 bits: every bit of the result depends on every bit of both, and with a secret
+// seed nobody outside can choose packets that collide.
 uint64_t fold(uint64_t a, uint64_t b) {
   const auto product = static_cast<unsigned __int128>(a) * b;
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
@@ -22,8 +22,8 @@ uint32_t layout(const CompiledPattern& pattern) {
 
 }  // namespace
 
-RuleTable::RuleTable(const rte_flow_attr& attributes, const CompiledPattern& compiled, const ActionProgram& actions,
-                     uint64_t secret)
+RuleTable::RuleTable(const rte_flow_attr& attributes, const CompiledPattern& compiled,
+                     const ActionProgram& actions, uint64_t secret)
     : attr(attributes),
       pattern(compiled),
       program(actions),
@@ -36,7 +36,8 @@ uint32_t RuleTable::hash_key(const uint64_t* key) const {
   uint64_t h = seed;
   uint8_t i = 0;
   const uint8_t words = pattern.shape.words;
-  for (; i + 1 < words; i += 2) h = fold(key[i] ^ 0xa0761d6478bd642full ^ h, key[i + 1] ^ seed ^ 0xe7037ed1a0b428dbull);
+  for (; i + 1 < words; i += 2)
+    h = fold(key[i] ^ 0xa0761d6478bd642full ^ h, key[i + 1] ^ seed ^ 0xe7037ed1a0b428dbull);
   if (i < words) h = fold(key[i] ^ h, seed ^ 0x8ebc6af09c88c6e3ull);
   h = fold(h, 0x589965cc75374cc3ull);
   return static_cast<uint32_t>(h ^ h >> 32);
@@ -55,8 +56,9 @@ void RuleTable::gather_key(const PacketView& view, uint64_t* key) const {
 
 FlowRule* RuleTable::find(const uint64_t* key) const {
   const size_t bytes = pattern.shape.words * sizeof(uint64_t);
-  const uint32_t row =
-      index.find(hash_key(key), [&](uint32_t candidate) { return std::memcmp(rule(candidate)->key(), key, bytes) == 0; });
+  const uint32_t row = index.find(hash_key(key), [&](uint32_t candidate) {
+    return std::memcmp(rule(candidate)->key(), key, bytes) == 0;
+  });
   return row == 0 ? nullptr : rule(row);
 }
 
@@ -65,7 +67,8 @@ FlowRule* RuleTable::find_range(const uint64_t* key, const uint8_t* from, const 
   const size_t range_bytes = pattern.shape.ranges * kMaxRangeBytes;
   for (const uint32_t row : range_rows) {
     FlowRule* candidate = rule(row);
-    if (std::memcmp(candidate->key(), key, key_bytes) == 0 && std::memcmp(low(candidate), from, range_bytes) == 0 &&
+    if (std::memcmp(candidate->key(), key, key_bytes) == 0 &&
+        std::memcmp(low(candidate), from, range_bytes) == 0 &&
         std::memcmp(high(candidate), to, range_bytes) == 0) {
       return candidate;
     }
@@ -104,7 +107,8 @@ bool RuleTable::insert(FlowRule* added) {
     range_rows.push_back(added->row);
     return true;
   }
-  return index.insert(hash_key(added->key()), added->row, [this](uint32_t row) { return hash_key(rule(row)->key()); });
+  return index.insert(hash_key(added->key()), added->row,
+                      [this](uint32_t row) { return hash_key(rule(row)->key()); });
 }
 
 void RuleTable::erase(FlowRule* removed) {

@@ -23,9 +23,9 @@ struct FlowRule {
   uint64_t packets;
   uint64_t bytes;
   uint64_t table_and_sequence;  // 16 bits of table, 48 of creation order
-  uint8_t state;              // kLive, kAged
-  uint8_t age_timeout[3];     // seconds, little endian; 0 without AGE
-  uint32_t tag;               // the engine's user's own
+  uint8_t state;                // kLive, kAged
+  uint8_t age_timeout[3];       // seconds, little endian; 0 without AGE
+  uint32_t tag;                 // the engine's user's own
 
   static constexpr uint8_t kLive = 1;
   static constexpr uint8_t kAged = 2;  // reported as aged and not hit since
@@ -44,11 +44,11 @@ struct RuleTable {
             uint64_t seed);
 
   uint16_t id = 0;
-  bool templated = false;    // made by create_table; others come and go with their rules
+  bool templated = false;  // made by create_table; others come and go with their rules
   rte_flow_attr attr;
   CompiledPattern pattern;
   ActionProgram program;
-  uint32_t operands_at;      // offset from the rule's start
+  uint32_t operands_at;  // offset from the rule's start
   uint32_t row_bytes;
   uint64_t seed;
   RowSlab slab;

@@ -5,8 +5,8 @@
 namespace sluice {
 
 uint16_t checksum_sum(const void* data, size_t length, uint32_t initial) {
-  // RFC 1071 section 2: the sum does not depend on word size or byte order, so eight bytes are added at a time and
-  // the carries folded at the end. A sum of 2^32 words of 32 bits fits 64 bits: no frame comes near.
+  // RFC 1071 section 2: the sum does not depend on word size or byte order, so eight bytes are added at a
+  // time and the carries folded at the end. A sum of 2^32 words of 32 bits fits 64 bits: no frame comes near.
   const auto* p = static_cast<const uint8_t*>(data);
   uint64_t sum = initial;
   while (length >= 8) {

@@ -6,7 +6,8 @@
 
 namespace sluice {
 
-// One's complement sum over bytes in network order, not complemented, folded to 16 bits, as a big-endian-in-memory value.
+// One's complement sum over bytes in network order, not complemented, folded to 16 bits, as a
+// big-endian-in-memory value.
 uint16_t checksum_sum(const void* data, size_t length, uint32_t initial = 0);
 
 // HC' = ~(~HC + ~m + m') for one 16-bit word; all three as they stand in memory.
@@ -21,7 +22,8 @@ inline uint16_t checksum_update16(uint16_t checksum, uint16_t old_word, uint16_t
 
 inline uint16_t checksum_update32(uint16_t checksum, uint32_t old_word, uint32_t new_word) {
   checksum = checksum_update16(checksum, static_cast<uint16_t>(old_word), static_cast<uint16_t>(new_word));
-  return checksum_update16(checksum, static_cast<uint16_t>(old_word >> 16), static_cast<uint16_t>(new_word >> 16));
+  return checksum_update16(checksum, static_cast<uint16_t>(old_word >> 16),
+                           static_cast<uint16_t>(new_word >> 16));
 }
 
 }  // namespace sluice

@@ -31,7 +31,8 @@ ParseFault parse_l4(const Cursor& cursor, uint32_t offset, const ParseOptions& o
   return ParseFault::kNone;
 }
 
-ParseFault parse_ipv4(const Cursor& cursor, uint32_t offset, const ParseOptions& options, LayerHeaders* layer) {
+ParseFault parse_ipv4(const Cursor& cursor, uint32_t offset, const ParseOptions& options,
+                      LayerHeaders* layer) {
   if (offset + kIpv4Bytes > cursor.end) return ParseFault::kTruncatedL3;
   const uint8_t* ip = cursor.frame + offset;
   const uint32_t header = (ip[0] & 0x0fu) * 4;
@@ -54,7 +55,8 @@ constexpr bool is_ipv6_extension(uint8_t next) {
   return next == 0 || next == 43 || next == 44 || next == 51 || next == 60;
 }
 
-ParseFault parse_ipv6(const Cursor& cursor, uint32_t offset, const ParseOptions& options, LayerHeaders* layer) {
+ParseFault parse_ipv6(const Cursor& cursor, uint32_t offset, const ParseOptions& options,
+                      LayerHeaders* layer) {
   if (offset + kIpv6Bytes > cursor.end) return ParseFault::kTruncatedL3;
   const uint8_t* ip = cursor.frame + offset;
   if (ip[0] >> 4 != 6) return ParseFault::kBadL3;
@@ -85,8 +87,8 @@ ParseFault parse_ipv6(const Cursor& cursor, uint32_t offset, const ParseOptions&
   return parse_l4({cursor.frame, end}, at, options, layer);
 }
 
-ParseFault parse_layer(const Cursor& cursor, uint32_t offset, const ParseOptions& options, LayerHeaders* layer,
-                       uint8_t* tags) {
+ParseFault parse_layer(const Cursor& cursor, uint32_t offset, const ParseOptions& options,
+                       LayerHeaders* layer, uint8_t* tags) {
   if (offset + kEthernetBytes > cursor.end) return ParseFault::kTruncatedEthernet;
   layer->eth = static_cast<uint16_t>(offset);
   uint16_t type = load_be16(cursor.frame + offset + 12);
@@ -113,8 +115,8 @@ void parse(const uint8_t* frame, uint32_t length, const ParseOptions& options, P
   const Cursor cursor{frame, length < kAbsent ? length : kAbsent - 1u};
   out->fault = parse_layer(cursor, 0, options, &out->outer, &out->tags);
   const LayerHeaders& outer = out->outer;
-  if (out->fault != ParseFault::kNone || outer.l4 == kAbsent || outer.protocol != kProtocolUdp || outer.fragment ||
-      load_be16(frame + outer.l4 + kL4DestinationPort) != options.vxlan_udp_port) {
+  if (out->fault != ParseFault::kNone || outer.l4 == kAbsent || outer.protocol != kProtocolUdp ||
+      outer.fragment || load_be16(frame + outer.l4 + kL4DestinationPort) != options.vxlan_udp_port) {
     return;
   }
   const uint32_t vxlan = outer.l4 + kUdpBytes;

@@ -16,8 +16,8 @@ void repair(uint8_t* checksum, uint16_t old_word, uint16_t new_word) {
 uint8_t* l4_checksum(uint8_t* frame, const LayerHeaders& layer) {
   uint32_t l4 = layer.l4;
   if (l4 == kAbsent) {
-    // A first fragment is without l4 when parsed as rte_flow does, but its transport header is there all the same and
-    // its checksum covers the addresses.
+    // A first fragment is without l4 when parsed as rte_flow does, but its transport header is there all the
+    // same and its checksum covers the addresses.
     if (!layer.fragment || layer.later_fragment || layer.l3_kind != L3::kIpv4) return nullptr;
     l4 = layer.l3 + (frame[layer.l3] & 0x0fu) * 4;
   }
@@ -31,7 +31,8 @@ uint8_t* l4_checksum(uint8_t* frame, const LayerHeaders& layer) {
 
 // RFC 768: a computed checksum of zero is sent as all ones.
 void avoid_zero(uint8_t* checksum, const LayerHeaders& layer) {
-  if (layer.protocol == kProtocolUdp && load_raw<uint16_t>(checksum) == 0) store_raw<uint16_t>(checksum, 0xffff);
+  if (layer.protocol == kProtocolUdp && load_raw<uint16_t>(checksum) == 0)
+    store_raw<uint16_t>(checksum, 0xffff);
 }
 
 bool has_ports(const LayerHeaders& layer) {

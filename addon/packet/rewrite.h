@@ -1,7 +1,9 @@
-// Rewriting of header fields in place, with checksums repaired incrementally (RFC 1624). Every function leaves the
-// packet alone when the header it is aimed at is absent, and never touches bytes beyond the layer's own headers.
+// Rewriting of header fields in place, with checksums repaired incrementally (RFC 1624). Every function
+// leaves the packet alone when the header it is aimed at is absent, and never touches bytes beyond the
+// layer's own headers.
 //
-// A wrong checksum stays wrong by the same amount: what came damaged leaves damaged, for the receiver to judge.
+// A wrong checksum stays wrong by the same amount: what came damaged leaves damaged, for the receiver to
+// judge.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +16,8 @@ enum class Direction : uint8_t { kSource, kDestination };
 
 // Values are as they stand on the wire.
 void set_mac(uint8_t* frame, const LayerHeaders& layer, Direction which, const uint8_t* mac);
-// Repairs the IPv4 header checksum and the TCP or UDP checksum, whose pseudo-header holds the address (RFC 9293
-// section 3.1, RFC 768). A UDP checksum of 0 means none was made and stays 0. ICMP has no pseudo-header.
+// Repairs the IPv4 header checksum and the TCP or UDP checksum, whose pseudo-header holds the address (RFC
+// 9293 section 3.1, RFC 768). A UDP checksum of 0 means none was made and stays 0. ICMP has no pseudo-header.
 void set_ipv4_address(uint8_t* frame, const LayerHeaders& layer, Direction which, uint32_t address_be);
 void set_tp_port(uint8_t* frame, const LayerHeaders& layer, Direction which, uint16_t port_be);
 // IPv4 TTL or IPv6 hop limit.

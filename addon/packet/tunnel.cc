@@ -34,7 +34,8 @@ uint8_t count_tags(const uint8_t* frame, const LayerHeaders& layer) {
   if (layer.vlan == kAbsent) return 0;
   uint8_t tags = 1;
   // The parser saw this chain of tags to its end, so it ends inside the frame.
-  for (const uint8_t* tag = frame + layer.vlan; is_vlan_type(load_be16(tag + 2)) && tags != 0xff; tag += kVlanBytes) {
+  for (const uint8_t* tag = frame + layer.vlan; is_vlan_type(load_be16(tag + 2)) && tags != 0xff;
+       tag += kVlanBytes) {
     ++tags;
   }
   return tags;
@@ -49,7 +50,8 @@ void complete_vxlan_header(VxlanHeader* header, uint16_t vxlan_udp_port) {
   uint8_t* bytes = header->bytes;
   uint16_t ip_at = kEthernetBytes;
   if (header->tagged) {
-    if (load_be16(bytes + 12) == 0 || load_be16(bytes + 12) == kEtherTypeIpv4) store_be16(bytes + 12, kEtherTypeVlan);
+    if (load_be16(bytes + 12) == 0 || load_be16(bytes + 12) == kEtherTypeIpv4)
+      store_be16(bytes + 12, kEtherTypeVlan);
     ip_at += kVlanBytes;
   }
   store_be16(bytes + ip_at - 2, kEtherTypeIpv4);
@@ -76,7 +78,8 @@ PushResult push_vxlan(rte_mbuf* mbuf, ParsedPacket* packet, const VxlanHeader& h
   const int by = header.length;
   const uint16_t ip_at = static_cast<uint16_t>(kEthernetBytes + (header.tagged ? kVlanBytes : 0));
   uint8_t* ip = frame + ip_at;
-  store_be16(ip + kIpv4TotalLength, static_cast<uint16_t>(kIpv4Bytes + kUdpBytes + kVxlanBytes + inner_bytes));
+  store_be16(ip + kIpv4TotalLength,
+             static_cast<uint16_t>(kIpv4Bytes + kUdpBytes + kVxlanBytes + inner_bytes));
   store_be16(ip + kIpv4Checksum, 0);
   store_raw(ip + kIpv4Checksum, static_cast<uint16_t>(~checksum_sum(ip, kIpv4Bytes)));
   store_be16(ip + kIpv4Bytes + kUdpLength, static_cast<uint16_t>(kUdpBytes + kVxlanBytes + inner_bytes));
@@ -126,7 +129,8 @@ bool pop_vxlan(rte_mbuf* mbuf, ParsedPacket* packet, uint16_t vxlan_udp_port) {
   *packet = ParsedPacket{};
   packet->outer = outer;
   packet->fault = fault;
-  packet->tags = fault == ParseFault::kTruncatedEthernet ? (outer.vlan != kAbsent ? 1 : 0) : count_tags(frame, outer);
+  packet->tags =
+      fault == ParseFault::kTruncatedEthernet ? (outer.vlan != kAbsent ? 1 : 0) : count_tags(frame, outer);
   return true;
 }
 
@@ -160,7 +164,8 @@ bool pop_vlan(rte_mbuf* mbuf, ParsedPacket* packet) {
 }
 
 PushResult replace_l2(rte_mbuf* mbuf, ParsedPacket* packet, const uint8_t* bytes, uint16_t length) {
-  if (packet->outer.eth == kAbsent || packet->fault == ParseFault::kTruncatedEthernet) return PushResult::kDone;
+  if (packet->outer.eth == kAbsent || packet->fault == ParseFault::kTruncatedEthernet)
+    return PushResult::kDone;
   const int by = static_cast<int>(length) - kEthernetBytes - kVlanBytes * packet->tags;
   if (by > 0) {
     if (!fits_offsets(mbuf, static_cast<uint32_t>(by))) return PushResult::kTooLong;

@@ -1,5 +1,5 @@
-// Putting headers in front of a frame and taking them off, with the parsed offsets kept in step: a full parse is
-// repeated only where a header that was payload before comes into view.
+// Putting headers in front of a frame and taking them off, with the parsed offsets kept in step: a full parse
+// is repeated only where a header that was payload before comes into view.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -20,15 +20,16 @@ struct VxlanHeader {
 
 enum class PushResult : uint8_t { kDone, kNoHeadroom, kTooLong };
 
-// Completes the version, IHL, TTL, EtherType, protocol, UDP port and I flag where they were left 0 (as drivers do with
-// the definition of VXLAN_ENCAP and the data of RAW_ENCAP). The UDP checksum becomes 0 (RFC 7348 section 5).
+// Completes the version, IHL, TTL, EtherType, protocol, UDP port and I flag where they were left 0 (as
+// drivers do with the definition of VXLAN_ENCAP and the data of RAW_ENCAP). The UDP checksum becomes 0 (RFC
+// 7348 section 5).
 void complete_vxlan_header(VxlanHeader* header, uint16_t vxlan_udp_port);
 
 // Prepends `header`, fills in lengths and IPv4 checksum. kTooLong: the result does not fit an IPv4 packet.
 PushResult push_vxlan(rte_mbuf* mbuf, ParsedPacket* packet, const VxlanHeader& header);
 
-// Takes off everything up to the inner Ethernet header, and what follows the outer IP packet. False when there is no
-// whole inner Ethernet header; the packet is then as before.
+// Takes off everything up to the inner Ethernet header, and what follows the outer IP packet. False when
+// there is no whole inner Ethernet header; the packet is then as before.
 bool pop_vxlan(rte_mbuf* mbuf, ParsedPacket* packet, uint16_t vxlan_udp_port);
 
 // A new outermost tag with TCI 0.

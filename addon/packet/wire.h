@@ -52,8 +52,8 @@ inline constexpr uint16_t kIcmpBytes = 8;
 inline constexpr uint16_t kVxlanBytes = 8;
 
 // Offsets in headers.
-inline constexpr uint16_t kIpv4Tos = 1, kIpv4TotalLength = 2, kIpv4FragmentOffset = 6, kIpv4Ttl = 8, kIpv4Protocol = 9,
-                          kIpv4Checksum = 10, kIpv4Source = 12, kIpv4Destination = 16;
+inline constexpr uint16_t kIpv4Tos = 1, kIpv4TotalLength = 2, kIpv4FragmentOffset = 6, kIpv4Ttl = 8,
+                          kIpv4Protocol = 9, kIpv4Checksum = 10, kIpv4Source = 12, kIpv4Destination = 16;
 inline constexpr uint16_t kIpv6PayloadLength = 4, kIpv6NextHeader = 6, kIpv6HopLimit = 7, kIpv6Source = 8,
                           kIpv6Destination = 24;
 inline constexpr uint16_t kL4SourcePort = 0, kL4DestinationPort = 2;  // TCP and UDP alike

@@ -10,8 +10,8 @@ namespace sluice::softflow {
 namespace {
 
 constexpr uint16_t kBurst = 64;
-// In ordered mode a call ends after so many packets that the NIC finished, so that the application is not kept waiting
-// for ever by traffic it never sees.
+// In ordered mode a call ends after so many packets that the NIC finished, so that the application is not
+// kept waiting for ever by traffic it never sees.
 constexpr uint32_t kOrderedPulls = 256;
 
 // What a wire's driver may have said of a packet that the NIC is about to change.
@@ -160,7 +160,8 @@ void Reception::receive(rte_mbuf* mbuf) {
   hand_over(packet, device, queue_.id, false);
 }
 
-// What other queues and ports left for this one. It was counted on arrival there, and is counted as delivered here.
+// What other queues and ports left for this one. It was counted on arrival there, and is counted as delivered
+// here.
 uint16_t drain_ring(RxQueue& queue, rte_mbuf** packets, uint16_t count) {
   const auto taken = static_cast<uint16_t>(
       rte_ring_sc_dequeue_burst(queue.ring, reinterpret_cast<void**>(packets), count, nullptr));

@@ -14,8 +14,8 @@ struct DeviceArguments {
   uint32_t max_rules = 1u << 23;
 };
 
-// Empty on success, otherwise what is wrong, naming the argument. rte_kvargs is of no use here: up to 22.11 it ends a
-// key at every '='.
+// Empty on success, otherwise what is wrong, naming the argument. rte_kvargs is of no use here: up to 22.11
+// it ends a key at every '='.
 std::string parse_device_arguments(const std::string& text, DeviceArguments* out);
 
 }  // namespace sluice::softflow

@@ -66,7 +66,8 @@ int close(rte_eth_dev* dev) {
   return 0;
 }
 
-int rx_queue_setup(rte_eth_dev* dev, uint16_t id, uint16_t, unsigned socket, const rte_eth_rxconf*, rte_mempool* pool) {
+int rx_queue_setup(rte_eth_dev* dev, uint16_t id, uint16_t, unsigned socket, const rte_eth_rxconf*,
+                   rte_mempool* pool) {
   Device& device = Device::of(dev);
   release_rx_queue(dev, id);
   RxQueue& queue = device.rx[id];
@@ -97,7 +98,8 @@ int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
   info->min_mtu = RTE_ETHER_MIN_MTU;
   info->max_mtu = kMaxMtu;
   info->max_rx_pktlen = kMaxMtu + kFrameOverhead;
-  // Declared so that programs which insist on it start (dpdk-test-flow-perf); the wire spreads packets over queues.
+  // Declared so that programs which insist on it start (dpdk-test-flow-perf); the wire spreads packets over
+  // queues.
   info->flow_type_rss_offloads = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
   info->dev_capa = RTE_ETH_DEV_CAPA_FLOW_RULE_KEEP;
   info->default_rxportconf = {32, 512, 1};
@@ -111,7 +113,8 @@ int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
 int link_update(rte_eth_dev* dev, int) {
   Device& device = Device::of(dev);
   rte_eth_link link = {};
-  if (device.running.load() && rte_eth_link_get_nowait(device.wire, &link) != 0) link.link_status = RTE_ETH_LINK_UP;
+  if (device.running.load() && rte_eth_link_get_nowait(device.wire, &link) != 0)
+    link.link_status = RTE_ETH_LINK_UP;
   if (!device.running.load()) link.link_status = RTE_ETH_LINK_DOWN;
   return rte_eth_linkstatus_set(dev, &link);
 }

@@ -18,29 +18,29 @@
 namespace sluice::softflow {
 
 inline constexpr uint16_t kMaxRxQueues = 16;
-inline constexpr uint16_t kMaxTxQueues = 128;   // of the application
+inline constexpr uint16_t kMaxTxQueues = 128;  // of the application
 inline constexpr uint16_t kMaxWireQueues = 128;
 inline constexpr uint16_t kMaxMtu = 9600;
 inline constexpr uint16_t kFrameOverhead = RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
 inline constexpr uint32_t kReceiveRingSlots = 1024;
 
 enum class NicDrop : uint8_t {
-  kRule,         // DROP
-  kNoHeadroom,   // encapsulation
-  kTooLong,      // encapsulation
-  kNoInnerFrame, // decapsulation
-  kNoPort,       // the port that a rule sends to is gone or stopped
-  kWireFull,     // the wire did not take what a rule sent
-  kRingFull,     // another queue's or port's receive ring
+  kRule,          // DROP
+  kNoHeadroom,    // encapsulation
+  kTooLong,       // encapsulation
+  kNoInnerFrame,  // decapsulation
+  kNoPort,        // the port that a rule sends to is gone or stopped
+  kWireFull,      // the wire did not take what a rule sent
+  kRingFull,      // another queue's or port's receive ring
 };
 inline constexpr size_t kNicDrops = 7;
 
 // One writer, the lcore that polls the queue.
 struct alignas(64) RxCounters {
   uint64_t wire_packets = 0, wire_bytes = 0;
-  uint64_t packets = 0, bytes = 0;             // to the application
-  uint64_t missed = 0;                         // of these, by no rule's decision
-  uint64_t bypassed = 0;                       // of these, past all rules: longer than the MTU, or not one segment
+  uint64_t packets = 0, bytes = 0;  // to the application
+  uint64_t missed = 0;              // of these, by no rule's decision
+  uint64_t bypassed = 0;            // of these, past all rules: longer than the MTU, or not one segment
   uint64_t forwarded_packets = 0, forwarded_bytes = 0;  // finished by the NIC alone
   uint64_t dropped[kNicDrops] = {};
 };
@@ -50,9 +50,9 @@ struct Device;
 struct RxQueue {
   Device* device = nullptr;
   uint16_t id = 0;
-  bool polls_wire = false;       // the wire may have fewer queues
+  bool polls_wire = false;  // the wire may have fewer queues
   rte_mempool* pool = nullptr;
-  rte_ring* ring = nullptr;      // from other queues and other ports
+  rte_ring* ring = nullptr;  // from other queues and other ports
   RxCounters counters;
 };
 
@@ -62,9 +62,10 @@ struct alignas(64) TxQueue {
   uint64_t packets = 0, bytes = 0, refused = 0;
 };
 
-// A transmit queue of the wire. Softflow ports forward to each other's wires from whatever lcore received the packet,
-// beside the application's own sending: every burst takes the queue's lock. Queues are given out by receive queue and
-// by application queue, so with as many wire queues as lcores the locks are never contended.
+// A transmit queue of the wire. Softflow ports forward to each other's wires from whatever lcore received the
+// packet, beside the application's own sending: every burst takes the queue's lock. Queues are given out by
+// receive queue and by application queue, so with as many wire queues as lcores the locks are never
+// contended.
 struct alignas(64) WireQueue {
   rte_spinlock_t lock = RTE_SPINLOCK_INITIALIZER;
 };
@@ -79,8 +80,8 @@ struct Device {
   rte_ether_addr mac = {};
 
   uint16_t wire = RTE_MAX_ETHPORTS;
-  bool wire_probed = false;      // by this device, which then closes it
-  bool wire_started = false;     // by this device, which then stops it
+  bool wire_probed = false;   // by this device, which then closes it
+  bool wire_started = false;  // by this device, which then stops it
   uint64_t wire_owner = 0;
   uint16_t wire_tx_queues = 0;
   uint16_t wire_rx_queues = 0;
@@ -115,6 +116,7 @@ int flow_ops_get(rte_eth_dev* dev, const rte_flow_ops** ops);
 void remove_rules_of(Device& device);
 
 extern int softflow_logtype;
-#define SOFTFLOW_LOG(level, ...) rte_log(RTE_LOG_##level, ::sluice::softflow::softflow_logtype, "softflow: " __VA_ARGS__)
+#define SOFTFLOW_LOG(level, ...) \
+  rte_log(RTE_LOG_##level, ::sluice::softflow::softflow_logtype, "softflow: " __VA_ARGS__)
 
 }  // namespace sluice::softflow

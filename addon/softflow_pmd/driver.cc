@@ -19,7 +19,8 @@ int probe(rte_vdev_device* vdev) {
   }
   DeviceArguments arguments;
   const char* text = rte_vdev_device_args(vdev);
-  if (const std::string wrong = parse_device_arguments(text == nullptr ? "" : text, &arguments); !wrong.empty()) {
+  if (const std::string wrong = parse_device_arguments(text == nullptr ? "" : text, &arguments);
+      !wrong.empty()) {
     SOFTFLOW_LOG(ERR, "%s: %s\n", name, wrong.c_str());
     return -EINVAL;
   }
@@ -48,7 +49,8 @@ int probe(rte_vdev_device* vdev) {
     rte_eth_random_addr(device->mac.addr_bytes);
   }
   dev->data->mac_addrs = &device->mac;
-  dev->data->dev_link = {RTE_ETH_SPEED_NUM_10G, RTE_ETH_LINK_FULL_DUPLEX, RTE_ETH_LINK_FIXED, RTE_ETH_LINK_DOWN};
+  dev->data->dev_link = {RTE_ETH_SPEED_NUM_10G, RTE_ETH_LINK_FULL_DUPLEX, RTE_ETH_LINK_FIXED,
+                         RTE_ETH_LINK_DOWN};
   // rte_flow calls take the domain's lock themselves.
   dev->data->dev_flags |= RTE_ETH_DEV_FLOW_OPS_THREAD_SAFE | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
   dev->dev_ops = &kDeviceOps;
@@ -89,4 +91,5 @@ RTE_INIT(register_softflow) {
 }  // namespace sluice::softflow
 
 RTE_PMD_EXPORT_NAME(net_softflow, __COUNTER__);
-RTE_PMD_REGISTER_PARAM_STRING(net_softflow, "wire=<device>[:<key>=<value>]... vxlan_port=<port> ordered=<0|1> max_rules=<n>");
+RTE_PMD_REGISTER_PARAM_STRING(
+    net_softflow, "wire=<device>[:<key>=<value>]... vxlan_port=<port> ordered=<0|1> max_rules=<n>");

@@ -1,4 +1,5 @@
-// rte_flow on a softflow port. Transfer rules go to the engine that all ports share, ingress rules to the port's own.
+// rte_flow on a softflow port. Transfer rules go to the engine that all ports share, ingress rules to the
+// port's own.
 #include <cerrno>
 #include <vector>
 
@@ -26,7 +27,8 @@ FlowRule* rule_of(rte_flow* flow) { return reinterpret_cast<FlowRule*>(flow); }
 int check_targets(const Device& device, const rte_flow_item* pattern, const rte_flow_action* actions,
                   rte_flow_error* error) {
   const Domain& domain = Domain::get();
-  for (const rte_flow_item* item = pattern; item != nullptr && type_of(*item) != RTE_FLOW_ITEM_TYPE_END; ++item) {
+  for (const rte_flow_item* item = pattern; item != nullptr && type_of(*item) != RTE_FLOW_ITEM_TYPE_END;
+       ++item) {
     if (type_of(*item) != RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT || item->spec == nullptr) continue;
     const auto* mask = static_cast<const rte_flow_item_ethdev*>(item->mask);
     if (mask != nullptr && mask->port_id != UINT16_MAX) continue;
@@ -35,9 +37,11 @@ int check_targets(const Device& device, const rte_flow_item* pattern, const rte_
                   "REPRESENTED_PORT: the ethdev is not a port of this switch");
     }
   }
-  for (const rte_flow_action* action = actions; action != nullptr && type_of(*action) != RTE_FLOW_ACTION_TYPE_END; ++action) {
+  for (const rte_flow_action* action = actions;
+       action != nullptr && type_of(*action) != RTE_FLOW_ACTION_TYPE_END; ++action) {
     if (action->conf == nullptr) continue;
-    if (type_of(*action) == RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR || type_of(*action) == RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT) {
+    if (type_of(*action) == RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR ||
+        type_of(*action) == RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT) {
       if (domain.device(static_cast<const rte_flow_action_ethdev*>(action->conf)->port_id) == nullptr) {
         return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, action,
                     named_message(action_name(type_of(*action)), "the ethdev is not a port of this switch"));
@@ -45,16 +49,18 @@ int check_targets(const Device& device, const rte_flow_item* pattern, const rte_
     }
     if (type_of(*action) == RTE_FLOW_ACTION_TYPE_QUEUE &&
         static_cast<const rte_flow_action_queue*>(action->conf)->index >= device.data->nb_rx_queues) {
-      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, action, "QUEUE: the port has no such receive queue");
+      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, action,
+                  "QUEUE: the port has no such receive queue");
     }
   }
   return 0;
 }
 
-int validate(rte_eth_dev* dev, const rte_flow_attr* attr, const rte_flow_item* pattern, const rte_flow_action* actions,
-             rte_flow_error* error) {
+int validate(rte_eth_dev* dev, const rte_flow_attr* attr, const rte_flow_item* pattern,
+             const rte_flow_action* actions, rte_flow_error* error) {
   Device& device = Device::of(dev);
-  if (const int code = engine_for(device, attr->transfer).validate(*attr, pattern, actions, error)) return code;
+  if (const int code = engine_for(device, attr->transfer).validate(*attr, pattern, actions, error))
+    return code;
   return check_targets(device, pattern, actions, error);
 }
 
@@ -100,7 +106,8 @@ int flush(rte_eth_dev* dev, rte_flow_error*) {
   return 0;
 }
 
-int query(rte_eth_dev* dev, rte_flow* flow, const rte_flow_action* actions, void* data, rte_flow_error* error) {
+int query(rte_eth_dev* dev, rte_flow* flow, const rte_flow_action* actions, void* data,
+          rte_flow_error* error) {
   Device& device = Device::of(dev);
   FlowRule* rule = rule_of(flow);
   FlowEngine& engine = engine_for(device, is_transfer(rule));
@@ -121,7 +128,8 @@ int query(rte_eth_dev* dev, rte_flow* flow, const rte_flow_action* actions, void
       if (out->reset) engine.reset_counters(rule);
     } else if (type_of(*action) == RTE_FLOW_ACTION_TYPE_AGE) {
       const uint32_t timeout = engine.age_timeout(rule);
-      if (timeout == 0) return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, action, "AGE: the rule has no such action");
+      if (timeout == 0)
+        return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, action, "AGE: the rule has no such action");
       auto* out = static_cast<rte_flow_query_age*>(data);
       const uint32_t idle = now > counters.last_hit_seconds ? now - counters.last_hit_seconds : 0;
       out->aged = idle >= timeout;

@@ -9,8 +9,8 @@ extern "C" {
 #endif
 
 /*
- * Sets the clock of AGE for all softflow devices of the process, in seconds. From the first call on the devices no
- * longer use their own clock (seconds since the program started). Returns 0.
+ * Sets the clock of AGE for all softflow devices of the process, in seconds. From the first call on the
+ * devices no longer use their own clock (seconds since the program started). Returns 0.
  */
 int rte_pmd_softflow_clock_set(uint32_t seconds);
 

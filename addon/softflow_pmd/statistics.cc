@@ -49,15 +49,21 @@ constexpr Statistic kStatistics[] = {
     {"wire_rx_packets", [](const Device&, const Totals& t) { return t.rx.wire_packets; }},
     {"wire_rx_bytes", [](const Device&, const Totals& t) { return t.rx.wire_bytes; }},
     {"wire_tx_packets",
-     [](const Device& d, const Totals& t) { return t.sent_packets + d.nic_sent_packets.load(std::memory_order_relaxed); }},
+     [](const Device& d, const Totals& t) {
+       return t.sent_packets + d.nic_sent_packets.load(std::memory_order_relaxed);
+     }},
     {"wire_tx_bytes",
-     [](const Device& d, const Totals& t) { return t.sent_bytes + d.nic_sent_bytes.load(std::memory_order_relaxed); }},
+     [](const Device& d, const Totals& t) {
+       return t.sent_bytes + d.nic_sent_bytes.load(std::memory_order_relaxed);
+     }},
     // Arrived on this port's wire and left on one without the application seeing them.
     {"nic_forwarded_packets", [](const Device&, const Totals& t) { return t.rx.forwarded_packets; }},
     {"nic_forwarded_bytes", [](const Device&, const Totals& t) { return t.rx.forwarded_bytes; }},
     // Left on this port's wire by a rule's decision.
-    {"nic_sent_packets", [](const Device& d, const Totals&) { return d.nic_sent_packets.load(std::memory_order_relaxed); }},
-    {"nic_sent_bytes", [](const Device& d, const Totals&) { return d.nic_sent_bytes.load(std::memory_order_relaxed); }},
+    {"nic_sent_packets",
+     [](const Device& d, const Totals&) { return d.nic_sent_packets.load(std::memory_order_relaxed); }},
+    {"nic_sent_bytes",
+     [](const Device& d, const Totals&) { return d.nic_sent_bytes.load(std::memory_order_relaxed); }},
     {"application_missed_packets", [](const Device&, const Totals& t) { return t.rx.missed; }},
     {"application_bypassed_packets", [](const Device&, const Totals& t) { return t.rx.bypassed; }},
     {"nic_dropped_rule", dropped<NicDrop::kRule>},

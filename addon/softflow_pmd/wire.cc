@@ -26,8 +26,8 @@ int probe(const DeviceArguments& arguments) {
   return rte_eal_hotplug_add("vdev", arguments.wire_name.c_str(), arguments.wire_arguments.c_str());
 }
 
-// As ethdev checks it. A driver that states no largest MTU may still state a largest frame, and a smaller one than it
-// carries (net_af_packet): such a wire keeps its own MTU.
+// As ethdev checks it. A driver that states no largest MTU may still state a largest frame, and a smaller one
+// than it carries (net_af_packet): such a wire keeps its own MTU.
 bool accepts_mtu(const rte_eth_dev_info& info, uint16_t mtu) {
   if (mtu < info.min_mtu || mtu > info.max_mtu) return false;
   const bool states_overhead = info.max_mtu != UINT16_MAX && info.max_rx_pktlen > info.max_mtu;
@@ -48,7 +48,8 @@ int attach_wire(Device& device) {
       return code;
     }
     if (rte_eth_dev_get_port_by_name(arguments.wire_name.c_str(), &port) != 0) {
-      SOFTFLOW_LOG(ERR, "%s: wire %s is no Ethernet device\n", device.data->name, arguments.wire_name.c_str());
+      SOFTFLOW_LOG(ERR, "%s: wire %s is no Ethernet device\n", device.data->name,
+                   arguments.wire_name.c_str());
       return -ENODEV;
     }
     device.wire_probed = true;
@@ -64,7 +65,8 @@ int attach_wire(Device& device) {
     return -EINVAL;
   }
   if (const int code = own(device)) {
-    SOFTFLOW_LOG(ERR, "%s: wire %s is in use by another owner\n", device.data->name, arguments.wire_name.c_str());
+    SOFTFLOW_LOG(ERR, "%s: wire %s is in use by another owner\n", device.data->name,
+                 arguments.wire_name.c_str());
     detach_wire(device);
     return code;
   }
@@ -100,8 +102,8 @@ int start_wire(Device& device) {
     device.wire_rx_queues = info.max_rx_queues;
     device.wire_tx_queues = info.max_tx_queues;
     if (device.wire_rx_queues > wanted) {
-      SOFTFLOW_LOG(ERR, "%s: the wire has %u receive queues, the port %u\n", device.data->name, device.wire_rx_queues,
-                   wanted);
+      SOFTFLOW_LOG(ERR, "%s: the wire has %u receive queues, the port %u\n", device.data->name,
+                   device.wire_rx_queues, wanted);
       return -EINVAL;
     }
   }
@@ -131,7 +133,8 @@ int start_wire(Device& device) {
 void set_wire_mtu(const Device& device, uint16_t mtu) {
   if (rte_eth_devices[device.wire].data->dev_configured == 0) return;  // start_wire does it
   rte_eth_dev_info info = {};
-  if (rte_eth_dev_info_get(device.wire, &info) == 0 && accepts_mtu(info, mtu)) rte_eth_dev_set_mtu(device.wire, mtu);
+  if (rte_eth_dev_info_get(device.wire, &info) == 0 && accepts_mtu(info, mtu))
+    rte_eth_dev_set_mtu(device.wire, mtu);
 }
 
 void stop_wire(Device& device) {

@@ -5,7 +5,8 @@
 
 namespace sluice::softflow {
 
-// Finds the ethdev named arguments.wire_name or probes a virtual device of that name, and owns it. 0 or -errno.
+// Finds the ethdev named arguments.wire_name or probes a virtual device of that name, and owns it. 0 or
+// -errno.
 int attach_wire(Device& device);
 void detach_wire(Device& device);
 

@@ -1,5 +1,5 @@
-// Random rules and packets, engine against reference. SLUICE_ROUNDS (default 3000 rule sets) and SLUICE_SEED change
-// the run; the run fails if a kind of item, action or outcome was never reached.
+// Random rules and packets, engine against reference. SLUICE_ROUNDS (default 3000 rule sets) and SLUICE_SEED
+// change the run; the run fails if a kind of item, action or outcome was never reached.
 #include <cstdlib>
 #include <cstring>
 
@@ -33,7 +33,8 @@ Bytes random_frame(Random& random, int depth) {
   if (chance(random, 4)) return arp();
   if (chance(random, 8)) {
     const uint8_t next = chance(random, 50) ? 17 : 6;
-    return ethernet(kEtherTypeIpv6, ipv6(next, random_l4(random, next), static_cast<uint8_t>(random() % 3)), tags);
+    return ethernet(kEtherTypeIpv6, ipv6(next, random_l4(random, next), static_cast<uint8_t>(random() % 3)),
+                    tags);
   }
   Ipv4 header;
   header.source = address(random);
@@ -45,9 +46,12 @@ Bytes random_frame(Random& random, int depth) {
   if (depth == 0 && chance(random, 60)) {
     header.fragment = 0;
     const Bytes inner = chance(random, 3) ? Bytes(random() % 14) : random_frame(random, 1);
-    return ethernet(kEtherTypeIpv4,
-                    ipv4(header, udp(50000, 4789, vxlan(100 + static_cast<uint32_t>(random() % 2), inner, chance(random, 3) ? 0 : 8), false)),
-                    tags);
+    return ethernet(
+        kEtherTypeIpv4,
+        ipv4(header,
+             udp(50000, 4789,
+                 vxlan(100 + static_cast<uint32_t>(random() % 2), inner, chance(random, 3) ? 0 : 8), false)),
+        tags);
   }
   constexpr uint8_t kProtocols[] = {17, 17, 6, 6, 1, 47};
   header.protocol = kProtocols[random() % 6];
@@ -63,7 +67,8 @@ Bytes random_packet(Random& random) {
   return frame;
 }
 
-void add_layer(Random& random, Rule* rule, bool inner, std::map<std::string, uint64_t>* reached, bool* vxlan, bool* udp_item) {
+void add_layer(Random& random, Rule* rule, bool inner, std::map<std::string, uint64_t>* reached, bool* vxlan,
+               bool* udp_item) {
   // Sometimes the bottom is omitted.
   const bool with_eth = inner || chance(random, 80);
   if (with_eth) {
@@ -75,7 +80,8 @@ void add_layer(Random& random, Rule* rule, bool inner, std::map<std::string, uin
       ++(*reached)["has_vlan"];
     } else if (chance(random, 15)) {
       rte_flow_item_eth spec = {};
-      for (int i = 0; i < 6; ++i) spec.hdr.dst_addr.addr_bytes[i] = spec.hdr.src_addr.addr_bytes[i] = i == 0 ? 2 : 0;
+      for (int i = 0; i < 6; ++i)
+        spec.hdr.dst_addr.addr_bytes[i] = spec.hdr.src_addr.addr_bytes[i] = i == 0 ? 2 : 0;
       spec.hdr.dst_addr.addr_bytes[5] = 2;
       spec.hdr.src_addr.addr_bytes[5] = 1;
       rule->item(RTE_FLOW_ITEM_TYPE_ETH, spec);
@@ -96,7 +102,8 @@ void add_layer(Random& random, Rule* rule, bool inner, std::map<std::string, uin
   } else if (chance(random, 60)) {
     rte_flow_item_ipv4 spec = ipv4_spec(address(random), address(random)), mask = {}, last = {};
     if (chance(random, 50)) mask.hdr.src_addr = 0xffffffff;
-    if (chance(random, 30)) mask.hdr.dst_addr = rte_cpu_to_be_32(chance(random, 50) ? 0xffffffff : 0xfffffffe);
+    if (chance(random, 30))
+      mask.hdr.dst_addr = rte_cpu_to_be_32(chance(random, 50) ? 0xffffffff : 0xfffffffe);
     if (chance(random, 20)) mask.hdr.time_to_live = 0xff;
     spec.hdr.time_to_live = static_cast<uint8_t>(random() % 3);
     if (chance(random, 20)) {
@@ -118,7 +125,8 @@ void add_layer(Random& random, Rule* rule, bool inner, std::map<std::string, uin
     case 0: {
       *udp_item = true;
       const rte_flow_item_udp spec = udp_spec(port_number(random), port_number(random));
-      const rte_flow_item_udp last = udp_spec(static_cast<uint16_t>(rte_be_to_cpu_16(spec.hdr.src_port) + 1), 0);
+      const rte_flow_item_udp last =
+          udp_spec(static_cast<uint16_t>(rte_be_to_cpu_16(spec.hdr.src_port) + 1), 0);
       const rte_flow_item_udp mask = udp_spec(0xffff, 0);
       if (tunnel_next || chance(random, 30)) {
         rule->item(RTE_FLOW_ITEM_TYPE_UDP);
@@ -131,7 +139,8 @@ void add_layer(Random& random, Rule* rule, bool inner, std::map<std::string, uin
     }
     case 1: {
       *udp_item = true;  // TCP serves SET_TP as well
-      rte_flow_item_tcp spec = tcp_spec(port_number(random), port_number(random), 2), mask = tcp_spec(0, 0xffff, 2);
+      rte_flow_item_tcp spec = tcp_spec(port_number(random), port_number(random), 2),
+                        mask = tcp_spec(0, 0xffff, 2);
       if (chance(random, 40)) {
         rule->item(RTE_FLOW_ITEM_TYPE_TCP);
       } else {
@@ -149,8 +158,9 @@ void add_layer(Random& random, Rule* rule, bool inner, std::map<std::string, uin
   }
   if (!tunnel_next) return;
   *vxlan = true;
-  chance(random, 50) ? rule->item(RTE_FLOW_ITEM_TYPE_VXLAN)
-                     : rule->item(RTE_FLOW_ITEM_TYPE_VXLAN, vxlan_spec(100 + static_cast<uint32_t>(random() % 2)));
+  chance(random, 50)
+      ? rule->item(RTE_FLOW_ITEM_TYPE_VXLAN)
+      : rule->item(RTE_FLOW_ITEM_TYPE_VXLAN, vxlan_spec(100 + static_cast<uint32_t>(random() % 2)));
   if (chance(random, 70)) add_layer(random, rule, true, reached, vxlan, udp_item);
 }
 
@@ -159,10 +169,11 @@ void add_modify(Random& random, Rule* rule) {
     rte_flow_field_id field;
     uint32_t width;
   };
-  constexpr Field kFields[] = {{RTE_FLOW_FIELD_MAC_DST, 48},     {RTE_FLOW_FIELD_MAC_SRC, 48},     {RTE_FLOW_FIELD_VLAN_ID, 12},
-                               {RTE_FLOW_FIELD_IPV4_DSCP, 6},    {RTE_FLOW_FIELD_IPV4_TTL, 8},     {RTE_FLOW_FIELD_IPV4_SRC, 32},
-                               {RTE_FLOW_FIELD_IPV4_DST, 32},    {RTE_FLOW_FIELD_TCP_PORT_SRC, 16}, {RTE_FLOW_FIELD_TCP_PORT_DST, 16},
-                               {RTE_FLOW_FIELD_UDP_PORT_SRC, 16}, {RTE_FLOW_FIELD_UDP_PORT_DST, 16}};
+  constexpr Field kFields[] = {
+      {RTE_FLOW_FIELD_MAC_DST, 48},      {RTE_FLOW_FIELD_MAC_SRC, 48},      {RTE_FLOW_FIELD_VLAN_ID, 12},
+      {RTE_FLOW_FIELD_IPV4_DSCP, 6},     {RTE_FLOW_FIELD_IPV4_TTL, 8},      {RTE_FLOW_FIELD_IPV4_SRC, 32},
+      {RTE_FLOW_FIELD_IPV4_DST, 32},     {RTE_FLOW_FIELD_TCP_PORT_SRC, 16}, {RTE_FLOW_FIELD_TCP_PORT_DST, 16},
+      {RTE_FLOW_FIELD_UDP_PORT_SRC, 16}, {RTE_FLOW_FIELD_UDP_PORT_DST, 16}};
   const Field field = kFields[random() % std::size(kFields)];
   rte_flow_action_modify_field conf = {};
   conf.operation = static_cast<rte_flow_modify_op>(random() % 3);
@@ -191,7 +202,9 @@ void add_actions(Random& random, Rule* rule, bool vxlan, bool has_ports) {
         if (!counted) rule->action(RTE_FLOW_ACTION_TYPE_COUNT);
         counted = true;
         break;
-      case 1: rule->action(RTE_FLOW_ACTION_TYPE_MARK, rte_flow_action_mark{static_cast<uint32_t>(random())}); break;
+      case 1:
+        rule->action(RTE_FLOW_ACTION_TYPE_MARK, rte_flow_action_mark{static_cast<uint32_t>(random())});
+        break;
       case 2:
       case 3:
         if (tunnels > 0) {
@@ -200,20 +213,48 @@ void add_actions(Random& random, Rule* rule, bool vxlan, bool has_ports) {
         }
         break;
       case 4:
-        add_vxlan_encap(*rule, static_cast<uint32_t>(random() % 1000), static_cast<uint32_t>(random()), chance(random, 20));
+        add_vxlan_encap(*rule, static_cast<uint32_t>(random() % 1000), static_cast<uint32_t>(random()),
+                        chance(random, 20));
         ++tunnels;
         break;
-      case 5: if (eth) rule->action(RTE_FLOW_ACTION_TYPE_SET_MAC_SRC, mac); break;
-      case 6: if (eth) rule->action(RTE_FLOW_ACTION_TYPE_SET_MAC_DST, mac); break;
-      case 7: if (v4) rule->action(RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC, rte_flow_action_set_ipv4{rte_cpu_to_be_32(address(random))}); break;
-      case 8: if (v4) rule->action(RTE_FLOW_ACTION_TYPE_SET_IPV4_DST, rte_flow_action_set_ipv4{static_cast<uint32_t>(random())}); break;
-      case 9: if (has_ports) rule->action(RTE_FLOW_ACTION_TYPE_SET_TP_SRC, rte_flow_action_set_tp{rte_cpu_to_be_16(port_number(random))}); break;
-      case 10: if (has_ports) rule->action(RTE_FLOW_ACTION_TYPE_SET_TP_DST, rte_flow_action_set_tp{static_cast<uint16_t>(random())}); break;
-      case 11: if (v4 || v6) rule->action(RTE_FLOW_ACTION_TYPE_DEC_TTL); break;
-      case 12: if (v4 || v6) rule->action(RTE_FLOW_ACTION_TYPE_SET_TTL, rte_flow_action_set_ttl{static_cast<uint8_t>(random())}); break;
+      case 5:
+        if (eth) rule->action(RTE_FLOW_ACTION_TYPE_SET_MAC_SRC, mac);
+        break;
+      case 6:
+        if (eth) rule->action(RTE_FLOW_ACTION_TYPE_SET_MAC_DST, mac);
+        break;
+      case 7:
+        if (v4)
+          rule->action(RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC,
+                       rte_flow_action_set_ipv4{rte_cpu_to_be_32(address(random))});
+        break;
+      case 8:
+        if (v4)
+          rule->action(RTE_FLOW_ACTION_TYPE_SET_IPV4_DST,
+                       rte_flow_action_set_ipv4{static_cast<uint32_t>(random())});
+        break;
+      case 9:
+        if (has_ports)
+          rule->action(RTE_FLOW_ACTION_TYPE_SET_TP_SRC,
+                       rte_flow_action_set_tp{rte_cpu_to_be_16(port_number(random))});
+        break;
+      case 10:
+        if (has_ports)
+          rule->action(RTE_FLOW_ACTION_TYPE_SET_TP_DST,
+                       rte_flow_action_set_tp{static_cast<uint16_t>(random())});
+        break;
+      case 11:
+        if (v4 || v6) rule->action(RTE_FLOW_ACTION_TYPE_DEC_TTL);
+        break;
+      case 12:
+        if (v4 || v6)
+          rule->action(RTE_FLOW_ACTION_TYPE_SET_TTL, rte_flow_action_set_ttl{static_cast<uint8_t>(random())});
+        break;
       case 13:
-        rule->action(RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN, rte_flow_action_of_push_vlan{rte_cpu_to_be_16(0x88a8)});
-        rule->action(RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID, rte_flow_action_of_set_vlan_vid{rte_cpu_to_be_16(5)});
+        rule->action(RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN,
+                     rte_flow_action_of_push_vlan{rte_cpu_to_be_16(0x88a8)});
+        rule->action(RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID,
+                     rte_flow_action_of_set_vlan_vid{rte_cpu_to_be_16(5)});
         break;
       case 14: rule->action(RTE_FLOW_ACTION_TYPE_OF_POP_VLAN); break;
       default: add_modify(random, rule); break;
@@ -221,12 +262,19 @@ void add_actions(Random& random, Rule* rule, bool vxlan, bool has_ports) {
   }
   switch (random() % 7) {
     case 0: rule->action(RTE_FLOW_ACTION_TYPE_DROP); break;
-    case 1: rule->action(RTE_FLOW_ACTION_TYPE_QUEUE, rte_flow_action_queue{static_cast<uint16_t>(random() % 4)}); break;
-    case 2: rule->action(RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR, port_spec(static_cast<uint16_t>(random() % 4))); break;
-    case 3: rule->action(RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT, port_spec(static_cast<uint16_t>(random() % 4))); break;
+    case 1:
+      rule->action(RTE_FLOW_ACTION_TYPE_QUEUE, rte_flow_action_queue{static_cast<uint16_t>(random() % 4)});
+      break;
+    case 2:
+      rule->action(RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR, port_spec(static_cast<uint16_t>(random() % 4)));
+      break;
+    case 3:
+      rule->action(RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT, port_spec(static_cast<uint16_t>(random() % 4)));
+      break;
     case 4:
     case 5:
-      rule->action(RTE_FLOW_ACTION_TYPE_JUMP, rte_flow_action_jump{rule->attr.group + 1 + static_cast<uint32_t>(random() % 2) * 100});
+      rule->action(RTE_FLOW_ACTION_TYPE_JUMP,
+                   rte_flow_action_jump{rule->attr.group + 1 + static_cast<uint32_t>(random() % 2) * 100});
       break;
     default: break;
   }
@@ -243,12 +291,14 @@ std::string fate_name(const Verdict& verdict) {
   return "?";
 }
 
-// 0 and 0xffff are the same one's complement number; which of them a wrong checksum ends up with is not defined.
+// 0 and 0xffff are the same one's complement number; which of them a wrong checksum ends up with is not
+// defined.
 bool same_frame(const Bytes& a, const Bytes& b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
     if (a[i] == b[i]) continue;
-    if (i + 1 < a.size() && a[i] == a[i + 1] && b[i] == b[i + 1] && (a[i] ^ b[i]) == 0xff && (a[i] == 0 || a[i] == 0xff)) {
+    if (i + 1 < a.size() && a[i] == a[i + 1] && b[i] == b[i + 1] && (a[i] ^ b[i]) == 0xff &&
+        (a[i] == 0 || a[i] == 0xff)) {
       ++i;
       continue;
     }
@@ -274,7 +324,8 @@ TEST(the_engine_agrees_with_the_reference_on_random_rules_and_packets) {
       auto rule = std::make_unique<Rule>();
       rule->attr.group = chance(random, 60) ? 0 : chance(random, 80) ? 1 : 101;
       rule->attr.priority = static_cast<uint32_t>(random() % 3);
-      if (chance(random, 20)) rule->item(RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, port_spec(static_cast<uint16_t>(random() % 2)));
+      if (chance(random, 20))
+        rule->item(RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, port_spec(static_cast<uint16_t>(random() % 2)));
       bool vxlan = false, has_ports = false;
       add_layer(random, rule.get(), false, &reached, &vxlan, &has_ports);
       add_actions(random, rule.get(), vxlan, has_ports);
@@ -282,7 +333,8 @@ TEST(the_engine_agrees_with_the_reference_on_random_rules_and_packets) {
       const int valid = engine.validate(rule->attr, rule->items(), rule->actions(), &error);
       FlowRule* added = engine.create(rule->attr, rule->items(), rule->actions(), 0, &error);
       if (added == nullptr) {
-        const bool twice = std::strcmp(error.message, "a rule with this pattern exists in the group at this priority") == 0;
+        const bool twice =
+            std::strcmp(error.message, "a rule with this pattern exists in the group at this priority") == 0;
         if (twice == (valid != 0)) fail_check(__FILE__, __LINE__, error.message);
         if (!twice) fail_check(__FILE__, __LINE__, std::string("refused: ") + error.message);
         ++reached["refused: exists"];
@@ -301,13 +353,16 @@ TEST(the_engine_agrees_with_the_reference_on_random_rules_and_packets) {
       PacketContext context = context_of(mbuf, port);
       const Verdict got = engine.process(context);
       const uint32_t value = got.fate == Fate::kQueue ? got.queue : got.port_id;
-      const bool same = fate_name(got) == wanted.fate && (got.fate == Fate::kMiss || got.fate == Fate::kDrop || value == wanted.value) &&
+      const bool same = fate_name(got) == wanted.fate &&
+                        (got.fate == Fate::kMiss || got.fate == Fate::kDrop || value == wanted.value) &&
                         context.marked == wanted.marked && (!wanted.marked || context.mark == wanted.mark) &&
                         (got.fate == Fate::kDrop || same_frame(mbuf.frame(), expected));
       if (!same) {
-        fail_check(__FILE__, __LINE__, "round " + std::to_string(round) + " packet " + std::to_string(n) + " " + show(in) + "\n    engine    " +
-                                           fate_name(got) + " " + std::to_string(value) + " " + show(mbuf.frame()) + "\n    reference " +
-                                           wanted.fate + " " + std::to_string(wanted.value) + " " + show(expected));
+        fail_check(__FILE__, __LINE__,
+                   "round " + std::to_string(round) + " packet " + std::to_string(n) + " " + show(in) +
+                       "\n    engine    " + fate_name(got) + " " + std::to_string(value) + " " +
+                       show(mbuf.frame()) + "\n    reference " + wanted.fate + " " +
+                       std::to_string(wanted.value) + " " + show(expected));
         return;
       }
     }
@@ -321,28 +376,44 @@ TEST(the_engine_agrees_with_the_reference_on_random_rules_and_packets) {
     for (size_t i = 0; i < rules.size(); i += 2) engine.destroy(rules[i]);
     CHECK_EQ(engine.rules(), static_cast<uint32_t>(rules.size() / 2));
   }
-  std::vector<std::string> classes = {"miss", "miss after a jump", "match: range", "match: lower priority", "has_vlan",
-                                      "refused: exists", "drop: no inner frame", "fate: miss", "fate: drop", "fate: queue",
-                                      "fate: representor", "fate: port"};
-  for (const int item : {RTE_FLOW_ITEM_TYPE_VOID, RTE_FLOW_ITEM_TYPE_ETH, RTE_FLOW_ITEM_TYPE_VLAN, RTE_FLOW_ITEM_TYPE_IPV4,
-                         RTE_FLOW_ITEM_TYPE_IPV6, RTE_FLOW_ITEM_TYPE_UDP, RTE_FLOW_ITEM_TYPE_TCP, RTE_FLOW_ITEM_TYPE_ICMP,
-                         RTE_FLOW_ITEM_TYPE_VXLAN, RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT}) {
+  std::vector<std::string> classes = {
+      "miss",       "miss after a jump", "match: range",         "match: lower priority",
+      "has_vlan",   "refused: exists",   "drop: no inner frame", "fate: miss",
+      "fate: drop", "fate: queue",       "fate: representor",    "fate: port"};
+  for (const int item :
+       {RTE_FLOW_ITEM_TYPE_VOID, RTE_FLOW_ITEM_TYPE_ETH, RTE_FLOW_ITEM_TYPE_VLAN, RTE_FLOW_ITEM_TYPE_IPV4,
+        RTE_FLOW_ITEM_TYPE_IPV6, RTE_FLOW_ITEM_TYPE_UDP, RTE_FLOW_ITEM_TYPE_TCP, RTE_FLOW_ITEM_TYPE_ICMP,
+        RTE_FLOW_ITEM_TYPE_VXLAN, RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT}) {
     classes.push_back("item " + std::to_string(item));
   }
-  for (const int action :
-       {RTE_FLOW_ACTION_TYPE_COUNT, RTE_FLOW_ACTION_TYPE_MARK, RTE_FLOW_ACTION_TYPE_JUMP, RTE_FLOW_ACTION_TYPE_QUEUE,
-        RTE_FLOW_ACTION_TYPE_DROP, RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR, RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT,
-        RTE_FLOW_ACTION_TYPE_VXLAN_ENCAP, RTE_FLOW_ACTION_TYPE_VXLAN_DECAP, RTE_FLOW_ACTION_TYPE_SET_MAC_SRC,
-        RTE_FLOW_ACTION_TYPE_SET_MAC_DST, RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC, RTE_FLOW_ACTION_TYPE_SET_IPV4_DST,
-        RTE_FLOW_ACTION_TYPE_SET_TP_SRC, RTE_FLOW_ACTION_TYPE_SET_TP_DST, RTE_FLOW_ACTION_TYPE_DEC_TTL, RTE_FLOW_ACTION_TYPE_SET_TTL,
-        RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN, RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID, RTE_FLOW_ACTION_TYPE_OF_POP_VLAN,
-        RTE_FLOW_ACTION_TYPE_MODIFY_FIELD}) {
+  for (const int action : {RTE_FLOW_ACTION_TYPE_COUNT,
+                           RTE_FLOW_ACTION_TYPE_MARK,
+                           RTE_FLOW_ACTION_TYPE_JUMP,
+                           RTE_FLOW_ACTION_TYPE_QUEUE,
+                           RTE_FLOW_ACTION_TYPE_DROP,
+                           RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR,
+                           RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT,
+                           RTE_FLOW_ACTION_TYPE_VXLAN_ENCAP,
+                           RTE_FLOW_ACTION_TYPE_VXLAN_DECAP,
+                           RTE_FLOW_ACTION_TYPE_SET_MAC_SRC,
+                           RTE_FLOW_ACTION_TYPE_SET_MAC_DST,
+                           RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC,
+                           RTE_FLOW_ACTION_TYPE_SET_IPV4_DST,
+                           RTE_FLOW_ACTION_TYPE_SET_TP_SRC,
+                           RTE_FLOW_ACTION_TYPE_SET_TP_DST,
+                           RTE_FLOW_ACTION_TYPE_DEC_TTL,
+                           RTE_FLOW_ACTION_TYPE_SET_TTL,
+                           RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN,
+                           RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID,
+                           RTE_FLOW_ACTION_TYPE_OF_POP_VLAN,
+                           RTE_FLOW_ACTION_TYPE_MODIFY_FIELD}) {
     classes.push_back("action " + std::to_string(action));
   }
   for (const std::string& name : classes) {
     if (reached[name] == 0) fail_check(__FILE__, __LINE__, "never reached: " + name);
   }
-  for (const auto& [what, times] : reached) std::printf("  %-24s %llu\n", what.c_str(), static_cast<unsigned long long>(times));
+  for (const auto& [what, times] : reached)
+    std::printf("  %-24s %llu\n", what.c_str(), static_cast<unsigned long long>(times));
 }
 
 }  // namespace

@@ -51,7 +51,9 @@ std::vector<Bytes> fixtures() {
 
 // Every offset that is set lies where its header fits into the frame.
 void check_bounds(const Bytes& frame, const ParsedPacket& packet) {
-  const auto fits = [&](uint16_t offset, uint32_t bytes) { return offset == kAbsent || offset + bytes <= frame.size(); };
+  const auto fits = [&](uint16_t offset, uint32_t bytes) {
+    return offset == kAbsent || offset + bytes <= frame.size();
+  };
   for (const LayerHeaders* layer : {&packet.outer, &packet.inner}) {
     CHECK(fits(layer->eth, 14));
     CHECK(fits(layer->vlan, 4));
@@ -183,7 +185,8 @@ TEST(checksum_sum_equals_the_sum_of_its_words_at_every_length_and_alignment) {
     for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random() % 3 == 0 ? 0xff : random());
     const size_t start = random() % 8, length = random() % 100;
     uint64_t sum = 0;
-    for (size_t i = 0; i < length; ++i) sum += i % 2 == 0 ? bytes[start + i] : static_cast<uint64_t>(bytes[start + i]) << 8;
+    for (size_t i = 0; i < length; ++i)
+      sum += i % 2 == 0 ? bytes[start + i] : static_cast<uint64_t>(bytes[start + i]) << 8;
     while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
     const uint16_t got = checksum_sum(bytes + start, length);
     CHECK(got == sum || (got == 0xffff && sum == 0));
@@ -201,9 +204,10 @@ TEST(incremental_checksums_equal_full_ones) {
     if (random() % 8 == 0) header.options = Bytes(8, 1);
     Bytes payload(random() % 32);
     for (uint8_t& byte : payload) byte = static_cast<uint8_t>(random());
-    const Bytes l4 = header.protocol == 6    ? tcp(static_cast<uint16_t>(random()), 80, payload)
-                     : header.protocol == 17 ? udp(static_cast<uint16_t>(random()), 53, payload, random() % 4 != 0)
-                                             : icmp_echo(8, static_cast<uint16_t>(random()), payload);
+    const Bytes l4 = header.protocol == 6 ? tcp(static_cast<uint16_t>(random()), 80, payload)
+                     : header.protocol == 17
+                         ? udp(static_cast<uint16_t>(random()), 53, payload, random() % 4 != 0)
+                         : icmp_echo(8, static_cast<uint16_t>(random()), payload);
     Bytes frame = ethernet(kEtherTypeIpv4, ipv4(header, l4));
     CHECK(checksums_are_right(frame));
     ParsedPacket packet;

@@ -20,12 +20,13 @@ enum class Kind { kEth, kVlan, kIpv4, kIpv6, kUdp, kTcp, kIcmp, kVxlan };
 struct Header {
   Kind kind;
   size_t at;
-  int level;     // 0 outer, 1 inner
+  int level;       // 0 outer, 1 inner
   size_t end = 0;  // of the packet that an IP header announces
 };
 
-// A device parses a packet once: what was a tunnel on arrival stays one when a rule rewrites its UDP port, and rewriting
-// a port to VXLAN's makes no tunnel. Only taking headers off or putting them on changes what is seen.
+// A device parses a packet once: what was a tunnel on arrival stays one when a rule rewrites its UDP port,
+// and rewriting a port to VXLAN's makes no tunnel. Only taking headers off or putting them on changes what is
+// seen.
 struct Packet {
   Bytes bytes;
   bool tunnel = false;
@@ -33,8 +34,8 @@ struct Packet {
 
 bool has_vxlan_port(const Bytes& frame, size_t udp) { return number(&frame[udp + 2], 2) == 4789; }
 
-// The headers of a frame in the order seen on the wire, up to the first thing that is not one of them or not whole.
-// `look`: find out by the UDP port whether it is a tunnel.
+// The headers of a frame in the order seen on the wire, up to the first thing that is not one of them or not
+// whole. `look`: find out by the UDP port whether it is a tunnel.
 std::vector<Header> headers_of(const Packet& packet, bool look = false) {
   const Bytes& frame = packet.bytes;
   std::vector<Header> found;
@@ -141,7 +142,8 @@ bool header_matches(const Known& item, const rte_flow_item& given, const uint8_t
     for (int i = 0; i < length; ++i) {
       value.push_back(header[at + static_cast<size_t>(i)] & mask[at + static_cast<size_t>(i)]);
       low.push_back(spec[at + static_cast<size_t>(i)] & mask[at + static_cast<size_t>(i)]);
-      high.push_back(last == nullptr ? 0 : last[at + static_cast<size_t>(i)] & mask[at + static_cast<size_t>(i)]);
+      high.push_back(last == nullptr ? 0
+                                     : last[at + static_cast<size_t>(i)] & mask[at + static_cast<size_t>(i)]);
       range = range || high.back() != 0;
     }
     if (!range) high = low;
@@ -155,13 +157,14 @@ bool header_matches(const Known& item, const rte_flow_item& given, const uint8_t
 bool matches(const rte_flow_item* items, const Packet& packet, uint16_t port, bool* in_range) {
   const Bytes& frame = packet.bytes;
   const std::vector<Header> headers = headers_of(packet);
-  size_t at = 0;         // next header to be named
+  size_t at = 0;  // next header to be named
   bool started = false;
   bool skip_tags = false;
   for (const rte_flow_item* item = items; item->type != RTE_FLOW_ITEM_TYPE_END; ++item) {
     if (item->type == RTE_FLOW_ITEM_TYPE_VOID) continue;
     if (item->type == RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT) {
-      if (item->spec != nullptr && static_cast<const rte_flow_item_ethdev*>(item->spec)->port_id != port) return false;
+      if (item->spec != nullptr && static_cast<const rte_flow_item_ethdev*>(item->spec)->port_id != port)
+        return false;
       continue;
     }
     const Known* description = nullptr;
@@ -181,7 +184,8 @@ bool matches(const rte_flow_item* items, const Packet& packet, uint16_t port, bo
     if (item->type == RTE_FLOW_ITEM_TYPE_ETH && item->mask != nullptr) {
       const auto* mask = static_cast<const rte_flow_item_eth*>(item->mask);
       const bool tagged = at + 1 < headers.size() && headers[at + 1].kind == Kind::kVlan;
-      if (mask->has_vlan && static_cast<const rte_flow_item_eth*>(item->spec)->has_vlan != tagged) return false;
+      if (mask->has_vlan && static_cast<const rte_flow_item_eth*>(item->spec)->has_vlan != tagged)
+        return false;
       skip_tags = mask->has_vlan;
     }
     ++at;
@@ -198,7 +202,8 @@ uint32_t ones_sum(const Bytes& bytes) {
   return static_cast<uint32_t>(sum);
 }
 
-// The checksum fields of a frame with what they say too much: 0 for a right one. Rewriting must keep the difference.
+// The checksum fields of a frame with what they say too much: 0 for a right one. Rewriting must keep the
+// difference.
 struct Checksum {
   size_t field;
   Bytes covered;
@@ -215,7 +220,8 @@ std::vector<Checksum> checksums_of(const Packet& packet) {
       if (ipv6_end == 0) continue;
       const size_t offset = header.kind == Kind::kTcp ? 16 : 6;
       if (header.kind == Kind::kUdp && number(&frame[header.at + 6], 2) == 0) continue;
-      Bytes message(frame.begin() + static_cast<long>(header.at), frame.begin() + static_cast<long>(ipv6_end));
+      Bytes message(frame.begin() + static_cast<long>(header.at),
+                    frame.begin() + static_cast<long>(ipv6_end));
       message[offset] = message[offset + 1] = 0;
       found.push_back({header.at + offset, message, header.kind == Kind::kUdp});
     }
@@ -236,7 +242,8 @@ std::vector<Checksum> checksums_of(const Packet& packet) {
     message[offset] = message[offset + 1] = 0;
     if (message.size() % 2 == 1) message.push_back(0);
     if (protocol != 1) {
-      message.insert(message.end(), frame.begin() + static_cast<long>(ip + 12), frame.begin() + static_cast<long>(ip + 20));
+      message.insert(message.end(), frame.begin() + static_cast<long>(ip + 12),
+                     frame.begin() + static_cast<long>(ip + 20));
       message.insert(message.end(), {0, protocol});
     }
     if (protocol == 17 && number(&frame[l4 + 6], 2) == 0) continue;
@@ -272,16 +279,26 @@ void apply_set(Packet* packet, const rte_flow_action& action) {
   const auto write = [&](Kind kind, size_t offset, int bytes) {
     const Header* header = first(headers, kind, 0);
     if (header == nullptr) return;
-    with_checksums(packet, [&] { std::memcpy(&(*frame)[header->at + offset], conf, static_cast<size_t>(bytes)); });
+    with_checksums(packet,
+                   [&] { std::memcpy(&(*frame)[header->at + offset], conf, static_cast<size_t>(bytes)); });
   };
   switch (static_cast<int>(action.type)) {
     case RTE_FLOW_ACTION_TYPE_SET_MAC_SRC: write(Kind::kEth, 6, 6); break;
     case RTE_FLOW_ACTION_TYPE_SET_MAC_DST: write(Kind::kEth, 0, 6); break;
     case RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC: write(Kind::kIpv4, 12, 4); break;
     case RTE_FLOW_ACTION_TYPE_SET_IPV4_DST: write(Kind::kIpv4, 16, 4); break;
-    case RTE_FLOW_ACTION_TYPE_SET_TP_SRC: write(Kind::kUdp, 0, 2); write(Kind::kTcp, 0, 2); break;
-    case RTE_FLOW_ACTION_TYPE_SET_TP_DST: write(Kind::kUdp, 2, 2); write(Kind::kTcp, 2, 2); break;
-    case RTE_FLOW_ACTION_TYPE_SET_TTL: write(Kind::kIpv4, 8, 1); write(Kind::kIpv6, 7, 1); break;
+    case RTE_FLOW_ACTION_TYPE_SET_TP_SRC:
+      write(Kind::kUdp, 0, 2);
+      write(Kind::kTcp, 0, 2);
+      break;
+    case RTE_FLOW_ACTION_TYPE_SET_TP_DST:
+      write(Kind::kUdp, 2, 2);
+      write(Kind::kTcp, 2, 2);
+      break;
+    case RTE_FLOW_ACTION_TYPE_SET_TTL:
+      write(Kind::kIpv4, 8, 1);
+      write(Kind::kIpv6, 7, 1);
+      break;
     default: break;
   }
 }
@@ -308,11 +325,16 @@ void modify(Packet* packet, const rte_flow_action_modify_field& conf) {
     int shift;
   };
   static const Place places[] = {
-      {RTE_FLOW_FIELD_MAC_DST, Kind::kEth, 0, 6, 0xffffffffffff, 0},   {RTE_FLOW_FIELD_MAC_SRC, Kind::kEth, 6, 6, 0xffffffffffff, 0},
-      {RTE_FLOW_FIELD_VLAN_ID, Kind::kVlan, 0, 2, 0x0fff, 0},          {RTE_FLOW_FIELD_IPV4_DSCP, Kind::kIpv4, 1, 1, 0xfc, 2},
-      {RTE_FLOW_FIELD_IPV4_TTL, Kind::kIpv4, 8, 1, 0xff, 0},           {RTE_FLOW_FIELD_IPV4_SRC, Kind::kIpv4, 12, 4, 0xffffffff, 0},
-      {RTE_FLOW_FIELD_IPV4_DST, Kind::kIpv4, 16, 4, 0xffffffff, 0},    {RTE_FLOW_FIELD_TCP_PORT_SRC, Kind::kTcp, 0, 2, 0xffff, 0},
-      {RTE_FLOW_FIELD_TCP_PORT_DST, Kind::kTcp, 2, 2, 0xffff, 0},      {RTE_FLOW_FIELD_UDP_PORT_SRC, Kind::kUdp, 0, 2, 0xffff, 0},
+      {RTE_FLOW_FIELD_MAC_DST, Kind::kEth, 0, 6, 0xffffffffffff, 0},
+      {RTE_FLOW_FIELD_MAC_SRC, Kind::kEth, 6, 6, 0xffffffffffff, 0},
+      {RTE_FLOW_FIELD_VLAN_ID, Kind::kVlan, 0, 2, 0x0fff, 0},
+      {RTE_FLOW_FIELD_IPV4_DSCP, Kind::kIpv4, 1, 1, 0xfc, 2},
+      {RTE_FLOW_FIELD_IPV4_TTL, Kind::kIpv4, 8, 1, 0xff, 0},
+      {RTE_FLOW_FIELD_IPV4_SRC, Kind::kIpv4, 12, 4, 0xffffffff, 0},
+      {RTE_FLOW_FIELD_IPV4_DST, Kind::kIpv4, 16, 4, 0xffffffff, 0},
+      {RTE_FLOW_FIELD_TCP_PORT_SRC, Kind::kTcp, 0, 2, 0xffff, 0},
+      {RTE_FLOW_FIELD_TCP_PORT_DST, Kind::kTcp, 2, 2, 0xffff, 0},
+      {RTE_FLOW_FIELD_UDP_PORT_SRC, Kind::kUdp, 0, 2, 0xffff, 0},
       {RTE_FLOW_FIELD_UDP_PORT_DST, Kind::kUdp, 2, 2, 0xffff, 0},
   };
   const std::vector<Header> headers = headers_of(*packet);
@@ -327,8 +349,11 @@ void modify(Packet* packet, const rte_flow_action_modify_field& conf) {
       value = value << 8 | conf.src.value[i];
     }
     const uint64_t old = (whole & place.mask) >> place.shift;
-    const uint64_t fresh = conf.operation == RTE_FLOW_MODIFY_SET ? value : conf.operation == RTE_FLOW_MODIFY_ADD ? old + value : old - value;
-    with_checksums(packet, [&] { put(at, place.bytes, (whole & ~place.mask) | ((fresh << place.shift) & place.mask)); });
+    const uint64_t fresh = conf.operation == RTE_FLOW_MODIFY_SET   ? value
+                           : conf.operation == RTE_FLOW_MODIFY_ADD ? old + value
+                                                                   : old - value;
+    with_checksums(
+        packet, [&] { put(at, place.bytes, (whole & ~place.mask) | ((fresh << place.shift) & place.mask)); });
   }
 }
 
@@ -360,8 +385,11 @@ void encapsulate(Packet* packet, const rte_flow_action_vxlan_encap& conf) {
   Bytes header;
   size_t ip = 14;
   for (const rte_flow_item* item = conf.definition; item->type != RTE_FLOW_ITEM_TYPE_END; ++item) {
-    const size_t bytes = item->type == RTE_FLOW_ITEM_TYPE_ETH ? 14 : item->type == RTE_FLOW_ITEM_TYPE_VLAN ? 4
-                         : item->type == RTE_FLOW_ITEM_TYPE_IPV4 ? 20 : item->type == RTE_FLOW_ITEM_TYPE_VOID ? 0 : 8;
+    const size_t bytes = item->type == RTE_FLOW_ITEM_TYPE_ETH    ? 14
+                         : item->type == RTE_FLOW_ITEM_TYPE_VLAN ? 4
+                         : item->type == RTE_FLOW_ITEM_TYPE_IPV4 ? 20
+                         : item->type == RTE_FLOW_ITEM_TYPE_VOID ? 0
+                                                                 : 8;
     if (item->type == RTE_FLOW_ITEM_TYPE_VLAN) ip = 18;
     const auto* spec = static_cast<const uint8_t*>(item->spec);
     header.insert(header.end(), spec, spec + bytes);
@@ -373,7 +401,9 @@ void encapsulate(Packet* packet, const rte_flow_action_vxlan_encap& conf) {
   if (header[ip + 8] == 0) header[ip + 8] = 64;
   header[ip + 9] = 17;
   put(&header[ip + 10], 2, 0);
-  put(&header[ip + 10], 2, 0xffff - ones_sum(Bytes(header.begin() + static_cast<long>(ip), header.begin() + static_cast<long>(ip + 20))));
+  put(&header[ip + 10], 2,
+      0xffff - ones_sum(Bytes(header.begin() + static_cast<long>(ip),
+                              header.begin() + static_cast<long>(ip + 20))));
   if (number(&header[ip + 22], 2) == 0) put(&header[ip + 22], 2, 4789);
   put(&header[ip + 24], 2, frame->size() + 16);
   put(&header[ip + 26], 2, 0);
@@ -382,8 +412,8 @@ void encapsulate(Packet* packet, const rte_flow_action_vxlan_encap& conf) {
   packet->tunnel = true;
 }
 
-ReferenceRule* find(std::vector<ReferenceRule>& rules, std::map<std::string, uint64_t>& reached, const Packet& packet,
-                    uint16_t port, uint32_t group) {
+ReferenceRule* find(std::vector<ReferenceRule>& rules, std::map<std::string, uint64_t>& reached,
+                    const Packet& packet, uint16_t port, uint32_t group) {
   ReferenceRule* best = nullptr;
   for (ReferenceRule& rule : rules) {
     if (rule.attr.group != group || (best != nullptr && rule.attr.priority >= best->attr.priority)) continue;
@@ -395,8 +425,8 @@ ReferenceRule* find(std::vector<ReferenceRule>& rules, std::map<std::string, uin
   return best;
 }
 
-ReferenceVerdict run(std::vector<ReferenceRule>& rules, std::map<std::string, uint64_t>& reached, Packet* packet,
-                     uint16_t port) {
+ReferenceVerdict run(std::vector<ReferenceRule>& rules, std::map<std::string, uint64_t>& reached,
+                     Packet* packet, uint16_t port) {
   Bytes* frame = &packet->bytes;
   ReferenceVerdict verdict{"miss"};
   uint32_t group = 0;
@@ -454,13 +484,16 @@ ReferenceVerdict run(std::vector<ReferenceRule>& rules, std::map<std::string, ui
           break;
         }
         case RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID:
-          if (const std::vector<Header> headers = headers_of(*packet); headers.size() > 1 && headers[1].kind == Kind::kVlan) {
+          if (const std::vector<Header> headers = headers_of(*packet);
+              headers.size() > 1 && headers[1].kind == Kind::kVlan) {
             uint8_t* tci = &(*frame)[14];
-            put(tci, 2, (number(tci, 2) & 0xf000) | (number(static_cast<const uint8_t*>(action->conf), 2) & 0x0fff));
+            put(tci, 2,
+                (number(tci, 2) & 0xf000) | (number(static_cast<const uint8_t*>(action->conf), 2) & 0x0fff));
           }
           break;
         case RTE_FLOW_ACTION_TYPE_OF_POP_VLAN:
-          if (const std::vector<Header> headers = headers_of(*packet); headers.size() > 1 && headers[1].kind == Kind::kVlan) {
+          if (const std::vector<Header> headers = headers_of(*packet);
+              headers.size() > 1 && headers[1].kind == Kind::kVlan) {
             frame->erase(frame->begin() + 12, frame->begin() + 16);
           }
           break;

@@ -1,5 +1,5 @@
-// rte_flow as its guide says, slow and straightforward: the judge of the engine. It shares no code with it, knows
-// nothing of tables, offsets or incremental checksums, and reads the same rte_flow arrays.
+// rte_flow as its guide says, slow and straightforward: the judge of the engine. It shares no code with it,
+// knows nothing of tables, offsets or incremental checksums, and reads the same rte_flow arrays.
 #pragma once
 
 #include <rte_flow.h>

@@ -96,11 +96,13 @@ PacketContext context_of(Mbuf& mbuf, uint16_t port, uint32_t now) {
   return context;
 }
 
-Bytes ethernet(uint16_t type, const Bytes& payload, std::vector<uint16_t> tags, uint64_t destination, uint64_t source) {
+Bytes ethernet(uint16_t type, const Bytes& payload, std::vector<uint16_t> tags, uint64_t destination,
+               uint64_t source) {
   Bytes frame;
   put_mac(&frame, destination);
   put_mac(&frame, source);
-  for (const uint16_t tag : tags) append(&frame, {0x81, 0x00, static_cast<uint8_t>(tag >> 8), static_cast<uint8_t>(tag)});
+  for (const uint16_t tag : tags)
+    append(&frame, {0x81, 0x00, static_cast<uint8_t>(tag >> 8), static_cast<uint8_t>(tag)});
   append(&frame, {static_cast<uint8_t>(type >> 8), static_cast<uint8_t>(type)});
   append(&frame, payload);
   return frame;
@@ -122,7 +124,7 @@ Bytes ipv4(const Ipv4& header, const Bytes& payload) {
   const size_t at = packet.size();
   append(&packet, payload);
   if ((header.fragment & 0x1fff) != 0) return packet;
-  const auto field = header.protocol == 6 && payload.size() >= 20  ? at + 16
+  const auto field = header.protocol == 6 && payload.size() >= 20   ? at + 16
                      : header.protocol == 17 && payload.size() >= 8 ? at + 6
                      : header.protocol == 1 && payload.size() >= 8  ? at + 2
                                                                     : 0;
@@ -232,7 +234,8 @@ void* Rule::keep(const void* data, size_t size) {
   return copy.get();
 }
 
-Rule& Rule::raw_item(rte_flow_item_type type, const void* spec, const void* mask, const void* last, size_t size) {
+Rule& Rule::raw_item(rte_flow_item_type type, const void* spec, const void* mask, const void* last,
+                     size_t size) {
   const auto copied = [&](const void* from) { return from == nullptr ? nullptr : keep(from, size); };
   items_.back() = rte_flow_item{type, copied(spec), copied(last), copied(mask)};
   items_.push_back(rte_flow_item{RTE_FLOW_ITEM_TYPE_END, nullptr, nullptr, nullptr});
@@ -240,7 +243,8 @@ Rule& Rule::raw_item(rte_flow_item_type type, const void* spec, const void* mask
 }
 
 Rule& Rule::raw_action(int type, const void* conf, size_t size) {
-  actions_.back() = rte_flow_action{static_cast<rte_flow_action_type>(type), conf == nullptr ? nullptr : keep(conf, size)};
+  actions_.back() =
+      rte_flow_action{static_cast<rte_flow_action_type>(type), conf == nullptr ? nullptr : keep(conf, size)};
   actions_.push_back(rte_flow_action{RTE_FLOW_ACTION_TYPE_END, nullptr});
   return *this;
 }
@@ -312,5 +316,3 @@ Rule& add_vxlan_encap(Rule& rule, uint32_t vni, uint32_t destination, bool tagge
 }
 
 }  // namespace sluice::test
-
-int main(int argc, char** argv) { return sluice::test::run_tests(argc, argv); }

@@ -1,4 +1,5 @@
-// A small test frame, frames on a heap of their own size (so that a sanitizer sees a byte too far), and builders.
+// A small test frame, frames on a heap of their own size (so that a sanitizer sees a byte too far), and
+// builders.
 #pragma once
 
 #include <rte_flow.h>
@@ -25,21 +26,22 @@ int run_tests(int argc, char** argv);
 
 #define SLUICE_JOIN2(a, b) a##b
 #define SLUICE_JOIN(a, b) SLUICE_JOIN2(a, b)
-#define TEST(name) \
-  static void name(); \
+#define TEST(name)                                                               \
+  static void name();                                                            \
   static const ::sluice::test::Test SLUICE_JOIN(registered_, name)(#name, name); \
   static void name()
-#define CHECK(condition) \
-  do { \
+#define CHECK(condition)                                                          \
+  do {                                                                            \
     if (!(condition)) ::sluice::test::fail_check(__FILE__, __LINE__, #condition); \
   } while (0)
-#define CHECK_EQ(a, b) \
-  do { \
-    const auto left = (a); \
-    const auto right = (b); \
-    if (!(left == right)) \
-      ::sluice::test::fail_check(__FILE__, __LINE__, std::string(#a " is not " #b ": ") + ::sluice::test::show(left) + \
-                                                         " and " + ::sluice::test::show(right)); \
+#define CHECK_EQ(a, b)                                                                                       \
+  do {                                                                                                       \
+    const auto left = (a);                                                                                   \
+    const auto right = (b);                                                                                  \
+    if (!(left == right))                                                                                    \
+      ::sluice::test::fail_check(__FILE__, __LINE__,                                                         \
+                                 std::string(#a " is not " #b ": ") + ::sluice::test::show(left) + " and " + \
+                                     ::sluice::test::show(right));                                           \
   } while (0)
 
 std::string show(const Bytes& bytes);
@@ -75,15 +77,16 @@ struct Ipv4 {
   uint16_t fragment = 0, id = 1;
   Bytes options;
 };
-Bytes ethernet(uint16_t type, const Bytes& payload, std::vector<uint16_t> tags = {}, uint64_t destination = 0x020000000002,
-               uint64_t source = 0x020000000001);
+Bytes ethernet(uint16_t type, const Bytes& payload, std::vector<uint16_t> tags = {},
+               uint64_t destination = 0x020000000002, uint64_t source = 0x020000000001);
 Bytes ipv4(const Ipv4& header, const Bytes& payload);
 Bytes ipv6(uint8_t next, const Bytes& payload, uint8_t hop_limit = 64);
 Bytes udp(uint16_t source, uint16_t destination, const Bytes& payload, bool checksum = true);
 Bytes tcp(uint16_t source, uint16_t destination, const Bytes& payload, uint8_t flags = 0x10);
 Bytes icmp_echo(uint8_t type, uint16_t ident, const Bytes& payload);
 Bytes vxlan(uint32_t vni, const Bytes& frame, uint8_t flags = 8);
-Bytes tunnel(uint32_t vni, const Bytes& inner, uint32_t source = 0xac1e000b, uint32_t destination = 0xac1e0001);
+Bytes tunnel(uint32_t vni, const Bytes& inner, uint32_t source = 0xac1e000b,
+             uint32_t destination = 0xac1e0001);
 Bytes arp();
 
 // Full checksums, bit by bit from the RFCs.
@@ -98,7 +101,8 @@ class Rule {
  public:
   Rule() { attr.transfer = 1; }
   template <typename Spec>
-  Rule& item(rte_flow_item_type type, const Spec& spec, const Spec* mask = nullptr, const Spec* last = nullptr) {
+  Rule& item(rte_flow_item_type type, const Spec& spec, const Spec* mask = nullptr,
+             const Spec* last = nullptr) {
     return raw_item(type, &spec, mask, last, sizeof(Spec));
   }
   Rule& item(rte_flow_item_type type) { return raw_item(type, nullptr, nullptr, nullptr, 0); }

@@ -268,3 +268,12 @@ def test_captures_in_order_keep_their_order(tmp_path):
     # Missed packets reach the other port through the application, hits through the NIC: in ordered mode as they came,
     # but for what the application still held in its burst.
     assert sorted(packet[scapy.UDP].sport for packet in run.sent(1)) == list(range(1000, 1040))
+
+
+def test_an_ethdev_that_exists_already_serves_as_the_wire(tmp_path):
+    run = Testpmd(tmp_path, [])
+    separator = run.command.index("--")
+    run.command[separator:separator] = ["--vdev", "net_null7", "--vdev", "net_softflow7,wire=net_null7"]
+    output = run.run(["show port summary all"])
+    assert "net_softflow7" in output
+    assert not re.search(r"^\d+\s.*net_null\s", output, re.MULTILINE), "the wire is owned and not the application's"

@@ -7,7 +7,9 @@ namespace {
 
 using softflow::DeviceArguments;
 
-std::string parsed(const std::string& text, DeviceArguments* out) { return softflow::parse_device_arguments(text, out); }
+std::string parsed(const std::string& text, DeviceArguments* out) {
+  return softflow::parse_device_arguments(text, out);
+}
 
 TEST(colons_separate_the_wires_arguments) {
   DeviceArguments arguments;
@@ -19,7 +21,8 @@ TEST(colons_separate_the_wires_arguments) {
 
 TEST(brackets_keep_what_they_hold) {
   DeviceArguments arguments;
-  CHECK_EQ(parsed("vxlan_port=4790,wire=net_pcap0:rx_pcap=[/a:b,c=d.pcap]:tx_pcap=[/[x]]", &arguments), std::string());
+  CHECK_EQ(parsed("vxlan_port=4790,wire=net_pcap0:rx_pcap=[/a:b,c=d.pcap]:tx_pcap=[/[x]]", &arguments),
+           std::string());
   CHECK_EQ(arguments.wire_arguments, std::string("rx_pcap=/a:b,c=d.pcap,tx_pcap=/[x]"));
   CHECK_EQ(arguments.vxlan_port, 4790);
 }

@@ -1,0 +1,147 @@
+// Templates, growth, memory.
+#include "engine_fixture.h"
+
+namespace sluice::test {
+namespace {
+
+TEST(rows_of_a_template_share_its_masks_and_bring_their_values) {
+  Engine engine;
+  Rule table_rule;
+  const rte_flow_item_ipv4 mask = ipv4_spec(0xffffffff, 0xffffffff);
+  table_rule.raw_item(RTE_FLOW_ITEM_TYPE_ETH, nullptr, nullptr, nullptr, 0);
+  table_rule.raw_item(RTE_FLOW_ITEM_TYPE_IPV4, nullptr, &mask, nullptr, sizeof mask);
+  table_rule.action(RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC).action(RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT);
+  RuleTable* table =
+      engine.engine.create_table(table_rule.attr, table_rule.items(), table_rule.actions(), &engine.error);
+  CHECK(table != nullptr);
+  const auto row = [&](uint32_t source, uint16_t port) {
+    Rule rule;
+    rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(source, kServer, 44));
+    rule.action(RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC, rte_flow_action_set_ipv4{rte_cpu_to_be_32(kPublic)});
+    send_to(rule, port);
+    return engine.engine.create_row(table, rule.items(), rule.actions(), 0, &engine.error);
+  };
+  FlowRule* one = row(kHost, 1);
+  FlowRule* two = row(kHost + 1, 2);
+  CHECK(one != nullptr && two != nullptr && row(kHost, 3) == nullptr);
+  CHECK_EQ(engine.process(udp_frame()).port_id, 1);
+  engine.engine.destroy(one);
+  CHECK(!engine.hits(udp_frame()));
+  engine.engine.destroy(two);
+  engine.engine.destroy_table(table);
+  CHECK_EQ(engine.engine.rules(), 0u);
+}
+
+TEST(a_row_that_differs_from_its_template_is_refused) {
+  Engine engine;
+  Rule table_rule = plain_rule();
+  table_rule.action(RTE_FLOW_ACTION_TYPE_DROP);
+  RuleTable* table =
+      engine.engine.create_table(table_rule.attr, table_rule.items(), table_rule.actions(), &engine.error);
+  Rule shorter;
+  shorter.item(RTE_FLOW_ITEM_TYPE_ETH).action(RTE_FLOW_ACTION_TYPE_DROP);
+  CHECK(engine.engine.create_row(table, shorter.items(), shorter.actions(), 0, &engine.error) == nullptr);
+  CHECK_EQ(engine.error.type, RTE_FLOW_ERROR_TYPE_ITEM);
+  Rule other = plain_rule();
+  other.action(RTE_FLOW_ACTION_TYPE_COUNT);
+  CHECK(engine.engine.create_row(table, other.items(), other.actions(), 0, &engine.error) == nullptr);
+  CHECK_EQ(engine.error.type, RTE_FLOW_ERROR_TYPE_ACTION);
+}
+
+TEST(a_table_finds_every_rule_while_it_grows_and_shrinks) {
+  Engine engine;
+  std::mt19937 random(5);
+  std::vector<FlowRule*> rules(20000);
+  std::vector<uint16_t> ports(rules.size());
+  const auto toggle = [&](size_t i) {
+    if (rules[i] != nullptr) {
+      engine.engine.destroy(rules[i]);
+      rules[i] = nullptr;
+      return;
+    }
+    Rule rule;
+    rule.item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(static_cast<uint32_t>(i), kServer));
+    ports[i] = static_cast<uint16_t>(i % 1000);
+    rules[i] = engine.must_add(send_to(rule, ports[i]));
+  };
+  for (int round = 0; round < 60000; ++round) toggle(random() % (round < 30000 ? rules.size() : 500));
+  uint32_t live = 0;
+  for (size_t i = 0; i < rules.size(); ++i) {
+    Ipv4 header;
+    header.source = static_cast<uint32_t>(i);
+    header.destination = kServer;
+    const Verdict verdict = engine.process(ethernet(kEtherTypeIpv4, ipv4(header, {})));
+    CHECK_EQ(verdict.fate != Fate::kMiss, rules[i] != nullptr);
+    if (rules[i] != nullptr) CHECK_EQ(verdict.port_id, ports[i]);
+    live += rules[i] != nullptr;
+  }
+  CHECK_EQ(engine.engine.rules(), live);
+  engine.engine.flush();
+  CHECK_EQ(engine.engine.rules(), 0u);
+  CHECK(!engine.hits(udp_frame()));
+}
+
+TEST(everything_is_copied_when_a_rule_is_created) {
+  Engine engine;
+  {
+    Rule rule = plain_rule();
+    rule.item(RTE_FLOW_ITEM_TYPE_VXLAN, vxlan_spec(100));
+    add_vxlan_encap(rule, 300, 0xac1e000c);
+    engine.must_add(send_to(rule, 1));
+  }
+  Mbuf mbuf(tunnel(100, udp_frame()));
+  CHECK_EQ(engine.process(mbuf).port_id, 1);
+  CHECK_EQ(load_be32(&mbuf.frame()[30]), 0xac1e000cu);
+}
+
+TEST(a_templated_nat_row_costs_at_most_128_bytes_all_included) {
+  EngineOptions options;
+  options.max_rules = 1u << 20;
+  FlowEngine engine(options);
+  Rule shape;
+  const rte_flow_item_ipv4 ip_mask = ipv4_spec(0xffffffff, 0xffffffff);
+  const rte_flow_item_udp port_mask = udp_spec(0xffff, 0xffff);
+  const rte_flow_item_vxlan vni_mask = vxlan_spec(0xffffff);
+  const rte_flow_item_ethdev any_port = port_spec(0xffff);
+  shape.raw_item(RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, nullptr, &any_port, nullptr, sizeof any_port);
+  shape.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4).item(RTE_FLOW_ITEM_TYPE_UDP);
+  shape.raw_item(RTE_FLOW_ITEM_TYPE_VXLAN, nullptr, &vni_mask, nullptr, sizeof vni_mask)
+      .item(RTE_FLOW_ITEM_TYPE_ETH);
+  shape.raw_item(RTE_FLOW_ITEM_TYPE_IPV4, nullptr, &ip_mask, nullptr, sizeof ip_mask);
+  shape.raw_item(RTE_FLOW_ITEM_TYPE_UDP, nullptr, &port_mask, nullptr, sizeof port_mask);
+  const auto actions = [](Rule& rule, uint32_t i) {
+    rte_flow_action_age age = {};
+    age.timeout = 300;
+    rte_flow_action_set_mac mac = {};
+    rule.action(RTE_FLOW_ACTION_TYPE_VXLAN_DECAP)
+        .action(RTE_FLOW_ACTION_TYPE_COUNT)
+        .action(RTE_FLOW_ACTION_TYPE_AGE, age);
+    rule.action(RTE_FLOW_ACTION_TYPE_SET_MAC_DST, mac).action(RTE_FLOW_ACTION_TYPE_SET_MAC_SRC, mac);
+    rule.action(RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC, rte_flow_action_set_ipv4{i});
+    rule.action(RTE_FLOW_ACTION_TYPE_SET_TP_SRC, rte_flow_action_set_tp{static_cast<uint16_t>(i)});
+    rule.action(RTE_FLOW_ACTION_TYPE_DEC_TTL);
+    send_to(rule, 1);
+  };
+  actions(shape, 0);
+  rte_flow_error error = {};
+  RuleTable* table = engine.create_table(shape.attr, shape.items(), shape.actions(), &error);
+  CHECK(table != nullptr);
+  constexpr uint32_t kRows = 500000;
+  for (uint32_t i = 0; i < kRows; ++i) {
+    rte_flow_item_ethdev port = port_spec(0);
+    rte_flow_item_vxlan vni = vxlan_spec(100);
+    rte_flow_item_ipv4 ip = ipv4_spec(i, kServer);
+    rte_flow_item_udp ports = udp_spec(1000, 53);
+    rte_flow_item items[9] = {};
+    for (size_t at = 0; at < 9; ++at) items[at].type = shape.items()[at].type;
+    items[0].spec = &port;
+    items[4].spec = &vni;
+    items[6].spec = &ip;
+    items[7].spec = &ports;
+    CHECK(engine.create_row(table, items, shape.actions(), 0, &error) != nullptr);
+  }
+  CHECK(engine.memory_bytes() / kRows <= 128);
+}
+
+}  // namespace
+}  // namespace sluice::test
