@@ -1,0 +1,269 @@
+// The benches' own addon (bench/native.ts): made-up traffic, loops without a gateway, rule insertion. Loading it also
+// registers the drivers net_traffic and net_donothing, so EAL needs no -d for them.
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+
+#include <cstring>
+
+#include "bench/node/insertion.h"
+#include "bench/node/wire_loop.h"
+#include "bench/scenario.h"
+#include "binding/arguments.h"
+#include "slow_path/sessions.h"
+
+namespace sluice::bench {
+namespace {
+
+using binding::guarded;
+using binding::number;
+using binding::object;
+using binding::text;
+using binding::texts;
+using binding::u32;
+
+constexpr double kMaxMac = 281474976710655.0;   // 2^48 − 1
+constexpr double kMaxExact = 9007199254740991.0;  // 2^53 − 1
+
+uint32_t field(const Napi::Object& from, const char* name) { return u32(from.Get(name), name); }
+
+void mac_field(const Napi::Object& from, const char* name, uint8_t* out) {
+  auto mac = static_cast<uint64_t>(number(from.Get(name), name, 0, kMaxMac));
+  for (int i = 5; i >= 0; i--, mac >>= 8) out[i] = static_cast<uint8_t>(mac);
+}
+
+Napi::Value count_value(Napi::Env env, uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
+
+double micros(uint64_t ticks) { return static_cast<double>(ticks) * 1e6 / static_cast<double>(rte_get_tsc_hz()); }
+
+Side side_of(const Napi::Value& value) {
+  const std::string side = text(value, "side");
+  if (side != "fabric" && side != "external") throw NativeFault("ARGUMENT", "side is neither fabric nor external");
+  return side == "fabric" ? Side::kFabric : Side::kExternal;
+}
+
+Napi::Value set_scenario_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Napi::Object from = object(info[0], "scenario");
+    Scenario s;
+    s.flows = field(from, "flows");
+    s.hosts = std::max(1u, field(from, "hosts"));
+    s.private_base = field(from, "privateBase");
+    s.first_source_port = static_cast<uint16_t>(field(from, "firstSourcePort"));
+    s.remote_base = field(from, "remoteBase");
+    s.remotes = std::max(1u, field(from, "remotes"));
+    s.remote_port = static_cast<uint16_t>(field(from, "remotePort"));
+    s.pool_first = field(from, "poolFirst");
+    s.pool_last = field(from, "poolLast");
+    s.vni = field(from, "vni");
+    s.vxlan_port = static_cast<uint16_t>(field(from, "vxlanPort"));
+    s.gateway_vtep = field(from, "gatewayVtep");
+    s.host_vtep = field(from, "hostVtep");
+    mac_field(from, "gatewayMac", s.gateway_mac);
+    mac_field(from, "hostVtepMac", s.host_vtep_mac);
+    mac_field(from, "hostMac", s.host_mac);
+    mac_field(from, "externalMac", s.external_mac);
+    mac_field(from, "nextHopMac", s.next_hop_mac);
+    s.check_every = std::max(1u, field(from, "checkEvery"));
+    s.untranslated = from.Get("untranslated").ToBoolean();
+    if (s.pool_last < s.pool_first) throw NativeFault("ARGUMENT", "poolLast lies before poolFirst");
+    set_scenario(s);
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value run_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Side side = side_of(info[0]);
+    const Napi::Object from = object(info[1], "program");
+    const std::string pattern = text(from.Get("pattern"), "pattern");
+    Program program;
+    program.pattern = pattern == "new" ? Pattern::kNew : pattern == "random" ? Pattern::kRandom : Pattern::kNone;
+    program.first = field(from, "first");
+    program.count = field(from, "count");
+    program.window = field(from, "window");
+    program.per_second = number(from.Get("perSecond"), "perSecond", 0, 1e9);
+    program.seed = field(from, "seed");
+    program.measure_latency = from.Get("measureLatency").ToBoolean();
+    const uint64_t end = uint64_t{program.first} + program.count;
+    if (program.pattern != Pattern::kNone && (program.count == 0 || end > traffic().scenario.flows)) {
+      throw NativeFault("ARGUMENT", "the program names flows beyond the scenario's");
+    }
+    run_program(side, program);
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value reset_call(const Napi::CallbackInfo& info) {
+  reset_counters();
+  return info.Env().Undefined();
+}
+
+Napi::Value counters_call(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Object out = Napi::Object::New(env);
+  for (const Side side : {Side::kFabric, Side::kExternal}) {
+    const WireCounters& counters = traffic().counters[static_cast<size_t>(side)];
+    Napi::Object wire = Napi::Object::New(env);
+    wire.Set("emitted", count_value(env, counters.emitted));
+    wire.Set("accepted", count_value(env, counters.accepted));
+    wire.Set("bad", count_value(env, counters.bad));
+    wire.Set("badChecksum", count_value(env, counters.bad_checksum));
+    wire.Set("noBuffer", count_value(env, counters.no_buffer));
+    wire.Set("mostLate", count_value(env, counters.most_late));
+    wire.Set("firstEmitMicros", Napi::Number::New(env, micros(counters.first_emit_tsc)));
+    wire.Set("lastAcceptMicros", Napi::Number::New(env, micros(counters.last_accept_tsc)));
+    out.Set(side == Side::kFabric ? "fabric" : "external", wire);
+  }
+  return out;
+}
+
+// [count, most, value of each share…], microseconds.
+Napi::Value latency_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const bool from_wire = text(info[0], "from") == "wire";
+    const Latency& latency = from_wire ? traffic().from_wire : traffic().from_receive;
+    const Napi::Array shares = binding::array(info[1], "shares");
+    Napi::Array out = Napi::Array::New(info.Env());
+    out.Set(0u, count_value(info.Env(), latency.total()));
+    out.Set(1u, Napi::Number::New(info.Env(), micros(latency.most())));
+    for (uint32_t i = 0; i < shares.Length(); i++) {
+      out.Set(i + 2, Napi::Number::New(info.Env(), micros(latency.quantile(number(shares.Get(i), "share", 0, 1)))));
+    }
+    return out;
+  });
+}
+
+Napi::Value endpoints_call(const Napi::CallbackInfo& info) {
+  uint64_t known = 0, shared = 0;
+  count_endpoints(&known, &shared);
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("known", count_value(info.Env(), known));
+  out.Set("shared", count_value(info.Env(), shared));
+  return out;
+}
+
+// Open until the process ends.
+BenchPorts& open_ports(const Napi::Value& devices, bool start) {
+  return *new BenchPorts(texts(devices, "devices"), start);
+}
+
+Napi::Value wire_loop_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Napi::Object from = object(info[0], "options");
+    pretend_endpoints();
+    static const BenchPorts& ports = open_ports(from.Get("devices"), true);
+    if (ports.ids().size() != 2) throw NativeFault("ARGUMENT", "the loop needs two devices");
+    const LoopResult result =
+        run_wire_loop(ports, number(from.Get("seconds"), "seconds", 0, 3600), field(from, "burst"), field(from, "lines"),
+                      static_cast<uint64_t>(number(from.Get("footprintBytes"), "footprintBytes", 64, kMaxExact)));
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("packets", count_value(info.Env(), result.packets));
+    out.Set("seconds", Napi::Number::New(info.Env(), result.seconds));
+    return out;
+  });
+}
+
+Napi::Value open_ports_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    open_ports(info[0], false);
+    return info.Env().Undefined();
+  });
+}
+
+uint16_t port_id_of(const std::string& device) {
+  uint16_t id = 0;
+  if (rte_eth_dev_get_port_by_name(device.c_str(), &id) != 0) throw NativeFault("PORT", device + ": no such device", ENODEV);
+  return id;
+}
+
+Napi::Value template_interface_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    std::string reason;
+    if (has_template_interface(port_id_of(text(info[0], "device")), &reason)) return info.Env().Null();
+    return Napi::String::New(info.Env(), reason);
+  });
+}
+
+Napi::Value insertion_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Napi::Env env = info.Env();
+    const Napi::Object from = object(info[0], "options");
+    std::vector<uint16_t> port_ids;
+    for (const std::string& device : texts(from.Get("devices"), "devices")) port_ids.push_back(port_id_of(device));
+    const Napi::Array templates = binding::array(from.Get("templates"), "templates");
+    const Napi::Value bytes = from.Get("arguments");
+    if (port_ids.size() != 2 || templates.Length() != 2 || !bytes.IsTypedArray() ||
+        bytes.As<Napi::TypedArray>().ByteLength() != 2 * sizeof(FlowArguments)) {
+      throw NativeFault("ARGUMENT", "two devices, two templates and two records of arguments are needed");
+    }
+    std::unique_ptr<RuleTemplate> rules[2];
+    RuleSource source = {};
+    std::memcpy(source.arguments, bytes.As<Napi::Uint8Array>().Data(), sizeof source.arguments);
+    for (uint32_t i = 0; i < 2; i++) {
+      rules[i] = std::make_unique<RuleTemplate>(binding::template_source(templates.Get(i)), port_ids);
+      source.rule[i] = rules[i].get();
+      source.port_id[i] = port_ids[i];
+    }
+    source.hosts = std::max(1u, field(from, "hosts"));
+    source.pool_addresses = std::max(1u, field(from, "poolAddresses"));
+    const uint32_t sessions = field(from, "sessions");
+    const uint32_t seed = field(from, "seed");
+    const std::string way = text(from.Get("way"), "way");
+    Napi::Object out = Napi::Object::New(env);
+    InsertionResult result;
+    if (way == "create") {
+      result = insert_synchronously(source, sessions, seed);
+    } else if (way == "template") {
+      result = insert_by_template(source, sessions, field(from, "batch"), seed);
+    } else if (way == "keep") {
+      result = insert_only(source, sessions);
+    } else if (way == "fill") {
+      result.rules = sessions * 2;
+      result.create_seconds = fill_seconds(source, sessions);
+    } else if (way == "engine-rows" || way == "engine-rules") {
+      const EngineMemory memory = engine_memory(source, sessions, way == "engine-rows");
+      result.rules = static_cast<uint32_t>(memory.rules);
+      out.Set("bytes", count_value(env, memory.bytes));
+    } else {
+      throw NativeFault("ARGUMENT", "way is unknown");
+    }
+    out.Set("rules", Napi::Number::New(env, result.rules));
+    out.Set("failed", Napi::Number::New(env, result.failed));
+    out.Set("createSeconds", Napi::Number::New(env, result.create_seconds));
+    out.Set("destroySeconds", Napi::Number::New(env, result.destroy_seconds));
+    out.Set("error", Napi::String::New(env, result.error));
+    return out;
+  });
+}
+
+Napi::Value sizes_call(const Napi::CallbackInfo& info) {
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("sessionRow", Napi::Number::New(info.Env(), sizeof(SessionRow)));
+  out.Set("sessionCounters", Napi::Number::New(info.Env(), sizeof(SessionCounters)));
+  out.Set("sessionState", Napi::Number::New(info.Env(), sizeof(SessionState)));
+  return out;
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  const auto add_call = [&](const char* name, Napi::Value (*call)(const Napi::CallbackInfo&)) {
+    exports.Set(name, Napi::Function::New(env, call, name));
+  };
+  add_call("setScenario", set_scenario_call);
+  add_call("run", run_call);
+  add_call("resetCounters", reset_call);
+  add_call("counters", counters_call);
+  add_call("latency", latency_call);
+  add_call("endpoints", endpoints_call);
+  add_call("wireLoop", wire_loop_call);
+  add_call("openPorts", open_ports_call);
+  add_call("templateInterface", template_interface_call);
+  add_call("insertion", insertion_call);
+  add_call("sizes", sizes_call);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(sluice_bench, initialize)
+
+}  // namespace sluice::bench

@@ -1,0 +1,67 @@
+#include "bench/scenario.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "flow_engine/memory.h"
+
+namespace sluice::bench {
+
+// Leaked on purpose: lcores may still poll while the process ends.
+Traffic& traffic() {
+  static auto* all = new Traffic;
+  return *all;
+}
+
+void set_scenario(const Scenario& scenario) {
+  Traffic& t = traffic();
+  if (t.endpoints != nullptr) release_zeroed(t.endpoints, sizeof(Endpoint) * t.scenario.flows);
+  t.scenario = scenario;
+  t.endpoints = static_cast<Endpoint*>(allocate_zeroed(sizeof(Endpoint) * std::max(1u, scenario.flows)));
+  std::fill_n(t.endpoints, scenario.flows, Endpoint{});  // its pages are there before anything is measured
+  reset_counters();
+}
+
+void run_program(Side side, const Program& program) {
+  const auto* before = traffic().next_program[static_cast<size_t>(side)].exchange(new Program(program));
+  delete before;  // one that no lcore has taken
+}
+
+void reset_counters() {
+  Traffic& t = traffic();
+  for (WireCounters& counters : t.counters) {
+    for (auto* counter : {&counters.emitted, &counters.accepted, &counters.bad, &counters.bad_checksum,
+                          &counters.no_buffer, &counters.first_emit_tsc, &counters.last_accept_tsc, &counters.most_late}) {
+      counter->store(0);
+    }
+  }
+  t.from_receive.reset();
+  t.from_wire.reset();
+}
+
+void pretend_endpoints() {
+  Traffic& t = traffic();
+  const uint32_t addresses = t.scenario.pool_last - t.scenario.pool_first + 1;
+  for (uint32_t flow = 0; flow < t.scenario.flows; flow++) {
+    t.endpoints[flow] = {t.scenario.pool_first + flow % addresses,
+                         static_cast<uint16_t>(1024 + flow / addresses % 64512), 0};
+  }
+}
+
+void count_endpoints(uint64_t* known, uint64_t* shared) {
+  const Traffic& t = traffic();
+  *known = *shared = 0;
+  const uint64_t addresses = uint64_t{t.scenario.pool_last} - t.scenario.pool_first + 1;
+  std::vector<bool> taken(addresses << 16);
+  for (uint32_t flow = 0; flow < t.scenario.flows; flow++) {
+    const Endpoint& endpoint = t.endpoints[flow];
+    if (endpoint.port == 0) continue;
+    ++*known;
+    const uint64_t at = uint64_t{endpoint.address - t.scenario.pool_first} << 16 | endpoint.port;
+    if (at >= taken.size()) continue;  // counted as bad on arrival
+    if (taken[at]) ++*shared;
+    taken[at] = true;
+  }
+}
+
+}  // namespace sluice::bench

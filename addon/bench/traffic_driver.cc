@@ -1,0 +1,211 @@
+// The virtual device driver "net_traffic": a wire with traffic on it that nobody has to send. Frames are made by the
+// lcore that receives them and checked by the one that transmits them, so no other thread takes part. Arguments:
+// side=fabric|external. What is sent: scenario.h.
+#include <bus_vdev_driver.h>
+#include <ethdev_driver.h>
+#include <ethdev_vdev.h>
+#include <rte_cycles.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "bench/frames.h"
+#include "bench/virtual_device.h"
+
+namespace sluice::bench {
+namespace {
+
+constexpr uint16_t kBurst = 64;
+
+// splitmix64: one multiplication deep, no bad seeds.
+uint64_t next_random(uint64_t* state) {
+  uint64_t z = (*state += 0x9e3779b97f4a7c15ull);
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+  return z ^ z >> 31;
+}
+
+class Wire : public VirtualDevice {
+ public:
+  explicit Wire(Side side) : side_(side) {}
+
+  uint16_t receive(rte_mbuf** frames, uint16_t count);
+  uint16_t transmit(rte_mbuf** frames, uint16_t count);
+  void started() override { template_.make(side_, traffic().scenario); }
+
+ private:
+  void take_program();
+  uint16_t allowed(uint16_t count, uint64_t now);
+  uint64_t draw() {
+    return program_.first + static_cast<uint32_t>((next_random(&random_) >> 32) * program_.count >> 32);
+  }
+
+  Side side_;
+  FrameTemplate template_;
+  Program program_;
+  uint64_t random_ = 0;
+  uint64_t sent_ = 0;            // of the program
+  uint64_t accepted_before_ = 0; // at the other end, when the program began
+  uint64_t started_tsc_ = 0;
+  double ticks_per_packet_ = 0;
+  uint32_t ahead_[kBurst] = {};  // kRandom: the next burst's flows, whose endpoints are on their way into the cache
+  uint32_t until_whole_check_ = 1;
+};
+
+void Wire::take_program() {
+  const Program* taken = traffic().next_program[static_cast<size_t>(side_)].exchange(nullptr, std::memory_order_acquire);
+  if (taken == nullptr) return;
+  program_ = *taken;
+  delete taken;
+  Traffic& t = traffic();
+  if (program_.pattern != Pattern::kNone) t.measure_latency.store(program_.measure_latency, std::memory_order_relaxed);
+  random_ = program_.seed;
+  sent_ = 0;
+  accepted_before_ = t.counters[static_cast<size_t>(other(side_))].accepted.load(std::memory_order_relaxed);
+  started_tsc_ = rte_rdtsc();
+  ticks_per_packet_ = program_.per_second > 0 ? static_cast<double>(rte_get_tsc_hz()) / program_.per_second : 0;
+  t.counters[static_cast<size_t>(side_)].first_emit_tsc.store(0, std::memory_order_relaxed);
+  if (program_.pattern == Pattern::kRandom) {
+    for (uint32_t& flow : ahead_) flow = static_cast<uint32_t>(draw());
+  }
+}
+
+// How many packets are on the wire now.
+uint16_t Wire::allowed(uint16_t count, uint64_t now) {
+  Traffic& t = traffic();
+  if (program_.pattern == Pattern::kRandom) return count;
+  uint64_t most = program_.count - sent_;
+  if (program_.window != 0) {
+    const uint64_t back = t.counters[static_cast<size_t>(other(side_))].accepted.load(std::memory_order_relaxed) - accepted_before_;
+    const uint64_t under_way = sent_ - std::min(back, sent_);
+    most = std::min<uint64_t>(most, program_.window - std::min<uint64_t>(under_way, program_.window));
+  }
+  if (ticks_per_packet_ > 0) {
+    const auto due = static_cast<uint64_t>(static_cast<double>(now - started_tsc_) / ticks_per_packet_);
+    const uint64_t late = due - std::min(due, sent_);
+    std::atomic<uint64_t>& most_late = t.counters[static_cast<size_t>(side_)].most_late;
+    if (program_.count > sent_ && late > most_late.load(std::memory_order_relaxed)) most_late.store(late, std::memory_order_relaxed);
+    most = std::min(most, late);
+  }
+  return static_cast<uint16_t>(std::min<uint64_t>(most, count));
+}
+
+uint16_t Wire::receive(rte_mbuf** frames, uint16_t count) {
+  Traffic& t = traffic();
+  if (t.next_program[static_cast<size_t>(side_)].load(std::memory_order_relaxed) != nullptr) take_program();
+  if (program_.pattern == Pattern::kNone) return 0;
+  const uint64_t now = rte_rdtsc();
+  const uint16_t n = allowed(std::min(count, kBurst), now);
+  if (n == 0) return 0;
+  WireCounters& counters = t.counters[static_cast<size_t>(side_)];
+  if (rte_pktmbuf_alloc_bulk(pool, frames, n) != 0) {
+    add(counters.no_buffer, 1);
+    return 0;
+  }
+  const Scenario& s = t.scenario;
+  for (uint16_t i = 0; i < n; i++) {
+    uint32_t flow;
+    Stamp stamp = {now, 0, 0, kMagic};
+    if (program_.pattern == Pattern::kRandom) {
+      flow = ahead_[i];
+    } else {
+      flow = static_cast<uint32_t>(program_.first + sent_ + i);
+      if (ticks_per_packet_ > 0) {
+        stamp.due_tsc = started_tsc_ + static_cast<uint64_t>(static_cast<double>(sent_ + i + 1) * ticks_per_packet_);
+        stamp.due_tsc = std::min(stamp.due_tsc, now);
+        stamp.late_ticks = static_cast<uint32_t>(std::min<uint64_t>(now - stamp.due_tsc, UINT32_MAX));
+      }
+    }
+    stamp.flow = flow;
+    rte_mbuf* frame = frames[i];
+    auto* data = rte_pktmbuf_mtod(frame, uint8_t*);
+    frame->data_len = static_cast<uint16_t>(template_.bytes());
+    frame->pkt_len = template_.bytes();
+    if (side_ == Side::kFabric) {
+      template_.write(data, s.host_address(flow), s.remote_address(flow), s.source_port(flow), s.remote_port, stamp);
+    } else {
+      const Endpoint& endpoint = t.endpoints[flow];
+      template_.write(data, s.remote_address(flow), endpoint.address, s.remote_port, endpoint.port, stamp);
+    }
+  }
+  sent_ += n;
+  if (program_.pattern == Pattern::kRandom) {
+    for (uint16_t i = 0; i < n; i++) {
+      ahead_[i] = static_cast<uint32_t>(draw());
+      __builtin_prefetch(&t.endpoints[ahead_[i]]);
+    }
+  }
+  if (counters.first_emit_tsc.load(std::memory_order_relaxed) == 0) counters.first_emit_tsc.store(now, std::memory_order_relaxed);
+  add(counters.emitted, n);
+  return n;
+}
+
+uint16_t Wire::transmit(rte_mbuf** frames, uint16_t count) {
+  Traffic& t = traffic();
+  const Scenario& s = t.scenario;
+  const uint64_t now = rte_rdtsc();
+  const bool measure_latency = t.measure_latency.load(std::memory_order_relaxed);
+  uint64_t accepted = 0, bad = 0, bad_checksum = 0;
+  for (uint16_t i = 0; i < count; i++) {
+    const rte_mbuf* frame = frames[i];
+    const bool whole = --until_whole_check_ == 0;
+    if (whole) until_whole_check_ = s.check_every;
+    Stamp stamp;
+    const Finding finding = frame->nb_segs != 1
+                                ? Finding::kBad
+                                : check_frame(side_, s, t.endpoints, rte_pktmbuf_mtod(frame, const uint8_t*),
+                                              frame->data_len, whole, &stamp);
+    if (finding == Finding::kGood) {
+      accepted++;
+      if (measure_latency) {
+        t.from_wire.record(now - stamp.due_tsc);
+        t.from_receive.record(now - stamp.due_tsc - stamp.late_ticks);
+      }
+    } else if (finding == Finding::kBad) {
+      bad++;
+    } else {
+      bad_checksum++;
+    }
+  }
+  WireCounters& counters = t.counters[static_cast<size_t>(side_)];
+  add(counters.accepted, accepted);
+  if (bad != 0) add(counters.bad, bad);
+  if (bad_checksum != 0) add(counters.bad_checksum, bad_checksum);
+  if (accepted != 0) counters.last_accept_tsc.store(now, std::memory_order_relaxed);
+  rte_pktmbuf_free_bulk(frames, count);
+  return count;
+}
+
+uint16_t receive_burst(void* queue, rte_mbuf** frames, uint16_t count) {
+  return static_cast<Wire*>(static_cast<VirtualDevice*>(queue))->receive(frames, count);
+}
+uint16_t transmit_burst(void* queue, rte_mbuf** frames, uint16_t count) {
+  return static_cast<Wire*>(static_cast<VirtualDevice*>(queue))->transmit(frames, count);
+}
+
+int probe(rte_vdev_device* vdev) {
+  const char* arguments = rte_vdev_device_args(vdev);
+  if (arguments == nullptr) return -EINVAL;
+  const bool fabric = std::strcmp(arguments, "side=fabric") == 0;
+  if (!fabric && std::strcmp(arguments, "side=external") != 0) return -EINVAL;
+  const Scenario& s = traffic().scenario;
+  auto* wire = new Wire(fabric ? Side::kFabric : Side::kExternal);
+  std::memcpy(wire->mac.addr_bytes, fabric ? s.gateway_mac : s.external_mac, sizeof wire->mac.addr_bytes);
+  static const eth_dev_ops operations = device_operations();
+  return add_device(vdev, wire, &operations, receive_burst, transmit_burst);
+}
+
+rte_vdev_driver driver = {};
+
+RTE_INIT(register_traffic) {
+  driver.probe = probe;
+  driver.remove = remove_device;
+  driver.driver.name = "net_traffic";
+  rte_vdev_register(&driver);
+}
+
+}  // namespace
+}  // namespace sluice::bench
+
+RTE_PMD_EXPORT_NAME(net_traffic, __COUNTER__);
+RTE_PMD_REGISTER_PARAM_STRING(net_traffic, "side=<fabric|external>");

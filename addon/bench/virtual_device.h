@@ -1,0 +1,24 @@
+// What both drivers of the benches have in common: an ethdev of one queue pair that is always up.
+#pragma once
+
+#include <bus_vdev_driver.h>
+#include <ethdev_driver.h>
+
+namespace sluice::bench {
+
+struct VirtualDevice {
+  virtual ~VirtualDevice() = default;
+  virtual void started() {}
+
+  rte_mempool* pool = nullptr;
+  rte_ether_addr mac = {};
+};
+
+// Every operation a program needs to start the device and read its empty statistics.
+eth_dev_ops device_operations();
+// Takes over the device. 0 or -errno.
+int add_device(rte_vdev_device* vdev, VirtualDevice* device, const eth_dev_ops* operations, eth_rx_burst_t receive,
+               eth_tx_burst_t transmit);
+int remove_device(rte_vdev_device* vdev);
+
+}  // namespace sluice::bench

@@ -1,0 +1,38 @@
+import { spawn } from 'node:child_process';
+import { writeSync } from 'node:fs';
+
+/** File descriptor on which a child tells its result: stdout stays for whatever libraries print. */
+const RESULT_FD = 3;
+
+/** One run in a process of its own: EAL starts once a process, and no run inherits another's memory. */
+export type Part = (options: never) => Promise<unknown>;
+
+/** Runs one part of a bench in a child. @throws Error with the child's stderr when it fails */
+export function runInChild<Result>(bench: string, part: string, options: unknown): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(
+      process.execPath,
+      ['--expose-gc', process.argv[1], '--part', bench, part, JSON.stringify(options)],
+      { stdio: ['ignore', 'inherit', 'pipe', 'pipe'] },
+    );
+    let told = '';
+    let said = '';
+    child.stdio[RESULT_FD]?.on('data', (chunk) => {
+      told += chunk;
+    });
+    child.stderr?.on('data', (chunk) => {
+      said += chunk;
+    });
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      if (code === 0 && told !== '') resolve(JSON.parse(told) as Result);
+      else reject(new Error(`${bench} ${part} ended with ${signal ?? code}:\n${said.slice(-4000)}`));
+    });
+  });
+}
+
+/** In the child. */
+export async function answer(part: Part, options: string): Promise<void> {
+  const result = await part(JSON.parse(options) as never);
+  writeSync(RESULT_FD, JSON.stringify(result));
+}

@@ -1,0 +1,194 @@
+import { pino } from 'pino';
+import { packageRoot } from '../src/config/package-root.js';
+import { GatewayController } from '../src/controller/gateway.js';
+import { LiveGateway } from '../src/controller/live.js';
+import { nicTarget } from '../src/controller/nic-target.js';
+import { nativePorts } from '../src/controller/replay.js';
+import { type Dataplane, loadBinding, type NativeBinding } from '../src/native/binding.js';
+import { ealArguments } from '../src/native/eal.js';
+import type { Fixture } from './fixture.js';
+import { type BenchBinding, loadBenchBinding, type TrafficProgram } from './native.js';
+
+// As the live gateway has them.
+const HELD_PACKETS = 8192;
+const EVENT_SLOTS = 8192;
+const DECISION_SLOTS = 16384;
+const MEMORY_MB = 512;
+/** No packet came through for so long: those on their way are lost. */
+const STALL_MS = 2000;
+const ROUNDS_BETWEEN_LOOKS = 64;
+
+export const QUIET: TrafficProgram = {
+  pattern: 'none',
+  first: 0,
+  count: 0,
+  window: 0,
+  perSecond: 0,
+  seed: 1,
+  measureLatency: false,
+};
+
+/** What a gateway under test must let a bench do. */
+export interface GatewayUnderTest {
+  readonly bench: BenchBinding;
+  readonly controller: GatewayController;
+  /** Lets it work until `done`, or nothing has moved for a while. @returns Whether `done`. */
+  runUntil(done: () => boolean): Promise<boolean>;
+  /** Lets it work for so long. @returns Seconds that really passed. */
+  runFor(seconds: number): Promise<number>;
+  close(): void;
+}
+
+export function loadBindings(): { root: string; binding: NativeBinding; bench: BenchBinding } {
+  const root = packageRoot();
+  const binding = loadBinding(root);
+  return { root, binding, bench: loadBenchBinding(root) };
+}
+
+/** The live gateway: packets on an lcore, decisions on this thread. */
+export class LcoreGateway implements GatewayUnderTest {
+  readonly bench: BenchBinding;
+  readonly controller: GatewayController;
+  private readonly gateway: LiveGateway;
+
+  constructor({ config, scenario }: Fixture) {
+    const { root, binding, bench } = loadBindings();
+    this.bench = bench;
+    bench.setScenario(scenario);
+    const targetOf = (driver: string) => nicTarget(config.offload.target, driver);
+    this.gateway = new LiveGateway(config, binding, root, targetOf, pino({ enabled: false }));
+    this.controller = this.gateway.controller;
+    this.gateway.start();
+  }
+
+  async runUntil(done: () => boolean): Promise<boolean> {
+    const progress = new Progress(this.bench);
+    while (!done()) {
+      if (progress.stalled()) return false;
+      await pause(5);
+    }
+    return true;
+  }
+
+  async runFor(seconds: number): Promise<number> {
+    const begin = performance.now();
+    await pause(seconds * 1000);
+    return (performance.now() - begin) / 1000;
+  }
+
+  close(): void {
+    this.gateway.close();
+  }
+}
+
+/** Everything on this thread: the lcore's round and the decisions take turns. */
+export class OneCoreGateway implements GatewayUnderTest {
+  readonly bench: BenchBinding;
+  readonly controller: GatewayController;
+  private readonly dataplane: Dataplane;
+
+  constructor(
+    { config, scenario, devices }: Fixture,
+    private readonly burst: number,
+  ) {
+    const { root, binding, bench } = loadBindings();
+    this.bench = bench;
+    bench.setScenario(scenario);
+    binding.startEal(ealArguments(root, { memoryMb: MEMORY_MB, lcores: [0], pci: false }));
+    for (const port of config.ports) binding.probeDevice(port.device ?? '');
+    this.dataplane = new binding.Dataplane({
+      ports: nativePorts(config, devices),
+      underlay: config.underlay,
+      maxSessions: config.nat.maxSessions,
+      maxHeld: HELD_PACKETS,
+      eventSlots: EVENT_SLOTS,
+      decisionSlots: DECISION_SLOTS,
+      replay: false,
+    });
+    const target = nicTarget(config.offload.target, devices[0].replace(/[0-9]+$/, ''));
+    this.controller = new GatewayController(config, this.dataplane, target, true);
+    this.controller.templates.installStaticRules();
+  }
+
+  async runUntil(done: () => boolean): Promise<boolean> {
+    const { dataplane, controller, burst } = this;
+    const progress = new Progress(this.bench);
+    while (!done()) {
+      for (let i = 0; i < ROUNDS_BETWEEN_LOOKS; i++) {
+        dataplane.poll(burst);
+        controller.handleEvents();
+      }
+      if (progress.stalled()) return false;
+    }
+    return true;
+  }
+
+  async runFor(seconds: number): Promise<number> {
+    const begin = performance.now();
+    const end = begin + seconds * 1000;
+    let now = begin;
+    while (now < end) {
+      for (let i = 0; i < ROUNDS_BETWEEN_LOOKS; i++) {
+        this.dataplane.poll(this.burst);
+        this.controller.handleEvents();
+      }
+      now = performance.now();
+    }
+    return (now - begin) / 1000;
+  }
+
+  close(): void {
+    this.dataplane.close();
+  }
+}
+
+export interface FlowsResult {
+  /** First packets that came out translated and right. */
+  readonly translated: number;
+  readonly failed: number;
+  /** From the first packet received to the last one sent. */
+  readonly seconds: number;
+}
+
+/** Sends the first packet of each of the flows and waits until all have come out, or no more do. */
+export async function openFlows(
+  gateway: GatewayUnderTest,
+  flows: Pick<TrafficProgram, 'first' | 'count' | 'window' | 'perSecond' | 'measureLatency'>,
+): Promise<FlowsResult> {
+  const { bench } = gateway;
+  bench.resetCounters();
+  bench.run('fabric', { ...QUIET, ...flows, pattern: 'new' });
+  await gateway.runUntil(() => bench.counters().external.accepted >= flows.count);
+  const { fabric, external } = bench.counters();
+  return {
+    translated: external.accepted,
+    failed: flows.count - external.accepted + external.bad + external.badChecksum,
+    seconds: (external.lastAcceptMicros - fabric.firstEmitMicros) / 1e6,
+  };
+}
+
+/** Decisions that follow the last packets (their NIC rules) are carried out too. */
+export function settle(gateway: GatewayUnderTest): Promise<number> {
+  return gateway.runFor(0.05);
+}
+
+class Progress {
+  private accepted = -1;
+  private since = performance.now();
+
+  constructor(private readonly bench: BenchBinding) {}
+
+  stalled(): boolean {
+    const { fabric, external } = this.bench.counters();
+    const now = performance.now();
+    if (fabric.accepted + external.accepted !== this.accepted) {
+      this.accepted = fabric.accepted + external.accepted;
+      this.since = now;
+    }
+    return now - this.since > STALL_MS;
+  }
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

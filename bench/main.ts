@@ -1,0 +1,100 @@
+import { parseArgs } from 'node:util';
+import { answer, type Part } from './child.js';
+import * as forward from './forward.js';
+import * as insert from './insert.js';
+import * as memory from './memory.js';
+import type { BenchOptions } from './options.js';
+import { type Report, text } from './report.js';
+import * as setup from './setup.js';
+
+const BENCHES: Readonly<
+  Record<
+    string,
+    { readonly measure: (options: BenchOptions) => Promise<Report>; readonly parts: Readonly<Record<string, Part>> }
+  >
+> = { setup, forward, insert, memory };
+
+const USAGE = `usage: npm run bench -- NAME [options]      NAME: ${Object.keys(BENCHES).join(', ')}
+  --json          the last line is {"name": …, "figures": …}
+  --full          longer: ≥ 5 runs, steady traffic for 5 s
+  --runs N        repetitions (3)
+  --seconds N     of each measurement of steady traffic (2)
+  --resident N    sessions in the table (1000000)
+  --flows N       new flows of a run of setup (300000)
+  --seed N        of addresses, ports and orders (1)
+  --burst N       packets received at once (32)
+  --window N      first packets on their way at most in setup (1024)`;
+
+async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] === '--part') {
+    const [, bench, part, options] = argv;
+    await answer(BENCHES[bench].parts[part], options);
+    return 0;
+  }
+  let parsed: ReturnType<typeof parse>;
+  try {
+    parsed = parse(argv);
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n${USAGE}\n`);
+    return 2;
+  }
+  const { name, json, options } = parsed;
+  const report = await BENCHES[name].measure(options);
+  process.stdout.write(`${text(report)}\n`);
+  if (json) process.stdout.write(`${JSON.stringify({ name: report.name, figures: report.figures })}\n`);
+  return 0;
+}
+
+function parse(argv: readonly string[]): { name: string; json: boolean; options: BenchOptions } {
+  const string = { type: 'string' } as const;
+  const boolean = { type: 'boolean' } as const;
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      json: boolean,
+      full: boolean,
+      runs: string,
+      seconds: string,
+      resident: string,
+      flows: string,
+      seed: string,
+      burst: string,
+      window: string,
+    },
+  });
+  const [name, ...rest] = positionals;
+  if (name === undefined || !Object.hasOwn(BENCHES, name) || rest.length > 0) throw new Error('name one bench');
+  const number = (key: Exclude<keyof typeof values, 'json' | 'full'>, otherwise: number, most: number): number => {
+    const given = values[key];
+    const value = given === undefined ? otherwise : Number(given);
+    if (!(value > 0 && value <= most) || (key !== 'seconds' && !Number.isInteger(value))) {
+      throw new Error(`--${key} is not a number from 1 to ${most}`);
+    }
+    return value;
+  };
+  const full = values.full ?? false;
+  return {
+    name,
+    json: values.json ?? false,
+    options: {
+      runs: number('runs', full ? 7 : 3, 100),
+      seconds: number('seconds', full ? 5 : 2, 600),
+      resident: number('resident', 1_000_000, 16_000_000),
+      flows: number('flows', full ? 1_000_000 : 300_000, 16_000_000),
+      seed: number('seed', 1, 0xffff_ffff),
+      burst: number('burst', 32, 64),
+      window: number('window', 1024, 6000),
+    },
+  };
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  },
+);

@@ -1,0 +1,169 @@
+import { ealArguments } from '../src/native/eal.js';
+import { runInChild } from './child.js';
+import { countBuffers } from './count-buffers.js';
+import { fixture } from './fixture.js';
+import { loadBindings, OneCoreGateway, openFlows, settle } from './gateways.js';
+import type { BenchOptions } from './options.js';
+import { machine, type Report, shown, spread, spreads } from './report.js';
+import { natRules } from './rules.js';
+
+/** Sessions of the gateway that the full one is compared with. */
+const FEW = 16;
+
+interface SessionOptions {
+  readonly sessions: number;
+  readonly full: boolean;
+  readonly seed: number;
+  readonly burst: number;
+}
+
+interface SessionResult {
+  readonly rss: number;
+  readonly held: number;
+  /** Bytes of the buffers that the controller and all it refers to hold. */
+  readonly buffers: number;
+  /** Entries of Maps and Sets, which hold no buffers. */
+  readonly entries: number;
+}
+
+/** A gateway for `sessions` sessions with all of them open, or one for a few with few, beside the same traffic. */
+async function session({ sessions, full, seed, burst }: SessionOptions): Promise<SessionResult> {
+  const traffic = { offload: 'never', seed, behindSoftwareNic: false, checkEvery: 64 } as const;
+  const made = fixture({ ...traffic, flows: sessions });
+  const { config } = full ? made : fixture({ ...traffic, flows: FEW });
+  const gateway = new OneCoreGateway({ ...made, config }, burst);
+  const flows = full ? sessions : FEW;
+  const { failed } = await openFlows(gateway, {
+    first: 0,
+    count: flows,
+    window: 1024,
+    perSecond: 0,
+    measureLatency: false,
+  });
+  if (failed > 0) throw new Error(`${failed} of ${flows} sessions could not be set up`);
+  await settle(gateway);
+  const rss = rssAfterCollection();
+  const held = gateway.controller.engine.sessions.count;
+  const { bytes, entries } = countBuffers(gateway.controller);
+  gateway.close();
+  return { rss, held, buffers: bytes, entries };
+}
+
+interface RuleOptions {
+  readonly sessions: number;
+  readonly seed: number;
+}
+
+interface RuleResult {
+  readonly rules: number;
+  readonly rss: number;
+  /** As the engine counts its own tables, rows and indexes, a rule: created one by one, as net_softflow has them. */
+  readonly countedRule: number;
+  /** The same as rows of two tables, as the software table has them. */
+  readonly countedRow: number;
+}
+
+/** Rules in net_softflow, without a gateway. */
+async function rule({ sessions, seed }: RuleOptions): Promise<RuleResult> {
+  const made = fixture({ flows: sessions, offload: 'immediate', seed, behindSoftwareNic: true, checkEvery: 1 });
+  const { root, binding, bench } = loadBindings();
+  bench.setScenario(made.scenario);
+  binding.startEal(ealArguments(root, { memoryMb: 256, lcores: [0], pci: false }));
+  for (const port of made.config.ports) binding.probeDevice(port.device ?? '');
+  bench.openPorts(made.devices);
+  const { hosts, poolFirst, poolLast } = made.scenario;
+  const base = { devices: made.devices, hosts, poolAddresses: poolLast - poolFirst + 1, sessions, batch: 1, seed };
+  const nic = natRules(made, 'softflow');
+  const software = natRules(made, 'software');
+  const before = rssAfterCollection();
+  const kept = bench.insertion({ ...base, ...nic, way: 'keep' });
+  const rss = rssAfterCollection() - before;
+  if (kept.failed > 0) throw new Error(`${kept.failed} rules were refused: ${kept.error}`);
+  const asRules = bench.insertion({ ...base, ...nic, way: 'engine-rules' });
+  const asRows = bench.insertion({ ...base, ...software, way: 'engine-rows' });
+  return {
+    rules: kept.rules,
+    rss: rss / kept.rules,
+    countedRule: (asRules.bytes ?? 0) / asRules.rules,
+    countedRow: (asRows.bytes ?? 0) / asRows.rules,
+  };
+}
+
+function rssAfterCollection(): number {
+  for (let i = 0; i < 3; i++) globalThis.gc?.();
+  return process.memoryUsage.rss();
+}
+
+async function sizes() {
+  return loadBindings().bench.sizes();
+}
+
+export const parts = { session, rule, sizes };
+
+export async function measure(options: BenchOptions): Promise<Report> {
+  const { resident, seed, runs, burst } = options;
+  const conditions = machine();
+  const measured: number[] = [];
+  const script: number[] = [];
+  const rules: RuleResult[] = [];
+  let entries = 0;
+  for (let i = 0; i < runs; i++) {
+    const base = { sessions: resident, seed: seed + i, burst };
+    const full = await runInChild<SessionResult>('memory', 'session', { ...base, full: true });
+    const few = await runInChild<SessionResult>('memory', 'session', { ...base, full: false });
+    measured.push((full.rss - few.rss) / full.held);
+    script.push((full.buffers - few.buffers) / full.held);
+    entries = Math.max(entries, (full.entries - few.entries) / full.held);
+    rules.push(await runInChild<RuleResult>('memory', 'rule', { sessions: resident, seed: seed + i }));
+  }
+  const { sessionRow, sessionCounters, sessionState } = await runInChild<Awaited<ReturnType<typeof sizes>>>(
+    'memory',
+    'sizes',
+    {},
+  );
+  const perSession = spread(measured);
+  const perRule = spread(rules.map(({ rss }) => rss));
+  // The controller's buffers include the rows and counters that the lcore shares with it.
+  const countedScript = spread(script).median - sessionRow - sessionCounters;
+  const countedRow = spread(rules.map(({ countedRow }) => countedRow)).median;
+  const countedRule = spread(rules.map(({ countedRule }) => countedRule)).median;
+  const native = sessionRow + sessionCounters + sessionState;
+  const counted = countedScript + native + 2 * countedRow;
+  const bytes = (value: number) => Number(value.toFixed(1));
+  return {
+    name: 'memory',
+    figures: {
+      bytesPerSession: bytes(perSession.median),
+      bytesPerRule: bytes(perRule.median),
+      bytesPerSessionCounted: bytes(counted),
+      counted: {
+        engine: bytes(countedScript),
+        lcoreRows: native,
+        softwareRules: bytes(2 * countedRow),
+        mapEntries: bytes(entries),
+      },
+      bytesPerRuleCounted: bytes(countedRule),
+      resident,
+      spread: spreads({ bytesPerSession: perSession, bytesPerRule: perRule }),
+    },
+    lines: [
+      {
+        label: 'bytes a session',
+        value: shown(perSession, 4),
+        means: `resident memory of a gateway sized for ${resident} sessions with all of them open, less that of one with ${FEW}; engine, lcore's rows and software table; after garbage collection; no NIC rules`,
+      },
+      {
+        label: 'counted',
+        value: `${bytes(counted)} = engine ${bytes(countedScript)} + lcore's rows ${native} + 2 software rules ${bytes(2 * countedRow)}`,
+        means: `engine: all buffers the controller reaches, per session, whose capacity grows in powers of two in places; Map entries beside them: ${bytes(entries)} a session; software rules: as the engine counts its rows and indexes`,
+      },
+      {
+        label: 'bytes a NIC rule',
+        value: `${shown(perRule, 4)}, counted ${bytes(countedRule)}`,
+        means: `net_softflow's, of ${resident * 2} rules: resident memory before and after, and as its engine counts`,
+      },
+    ],
+    conditions: { ...conditions, seed, runs, resident },
+    remarks: [],
+  };
+}

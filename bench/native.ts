@@ -1,0 +1,120 @@
+import { join } from 'node:path';
+import type { NativeTemplate } from '../src/native/binding.js';
+
+/** The flows of the made-up traffic; see addon/bench/scenario.h. Addresses u32 host order, MACs 48 bits. */
+export interface Scenario {
+  readonly flows: number;
+  readonly hosts: number;
+  readonly privateBase: number;
+  readonly firstSourcePort: number;
+  readonly remoteBase: number;
+  readonly remotes: number;
+  readonly remotePort: number;
+  readonly poolFirst: number;
+  readonly poolLast: number;
+  readonly vni: number;
+  readonly vxlanPort: number;
+  readonly gatewayVtep: number;
+  readonly hostVtep: number;
+  readonly gatewayMac: number;
+  readonly hostVtepMac: number;
+  readonly hostMac: number;
+  readonly externalMac: number;
+  readonly nextHopMac: number;
+  /** Every how many frames all checksums are computed. */
+  readonly checkEvery: number;
+  /** Frames come back as they were made: the loop without a gateway. */
+  readonly untranslated: boolean;
+}
+
+export type Side = 'fabric' | 'external';
+
+/** What a wire sends. `new`: flows first..first+count-1, a packet each. `random`: packets of those flows for ever. */
+export interface TrafficProgram {
+  readonly pattern: 'none' | 'new' | 'random';
+  readonly first: number;
+  readonly count: number;
+  /** `new`: packets on their way at most; 0 = any. */
+  readonly window: number;
+  /** `new`: packets a second; 0 = as fast as the window lets. */
+  readonly perSecond: number;
+  readonly seed: number;
+  readonly measureLatency: boolean;
+}
+
+export interface WireCounters {
+  readonly emitted: number;
+  /** Arrived as they should. */
+  readonly accepted: number;
+  readonly bad: number;
+  readonly badChecksum: number;
+  readonly noBuffer: number;
+  /** Most packets that were due and not yet received by the gateway. */
+  readonly mostLate: number;
+  readonly firstEmitMicros: number;
+  readonly lastAcceptMicros: number;
+}
+
+export interface InsertionOptions {
+  readonly way: 'create' | 'template' | 'keep' | 'fill' | 'engine-rows' | 'engine-rules';
+  /** Ethdevs of the fabric and the external side. */
+  readonly devices: readonly [string, string];
+  /** Of the forward and the reverse direction. */
+  readonly templates: readonly [NativeTemplate, NativeTemplate];
+  /** FlowArguments of session 0, forward and reverse. */
+  readonly arguments: Uint8Array;
+  readonly hosts: number;
+  readonly poolAddresses: number;
+  readonly sessions: number;
+  /** `template`: operations a push. */
+  readonly batch: number;
+  readonly seed: number;
+}
+
+export interface InsertionResult {
+  readonly rules: number;
+  readonly failed: number;
+  readonly createSeconds: number;
+  readonly destroySeconds: number;
+  /** The first refusal's message; empty without one. */
+  readonly error: string;
+  /** `engine-*`: what the engine counts. */
+  readonly bytes?: number;
+}
+
+/** The benches' own addon. Loading it registers the drivers net_traffic and net_donothing: before EAL starts. */
+export interface BenchBinding {
+  /** Before any port starts. */
+  setScenario(scenario: Scenario): void;
+  run(side: Side, program: TrafficProgram): void;
+  resetCounters(): void;
+  counters(): Readonly<Record<Side, WireCounters>>;
+  /**
+   * Microseconds from the burst that received a packet (`receive`), or from when it was due on the wire (`wire`), to
+   * the burst that sent it. @returns [count, most, the value of each share…]
+   */
+  latency(from: 'receive' | 'wire', shares: readonly number[]): readonly number[];
+  /** Flows whose translated endpoint was seen, and endpoints that two flows share (none should). */
+  endpoints(): { readonly known: number; readonly shared: number };
+  /** Moves frames between two wires without a gateway. @throws NativeError PORT */
+  wireLoop(options: {
+    readonly devices: readonly [string, string];
+    readonly seconds: number;
+    readonly burst: number;
+    /** Random cache lines that each packet touches, in memory of footprintBytes. */
+    readonly lines: number;
+    readonly footprintBytes: number;
+  }): { readonly packets: number; readonly seconds: number };
+  /** Configures ports, which then have rte_flow, without starting them. @throws NativeError PORT */
+  openPorts(devices: readonly string[]): void;
+  /** @returns null when the driver has rte_flow's template interface, else what it answered. */
+  templateInterface(device: string): string | null;
+  /** @throws NativeError RULE */
+  insertion(options: InsertionOptions): InsertionResult;
+  /** Bytes of the lcore's structures, one each a session. */
+  sizes(): { readonly sessionRow: number; readonly sessionCounters: number; readonly sessionState: number };
+}
+
+export function loadBenchBinding(root: string): BenchBinding {
+  return require(join(root, 'build/native/sluice_bench.node')) as BenchBinding;
+}

@@ -1,0 +1,53 @@
+import { compile, nativeTemplate } from '../src/compiler/index.js';
+import { compileContext } from '../src/controller/templates.js';
+import { writeArguments } from '../src/nat/arguments.js';
+import { emptyEgress, resolveEgress } from '../src/nat/egress.js';
+import { emptyFacts, OUTSIDE_CONTEXT, type SessionFacts } from '../src/nat/session-table.js';
+import { forwardShape, reverseShape, shapeList } from '../src/nat/shapes.js';
+import { Topology } from '../src/nat/topology.js';
+import type { NativeTemplate } from '../src/native/binding.js';
+import { SessionClass } from '../src/native/records.js';
+import { FIRST_SOURCE_PORT, type Fixture, REMOTE_PORT } from './fixture.js';
+
+const ARGUMENTS_BYTES = 64;
+const AGE_SECONDS = 300;
+
+/** Both rules of a UDP session from a VPC to the outside, as the compiler makes them for a target. */
+export function natRules(
+  { config, scenario }: Fixture,
+  target: string,
+): { templates: [NativeTemplate, NativeTemplate]; arguments: Uint8Array } {
+  const facts: SessionFacts = {
+    ...emptyFacts(),
+    protocol: 17,
+    sessionClass: SessionClass.vpcToExternal,
+    forwardContext: 0,
+    forwardSource: scenario.privateBase,
+    forwardSourcePort: FIRST_SOURCE_PORT,
+    forwardDestination: scenario.remoteBase,
+    forwardDestinationPort: REMOTE_PORT,
+    reverseContext: OUTSIDE_CONTEXT,
+    translatedSource: scenario.poolFirst,
+    translatedSourcePort: FIRST_SOURCE_PORT + 1,
+    translatedDestination: scenario.remoteBase,
+    translatedDestinationPort: REMOTE_PORT,
+  };
+  const context = compileContext(config);
+  const template = (shape: number): NativeTemplate => {
+    const result = compile(shapeList(shape, config), target, context);
+    if (!result.ok) throw new Error(`${target} refuses the bench's rules: ${result.diagnostics[0].message}`);
+    return nativeTemplate(result.template);
+  };
+  const topology = new Topology(config);
+  const out = new Uint8Array(2 * ARGUMENTS_BYTES);
+  const view = new DataView(out.buffer);
+  for (const reverse of [false, true]) {
+    const egress = emptyEgress();
+    const reason = reverse
+      ? resolveEgress(topology, facts.forwardContext, facts.forwardSource, egress)
+      : resolveEgress(topology, facts.reverseContext, facts.translatedDestination, egress);
+    if (reason !== 0) throw new Error('the bench has no way to its own hosts');
+    writeArguments(view, reverse ? ARGUMENTS_BYTES : 0, facts, reverse, egress, AGE_SECONDS, config);
+  }
+  return { templates: [template(forwardShape(facts)), template(reverseShape(facts))], arguments: out };
+}

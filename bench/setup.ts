@@ -1,0 +1,157 @@
+import { runInChild } from './child.js';
+import { fixture } from './fixture.js';
+import { type GatewayUnderTest, LcoreGateway, OneCoreGateway, openFlows, settle } from './gateways.js';
+import { type BenchOptions, shuffled } from './options.js';
+import { machine, type Report, shown, spread, spreads } from './report.js';
+
+const SHARES = [0.5, 0.99, 0.999, 0.9999];
+
+interface RunOptions {
+  readonly oneCore: boolean;
+  readonly resident: number;
+  readonly flows: number;
+  readonly window: number;
+  readonly seed: number;
+  readonly burst: number;
+  /** 0: as many as it takes; otherwise at this rate, with latencies. */
+  readonly perSecond: number;
+}
+
+interface RunResult {
+  readonly perSecond: number;
+  readonly fillPerSecond: number;
+  readonly resident: number;
+  readonly failed: number;
+  readonly sharedEndpoints: number;
+  readonly mostLate: number;
+  /** Shares, then the most; microseconds. */
+  readonly receive: readonly number[];
+  readonly wire: readonly number[];
+}
+
+/** One run: fills the table, then sets up new flows beside what is there. */
+async function run(options: RunOptions): Promise<RunResult> {
+  const { resident, flows, window, seed, perSecond } = options;
+  const made = fixture({
+    flows: resident + flows,
+    offload: 'immediate',
+    seed,
+    behindSoftwareNic: true,
+    checkEvery: 16,
+  });
+  const gateway: GatewayUnderTest = options.oneCore ? new OneCoreGateway(made, options.burst) : new LcoreGateway(made);
+  const fill = await openFlows(gateway, { first: 0, count: resident, window, perSecond: 0, measureLatency: false });
+  await settle(gateway);
+  const measured = await openFlows(gateway, {
+    first: resident,
+    count: flows,
+    window: perSecond > 0 ? 0 : window,
+    perSecond,
+    measureLatency: perSecond > 0,
+  });
+  await settle(gateway);
+  const statistics = gateway.controller.dataplane.statistics();
+  const { shared } = gateway.bench.endpoints();
+  const sessions = gateway.controller.engine.sessions.count;
+  // A session whose two rules are not both in both tables was not set up, even if its packet came out.
+  const withoutRules = Math.max(
+    0,
+    sessions - Math.floor(statistics.nicRules / 2),
+    sessions - Math.floor(statistics.softwareRules / 2),
+  );
+  const result = {
+    perSecond: measured.translated / measured.seconds,
+    fillPerSecond: fill.translated / fill.seconds,
+    resident: sessions,
+    failed: fill.failed + measured.failed + withoutRules,
+    sharedEndpoints: shared,
+    mostLate: gateway.bench.counters().fabric.mostLate,
+    receive: latencies(gateway, 'receive'),
+    wire: latencies(gateway, 'wire'),
+  };
+  gateway.close();
+  return result;
+}
+
+function latencies(gateway: GatewayUnderTest, from: 'receive' | 'wire'): readonly number[] {
+  const [, most, ...values] = gateway.bench.latency(from, SHARES);
+  return [...values, most];
+}
+
+export const parts = { run };
+
+export async function measure(options: BenchOptions): Promise<Report> {
+  const { resident, flows, window, seed, burst, runs } = options;
+  const conditions = machine();
+  const base = { resident, flows, window, burst, perSecond: 0 };
+  const kinds = shuffled(
+    Array.from({ length: runs * 2 }, (_, i) => ({ oneCore: i % 2 === 1, seed: seed + (i >> 1) })),
+    seed,
+  );
+  const results = { two: [] as RunResult[], one: [] as RunResult[] };
+  for (const kind of kinds) {
+    results[kind.oneCore ? 'one' : 'two'].push(await runInChild<RunResult>('setup', 'run', { ...base, ...kind }));
+  }
+  const rate = spread(results.two.map(({ perSecond }) => perSecond));
+  const oneCore = spread(results.one.map(({ perSecond }) => perSecond));
+  const paced: RunResult[] = [];
+  for (let i = 0; i < runs; i++) {
+    const pace = { oneCore: false, seed: seed + i, perSecond: Math.round(rate.median / 2) };
+    paced.push(await runInChild<RunResult>('setup', 'run', { ...base, ...pace }));
+  }
+  const all = [...results.two, ...results.one, ...paced];
+  const failed = all.reduce((sum, { failed, sharedEndpoints }) => sum + failed + sharedEndpoints, 0);
+  const [p50, p99, p999, p9999, most] = shares(paced, 'receive');
+  const wire = shares(paced, 'wire');
+  return {
+    name: 'setup',
+    figures: {
+      newFlowsPerSecond: Math.round(rate.median),
+      resident: results.two[0].resident,
+      failed,
+      oneCoreNewFlowsPerSecond: Math.round(oneCore.median),
+      firstPacketMicros: { p50: p50.median, p99: p99.median, p999: p999.median, p9999: p9999.median },
+      firstPacketMostMicros: most.median,
+      firstPacketFromWireMicros: {
+        p50: wire[0].median,
+        p99: wire[1].median,
+        p999: wire[2].median,
+        p9999: wire[3].median,
+      },
+      pacedFlowsPerSecond: spread(paced.map(({ perSecond }) => perSecond)).median,
+      mostPacketsWaiting: Math.max(...paced.map(({ mostLate }) => mostLate)),
+      spread: spreads({ newFlowsPerSecond: rate, oneCoreNewFlowsPerSecond: oneCore, p50, p99, p999, p9999 }),
+    },
+    lines: [
+      {
+        label: 'new flows a second',
+        value: shown(rate),
+        means: `first packet received → session decided, 2 software rules and 2 rules of the software NIC installed, packet sent translated; one lcore and the JavaScript thread; ${flows} flows on top of ${resident} sessions, ${window} first packets on their way at most; the lcore also makes and checks the frames`,
+      },
+      { label: 'on one core', value: shown(oneCore), means: 'the same, all of it on one thread in turns' },
+      {
+        label: 'first packet, µs',
+        value: `p50 ${shown(p50)}, p99 ${shown(p99)}, p99.9 ${shown(p999)}, p99.99 ${shown(p9999)}, most ${shown(most)}`,
+        means:
+          'from the burst that received it to the burst that sent it, at half the rate above, evenly paced; garbage collections included',
+      },
+      {
+        label: 'first packet since due, µs',
+        value: `p50 ${shown(wire[0])}, p99 ${shown(wire[1])}, p99.9 ${shown(wire[2])}, p99.99 ${shown(wire[3])}`,
+        means: 'the same packets from when they came to the wire: waiting for a busy lcore counts',
+      },
+      {
+        label: 'failed',
+        value: String(failed),
+        means:
+          'over all runs: packets that did not come out right, sessions without all four rules, endpoints given twice',
+      },
+    ],
+    conditions: { ...conditions, seed, runs, resident, flows, window, burst },
+    remarks: failed > 0 ? ['some flows failed: the rates are not valid'] : [],
+  };
+}
+
+function shares(results: readonly RunResult[], from: 'receive' | 'wire') {
+  return [0, 1, 2, 3, 4].map((i) => spread(results.map((result) => result[from][i])));
+}

@@ -1,0 +1,70 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+
+const root = join(__dirname, '../..');
+
+type Figures = Record<string, unknown>;
+
+/** Runs a bench with sizes that say nothing about speed, and takes its last line. */
+function figuresOf(name: string): Figures {
+  const sizes = ['--runs', '1', '--seconds', '0.1', '--resident', '2000', '--flows', '1000'];
+  const output = execFileSync(process.execPath, [join(root, 'dist/bench/main.js'), name, '--json', ...sizes], {
+    encoding: 'utf8',
+    cwd: root,
+  });
+  const report = JSON.parse(output.trimEnd().split('\n').at(-1) as string) as { name: string; figures: Figures };
+  expect(report.name).toBe(name);
+  return report.figures;
+}
+
+function expectPositive(value: unknown): void {
+  expect(typeof value).toBe('number');
+  expect(value).toBeGreaterThan(0);
+}
+
+test('setup opens every flow, translated and with its rules, and measures first packets', () => {
+  const figures = figuresOf('setup');
+  expect(figures.failed).toBe(0);
+  expect(figures.resident).toBe(3000);
+  expectPositive(figures.newFlowsPerSecond);
+  expectPositive(figures.oneCoreNewFlowsPerSecond);
+  const { p50, p99, p999, p9999 } = figures.firstPacketMicros as Record<string, number>;
+  expectPositive(p50);
+  expect(p99).toBeGreaterThanOrEqual(p50);
+  expect(p999).toBeGreaterThanOrEqual(p99);
+  expect(p9999).toBeGreaterThanOrEqual(p999);
+});
+
+test('forward translates every packet right, in software and in the software NIC alone', () => {
+  const figures = figuresOf('forward');
+  for (const key of ['softwareMpps', 'nicMpps']) {
+    const { random1M, hot1k } = figures[key] as Record<string, number>;
+    expectPositive(random1M);
+    expectPositive(hot1k);
+  }
+  expectPositive(figures.boundMpps);
+  expect(figures.wrong).toBe(0);
+  expect(figures.lost).toBe(0);
+  expect(figures.nicShare).toBe(1);
+});
+
+test('insert installs and removes every rule; what a driver lacks is null', () => {
+  const figures = figuresOf('insert');
+  expect(figures.failed).toBe(0);
+  for (const key of ['syncPerSecond', 'doNothingPerSecond', 'deletePerSecond', 'doNothingAsyncPerSecond']) {
+    expectPositive(figures[key]);
+  }
+  if (figures.asyncPerSecond !== null) expectPositive(figures.asyncPerSecond);
+});
+
+test('memory measures and counts a session and a rule', () => {
+  const figures = figuresOf('memory');
+  for (const key of ['bytesPerSession', 'bytesPerSessionCounted', 'bytesPerRule', 'bytesPerRuleCounted']) {
+    expectPositive(figures[key]);
+  }
+});
+
+test('an unknown bench is a usage error', () => {
+  const run = () => execFileSync(process.execPath, [join(root, 'dist/bench/main.js'), 'speed'], { stdio: 'pipe' });
+  expect(run).toThrow(expect.objectContaining({ status: 2 }));
+});
