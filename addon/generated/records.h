@@ -513,9 +513,9 @@ static_assert(offsetof(Decision, forward_arguments) == 128);
 static_assert(offsetof(Decision, reverse_arguments) == 192);
 
 // Next TcpState by [state][direction][TcpEvent].
-inline constexpr uint8_t kTcpNext[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 7, 1, 3, 1, 7, 2, 3, 2, 7, 2, 2, 2, 7, 3, 3, 4, 7, 3, 3, 5, 7, 4, 4, 4, 7, 4, 4, 6, 7, 5, 5, 6, 7, 5, 5, 5, 7, 6, 8, 6, 6, 6, 9, 6, 6, 3, 1, 3, 7, 3, 2, 3, 7, 8, 8, 8, 8, 8, 3, 8, 8, 9, 3, 9, 9, 9, 9, 9, 9};
+inline constexpr uint8_t kTcpNext[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 7, 1, 3, 1, 7, 2, 3, 2, 7, 2, 2, 2, 7, 3, 3, 4, 7, 3, 3, 5, 7, 4, 4, 4, 7, 4, 4, 6, 7, 5, 5, 6, 7, 5, 5, 5, 7, 6, 8, 6, 6, 6, 9, 6, 6, 7, 8, 7, 7, 7, 9, 7, 7, 8, 8, 8, 8, 8, 3, 8, 8, 9, 3, 9, 9, 9, 9, 9, 9};
 // 1 where the transition restarts the timer of the state; same index.
-inline constexpr uint8_t kTcpRestart[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0};
+inline constexpr uint8_t kTcpRestart[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0};
 inline constexpr size_t kTcpEvents = 4;
 
 }  // namespace sluice

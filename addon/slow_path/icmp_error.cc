@@ -141,6 +141,9 @@ Rewrite rewrite_of(const SessionRow& row, uint8_t direction) {
 void SlowPath::receive_icmp_error(Packet& packet) {
   Quoted quoted;
   if (!read_quoted(packet, &quoted)) return drop(packet, DropReason::kMalformed);
+  // RFC 5508 REQ-3: an error whose quoted IP header does not add up is dropped silently.
+  const size_t quoted_header = (quoted.ip[0] & 0x0fu) * 4;
+  if (checksum_sum(quoted.ip, quoted_header) != 0xffff) return drop(packet, DropReason::kBadChecksum);
   packet.icmp_error = true;
   FlowRule* rule = quoted.later_fragment ? nullptr : match_reversed(packet, quoted.tuple, quoted.icmp_type);
   const SessionRef session = rule == nullptr ? SessionRef{} : sessions_.find(RuleContext::unpack(engine_.age_context(rule)));

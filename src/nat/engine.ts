@@ -234,6 +234,9 @@ export class NatEngine {
     facts.forwardSourcePort = packet.sourcePort;
     facts.forwardDestinationPort = packet.destinationPort;
     const { sourcePort, destinationPort } = packet;
+    const reason =
+      protocol === Protocol.icmp ? judgeQuery(packet, c, c.destinationBound ? bound.mapping : -1) : DropReason.none;
+    if (reason !== DropReason.none) return sink.drop(packet.hold, reason);
     if (
       this.sessions.find(
         facts.forwardContext,
@@ -247,9 +250,6 @@ export class NatEngine {
       return sink.retry(packet.hold);
     }
     if (protocol === Protocol.tcp && !isBareSyn(packet.tcpFlags)) return sink.drop(packet.hold, DropReason.notSyn);
-    const reason =
-      protocol === Protocol.icmp ? judgeQuery(packet, c, c.destinationBound ? bound.mapping : -1) : DropReason.none;
-    if (reason !== DropReason.none) return sink.drop(packet.hold, reason);
     facts.destinationMapping = c.destinationBound ? bound.mapping : -1;
     if (facts.destinationMapping >= 0 && !this.admits(facts.destinationMapping, packet.source)) {
       return this.refuseFiltered(packet);

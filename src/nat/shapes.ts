@@ -1,9 +1,10 @@
 import type { Action, ArgumentName, FlowList, MatchItem, Value } from '../compiler/ir.js';
 import type { ValidatedConfig } from '../config/types.js';
+import { IcmpType } from './packet.js';
 import { OUTSIDE_CONTEXT, peerOfContext, type SessionFacts } from './session-table.js';
 
 /**
- * A shape is what is left of one direction of a session when its values are taken away: nine bits. The compiler sees
+ * A shape is what is left of one direction of a session when its values are taken away: eleven bits. The compiler sees
  * a shape once for a target; a flow brings the values (FlowArguments).
  */
 const INGRESS_VPC = 0;
@@ -19,6 +20,9 @@ const DESTINATION_ADDRESS = 1 << 5;
 const SOURCE_PORT = 1 << 6;
 const DESTINATION_PORT = 1 << 7;
 const EGRESS_FABRIC = 1 << 8;
+/** Echo through a dynamic identifier: requests one way, replies the other. A static address serves both both ways. */
+const ECHO_REQUESTS = 1 << 9;
+const ECHO_REPLIES = 1 << 10;
 
 function ingressOf(context: number): number {
   if (context === OUTSIDE_CONTEXT) return INGRESS_OUTSIDE;
@@ -40,7 +44,8 @@ export function forwardShape(f: SessionFacts): number {
     (f.translatedDestination !== f.forwardDestination ? DESTINATION_ADDRESS : 0) |
     (f.translatedSourcePort !== f.forwardSourcePort ? SOURCE_PORT : 0) |
     (f.translatedDestinationPort !== f.forwardDestinationPort ? DESTINATION_PORT : 0) |
-    (f.reverseContext !== OUTSIDE_CONTEXT ? EGRESS_FABRIC : 0)
+    (f.reverseContext !== OUTSIDE_CONTEXT ? EGRESS_FABRIC : 0) |
+    echoes(f, ECHO_REQUESTS, ECHO_REPLIES)
   );
 }
 
@@ -53,8 +58,16 @@ export function reverseShape(f: SessionFacts): number {
     (f.translatedSource !== f.forwardSource ? DESTINATION_ADDRESS : 0) |
     (f.translatedDestinationPort !== f.forwardDestinationPort ? SOURCE_PORT : 0) |
     (f.translatedSourcePort !== f.forwardSourcePort ? DESTINATION_PORT : 0) |
-    (f.forwardContext !== OUTSIDE_CONTEXT ? EGRESS_FABRIC : 0)
+    (f.forwardContext !== OUTSIDE_CONTEXT ? EGRESS_FABRIC : 0) |
+    echoes(f, ECHO_REPLIES, ECHO_REQUESTS)
   );
+}
+
+/** A request opens a session through a mapping of its sender; through one of its receiver only a reply does. */
+function echoes(f: SessionFacts, ifRequested: number, ifReplied: number): number {
+  if (f.protocol !== 1) return 0;
+  if (f.destinationMapping >= 0) return ifReplied;
+  return f.sourceMapping >= 0 ? ifRequested : 0;
 }
 
 const argument = (name: ArgumentName): Value => ({ argument: name });
@@ -74,6 +87,7 @@ export function shapeName(shape: number): string {
     INGRESS_NAMES[shape & 3],
     L4_NAMES[(shape >> L4) & 3],
     ...rewrites.filter(([bit]) => (shape & bit) !== 0).map(([, name]) => name),
+    ...(shape & (ECHO_REQUESTS | ECHO_REPLIES) ? [shape & ECHO_REQUESTS ? 'requests' : 'replies'] : []),
     'to',
     shape & EGRESS_FABRIC ? 'fabric' : 'outside',
   ].join('-');
@@ -88,7 +102,7 @@ export function shapeList(shape: number, config: ValidatedConfig): FlowList {
   return {
     name: shapeName(shape),
     ingress: plain ? config.externalPort : config.fabricPort,
-    match: [...matchOutside(ingress, config), ...matchInside(l4)],
+    match: [...matchOutside(ingress, config), ...matchInside(l4, shape)],
     actions: [
       { type: 'count' },
       { type: 'age', seconds: argument('ageSeconds') },
@@ -120,7 +134,7 @@ function matchOutside(ingress: number, config: ValidatedConfig): MatchItem[] {
   ];
 }
 
-function matchInside(l4: number): MatchItem[] {
+function matchInside(l4: number, shape: number): MatchItem[] {
   const source = argument('matchSourceAddress');
   const destination = argument('matchDestinationAddress');
   const ports = { source: argument('matchSourcePort'), destination: argument('matchDestinationPort') };
@@ -138,11 +152,16 @@ function matchInside(l4: number): MatchItem[] {
     case L4_ICMP:
       return [
         { type: 'ipv4', source, destination },
-        { type: 'icmp', identifier: argument('matchSourcePort') },
+        { type: 'icmp', ...echoType(shape), identifier: argument('matchSourcePort') },
       ];
     default:
       return [{ type: 'ipv4', source, destination, protocol: argument('protocol') }];
   }
+}
+
+function echoType(shape: number): { readonly icmpType?: number } {
+  if ((shape & ECHO_REQUESTS) !== 0) return { icmpType: IcmpType.echoRequest };
+  return (shape & ECHO_REPLIES) !== 0 ? { icmpType: IcmpType.echoReply } : {};
 }
 
 function rewrite(shape: number, l4: number): Action[] {

@@ -554,9 +554,9 @@ export const Decision = {
 } as const;
 
 /** Next TcpState by [state * 2 * events + direction * events + event]. */
-export const TCP_NEXT: readonly number[] = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 7, 1, 3, 1, 7, 2, 3, 2, 7, 2, 2, 2, 7, 3, 3, 4, 7, 3, 3, 5, 7, 4, 4, 4, 7, 4, 4, 6, 7, 5, 5, 6, 7, 5, 5, 5, 7, 6, 8, 6, 6, 6, 9, 6, 6, 3, 1, 3, 7, 3, 2, 3, 7, 8, 8, 8, 8, 8, 3, 8, 8, 9, 3, 9, 9, 9, 9, 9, 9];
+export const TCP_NEXT: readonly number[] = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 7, 1, 3, 1, 7, 2, 3, 2, 7, 2, 2, 2, 7, 3, 3, 4, 7, 3, 3, 5, 7, 4, 4, 4, 7, 4, 4, 6, 7, 5, 5, 6, 7, 5, 5, 5, 7, 6, 8, 6, 6, 6, 9, 6, 6, 7, 8, 7, 7, 7, 9, 7, 7, 8, 8, 8, 8, 8, 3, 8, 8, 9, 3, 9, 9, 9, 9, 9, 9];
 /** 1 where the transition restarts the state's timer; same index. */
-export const TCP_RESTART: readonly number[] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+export const TCP_RESTART: readonly number[] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 /** Idle time that governs a TcpState: 0 other, 1 transitory, 2 established. */
 export const TCP_TIMER: readonly number[] = [0, 1, 1, 2, 2, 2, 1, 1, 1, 1];
 

@@ -225,7 +225,8 @@ def test_a_gateway_without_any_vpc_drops_what_it_gets(config):
 def with_router_alert(packet):
     """The packet with an IPv4 option (RFC 2113), checksum made anew."""
     raw = bytes(packet)
-    packet = IP(b"\x46" + raw[1:20] + b"\x94\x04\x00\x00" + raw[20:])
+    length = (len(raw) + 4).to_bytes(2, "big")
+    packet = IP(b"\x46" + raw[1:2] + length + raw[4:20] + b"\x94\x04\x00\x00" + raw[20:])
     del packet.chksum, packet.len
     return bytes(packet)
 

@@ -270,11 +270,13 @@ def test_every_length_of_datagram_is_carried(config, length):
     nat = capture.peek().one(sent).ip.source
     reply = udp(X, 53, *nat, b"y" * length)
     back = capture.outside(reply, trailer=b"\0" * max(0, 46 - len(bytes(reply))))
-    long_trailer = capture.outside(reply, trailer=b"\xaa" * 9)
+    # Not behind a full-sized packet: "settled", a frame above its port's MTU is dropped on receipt.
+    long_trailer = capture.outside(reply, trailer=b"\xaa" * 9) if length < 1472 else None
     result = capture.run()
     result.out(sent, source=nat)
     result.into("red", back, destination=(RED, 1000))
-    result.into("red", long_trailer, destination=(RED, 1000))
+    if long_trailer is not None:
+        result.into("red", long_trailer, destination=(RED, 1000))
 
 
 def test_the_reverse_of_the_forward_translation_restores_the_tuple(config):

@@ -35,7 +35,8 @@ def test_an_established_connection_outlives_the_transitory_time_and_ends_when_id
     handshake(*made)
     alive = [capture.at(1000) and outlived.from_b("PA", b"after the transitory time")]
     capture.at(5000)
-    alive += [refreshed_out.from_a("PA", b"out"), refreshed_in.from_b("PA", b"in")]
+    outward = refreshed_out.from_a("PA", b"out")
+    alive.append(refreshed_in.from_b("PA", b"in"))
     alive.append(capture.at(ESTABLISHED - 0.5) and idle.from_b("PA", b"just in time"))
     gone = [capture.at(ESTABLISHED + 1.5) and ended.from_b("PA", b"too late")]
     capture.at(5000 + ESTABLISHED - 0.5)
@@ -44,6 +45,7 @@ def test_an_established_connection_outlives_the_transitory_time_and_ends_when_id
     result = capture.run(THOROUGH)
     for sent in alive:
         assert result.one(sent).vni == 100
+    assert result.one(outward).vni is None
     result.none(*gone)
     assert result.drops == {"no-binding": 2}
 
