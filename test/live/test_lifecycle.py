@@ -109,7 +109,7 @@ def test_killed_at_any_time_of_its_start_the_next_start_works(start, network, co
 
 def test_a_udp_flow_survives_a_restart_from_the_hosts_view(start, network, config):
     server = network.outside.socket(socket.SOCK_DGRAM, (FAR_ADDRESS, 9401), seconds=0.2)
-    client = network.red.socket(socket.SOCK_DGRAM, (SHARED_HOST, 47000), seconds=0.2)
+    client = network.red.socket(socket.SOCK_DGRAM, (SHARED_HOST, 27000), seconds=0.2)
 
     def asked_and_answered():
         client.sendto(b"question", (FAR_ADDRESS, 9401))

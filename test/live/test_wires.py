@@ -14,7 +14,7 @@ def test_fragments_pass_both_ways_on_wires_that_do_not_reassemble_them(start, ne
         eventually("the first reply", lambda destination=destination: all_answered(network.red, destination))
         assert ping(network.red, destination, count=5, size=4000, fragment=True) == (0, 5)
     server = network.outside.socket(socket.SOCK_DGRAM, (FAR_ADDRESS, 9501))
-    client = network.blue.socket(socket.SOCK_DGRAM, (SHARED_HOST, 48000))
+    client = network.blue.socket(socket.SOCK_DGRAM, (SHARED_HOST, 28000))
     for size in (1, 1473, 8000, 20000):
         client.sendto(b"q" * size, (FAR_ADDRESS, 9501))
         question, peer = server.recvfrom(65536)
@@ -34,7 +34,7 @@ def test_without_a_software_nic_the_gateway_translates_all_in_software(start, ne
     eventually("the first reply", lambda: all_answered(network.red, FAR_ADDRESS))
     assert ping(network.red, FAR_ADDRESS, count=5, size=1472) == (0, 5)
     server = network.outside.socket(socket.SOCK_DGRAM, (FAR_ADDRESS, 9502))
-    client = network.red.socket(socket.SOCK_DGRAM, (SHARED_HOST, 48001))
+    client = network.red.socket(socket.SOCK_DGRAM, (SHARED_HOST, 28001))
     for _ in range(20):
         client.sendto(b"question", (FAR_ADDRESS, 9502))
         server.sendto(b"answer", server.recvfrom(100)[1])
