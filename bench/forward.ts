@@ -1,7 +1,7 @@
 import { ealArguments } from '../src/native/eal.js';
 import { runInChild } from './child.js';
 import { fixture } from './fixture.js';
-import { loadBindings, OneCoreGateway, openFlows, QUIET, settle } from './gateways.js';
+import { cpuSeconds, loadBindings, OneCoreGateway, openFlows, QUIET, settle } from './gateways.js';
 import { type BenchOptions, shuffled } from './options.js';
 import { machine, type Report, type Spread, shown, spread, spreads } from './report.js';
 
@@ -28,6 +28,9 @@ interface RunResult {
   /** Packets a second, by run. */
   readonly random: readonly number[];
   readonly hot: readonly number[];
+  /** The same by CPU second. */
+  readonly randomCpu: readonly number[];
+  readonly hotCpu: readonly number[];
   readonly wrong: number;
   readonly lost: number;
   readonly nicShare: number;
@@ -50,7 +53,12 @@ async function run(options: RunOptions): Promise<RunResult> {
   if (fill.failed > 0) throw new Error(`${fill.failed} of ${resident} sessions could not be set up`);
   await settle(gateway);
   const before = gateway.controller.dataplane.statistics();
-  const figures = { random: [] as number[], hot: [] as number[] };
+  const figures = {
+    random: [] as number[],
+    hot: [] as number[],
+    randomCpu: [] as number[],
+    hotCpu: [] as number[],
+  };
   let wrong = 0;
   let lost = 0;
   const kinds = shuffled(
@@ -65,8 +73,12 @@ async function run(options: RunOptions): Promise<RunResult> {
     bench.run('external', { ...program, seed: seed + i + 1000 });
     await gateway.runFor(Math.min(WARM_UP_SECONDS, seconds));
     const begin = accepted(bench.counters());
+    const cpuBegin = cpuSeconds();
     const passed = await gateway.runFor(seconds);
-    figures[kind].push((accepted(bench.counters()) - begin) / passed);
+    const cpu = cpuSeconds() - cpuBegin;
+    const packets = accepted(bench.counters()) - begin;
+    figures[kind].push(packets / passed);
+    figures[`${kind}Cpu`].push(packets / cpu);
     bench.run('fabric', QUIET);
     bench.run('external', QUIET);
     await settle(gateway);
@@ -141,8 +153,8 @@ export async function measure(options: BenchOptions): Promise<Report> {
     rates.wires.push(await runInChild<number>('forward', 'bound', { ...base, lines: 0, hot: false }));
   }
   const of = (way: Way) => {
-    const { random, hot } = results.get(way) as RunResult;
-    return { random: spread(random), hot: spread(hot) };
+    const { random, hot, randomCpu, hotCpu } = results.get(way) as RunResult;
+    return { random: spread(random), hot: spread(hot), cpu: { random: spread(randomCpu), hot: spread(hotCpu) } };
   };
   const [software, behindNic, nic] = (['software', 'software-behind-nic', 'nic'] as const).map(of);
   const boundAll = spread(rates.all);
@@ -166,6 +178,11 @@ export async function measure(options: BenchOptions): Promise<Report> {
       boundHot1kMpps: mpps(boundHot),
       wireMpps: mpps(wires),
       softwareBehindNicMpps: both(behindNic),
+      millionsPerCpuSecond: {
+        software: both(software.cpu),
+        nic: both(nic.cpu),
+        softwareBehindNic: both(behindNic.cpu),
+      },
       nanosWithoutWire: {
         softwareRandom1M: nanos(software.random, wires),
         softwareHot1k: nanos(software.hot, wires),
@@ -199,6 +216,11 @@ export async function measure(options: BenchOptions): Promise<Report> {
         label: 'software NIC',
         value: line(nic),
         means: `the same packets served by the rules in net_softflow on that core; ${(nicShare * 100).toFixed(2)}% of them never reached the slow path`,
+      },
+      {
+        label: 'a CPU second',
+        value: `software ${shown(software.cpu.random)} and ${shown(software.cpu.hot)}, software NIC ${shown(nic.cpu.random)} and ${shown(nic.cpu.hot)}`,
+        means: 'the same by the CPU time that the process got: what others took of the core does not count',
       },
       {
         label: 'bound',
