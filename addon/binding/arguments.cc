@@ -136,6 +136,8 @@ DataplaneOptions dataplane_options(const Napi::Value& value) {
   options.slow_path.max_held = static_cast<uint32_t>(number(given.Get("maxHeld"), "maxHeld", 1, HoldTable::kMaxSlots));
   options.slow_path.event_slots = ring_slots(given, "eventSlots");
   options.slow_path.decision_slots = ring_slots(given, "decisionSlots");
+  const Napi::Value clamp = given.Get("mssClamp");
+  if (!clamp.IsUndefined()) options.slow_path.mss_clamp = static_cast<uint16_t>(u32(clamp, "mssClamp", 0xffff));
   options.slow_path.replay = given.Get("replay").ToBoolean();
   return options;
 }

@@ -22,11 +22,27 @@ constexpr uint16_t l4_bytes(uint8_t protocol, L3 kind) {
   }
 }
 
+// Whether the header's own length fits the packet. What contradicts itself is nothing that a rule may act on: the NIC
+// hands it up, and software drops it as malformed, so that both treat it alike. A first fragment's UDP length is the
+// whole datagram's.
+bool has_consistent_length(const uint8_t* l4, uint32_t available, const LayerHeaders& layer) {
+  if (layer.protocol == kProtocolTcp) {
+    const uint32_t header = (l4[kTcpDataOffset] >> 4) * 4u;
+    return header >= kTcpBytes && header <= available;
+  }
+  if (layer.protocol == kProtocolUdp) {
+    const uint32_t length = load_be16(l4 + kUdpLength);
+    return length >= kUdpBytes && (layer.fragment || length <= available);
+  }
+  return true;
+}
+
 ParseFault parse_l4(const Cursor& cursor, uint32_t offset, const ParseOptions& options, LayerHeaders* layer) {
   if (layer->later_fragment || (layer->fragment && !options.l4_of_first_fragment)) return ParseFault::kNone;
   const uint16_t needed = l4_bytes(layer->protocol, layer->l3_kind);
   if (needed == 0) return ParseFault::kNone;
   if (offset + needed > cursor.end) return ParseFault::kTruncatedL4;
+  if (!has_consistent_length(cursor.frame + offset, cursor.end - offset, *layer)) return ParseFault::kTruncatedL4;
   layer->l4 = static_cast<uint16_t>(offset);
   return ParseFault::kNone;
 }
@@ -120,7 +136,8 @@ void parse(const uint8_t* frame, uint32_t length, const ParseOptions& options, P
     return;
   }
   const uint32_t vxlan = outer.l4 + kUdpBytes;
-  if (vxlan + kVxlanBytes > outer.l3_end) {
+  const uint32_t end = outer.l4 + load_be16(frame + outer.l4 + kUdpLength);
+  if (vxlan + kVxlanBytes > end) {
     out->fault = ParseFault::kTruncatedVxlan;
     return;
   }
@@ -130,7 +147,7 @@ void parse(const uint8_t* frame, uint32_t length, const ParseOptions& options, P
   }
   out->vxlan = static_cast<uint16_t>(vxlan);
   uint8_t inner_tags = 0;
-  out->fault = parse_layer({frame, outer.l3_end}, vxlan + kVxlanBytes, options, &out->inner, &inner_tags);
+  out->fault = parse_layer({frame, end}, vxlan + kVxlanBytes, options, &out->inner, &inner_tags);
   out->fault_in_inner = out->fault != ParseFault::kNone;
   out->has_inner = out->inner.eth != kAbsent;
 }

@@ -58,8 +58,8 @@ struct ParseOptions {
 // Parses `length` contiguous bytes. Never reads beyond them. Fields of `out` are all set.
 // kBadL3: version or IHL wrong, or total length below the header's. kBadVxlan: I flag clear (RFC 7348 section
 // 5). A layer at fault is absent: kTruncatedL3 leaves l3 absent, kTruncatedL4 l4, kBadVxlan and
-// kTruncatedVxlan vxlan. A UDP length is not judged: the inner frame of VXLAN ends where the outer IP packet
-// ends.
+// kTruncatedVxlan vxlan. kTruncatedL4 is also a UDP length or a TCP data offset that does not fit the packet.
+// The inner frame of VXLAN ends where the outer UDP datagram ends.
 void parse(const uint8_t* frame, uint32_t length, const ParseOptions& options, ParsedPacket* out);
 
 }  // namespace sluice

@@ -16,9 +16,9 @@ void repair(uint8_t* checksum, uint16_t old_word, uint16_t new_word) {
 uint8_t* l4_checksum(uint8_t* frame, const LayerHeaders& layer) {
   uint32_t l4 = layer.l4;
   if (l4 == kAbsent) {
-    // A first fragment is without l4 when parsed as rte_flow does, but its transport header is there all the
-    // same and its checksum covers the addresses.
-    if (!layer.fragment || layer.later_fragment || layer.l3_kind != L3::kIpv4) return nullptr;
+    // A first fragment is without l4 when parsed as rte_flow does, and so is a header whose own length is wrong; but
+    // the transport header is there all the same and its checksum covers the addresses.
+    if (layer.later_fragment || layer.l3_kind != L3::kIpv4) return nullptr;
     l4 = layer.l3 + (frame[layer.l3] & 0x0fu) * 4;
   }
   if (layer.protocol == kProtocolTcp) {

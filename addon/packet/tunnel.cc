@@ -109,7 +109,9 @@ PushResult push_vxlan(rte_mbuf* mbuf, ParsedPacket* packet, const VxlanHeader& h
 bool pop_vxlan(rte_mbuf* mbuf, ParsedPacket* packet, uint16_t vxlan_udp_port) {
   if (packet->vxlan == kAbsent || !packet->has_inner || packet->inner.eth == kAbsent) return false;
   const uint16_t cut = packet->inner.eth;
-  const uint16_t end = packet->outer.l3_end;
+  // The datagram may end before its IP packet does.
+  const uint16_t udp = packet->outer.l4;
+  const auto end = static_cast<uint16_t>(udp + load_be16(frame_of(mbuf) + udp + kUdpLength));
   if (end < mbuf->data_len) rte_pktmbuf_trim(mbuf, static_cast<uint16_t>(mbuf->data_len - end));
   rte_pktmbuf_adj(mbuf, cut);
   const uint8_t* frame = frame_of(mbuf);

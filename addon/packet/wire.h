@@ -57,7 +57,7 @@ inline constexpr uint16_t kIpv4Tos = 1, kIpv4TotalLength = 2, kIpv4FragmentOffse
 inline constexpr uint16_t kIpv6PayloadLength = 4, kIpv6NextHeader = 6, kIpv6HopLimit = 7, kIpv6Source = 8,
                           kIpv6Destination = 24;
 inline constexpr uint16_t kL4SourcePort = 0, kL4DestinationPort = 2;  // TCP and UDP alike
-inline constexpr uint16_t kUdpLength = 4, kUdpChecksum = 6, kTcpChecksum = 16;
+inline constexpr uint16_t kUdpLength = 4, kUdpChecksum = 6, kTcpDataOffset = 12, kTcpChecksum = 16;
 inline constexpr uint16_t kIcmpType = 0, kIcmpChecksum = 2, kIcmpIdent = 4;
 inline constexpr uint16_t kVxlanFlags = 0, kVxlanVni = 4;
 inline constexpr uint8_t kVxlanFlagI = 0x08;  // RFC 7348 section 5: the VNI is valid

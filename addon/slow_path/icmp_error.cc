@@ -22,16 +22,17 @@ struct Quoted {
 
 bool has_ports(uint8_t protocol) { return protocol == kProtocolTcp || protocol == kProtocolUdp; }
 
-// False when less is quoted than RFC 792 demands.
-bool read_quoted(const Packet& packet, Quoted* quoted) {
+// kMalformed when less is quoted than RFC 792 demands, kBadChecksum by RFC 5508 REQ-3 a).
+DropReason read_quoted(const Packet& packet, Quoted* quoted) {
   const LayerHeaders& layer = packet.layer();
   uint8_t* frame = packet.frame();
   const uint32_t begin = layer.l4 + kIcmpBytes;
-  if (begin + kIpv4Bytes > layer.l3_end) return false;
+  if (begin + kIpv4Bytes > layer.l3_end) return DropReason::kMalformed;
   quoted->ip = frame + begin;
   const uint32_t header = (quoted->ip[0] & 0x0fu) * 4;
-  if (quoted->ip[0] >> 4 != 4 || header < kIpv4Bytes) return false;
-  if (begin + header + kQuotedTransportBytes > layer.l3_end) return false;
+  if (quoted->ip[0] >> 4 != 4 || header < kIpv4Bytes) return DropReason::kMalformed;
+  if (begin + header + kQuotedTransportBytes > layer.l3_end) return DropReason::kMalformed;
+  if (checksum_sum(quoted->ip, header) != 0xffff) return DropReason::kBadChecksum;
   quoted->transport = quoted->ip + header;
   quoted->transport_bytes = layer.l3_end - begin - header;
   quoted->later_fragment = (load_be16(quoted->ip + kIpv4FragmentOffset) & kIpv4OffsetMask) != 0;
@@ -39,7 +40,7 @@ bool read_quoted(const Packet& packet, Quoted* quoted) {
   tuple.protocol = quoted->ip[kIpv4Protocol];
   tuple.source = load_be32(quoted->ip + kIpv4Source);
   tuple.destination = load_be32(quoted->ip + kIpv4Destination);
-  if (quoted->later_fragment) return true;
+  if (quoted->later_fragment) return DropReason::kNone;
   if (has_ports(tuple.protocol)) {
     tuple.source_port = load_be16(quoted->transport + kL4SourcePort);
     tuple.destination_port = load_be16(quoted->transport + kL4DestinationPort);
@@ -47,7 +48,7 @@ bool read_quoted(const Packet& packet, Quoted* quoted) {
     quoted->icmp_type = quoted->transport[kIcmpType];
     tuple.source_port = tuple.destination_port = load_be16(quoted->transport + kIcmpIdent);
   }
-  return true;
+  return DropReason::kNone;
 }
 
 void repair(uint8_t* checksum, uint16_t old_word, uint16_t new_word) {
@@ -140,10 +141,8 @@ Rewrite rewrite_of(const SessionRow& row, uint8_t direction) {
 
 void SlowPath::receive_icmp_error(Packet& packet) {
   Quoted quoted;
-  if (!read_quoted(packet, &quoted)) return drop(packet, DropReason::kMalformed);
-  // RFC 5508 REQ-3: an error whose quoted IP header does not add up is dropped silently.
-  const size_t quoted_header = (quoted.ip[0] & 0x0fu) * 4;
-  if (checksum_sum(quoted.ip, quoted_header) != 0xffff) return drop(packet, DropReason::kBadChecksum);
+  const DropReason reason = read_quoted(packet, &quoted);
+  if (reason != DropReason::kNone) return drop(packet, reason);
   packet.icmp_error = true;
   FlowRule* rule = quoted.later_fragment ? nullptr : match_reversed(packet, quoted.tuple, quoted.icmp_type);
   const SessionRef session = rule == nullptr ? SessionRef{} : sessions_.find(RuleContext::unpack(engine_.age_context(rule)));

@@ -179,18 +179,10 @@ DropReason SlowPath::check_transport(const Packet& packet) const {
   }
   const bool known = layer.protocol == kProtocolTcp || layer.protocol == kProtocolUdp || layer.protocol == kProtocolIcmp;
   if (!known) return DropReason::kNone;
-  if (layer.l4 == kAbsent) return DropReason::kMalformed;
-  const uint8_t* l4 = packet.frame() + layer.l4;
-  if (layer.protocol == kProtocolTcp) {
-    const uint32_t data_offset = (l4[12] >> 4) * 4u;
-    if (data_offset < kTcpBytes || data_offset > payload) return DropReason::kMalformed;
-  } else if (layer.protocol == kProtocolUdp) {
-    const uint32_t udp_length = load_be16(l4 + kUdpLength);
-    // A first fragment's UDP length is the whole datagram's.
-    if (udp_length < kUdpBytes || (!layer.fragment && udp_length > payload)) return DropReason::kMalformed;
-  } else if (!layer.fragment && !checksum_right(l4, payload)) {
-    return DropReason::kBadChecksum;  // RFC 5508 REQ-3
-  }
+  if (layer.l4 == kAbsent) return DropReason::kMalformed;  // truncated, or its own length contradicts the packet
+  // RFC 5508 REQ-3. Of a fragment there is nothing to sum up.
+  const bool judged = layer.protocol == kProtocolIcmp && !layer.fragment;
+  if (judged && !checksum_right(packet.frame() + layer.l4, payload)) return DropReason::kBadChecksum;
   return DropReason::kNone;
 }
 

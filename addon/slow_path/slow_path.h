@@ -5,6 +5,7 @@
 //   receive.cc          whose frame is it, is it well-formed, what is its flow
 //   fragments_flow.cc   later fragments share their first one's fate
 //   translate.cc        software table, TCP state, MTU, out; or a miss
+//   mss_clamp.cc        the maximum segment size that a SYN offers
 //   icmp_error.cc       errors are translated by the packet they quote
 //   ipv4_fragment.cc    results above the MTU
 //   decisions.cc        what TypeScript decided
@@ -37,6 +38,7 @@ struct SlowPathOptions {
   uint32_t max_held = 0;
   uint32_t event_slots = 0;
   uint32_t decision_slots = 0;
+  uint16_t mss_clamp = 0;  // largest TCP maximum segment size let through, 0 = any
   bool replay = false;
 };
 
@@ -136,6 +138,9 @@ class SlowPath {
   void miss(Packet& packet, MissKind kind, uint32_t mtu = 0, uint32_t row = 0, const EmbeddedTuple* embedded = nullptr);
   void drop(Packet& packet, DropReason reason);
   void count_drop(DropReason reason) { drops_[static_cast<size_t>(reason)]++; }
+
+  // mss_clamp.cc
+  void clamp_mss(Packet& packet);
 
   // icmp_error.cc
   void receive_icmp_error(Packet& packet);

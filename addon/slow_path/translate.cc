@@ -51,6 +51,7 @@ void SlowPath::translate(Packet& packet, FlowRule* rule, const SessionRef& sessi
            whole_seconds(packet.received));
   if (row.software_packets != UINT32_MAX) row.software_packets++;
   if (row.software_packets == row.offload_after_packets) push_threshold(session);
+  if (options_.mss_clamp != 0) clamp_mss(packet);
   deliver(packet, rule, session);
 }
 

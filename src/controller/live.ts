@@ -46,6 +46,7 @@ export class LiveGateway {
       maxHeld: HELD_PACKETS,
       eventSlots: EVENT_SLOTS,
       decisionSlots: DECISION_SLOTS,
+      mssClamp: config.nat.mssClampBytes ?? 0,
       replay: false,
     });
     const target = targetOf(driverOf(devices[0]));

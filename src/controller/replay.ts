@@ -63,6 +63,7 @@ export class Replay {
       maxHeld: HELD_PACKETS,
       eventSlots: EVENT_SLOTS,
       decisionSlots: DECISION_SLOTS,
+      mssClamp: config.nat.mssClampBytes ?? 0,
       replay: true,
     });
     this.controller = new GatewayController(config, this.dataplane, target, false);

@@ -40,6 +40,8 @@ export interface DataplaneOptions {
   /** Ring sizes, powers of two. */
   readonly eventSlots: number;
   readonly decisionSlots: number;
+  /** Largest TCP maximum segment size that a SYN may offer, bytes; 0 or absent: any. */
+  readonly mssClamp?: number;
   /** Replay: the wires are fed from captures, packets are processed strictly in order, the clock is injected. */
   readonly replay: boolean;
 }

@@ -74,11 +74,17 @@ std::vector<Header> headers_of(const Packet& packet, bool look = false) {
       return found;
     }
     if (fragment) return found;
-    if (next == 6 && at + 20 <= end) found.push_back({Kind::kTcp, at, level});
+    if (next == 6 && at + 20 <= end) {
+      const size_t header = (frame[at + 12] >> 4) * 4u;
+      if (header >= 20 && at + header <= end) found.push_back({Kind::kTcp, at, level});
+    }
     if (next == 1 && type == 0x0800 && at + 8 <= end) found.push_back({Kind::kIcmp, at, level});
     if (next != 17 || at + 8 > end) return found;
+    const size_t datagram = number(&frame[at + 4], 2);
+    if (datagram < 8 || at + datagram > end) return found;
     found.push_back({Kind::kUdp, at, level});
     if (level == 1 || !(look ? has_vxlan_port(frame, at) : packet.tunnel)) return found;
+    end = at + datagram;
     at += 8;
     if (at + 8 > end || (frame[at] & 8) == 0) return found;
     found.push_back({Kind::kVxlan, at, level});
@@ -370,10 +376,7 @@ bool decapsulate(Packet* packet) {
   const std::vector<Header> headers = headers_of(*packet);
   const Header* vxlan = first(headers, Kind::kVxlan, 0);
   if (vxlan == nullptr) return false;
-  size_t end = frame->size();
-  for (const Header& header : headers) {
-    if (header.level == 0 && header.end != 0) end = header.end;
-  }
+  const size_t udp = vxlan->at - 8, end = udp + number(&(*frame)[udp + 4], 2);
   if (vxlan->at + 8 + 14 > end) return false;
   *frame = Bytes(frame->begin() + static_cast<long>(vxlan->at + 8), frame->begin() + static_cast<long>(end));
   packet->tunnel = is_tunnel(*packet);
