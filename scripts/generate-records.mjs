@@ -1,6 +1,6 @@
 // Writes src/native/records.ts and addon/generated/records.h from schemas/records.json.
 // `--check` writes nothing and exits 1 when a file on disk differs.
-import { readFileSync, writeFileSync, mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -10,11 +10,23 @@ const banner = 'Generated from schemas/records.json by scripts/generate-records.
 
 const sizes = { u8: 1, u16: 2, u32: 4, i32: 4, f64: 8, mac: 6 };
 const sizeOf = (type) => sizes[type] ?? spec.records[type].size;
-const pascal = (name) => name.split(/[-_]/).map((w) => w[0].toUpperCase() + w.slice(1)).join('');
-const camel = (name) => { const p = pascal(name); return p[0].toLowerCase() + p.slice(1); };
+const pascal = (name) =>
+  name
+    .split(/[-_]/)
+    .map((w) => w[0].toUpperCase() + w.slice(1))
+    .join('');
+const camel = (name) => {
+  const p = pascal(name);
+  return p[0].toLowerCase() + p.slice(1);
+};
 const snake = (name) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
-const upper = (name) => snake(name).toUpperCase();
-const kConstant = (name) => `k${name.toLowerCase().split('_').map((w) => w[0].toUpperCase() + w.slice(1)).join('')}`;
+
+const kConstant = (name) =>
+  `k${name
+    .toLowerCase()
+    .split('_')
+    .map((w) => w[0].toUpperCase() + w.slice(1))
+    .join('')}`;
 
 for (const [name, record] of Object.entries(spec.records)) {
   let end = 0;
@@ -55,11 +67,12 @@ function typescript() {
   const out = [`// ${banner}`, ''];
   for (const [name, e] of Object.entries(spec.enums)) {
     out.push(`/** ${e.doc} */`, `export const ${name} = {`);
-    e.values.forEach((v, i) => out.push(`  ${camel(v)}: ${i},`));
+    out.push(...e.values.map((v, i) => `  ${camel(v)}: ${i},`));
     out.push('} as const;', `export type ${name} = (typeof ${name})[keyof typeof ${name}];`);
     out.push(`export const ${name}Names: readonly string[] = [`, ...e.values.map((v) => `  '${v}',`), '];', '');
   }
-  for (const [name, c] of Object.entries(spec.constants)) out.push(`/** ${c.doc} */`, `export const ${name} = ${c.value};`);
+  for (const [name, c] of Object.entries(spec.constants))
+    out.push(`/** ${c.doc} */`, `export const ${name} = ${c.value};`);
   out.push('');
   for (const [name, r] of Object.entries(spec.records)) {
     out.push(`/** ${r.doc} Offsets in bytes. */`, `export const ${name} = {`, `  size: ${r.size},`);
@@ -69,9 +82,19 @@ function typescript() {
     }
     out.push('} as const;', '');
   }
-  out.push('/** Next TcpState by [state * 2 * events + direction * events + event]. */', `export const TCP_NEXT: readonly number[] = [${tcp.next.join(', ')}];`);
-  out.push('/** 1 where the transition restarts the state\'s timer; same index. */', `export const TCP_RESTART: readonly number[] = [${tcp.restart.join(', ')}];`);
-  out.push('/** Idle time that governs a TcpState: 0 other, 1 transitory, 2 established. */', `export const TCP_TIMER: readonly number[] = [${tcp.timers.join(', ')}];`, '');
+  out.push(
+    '/** Next TcpState by [state * 2 * events + direction * events + event]. */',
+    `export const TCP_NEXT: readonly number[] = [${tcp.next.join(', ')}];`,
+  );
+  out.push(
+    "/** 1 where the transition restarts the state's timer; same index. */",
+    `export const TCP_RESTART: readonly number[] = [${tcp.restart.join(', ')}];`,
+  );
+  out.push(
+    '/** Idle time that governs a TcpState: 0 other, 1 transitory, 2 established. */',
+    `export const TCP_TIMER: readonly number[] = [${tcp.timers.join(', ')}];`,
+    '',
+  );
   out.push('/** Wire width of each FlowArguments field, bytes. */', 'export const FlowArgumentWidths = {');
   for (const f of spec.records.FlowArguments.fields) out.push(`  ${f.name}: ${sizeOf(f.type)},`);
   out.push('} as const;', '');
@@ -80,14 +103,24 @@ function typescript() {
 
 function cpp() {
   const types = { u8: 'uint8_t', u16: 'uint16_t', u32: 'uint32_t', i32: 'int32_t', f64: 'double' };
-  const out = [`// ${banner}`, '#pragma once', '', '#include <cstddef>', '#include <cstdint>', '', 'namespace sluice {', ''];
+  const out = [
+    `// ${banner}`,
+    '#pragma once',
+    '',
+    '#include <cstddef>',
+    '#include <cstdint>',
+    '',
+    'namespace sluice {',
+    '',
+  ];
   for (const [name, e] of Object.entries(spec.enums)) {
     out.push(`// ${e.doc}`, `enum class ${name} : uint8_t {`);
-    e.values.forEach((v, i) => out.push(`  k${pascal(v)} = ${i},`));
+    out.push(...e.values.map((v, i) => `  k${pascal(v)} = ${i},`));
     out.push('};', `inline constexpr size_t k${name}Count = ${e.values.length};`);
     out.push(`inline constexpr const char* k${name}Names[] = {${e.values.map((v) => `"${v}"`).join(', ')}};`, '');
   }
-  for (const [name, c] of Object.entries(spec.constants)) out.push(`// ${c.doc}`, `inline constexpr uint32_t ${kConstant(name)} = ${c.value}u;`);
+  for (const [name, c] of Object.entries(spec.constants))
+    out.push(`// ${c.doc}`, `inline constexpr uint32_t ${kConstant(name)} = ${c.value}u;`);
   out.push('');
   for (const name of Object.keys(spec.records).sort((a, b) => (a === 'Decision') - (b === 'Decision'))) {
     const r = spec.records[name];
@@ -104,18 +137,31 @@ function cpp() {
     for (const f of r.fields) out.push(`static_assert(offsetof(${name}, ${snake(f.name)}) == ${f.offset});`);
     out.push('');
   }
-  out.push('// Next TcpState by [state][direction][TcpEvent].', `inline constexpr uint8_t kTcpNext[] = {${tcp.next.join(', ')}};`);
-  out.push('// 1 where the transition restarts the timer of the state; same index.', `inline constexpr uint8_t kTcpRestart[] = {${tcp.restart.join(', ')}};`);
+  out.push(
+    '// Next TcpState by [state][direction][TcpEvent].',
+    `inline constexpr uint8_t kTcpNext[] = {${tcp.next.join(', ')}};`,
+  );
+  out.push(
+    '// 1 where the transition restarts the timer of the state; same index.',
+    `inline constexpr uint8_t kTcpRestart[] = {${tcp.restart.join(', ')}};`,
+  );
   out.push(`inline constexpr size_t kTcpEvents = ${tcp.events};`, '', '}  // namespace sluice', '');
   return out.join('\n');
 }
 
 const check = process.argv.includes('--check');
 let stale = 0;
-for (const [path, text] of [['src/native/records.ts', typescript()], ['addon/generated/records.h', cpp()]]) {
+for (const [path, text] of [
+  ['src/native/records.ts', typescript()],
+  ['addon/generated/records.h', cpp()],
+]) {
   const file = join(root, path);
   let old = '';
-  try { old = readFileSync(file, 'utf8'); } catch { /* first run */ }
+  try {
+    old = readFileSync(file, 'utf8');
+  } catch {
+    /* first run */
+  }
   if (old === text) continue;
   if (check) {
     console.error(`${path} is stale: run npm run generate`);

@@ -169,7 +169,8 @@ export class GatewayController {
     templates.nicReverse = NO_TEMPLATE;
     const { mode, afterPackets } = this.config.offload;
     templates.offloadAfterPackets = mode === 'after' ? afterPackets : 0;
-    if (mode === 'immediate') this.addNicTemplates(session.row, forward.nic, alone ? NO_TEMPLATE : reverse.nic, templates);
+    if (mode === 'immediate')
+      this.addNicTemplates(session.row, forward.nic, alone ? NO_TEMPLATE : reverse.nic, templates);
     return templates;
   }
 
