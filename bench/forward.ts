@@ -120,7 +120,7 @@ async function bound(options: BoundOptions): Promise<number> {
   });
   const { root, binding, bench } = loadBindings();
   bench.setScenario(made.scenario);
-  binding.startEal(ealArguments(root, { memoryMb: 256, lcores: [0], pci: false }));
+  binding.startEal(ealArguments(root, { memoryMb: 256, lcores: 1, pci: [] }));
   for (const port of made.config.ports) binding.probeDevice(port.device ?? '');
   const flows = hot ? options.hotFlows : resident;
   for (const side of ['fabric', 'external'] as const) {

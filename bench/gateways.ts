@@ -94,7 +94,7 @@ export class OneCoreGateway implements GatewayUnderTest {
     const { root, binding, bench } = loadBindings();
     this.bench = bench;
     bench.setScenario(scenario);
-    binding.startEal(ealArguments(root, { memoryMb: MEMORY_MB, lcores: [0], pci: false }));
+    binding.startEal(ealArguments(root, { memoryMb: MEMORY_MB, lcores: 1, pci: [] }));
     for (const port of config.ports) binding.probeDevice(port.device ?? '');
     this.dataplane = new binding.Dataplane({
       ports: nativePorts(config, devices),

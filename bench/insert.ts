@@ -29,7 +29,7 @@ async function run({ driver, way, sessions, seed }: RunOptions): Promise<RunResu
   const made = fixture({ flows: sessions, offload: 'immediate', seed, behindSoftwareNic: true, checkEvery: 1 });
   const { root, binding, bench } = loadBindings();
   bench.setScenario(made.scenario);
-  binding.startEal(ealArguments(root, { memoryMb: 256, lcores: [0], pci: false }));
+  binding.startEal(ealArguments(root, { memoryMb: 256, lcores: 1, pci: [] }));
   const devices = [`${driver}0`, `${driver}1`] as const;
   for (const [i, port] of made.config.ports.entries()) {
     binding.probeDevice(driver === 'net_softflow' ? (port.device ?? '') : devices[i]);

@@ -68,7 +68,7 @@ async function rule({ sessions, seed }: RuleOptions): Promise<RuleResult> {
   const made = fixture({ flows: sessions, offload: 'immediate', seed, behindSoftwareNic: true, checkEvery: 1 });
   const { root, binding, bench } = loadBindings();
   bench.setScenario(made.scenario);
-  binding.startEal(ealArguments(root, { memoryMb: 256, lcores: [0], pci: false }));
+  binding.startEal(ealArguments(root, { memoryMb: 256, lcores: 1, pci: [] }));
   for (const port of made.config.ports) binding.probeDevice(port.device ?? '');
   bench.openPorts(made.devices);
   const { hosts, poolFirst, poolLast } = made.scenario;
