@@ -38,6 +38,8 @@ int infos_get(rte_eth_dev*, rte_eth_dev_info* info) {
   info->min_mtu = RTE_ETHER_MIN_MTU;
   info->max_mtu = kMaxMtu;
   info->max_rx_pktlen = kMaxMtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
+  // Declared for programs that insist on it (dpdk-test-flow-perf); there is one queue.
+  info->flow_type_rss_offloads = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
   info->default_rxportconf = {32, 512, 1};
   info->default_txportconf = {32, 512, 1};
   return 0;
