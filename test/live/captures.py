@@ -26,6 +26,15 @@ def tshark(path, display_filter, *fields):
     return done.stdout.splitlines()
 
 
+def frames(path, numbers):
+    """The frames with these numbers in full, for a message."""
+    chosen = " || ".join(f"frame.number == {number}" for number in numbers)
+    command = ["tshark", "-n", "-r", str(path), "-Y", chosen, "-V", "-x"]
+    for option in OPTIONS:
+        command += ["-o", option]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TSHARK_SECONDS, check=False).stdout
+
+
 def checksums(path):
     """Numbers of frames with a wrong checksum in any header, and how many right ones there are in each protocol: none bad says nothing
     where none were looked at. Headers that ICMP errors quote are cut off, and tshark judges of them what is there."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from net import eventually
-from topology import FAR_ADDRESS, SHARED_HOST, STATIC_EXTERNAL, STATIC_HOST, all_answered, is_fault
+from topology import FAR_ADDRESS, SHARED_HOST, STATIC_EXTERNAL, STATIC_HOST, Pings, all_answered, is_fault
 
 # Where DPDK and this program could leave something in a file system.
 PLACES = ("/run/dpdk", "/var/run/dpdk", "/dev/hugepages", "/run/sluice", "/dev/shm", "/tmp")
@@ -31,16 +31,6 @@ def messages(process):
     return [line for line in process.errors().splitlines() if not line.startswith("{")]
 
 
-class Pings:
-    """A ping that goes on in the background, with a reply's sequence numbers as they come."""
-
-    def __init__(self, namespace, destination):
-        self.process = namespace.start("ping", "-n", "-i", "0.05", "-O", destination)
-
-    def replies(self):
-        return [int(number) for number in re.findall(r"bytes from .*icmp_seq=(\d+)", self.process.output())]
-
-
 def test_sigterm_ends_a_gateway_under_traffic_within_5_seconds_and_takes_its_socket_away(start, network, config):
     gateway = start(config)
     eventually("traffic", lambda: all_answered(network.red, FAR_ADDRESS))
@@ -49,7 +39,7 @@ def test_sigterm_ends_a_gateway_under_traffic_within_5_seconds_and_takes_its_soc
     started = time.monotonic()
     assert gateway.stop() == 0
     assert time.monotonic() - started < 5
-    pings.process.kill()
+    pings.stop()
     assert not gateway.socket_path.exists()
     assert left_in_the_file_system(gateway.process.pid) == []
     assert [line for line in gateway.process.errors().splitlines() if is_fault(line)] == []
