@@ -73,6 +73,7 @@ class Dataplane {
   void close_ports();
   uint32_t round(uint32_t burst);
   static int lcore_main(void* self);
+  uint64_t nic_finished_packets() const;
   void loop();
   // Runs a task where the slow path runs: here, or on the lcore, waiting for it.
   void run_on_lcore(const std::function<void()>& task);
