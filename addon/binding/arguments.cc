@@ -48,8 +48,8 @@ void throw_fault(Napi::Env env, const NativeFault& fault) {
 double number(const Napi::Value& value, const char* what, double low, double high) {
   const double read = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
   if (!(read >= low && read <= high)) {
-    throw NativeFault("ARGUMENT", std::string(what) + " is not a number from " + std::to_string(low) + " to " +
-                                      std::to_string(high));
+    throw NativeFault("ARGUMENT", std::string(what) + " is not a number from " + std::to_string(low) +
+                                      " to " + std::to_string(high));
   }
   return read;
 }
@@ -90,7 +90,8 @@ TemplateSource template_source(const Napi::Value& value) {
   for (uint32_t i = 0; i < items.Length(); i++) {
     const Napi::Object item = object(items.Get(i), "item");
     const auto type = static_cast<ItemType>(u32(item.Get("type"), "item type", 255));
-    source.items.push_back({type, optional_bytes(item, "spec"), optional_bytes(item, "mask"), optional_bytes(item, "last")});
+    source.items.push_back(
+        {type, optional_bytes(item, "spec"), optional_bytes(item, "mask"), optional_bytes(item, "last")});
   }
   const Napi::Array actions = array(given.Get("actions"), "actions");
   for (uint32_t i = 0; i < actions.Length(); i++) {
@@ -100,13 +101,14 @@ TemplateSource template_source(const Napi::Value& value) {
   }
   constexpr uint32_t kPatchNumbers = 5, kBigEndian = 256;
   const Napi::Array patches = array(given.Get("patches"), "patches");
-  if (patches.Length() % kPatchNumbers != 0) throw NativeFault("ARGUMENT", "patches are not five numbers each");
+  if (patches.Length() % kPatchNumbers != 0)
+    throw NativeFault("ARGUMENT", "patches are not five numbers each");
   for (uint32_t i = 0; i < patches.Length(); i += kPatchNumbers) {
     uint32_t numbers[kPatchNumbers];
     for (uint32_t j = 0; j < kPatchNumbers; j++) numbers[j] = u32(patches.Get(i + j), "patch", 0xffff);
     if (numbers[0] >= kPatchTargetCount) throw NativeFault("ARGUMENT", "patch has an unknown target");
-    source.patches.push_back({static_cast<PatchTarget>(numbers[0]), numbers[1], numbers[2], numbers[3] & (kBigEndian - 1),
-                              numbers[4], numbers[3] >= kBigEndian});
+    source.patches.push_back({static_cast<PatchTarget>(numbers[0]), numbers[1], numbers[2],
+                              numbers[3] & (kBigEndian - 1), numbers[4], numbers[3] >= kBigEndian});
   }
   return source;
 }
@@ -115,7 +117,8 @@ DataplaneOptions dataplane_options(const Napi::Value& value) {
   const Napi::Object given = object(value, "options");
   DataplaneOptions options;
   const Napi::Array ports = array(given.Get("ports"), "ports");
-  if (ports.Length() < 1 || ports.Length() > 255) throw NativeFault("ARGUMENT", "between 1 and 255 ports are needed");
+  if (ports.Length() < 1 || ports.Length() > 255)
+    throw NativeFault("ARGUMENT", "between 1 and 255 ports are needed");
   for (uint32_t i = 0; i < ports.Length(); i++) {
     const Napi::Object port = object(ports.Get(i), "port");
     PortOptions out;
@@ -123,7 +126,8 @@ DataplaneOptions dataplane_options(const Napi::Value& value) {
     out.device = text(port.Get("device"), "device");
     read_mac(port.Get("mac"), "mac", out.mac);
     out.address = u32(port.Get("address"), "address");
-    out.mtu = static_cast<uint32_t>(number(port.Get("mtu"), "mtu", 68, 65000));  // RFC 791: every link carries 68 bytes
+    out.mtu = static_cast<uint32_t>(
+        number(port.Get("mtu"), "mtu", 68, 65000));  // RFC 791: every link carries 68 bytes
     out.vlan = static_cast<int>(number(port.Get("vlan"), "vlan", -1, 4095));
     options.ports.push_back(std::move(out));
   }
@@ -133,11 +137,13 @@ DataplaneOptions dataplane_options(const Napi::Value& value) {
   options.slow_path.vxlan_udp_port = static_cast<uint16_t>(u32(underlay.Get("udpPort"), "udpPort", 0xffff));
   options.slow_path.max_sessions =
       static_cast<uint32_t>(number(given.Get("maxSessions"), "maxSessions", 1, RuleContext::kMaxRows - 1));
-  options.slow_path.max_held = static_cast<uint32_t>(number(given.Get("maxHeld"), "maxHeld", 1, HoldTable::kMaxSlots));
+  options.slow_path.max_held =
+      static_cast<uint32_t>(number(given.Get("maxHeld"), "maxHeld", 1, HoldTable::kMaxSlots));
   options.slow_path.event_slots = ring_slots(given, "eventSlots");
   options.slow_path.decision_slots = ring_slots(given, "decisionSlots");
   const Napi::Value clamp = given.Get("mssClamp");
-  if (!clamp.IsUndefined()) options.slow_path.mss_clamp = static_cast<uint16_t>(u32(clamp, "mssClamp", 0xffff));
+  if (!clamp.IsUndefined())
+    options.slow_path.mss_clamp = static_cast<uint16_t>(u32(clamp, "mssClamp", 0xffff));
   options.slow_path.replay = given.Get("replay").ToBoolean();
   return options;
 }
@@ -147,7 +153,8 @@ std::vector<CapturePath> captures(const Napi::Value& value, const char* what) {
   std::vector<CapturePath> out;
   for (uint32_t i = 0; i < list.Length(); i++) {
     const Napi::Object capture = object(list.Get(i), what);
-    out.push_back({static_cast<uint8_t>(u32(capture.Get("port"), "port", 255)), text(capture.Get("path"), "path")});
+    out.push_back(
+        {static_cast<uint8_t>(u32(capture.Get("port"), "port", 255)), text(capture.Get("path"), "path")});
   }
   return out;
 }

@@ -50,7 +50,8 @@ DataplaneObject::DataplaneObject(const Napi::CallbackInfo& info) : ObjectWrap(in
     const SlowPathOptions& sizes = options.slow_path;
     Napi::Object self = info.This().As<Napi::Object>();
     const auto publish = [&](const char* name, const SharedRegion& region, size_t bytes) {
-      self.DefineProperty(Napi::PropertyDescriptor::Value(name, external(info.Env(), region, bytes), napi_enumerable));
+      self.DefineProperty(
+          Napi::PropertyDescriptor::Value(name, external(info.Env(), region, bytes), napi_enumerable));
     };
     publish("rows", path.sessions().rows_memory(), sizeof(SessionRow) * sizes.max_sessions);
     publish("counters", path.sessions().counters_memory(), sizeof(SessionCounters) * sizes.max_sessions);
@@ -62,7 +63,8 @@ DataplaneObject::DataplaneObject(const Napi::CallbackInfo& info) : ObjectWrap(in
 
 DataplaneObject::~DataplaneObject() { shut(false); }
 
-// process.exit and a worker's end must find no lcore at work on memory that goes. Hooks run last in, first out.
+// process.exit and a worker's end must find no lcore at work on memory that goes. Hooks run last in, first
+// out.
 void DataplaneObject::hook() {
   if (hooked_) napi_remove_env_cleanup_hook(env_, on_environment_end, this);
   napi_add_env_cleanup_hook(env_, on_environment_end, this);
@@ -75,7 +77,8 @@ void DataplaneObject::on_environment_end(void* self) {
   object->shut(false);
 }
 
-// The doorbell goes after the lcore that rings it. At the environment's end it is the environment that releases it.
+// The doorbell goes after the lcore that rings it. At the environment's end it is the environment that
+// releases it.
 void DataplaneObject::shut(bool tell_loop) {
   if (hooked_) napi_remove_env_cleanup_hook(env_, on_environment_end, this);
   hooked_ = false;
@@ -99,7 +102,8 @@ uint8_t DataplaneObject::port_index(const Napi::Value& value) {
 Napi::Value DataplaneObject::register_template(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::string where = text(info[0], "where");
-    if (where != "software" && where != "nic") throw NativeFault("ARGUMENT", "where is neither software nor nic");
+    if (where != "software" && where != "nic")
+      throw NativeFault("ARGUMENT", "where is neither software nor nic");
     const uint32_t id =
         dataplane_->register_template(where == "nic", port_index(info[1]), template_source(info[2]));
     return Napi::Number::New(info.Env(), id);
@@ -124,7 +128,8 @@ Napi::Value DataplaneObject::start(const Napi::CallbackInfo& info) {
     const uint32_t burst = u32(info[0], "burst");
     if (!info[1].IsFunction()) throw NativeFault("ARGUMENT", "doorbell is not a function");
     if (has_doorbell_) throw NativeFault("STATE", "started already");
-    doorbell_ = Napi::ThreadSafeFunction::New(info.Env(), info[1].As<Napi::Function>(), "sluice doorbell", 0, 1);
+    doorbell_ =
+        Napi::ThreadSafeFunction::New(info.Env(), info[1].As<Napi::Function>(), "sluice doorbell", 0, 1);
     has_doorbell_ = true;
     hook();  // again, so that the lcore stops before the environment takes the doorbell away
     try {
@@ -146,9 +151,8 @@ Napi::Value DataplaneObject::stop(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value DataplaneObject::arm_doorbell(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::Boolean::New(info.Env(), dataplane_->arm_doorbell());
-  });
+  return guarded(info.Env(),
+                 [&]() -> Napi::Value { return Napi::Boolean::New(info.Env(), dataplane_->arm_doorbell()); });
 }
 
 Napi::Value DataplaneObject::replay_open(const Napi::CallbackInfo& info) {

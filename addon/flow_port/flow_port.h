@@ -1,4 +1,5 @@
-// rte_flow on one ethdev: templates filled per flow, their rules, counters and hits; constant rules kept until the end.
+// rte_flow on one ethdev: templates filled per flow, their rules, counters and hits; constant rules kept
+// until the end.
 #pragma once
 
 #include <rte_flow.h>
@@ -33,7 +34,8 @@ class FlowPort {
   FlowPort& operator=(const FlowPort&) = delete;
 
   // Null when the driver refuses; `failure` says why.
-  rte_flow* install(RuleTemplate& rule, const FlowArguments& arguments, void* age_context, FlowFailure* failure);
+  rte_flow* install(RuleTemplate& rule, const FlowArguments& arguments, void* age_context,
+                    FlowFailure* failure);
   void destroy(rte_flow* flow);
   // Counters and time since the last hit, as far as the rule has COUNT and AGE.
   FlowHits query(rte_flow* flow, const RuleTemplate& rule);

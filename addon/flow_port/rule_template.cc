@@ -22,7 +22,8 @@ constexpr size_t kVxlanEncapBytes = kEthernetBytes + kIpv4Bytes + kUdpBytes + kV
 
 struct ItemLayout {
   rte_flow_item_type type;
-  uint32_t wire_bytes;  // of spec, mask and last as the compiler writes them; they begin the rte_flow structure
+  uint32_t
+      wire_bytes;  // of spec, mask and last as the compiler writes them; they begin the rte_flow structure
   size_t size;
 };
 
@@ -30,7 +31,8 @@ ItemLayout layout_of(ItemType type, size_t index) {
   switch (type) {
     case ItemType::kEnd: return {RTE_FLOW_ITEM_TYPE_END, 0, 0};
     case ItemType::kVoid: return {RTE_FLOW_ITEM_TYPE_VOID, 0, 0};
-    case ItemType::kRepresentedPort: return {RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, 2, sizeof(rte_flow_item_ethdev)};
+    case ItemType::kRepresentedPort:
+      return {RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, 2, sizeof(rte_flow_item_ethdev)};
     case ItemType::kEth: return {RTE_FLOW_ITEM_TYPE_ETH, 14, sizeof(rte_flow_item_eth)};
     case ItemType::kVlan: return {RTE_FLOW_ITEM_TYPE_VLAN, 4, sizeof(rte_flow_item_vlan)};
     case ItemType::kIpv4: return {RTE_FLOW_ITEM_TYPE_IPV4, 20, sizeof(rte_flow_item_ipv4)};
@@ -128,7 +130,8 @@ RuleTemplate::RuleTemplate(const TemplateSource& source, const std::vector<uint1
   for (const TemplateSource::Patch& patch : source.patches) add_patch(patch);
 }
 
-void RuleTemplate::add_item(const TemplateSource::Item& item, const std::vector<uint16_t>& port_ids, size_t index) {
+void RuleTemplate::add_item(const TemplateSource::Item& item, const std::vector<uint16_t>& port_ids,
+                            size_t index) {
   const ItemLayout layout = layout_of(item.type, index);
   rte_flow_item out = {};
   out.type = layout.type;
@@ -161,7 +164,8 @@ void RuleTemplate::add_action(const TemplateSource::Action& action, const std::v
   const ActionLayout layout = layout_of(action.type, index);
   const TemplateSource::Bytes& conf = action.conf;
   if (layout.bytes >= 0 && conf.size() != static_cast<size_t>(layout.bytes)) {
-    refuse("action has " + std::to_string(conf.size()) + " bytes, not " + std::to_string(layout.bytes), index);
+    refuse("action has " + std::to_string(conf.size()) + " bytes, not " + std::to_string(layout.bytes),
+           index);
   }
   action_segments_.emplace_back();
   const auto plain = [&](size_t size) {  // the structure begins with the bytes as they are
@@ -260,7 +264,8 @@ void* RuleTemplate::vxlan_encap(const TemplateSource::Bytes& conf, size_t) {
 void* RuleTemplate::modify_field(const TemplateSource::Bytes& conf, size_t index) {
   auto* modify = make<rte_flow_action_modify_field>();
   if (conf[0] > 2) refuse("unknown modify-field operation " + std::to_string(conf[0]), index);
-  constexpr rte_flow_modify_op kOperations[] = {RTE_FLOW_MODIFY_SET, RTE_FLOW_MODIFY_ADD, RTE_FLOW_MODIFY_SUB};
+  constexpr rte_flow_modify_op kOperations[] = {RTE_FLOW_MODIFY_SET, RTE_FLOW_MODIFY_ADD,
+                                                RTE_FLOW_MODIFY_SUB};
   modify->operation = kOperations[conf[0]];
   modify->width = conf[1];
   modify->dst.field = static_cast<rte_flow_field_id>(load_raw<uint16_t>(conf.data() + 4));
@@ -276,13 +281,15 @@ void RuleTemplate::add_patch(const TemplateSource::Patch& patch) {
   const auto& segments = patch.target == PatchTarget::kItem ? item_segments_ : action_segments_;
   const bool mac = is_mac_argument(patch.argument);
   const bool width_fits = mac ? patch.width == 6 : patch.width >= 1 && patch.width <= 4;
-  if (patch.index >= segments.size() || !width_fits || patch.argument + (mac ? 6 : 4) > sizeof(FlowArguments)) {
+  if (patch.index >= segments.size() || !width_fits ||
+      patch.argument + (mac ? 6 : 4) > sizeof(FlowArguments)) {
     refuse("patch is out of range", patch.index);
   }
   for (const Segment& segment : segments[patch.index]) {
     if (patch.offset >= segment.offset && patch.offset + patch.width <= segment.offset + segment.length) {
-      places_.push_back({segment.memory + (patch.offset - segment.offset), static_cast<uint16_t>(patch.argument),
-                         static_cast<uint8_t>(patch.width), patch.big_endian, mac});
+      places_.push_back({segment.memory + (patch.offset - segment.offset),
+                         static_cast<uint16_t>(patch.argument), static_cast<uint8_t>(patch.width),
+                         patch.big_endian, mac});
       return;
     }
   }
@@ -300,7 +307,8 @@ void RuleTemplate::fill(const FlowArguments& arguments, void* age_context) {
     if (!place.big_endian) {
       std::memcpy(place.memory, values + place.argument, place.width);
     } else {
-      for (uint8_t i = 0; i < place.width; i++) place.memory[i] = values[place.argument + place.width - 1 - i];
+      for (uint8_t i = 0; i < place.width; i++)
+        place.memory[i] = values[place.argument + place.width - 1 - i];
     }
   }
   if (age_ != nullptr) {

@@ -1,5 +1,5 @@
-// A rule template of the compiler as rte_flow sees it: items and actions in memory of their own, and the places in them
-// that a flow's arguments are copied to.
+// A rule template of the compiler as rte_flow sees it: items and actions in memory of their own, and the
+// places in them that a flow's arguments are copied to.
 #pragma once
 
 #include <rte_flow.h>
@@ -49,8 +49,8 @@ class RuleTemplate {
   const rte_flow_attr& attr() const { return attr_; }
   const rte_flow_item* items() const { return items_.data(); }
   const rte_flow_action* actions() const { return actions_.data(); }
-  // What COUNT's bytes have in front of the innermost IPv4 packet, for frames that arrive with `ingress_bytes` there:
-  // a decapsulation or a tag before COUNT changes it.
+  // What COUNT's bytes have in front of the innermost IPv4 packet, for frames that arrive with
+  // `ingress_bytes` there: a decapsulation or a tag before COUNT changes it.
   uint32_t counted_overhead(uint32_t ingress_bytes) const;
   // Index of the item or action that an rte_flow error points to, −1 when it points elsewhere.
   int cause_index(const rte_flow_error& error) const;

@@ -32,12 +32,14 @@ CaptureReader::CaptureReader(const std::string& path) : path_(path) {
   pcap_.reset(pcap_open_offline_with_tstamp_precision(path.c_str(), PCAP_TSTAMP_PRECISION_NANO, error));
   if (pcap_ == nullptr) {
     const std::string reason = error;
-    throw NativeFault("CAPTURE_OPEN", reason.find(path) == std::string::npos ? path + ": " + reason : reason, errno);
+    throw NativeFault("CAPTURE_OPEN", reason.find(path) == std::string::npos ? path + ": " + reason : reason,
+                      errno);
   }
   const int link = pcap_datalink(pcap_.get());
   if (link != DLT_EN10MB) {
     const char* name = pcap_datalink_val_to_name(link);
-    throw NativeFault("CAPTURE_FORMAT", path + ": link type " + (name != nullptr ? name : std::to_string(link)) +
+    throw NativeFault("CAPTURE_FORMAT", path + ": link type " +
+                                            (name != nullptr ? name : std::to_string(link)) +
                                             " is not Ethernet (EN10MB)");
   }
   advance();

@@ -1,4 +1,5 @@
-// Captures in and out: pcap and pcapng through libpcap; classic pcap, Ethernet, microseconds, written by hand.
+// Captures in and out: pcap and pcapng through libpcap; classic pcap, Ethernet, microseconds, written by
+// hand.
 #pragma once
 
 #include <pcap/pcap.h>

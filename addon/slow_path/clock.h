@@ -13,8 +13,12 @@ inline constexpr Nanoseconds kNanosecondsPerSecond = 1'000'000'000;
 inline Nanoseconds make_time(uint32_t seconds, uint32_t nanoseconds) {
   return seconds * kNanosecondsPerSecond + nanoseconds;
 }
-inline uint32_t whole_seconds(Nanoseconds time) { return static_cast<uint32_t>(time / kNanosecondsPerSecond); }
-inline uint32_t second_fraction(Nanoseconds time) { return static_cast<uint32_t>(time % kNanosecondsPerSecond); }
+inline uint32_t whole_seconds(Nanoseconds time) {
+  return static_cast<uint32_t>(time / kNanosecondsPerSecond);
+}
+inline uint32_t second_fraction(Nanoseconds time) {
+  return static_cast<uint32_t>(time % kNanosecondsPerSecond);
+}
 
 inline Nanoseconds monotonic_now() {
   timespec now;

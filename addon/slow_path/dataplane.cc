@@ -20,7 +20,7 @@ constexpr uint16_t kDescriptors = 1024;
 constexpr uint32_t kBuffersPerPort = 6 * 1024;  // both rings of a port and of its wire, and bursts in between
 constexpr uint32_t kMinimumDataRoom = 2048;
 constexpr uint32_t kDecisionsPerRound = 256;
-constexpr uint32_t kSpinMicroseconds = 1000;    // how long an idle lcore spins before it begins to sleep
+constexpr uint32_t kSpinMicroseconds = 1000;  // how long an idle lcore spins before it begins to sleep
 constexpr uint32_t kSleepMicroseconds = 30;
 
 rte_mempool* make_pool(const DataplaneOptions& options) {
@@ -30,19 +30,22 @@ rte_mempool* make_pool(const DataplaneOptions& options) {
   const uint32_t held = std::min(options.slow_path.max_held, HoldTable::kMaxSlots);
   const auto buffers = static_cast<uint32_t>(held + options.ports.size() * kBuffersPerPort);
   const std::string name = "sluice_frames_" + std::to_string(instance++);
-  rte_mempool* pool = rte_pktmbuf_pool_create(name.c_str(), buffers, 256, 0,
-                                              static_cast<uint16_t>(room + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
+  rte_mempool* pool = rte_pktmbuf_pool_create(
+      name.c_str(), buffers, 256, 0, static_cast<uint16_t>(room + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
   if (pool == nullptr) {
-    throw NativeFault("MEMORY", std::to_string(buffers) + " packet buffers of " + std::to_string(room) +
-                                    " bytes: " + rte_strerror(rte_errno), rte_errno);
+    throw NativeFault("MEMORY",
+                      std::to_string(buffers) + " packet buffers of " + std::to_string(room) +
+                          " bytes: " + rte_strerror(rte_errno),
+                      rte_errno);
   }
   return pool;
 }
 
-// A driver that states no largest MTU, and a frame too short for ours, has no MTU to be set (net_af_packet): it passes
-// what fits its buffers. One that states a largest MTU means it.
+// A driver that states no largest MTU, and a frame too short for ours, has no MTU to be set (net_af_packet):
+// it passes what fits its buffers. One that states a largest MTU means it.
 bool has_settable_mtu(const rte_eth_dev_info& info, uint16_t mtu) {
-  return info.max_mtu != UINT16_MAX || uint32_t{mtu} + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN <= info.max_rx_pktlen;
+  return info.max_mtu != UINT16_MAX ||
+         uint32_t{mtu} + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN <= info.max_rx_pktlen;
 }
 
 [[noreturn]] void refuse_port(const std::string& device, const char* step, int error, KeptLog& log) {
@@ -127,7 +130,8 @@ SlowPath& Dataplane::slow_path() {
 
 uint32_t Dataplane::register_template(bool nic, uint8_t port, const TemplateSource& source) {
   uint32_t id = 0;
-  run_on_lcore([&] { id = nic ? slow_path().register_nic(port, source) : slow_path().register_software(source); });
+  run_on_lcore(
+      [&] { id = nic ? slow_path().register_nic(port, source) : slow_path().register_software(source); });
   return id;
 }
 
@@ -147,7 +151,8 @@ uint32_t Dataplane::round(uint32_t burst) {
   path.drain_decisions(kDecisionsPerRound);
   uint32_t received = 0;
   for (uint8_t port = 0; port < path.ports().size(); port++) {
-    const uint16_t count = rte_eth_rx_burst(path.ports()[port].port_id, 0, frames, static_cast<uint16_t>(burst));
+    const uint16_t count =
+        rte_eth_rx_burst(path.ports()[port].port_id, 0, frames, static_cast<uint16_t>(burst));
     for (uint16_t i = 0; i < count; i++) {
       if (i + 1 < count) rte_prefetch0(rte_pktmbuf_mtod(frames[i + 1], void*));
       path.receive(frames[i], port);
@@ -228,8 +233,8 @@ bool Dataplane::arm_doorbell() {
   SlowPath& path = slow_path();
   if (!running_) return !path.events().empty_for_consumer();
   armed_.store(true, std::memory_order_seq_cst);
-  // Events that came before the lcore could see the bell armed ring nothing: JavaScript must look again. The lcore
-  // rings at the end of its next round in any case, and a bell for nothing is harmless.
+  // Events that came before the lcore could see the bell armed ring nothing: JavaScript must look again. The
+  // lcore rings at the end of its next round in any case, and a bell for nothing is harmless.
   if (path.events().empty_for_consumer()) return false;
   armed_.store(false, std::memory_order_seq_cst);
   return true;

@@ -1,4 +1,5 @@
-// The packet side of one gateway: its ports, the slow path over them, and who drives it — an lcore, or JavaScript.
+// The packet side of one gateway: its ports, the slow path over them, and who drives it — an lcore, or
+// JavaScript.
 #pragma once
 
 #include <rte_mempool.h>

@@ -1,4 +1,5 @@
-// What TypeScript decided. A decision that names what is not there is ignored: it is late, or a bug on the other side.
+// What TypeScript decided. A decision that names what is not there is ignored: it is late, or a bug on the
+// other side.
 #include "slow_path/debug_assert.h"
 #include "slow_path/slow_path.h"
 
@@ -34,8 +35,8 @@ bool SlowPath::take_held(uint32_t hold, Packet* packet, uint32_t* rest) {
   return true;
 }
 
-// Packets that waited behind a decided one meet the table as it is now. One that misses again takes the others with it,
-// so that a flow which stays refused costs one look-up a decision, not one a packet.
+// Packets that waited behind a decided one meet the table as it is now. One that misses again takes the
+// others with it, so that a flow which stays refused costs one look-up a decision, not one a packet.
 void SlowPath::resume(uint32_t rest) {
   while (rest != kNone) {
     Packet packet = hold_.packet(rest);
@@ -82,7 +83,8 @@ void SlowPath::carry_out(const Decision& decision) {
   egress.vtep = decision.egress_address;
   std::memcpy(egress.mac, decision.egress_mac, 6);
   std::memcpy(egress.inner_mac, decision.egress_inner_mac, 6);
-  const bool sends = type == DecisionType::kIcmpError || type == DecisionType::kEchoReply || type == DecisionType::kArpReply;
+  const bool sends =
+      type == DecisionType::kIcmpError || type == DecisionType::kEchoReply || type == DecisionType::kArpReply;
   const bool leads_somewhere = decision.egress_port < ports_.size() &&
                                (decision.egress_vni == kNoVni || ports_[decision.egress_port].is_fabric());
   DEBUG_ASSERT(!sends || leads_somewhere);

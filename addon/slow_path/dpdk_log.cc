@@ -54,7 +54,9 @@ bool is_consequence(const std::string& line) {
 std::string without_origin(std::string line) {
   if (line.rfind("EAL: ", 0) == 0) line.erase(0, 5);
   size_t name = 0;
-  while (name < line.size() && (std::isalnum(static_cast<unsigned char>(line[name])) != 0 || line[name] == '_')) name++;
+  while (name < line.size() &&
+         (std::isalnum(static_cast<unsigned char>(line[name])) != 0 || line[name] == '_'))
+    name++;
   if (name > 0 && line.compare(name, 4, "(): ") == 0) line.erase(0, name + 4);
   return line;
 }

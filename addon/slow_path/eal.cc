@@ -50,8 +50,10 @@ void start_eal(const std::vector<std::string>& arguments) {
   // EAL pins the calling thread, and children inherit that: undo it.
   if (known) pthread_setaffinity_np(pthread_self(), sizeof affinity, &affinity);
   started = true;  // a second attempt is refused by EAL whatever came of the first
-  if (parsed < 0) throw NativeFault("EAL", "DPDK does not start: " + kept_log.cause(rte_strerror(error)), error);
-  // EAL makes this folder even when it will keep nothing in it (--no-shconf); one that is in use is not empty.
+  if (parsed < 0)
+    throw NativeFault("EAL", "DPDK does not start: " + kept_log.cause(rte_strerror(error)), error);
+  // EAL makes this folder even when it will keep nothing in it (--no-shconf); one that is in use is not
+  // empty.
   rmdir(rte_eal_get_runtime_dir());
   g_softflow_clock_set = find_clock(arguments);
 }
@@ -61,9 +63,11 @@ void probe_device(const std::string& devargs) {
   int result = rte_dev_probe(devargs.c_str());
   uint16_t port_id = 0;
   // EAL takes a driver's -EEXIST for a device that is there already.
-  if (result == 0) result = rte_eth_dev_get_port_by_name(devargs.substr(0, devargs.find(',')).c_str(), &port_id);
+  if (result == 0)
+    result = rte_eth_dev_get_port_by_name(devargs.substr(0, devargs.find(',')).c_str(), &port_id);
   if (result < 0) {
-    throw NativeFault("PORT", "cannot open " + devargs + ": " + kept_log.cause(rte_strerror(-result)), -result);
+    throw NativeFault("PORT", "cannot open " + devargs + ": " + kept_log.cause(rte_strerror(-result)),
+                      -result);
   }
   note_wire_of(devargs);
 }

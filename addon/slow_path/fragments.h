@@ -1,5 +1,5 @@
-// Fragmented datagrams under way. What becomes of the first fragment is remembered, and later fragments, which carry no
-// ports, share it (RFC 4787 REQ-14: in any order, in bounded memory). Nothing is reassembled.
+// Fragmented datagrams under way. What becomes of the first fragment is remembered, and later fragments,
+// which carry no ports, share it (RFC 4787 REQ-14: in any order, in bounded memory). Nothing is reassembled.
 #pragma once
 
 #include <memory>
@@ -36,7 +36,7 @@ struct Datagram {
   bool icmp_error = false;
   DropReason reason = DropReason::kNone;  // kDropped
   DatagramState state = DatagramState::kWaiting;
-  uint32_t first_held = kNone;            // slot of the hold table, head of a list
+  uint32_t first_held = kNone;  // slot of the hold table, head of a list
   uint32_t held = 0;
   uint32_t deadline_seconds = 0;
   // The table's own.

@@ -1,4 +1,5 @@
-// What a replay must know of a frame and the wire cannot carry: dynamic fields of the mbuf, which survive the NIC.
+// What a replay must know of a frame and the wire cannot carry: dynamic fields of the mbuf, which survive the
+// NIC.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -10,8 +11,8 @@ namespace sluice {
 
 class FrameFields {
  public:
-  // Registers the fields once a process; rte_mbuf_dynfield_register answers with the same offset the second time.
-  // Throws NativeFault MEMORY.
+  // Registers the fields once a process; rte_mbuf_dynfield_register answers with the same offset the second
+  // time. Throws NativeFault MEMORY.
   static const FrameFields& instance();
 
   // Time with which the frame appears in an output capture: that of the packet which caused it.

@@ -11,11 +11,11 @@ namespace sluice {
 
 struct PortOptions {
   PortRole role = PortRole::kFabric;
-  std::string device;      // ethdev name
+  std::string device;  // ethdev name
   uint8_t mac[6] = {};
-  uint32_t address = 0;    // own IPv4 address; fabric: the VTEP
+  uint32_t address = 0;  // own IPv4 address; fabric: the VTEP
   uint32_t mtu = 1500;
-  int vlan = -1;           // −1 = untagged
+  int vlan = -1;  // −1 = untagged
 };
 
 struct GatewayPort {
@@ -23,8 +23,8 @@ struct GatewayPort {
 
   PortOptions options;
   uint16_t port_id = 0;
-  uint64_t received = 0;      // by the application
-  uint64_t transmitted = 0;   // by the application
+  uint64_t received = 0;     // by the application
+  uint64_t transmitted = 0;  // by the application
   rte_mbuf* waiting[kTransmitBurst] = {};
   uint16_t waiting_count = 0;
 

@@ -30,7 +30,8 @@ uint64_t keyed_hash(const Key& key, uint64_t seed) {
 
 inline uint64_t random_seed() {
   uint64_t seed = 0;
-  // Before the kernel's pool is ready the address of a local is the best there is; nothing depends on it but speed.
+  // Before the kernel's pool is ready the address of a local is the best there is; nothing depends on it but
+  // speed.
   if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed) seed = reinterpret_cast<uintptr_t>(&seed);
   return seed;
 }

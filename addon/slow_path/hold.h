@@ -1,5 +1,5 @@
-// Packets that wait: for a decision (and behind them others of the same flow), or for the first fragment of their
-// datagram. One pool of slots for all, so that what is held is bounded by one number.
+// Packets that wait: for a decision (and behind them others of the same flow), or for the first fragment of
+// their datagram. One pool of slots for all, so that what is held is bounded by one number.
 #pragma once
 
 #include <memory>
@@ -51,12 +51,12 @@ class HoldTable {
   struct Slot {
     Packet packet;
     uint32_t next = kNone;
-    uint32_t tail = kNone;      // of the list that starts here; the slot itself when alone
+    uint32_t tail = kNone;  // of the list that starts here; the slot itself when alone
     uint32_t bucket_next = kNone;
     uint16_t generation = 1;
     bool in_use = false;
-    bool open = false;          // a miss names it
-    bool head = false;          // in the index
+    bool open = false;  // a miss names it
+    bool head = false;  // in the index
   };
 
   uint32_t bucket_of(const FlowKey& flow) const;

@@ -1,5 +1,5 @@
-// An ICMP error is translated by the packet that it quotes (RFC 5508 REQ-4 and REQ-5): the quoted packet was sent by the
-// gateway the other way, so the rule that would carry its answer knows both tuples.
+// An ICMP error is translated by the packet that it quotes (RFC 5508 REQ-4 and REQ-5): the quoted packet was
+// sent by the gateway the other way, so the rule that would carry its answer knows both tuples.
 #include <algorithm>
 
 #include "packet/checksum.h"
@@ -100,7 +100,8 @@ void set_quoted_address(QuotedEditor& editor, const Quoted& quoted, uint16_t off
     uint8_t* field = quoted.ip + offset + half;
     const auto value = load_raw<uint16_t>(address_be + half);
     const auto old = load_raw<uint16_t>(field);
-    // The pseudo-header of TCP and UDP holds the addresses; the word itself is changed once, for the IPv4 checksum.
+    // The pseudo-header of TCP and UDP holds the addresses; the word itself is changed once, for the IPv4
+    // checksum.
     if (uint8_t* checksum = quoted_checksum(quoted)) {
       uint16_t updated = checksum_update16(load_raw<uint16_t>(checksum), old, value);
       if (udp && updated == 0) updated = 0xffff;
@@ -145,7 +146,8 @@ void SlowPath::receive_icmp_error(Packet& packet) {
   if (reason != DropReason::kNone) return drop(packet, reason);
   packet.icmp_error = true;
   FlowRule* rule = quoted.later_fragment ? nullptr : match_reversed(packet, quoted.tuple, quoted.icmp_type);
-  const SessionRef session = rule == nullptr ? SessionRef{} : sessions_.find(RuleContext::unpack(engine_.age_context(rule)));
+  const SessionRef session =
+      rule == nullptr ? SessionRef{} : sessions_.find(RuleContext::unpack(engine_.age_context(rule)));
   if (!session) return miss(packet, MissKind::kIcmpError, 0, 0, &quoted.tuple);
 
   const Rewrite rewrite = rewrite_of(*session.row, session.direction);
@@ -167,7 +169,8 @@ void SlowPath::receive_icmp_error(Packet& packet) {
 }
 
 // The rule for a packet that answers the quoted one: same outer headers, quoted tuple reversed.
-FlowRule* SlowPath::match_reversed(const Packet& packet, const EmbeddedTuple& embedded, uint8_t embedded_icmp_type) {
+FlowRule* SlowPath::match_reversed(const Packet& packet, const EmbeddedTuple& embedded,
+                                   uint8_t embedded_icmp_type) {
   const LayerHeaders& layer = packet.layer();
   const uint32_t prefix = layer.l3;
   const uint32_t length = prefix + kIpv4Bytes + kTcpBytes;

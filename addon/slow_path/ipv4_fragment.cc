@@ -1,5 +1,5 @@
-// Results above the egress MTU with DF clear: the packet is cut into fragments as it came in (RFC 791 section 3.2), and
-// each is translated for itself, so that every piece fits after encapsulation.
+// Results above the egress MTU with DF clear: the packet is cut into fragments as it came in (RFC 791
+// section 3.2), and each is translated for itself, so that every piece fits after encapsulation.
 #include <algorithm>
 
 #include "packet/checksum.h"
@@ -41,10 +41,12 @@ void finish_header(uint8_t* ip, uint32_t header_bytes, uint32_t total_length, ui
   store_raw(ip + kIpv4Checksum, static_cast<uint16_t>(~checksum_sum(ip, header_bytes)));
 }
 
-// Lengths of the VXLAN envelope around a piece; it is taken off at once, so that its checksum does not matter.
+// Lengths of the VXLAN envelope around a piece; it is taken off at once, so that its checksum does not
+// matter.
 void resize_envelope(uint8_t* frame, const ParsedPacket& headers, uint32_t frame_bytes) {
   if (!headers.has_inner) return;
-  store_be16(frame + headers.outer.l3 + kIpv4TotalLength, static_cast<uint16_t>(frame_bytes - headers.outer.l3));
+  store_be16(frame + headers.outer.l3 + kIpv4TotalLength,
+             static_cast<uint16_t>(frame_bytes - headers.outer.l3));
   store_be16(frame + headers.outer.l4 + kUdpLength, static_cast<uint16_t>(frame_bytes - headers.outer.l4));
 }
 

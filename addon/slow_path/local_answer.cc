@@ -9,13 +9,14 @@ namespace sluice {
 namespace {
 
 constexpr uint8_t kOwnTtl = 64;
-constexpr uint32_t kMaxIcmpErrorBytes = 576;       // RFC 1812 section 4.3.2.3
-constexpr uint8_t kInternetworkControl = 0xc0;     // RFC 1812 section 4.3.2.5: precedence 6
+constexpr uint32_t kMaxIcmpErrorBytes = 576;    // RFC 1812 section 4.3.2.3
+constexpr uint8_t kInternetworkControl = 0xc0;  // RFC 1812 section 4.3.2.5: precedence 6
 constexpr uint16_t kEntropyPortBase = 49152, kEntropyPortMask = 0x3fff;  // RFC 7348 section 5
 constexpr uint32_t kArpBytes = 28;
 
 // RFC 6864: an atomic datagram needs no identification of its own.
-void write_ipv4(uint8_t* ip, uint32_t total, uint8_t tos, uint8_t protocol, uint32_t source, uint32_t destination) {
+void write_ipv4(uint8_t* ip, uint32_t total, uint8_t tos, uint8_t protocol, uint32_t source,
+                uint32_t destination) {
   std::memset(ip, 0, kIpv4Bytes);
   ip[0] = 0x45;
   ip[kIpv4Tos] = tos;
@@ -51,8 +52,9 @@ bool may_be_answered_with_error(const Packet& packet) {
 }
 
 uint16_t entropy_port(const uint8_t* ip) {
-  const uint64_t hash = mix64(static_cast<uint64_t>(load_be32(ip + kIpv4Source)) << 32 |
-                              load_be32(ip + kIpv4Destination)) ^ ip[kIpv4Protocol];
+  const uint64_t hash =
+      mix64(static_cast<uint64_t>(load_be32(ip + kIpv4Source)) << 32 | load_be32(ip + kIpv4Destination)) ^
+      ip[kIpv4Protocol];
   return static_cast<uint16_t>(kEntropyPortBase + (hash & kEntropyPortMask));
 }
 
@@ -77,7 +79,8 @@ void SlowPath::send_own(rte_mbuf* frame, uint16_t ether_type, const Egress& egre
   const uint32_t tag = port.options.vlan >= 0 ? kVlanBytes : 0;
   const uint32_t envelope = tunnelled ? kVxlanStackBytes : 0;
   const auto* payload = rte_pktmbuf_mtod(frame, const uint8_t*);
-  auto* at = reinterpret_cast<uint8_t*>(rte_pktmbuf_prepend(frame, static_cast<uint16_t>(kEthernetBytes + tag + envelope)));
+  auto* at = reinterpret_cast<uint8_t*>(
+      rte_pktmbuf_prepend(frame, static_cast<uint16_t>(kEthernetBytes + tag + envelope)));
   if (at == nullptr) {
     count_drop(DropReason::kQueueFull);
     rte_pktmbuf_free(frame);
@@ -199,7 +202,8 @@ void SlowPath::request_arp(const Decision& decision) {
   store_be32(request + 14, decision.source_address);
   std::memset(request + 18, 0, 6);
   store_be32(request + 24, decision.egress_address);
-  const Nanoseconds stamp = decision.at_seconds != 0 ? make_time(decision.at_seconds, decision.at_nanoseconds) : now_;
+  const Nanoseconds stamp =
+      decision.at_seconds != 0 ? make_time(decision.at_seconds, decision.at_nanoseconds) : now_;
   send_own(frame, kEtherTypeArp, egress, stamp);
 }
 

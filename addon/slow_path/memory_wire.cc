@@ -1,7 +1,7 @@
 #include "slow_path/memory_wire.h"
 
-#include <rte_eth_ring.h>
 #include <rte_errno.h>
+#include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
 
@@ -27,7 +27,8 @@ std::map<std::string, std::string>& wire_of_device() {
 
 rte_ring* make_ring(const std::string& name) {
   rte_ring* ring = rte_ring_create(name.c_str(), kRingFrames, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-  if (ring == nullptr) throw NativeFault("MEMORY", "ring " + name + ": " + rte_strerror(rte_errno), rte_errno);
+  if (ring == nullptr)
+    throw NativeFault("MEMORY", "ring " + name + ": " + rte_strerror(rte_errno), rte_errno);
   return ring;
 }
 
@@ -40,7 +41,8 @@ std::vector<std::string> create_memory_wires(const std::vector<std::string>& nam
     wire.to_gateway = make_ring("sluice_in_" + name);
     wire.from_gateway = make_ring("sluice_out_" + name);
     const int port_id = rte_eth_from_rings(name.c_str(), &wire.to_gateway, 1, &wire.from_gateway, 1, 0);
-    if (port_id < 0) throw NativeFault("PORT", "memory wire " + name + ": " + rte_strerror(rte_errno), rte_errno);
+    if (port_id < 0)
+      throw NativeFault("PORT", "memory wire " + name + ": " + rte_strerror(rte_errno), rte_errno);
     char device[RTE_ETH_NAME_MAX_LEN] = {};
     rte_eth_dev_get_name_by_port(static_cast<uint16_t>(port_id), device);
     wire.device = device;

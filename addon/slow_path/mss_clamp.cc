@@ -1,5 +1,5 @@
-// The maximum segment size that a SYN offers is lowered to what the ways behind the gateway carry (RFC 9293 section
-// 3.7.1). SYNs always come to software, so that this needs no NIC.
+// The maximum segment size that a SYN offers is lowered to what the ways behind the gateway carry (RFC 9293
+// section 3.7.1). SYNs always come to software, so that this needs no NIC.
 #include "packet/checksum.h"
 #include "slow_path/slow_path.h"
 
@@ -28,7 +28,9 @@ void replace_word(uint8_t* tcp, uint32_t at, uint16_t value) {
 }  // namespace
 
 void SlowPath::clamp_mss(Packet& packet) {
-  if (packet.flow.protocol != kProtocolTcp || !has(packet.tcp_flags, TcpFlag::kSyn) || packet.later_fragment()) return;
+  if (packet.flow.protocol != kProtocolTcp || !has(packet.tcp_flags, TcpFlag::kSyn) ||
+      packet.later_fragment())
+    return;
   uint8_t* tcp = packet.frame() + packet.layer().l4;
   const uint32_t header = (tcp[kTcpDataOffset] >> 4) * 4u;  // inside the packet: the parser saw to that
   for (uint32_t at = kTcpBytes; at + 1 < header;) {

@@ -1,4 +1,5 @@
-// The one error type of the addon's API side: what NativeError is in TypeScript. Never thrown on the packet path.
+// The one error type of the addon's API side: what NativeError is in TypeScript. Never thrown on the packet
+// path.
 #pragma once
 
 #include <stdexcept>

@@ -13,7 +13,8 @@ namespace sluice {
 inline constexpr uint32_t kNone = 0xffffffff;  // no slot, no datagram
 inline constexpr uint16_t kIpv4DontFragment = 0x4000;
 inline constexpr uint16_t kEtherTypeArp = 0x0806;
-// What VXLAN adds in front of the inner Ethernet frame, and to the IPv4 packet in it as the underlay's MTU counts.
+// What VXLAN adds in front of the inner Ethernet frame, and to the IPv4 packet in it as the underlay's MTU
+// counts.
 inline constexpr uint32_t kVxlanStackBytes = kEthernetBytes + kIpv4Bytes + kUdpBytes + kVxlanBytes;
 inline constexpr uint32_t kVxlanMtuBytes = kIpv4Bytes + kUdpBytes + kVxlanBytes + kEthernetBytes;
 
@@ -35,7 +36,8 @@ inline bool is_translated_icmp_error(uint8_t type) {
          type == kIcmpParameterProblem;
 }
 
-// What one flow's packets have in common as they arrive. The outer source tells peer gateways apart that share a VNI.
+// What one flow's packets have in common as they arrive. The outer source tells peer gateways apart that
+// share a VNI.
 struct FlowKey {
   uint32_t source = 0;
   uint32_t destination = 0;
@@ -60,26 +62,28 @@ struct EmbeddedTuple {
 };
 
 struct Packet {
-  PacketContext context;     // frame and parsed headers, as the flow engine takes them
+  PacketContext context;  // frame and parsed headers, as the flow engine takes them
   FlowKey flow;
-  Nanoseconds received = 0;  // gateway clock
-  Nanoseconds stamp = 0;     // time with which it appears in an output capture
-  uint32_t datagram = kNone; // first fragments: whose later fragments share this packet's fate
+  Nanoseconds received = 0;   // gateway clock
+  Nanoseconds stamp = 0;      // time with which it appears in an output capture
+  uint32_t datagram = kNone;  // first fragments: whose later fragments share this packet's fate
   uint16_t total_length = 0;
   uint16_t identification = 0;
   uint8_t ttl = 0;
   uint8_t tcp_flags = 0;
   uint8_t icmp_type = 0;
   uint8_t icmp_code = 0;
-  uint16_t miss_flags = 0;   // MISS_*
-  bool retried = false;      // a decision sent it here: another miss drops it
+  uint16_t miss_flags = 0;     // MISS_*
+  bool retried = false;        // a decision sent it here: another miss drops it
   bool opens_session = false;  // held first packet: the session's state already says what it means
-  bool icmp_error = false;   // translated by its quoted packet; neither counts nor refreshes
-  bool ipv4 = false;         // false: ARP
+  bool icmp_error = false;     // translated by its quoted packet; neither counts nor refreshes
+  bool ipv4 = false;           // false: ARP
 
   uint8_t* frame() const { return rte_pktmbuf_mtod(context.mbuf, uint8_t*); }
   // The layer that is translated: inside VXLAN where there is one.
-  const LayerHeaders& layer() const { return context.headers.has_inner ? context.headers.inner : context.headers.outer; }
+  const LayerHeaders& layer() const {
+    return context.headers.has_inner ? context.headers.inner : context.headers.outer;
+  }
   uint8_t* ip() const { return frame() + layer().l3; }
   uint32_t ip_header_bytes() const { return (ip()[0] & 0x0fu) * 4; }
   bool dont_fragment() const { return (miss_flags & kMissDontFragment) != 0; }

@@ -1,4 +1,5 @@
-// Whose frame is it, is it well-formed, what is its flow. The order of the checks is the order of the drop reasons.
+// Whose frame is it, is it well-formed, what is its flow. The order of the checks is the order of the drop
+// reasons.
 #include "packet/checksum.h"
 #include "slow_path/slow_path.h"
 
@@ -6,7 +7,7 @@ namespace sluice {
 namespace {
 
 constexpr uint16_t kVidMask = 0x0fff;
-constexpr uint32_t kArpBytes = 28;        // RFC 826, Ethernet and IPv4
+constexpr uint32_t kArpBytes = 28;  // RFC 826, Ethernet and IPv4
 constexpr uint16_t kMaxIpv4Bytes = 65535;
 
 bool is_broadcast(const uint8_t* mac) {
@@ -99,7 +100,8 @@ void SlowPath::receive(rte_mbuf* frame, uint8_t port_index) {
     return drop(packet, DropReason::kMalformed);
   }
   const bool tagged_right =
-      headers.tags == 1 && load_be16(packet.frame() + headers.outer.vlan) % (kVidMask + 1) == port.options.vlan;
+      headers.tags == 1 &&
+      load_be16(packet.frame() + headers.outer.vlan) % (kVidMask + 1) == port.options.vlan;
   if (vlan_port ? !tagged_right : headers.tags > 0) return drop(packet, DropReason::kNotForUs);
 
   const bool arp = headers.outer.ether_type == kEtherTypeArp;
@@ -142,7 +144,8 @@ void SlowPath::receive_fabric(Packet& packet) {
   packet.flow.outer_source = load_be32(outer_ip + kIpv4Source);
   const uint8_t* inner_destination = packet.frame() + inner.eth;
   const bool arp = inner.ether_type == kEtherTypeArp;
-  if (std::memcmp(inner_destination, options_.underlay_mac, 6) != 0 && !(arp && is_broadcast(inner_destination))) {
+  if (std::memcmp(inner_destination, options_.underlay_mac, 6) != 0 &&
+      !(arp && is_broadcast(inner_destination))) {
     return drop(packet, DropReason::kNotForUs);
   }
   if (inner.vlan != kAbsent) return drop(packet, DropReason::kNotForUs);
@@ -177,9 +180,11 @@ DropReason SlowPath::check_transport(const Packet& packet) const {
     const uint32_t offset = (fragment_field(ip) & kIpv4OffsetMask) * 8u;
     return offset + header + payload > kMaxIpv4Bytes ? DropReason::kMalformed : DropReason::kNone;
   }
-  const bool known = layer.protocol == kProtocolTcp || layer.protocol == kProtocolUdp || layer.protocol == kProtocolIcmp;
+  const bool known =
+      layer.protocol == kProtocolTcp || layer.protocol == kProtocolUdp || layer.protocol == kProtocolIcmp;
   if (!known) return DropReason::kNone;
-  if (layer.l4 == kAbsent) return DropReason::kMalformed;  // truncated, or its own length contradicts the packet
+  if (layer.l4 == kAbsent)
+    return DropReason::kMalformed;  // truncated, or its own length contradicts the packet
   // RFC 5508 REQ-3. Of a fragment there is nothing to sum up.
   const bool judged = layer.protocol == kProtocolIcmp && !layer.fragment;
   if (judged && !checksum_right(packet.frame() + layer.l4, payload)) return DropReason::kBadChecksum;
@@ -201,7 +206,8 @@ void SlowPath::receive_arp(Packet& packet, const LayerHeaders& layer, uint32_t e
   if (at + kArpBytes > end) return drop(packet, DropReason::kMalformed);
   const uint8_t* arp = packet.frame() + at;
   const uint16_t operation = load_be16(arp + 6);
-  const bool ethernet_ipv4 = load_be16(arp) == 1 && load_be16(arp + 2) == kEtherTypeIpv4 && arp[4] == 6 && arp[5] == 4;
+  const bool ethernet_ipv4 =
+      load_be16(arp) == 1 && load_be16(arp + 2) == kEtherTypeIpv4 && arp[4] == 6 && arp[5] == 4;
   if (!ethernet_ipv4 || operation < 1 || operation > 2) return drop(packet, DropReason::kMalformed);
   const bool in_tunnel = packet.flow.vni != kNoVni;
   packet.flow.source = load_be32(arp + 14);

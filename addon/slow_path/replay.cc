@@ -34,7 +34,8 @@ Replay::~Replay() {
   for (; backlog_at_ < backlog_.size(); backlog_at_++) rte_pktmbuf_free(backlog_[backlog_at_]);
   for (Side& side : sides_) {
     void* frame = nullptr;
-    while (rte_ring_dequeue(side.wire->to_gateway, &frame) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(frame));
+    while (rte_ring_dequeue(side.wire->to_gateway, &frame) == 0)
+      rte_pktmbuf_free(static_cast<rte_mbuf*>(frame));
   }
 }
 
@@ -149,7 +150,8 @@ bool Replay::collect() {
     while (rte_ring_dequeue(side.wire->from_gateway, &taken) == 0) {
       auto* frame = static_cast<rte_mbuf*>(taken);
       if (side.output != nullptr) {
-        side.output->write(rte_pktmbuf_mtod(frame, const uint8_t*), rte_pktmbuf_data_len(frame), fields_.stamp(frame));
+        side.output->write(rte_pktmbuf_mtod(frame, const uint8_t*), rte_pktmbuf_data_len(frame),
+                           fields_.stamp(frame));
       }
       side.transmitted++;
       any = true;

@@ -1,5 +1,6 @@
-// A replay: captures are merged in time order onto memory wires, the clock is theirs, and every packet meets the state
-// that the captures' order gives it, whatever the burst size and whether its flow's rules sit in the NIC.
+// A replay: captures are merged in time order onto memory wires, the clock is theirs, and every packet meets
+// the state that the captures' order gives it, whatever the burst size and whether its flow's rules sit in
+// the NIC.
 #pragma once
 
 #include <vector>
@@ -63,9 +64,9 @@ class Replay {
   std::vector<Input> inputs_;
   std::vector<Side> sides_;
   uint8_t fed_port_ = 0;
-  bool fed_ = false;                 // frames may still be on the wire of fed_port_ or in its NIC
+  bool fed_ = false;  // frames may still be on the wire of fed_port_ or in its NIC
   Nanoseconds last_fed_ = 0;
-  std::vector<rte_mbuf*> backlog_;   // received, not yet processed
+  std::vector<rte_mbuf*> backlog_;  // received, not yet processed
   size_t backlog_at_ = 0;
 };
 

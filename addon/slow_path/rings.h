@@ -1,4 +1,5 @@
-// The two rings between the lcore and JavaScript. One producer and one consumer each; indices run free and are masked.
+// The two rings between the lcore and JavaScript. One producer and one consumer each; indices run free and
+// are masked.
 #pragma once
 
 #include <atomic>
@@ -36,7 +37,8 @@ class EventRing {
                                                                  : 0;
     if (free_slots() <= reserve) return false;
     const uint32_t at = produced_ & (slots_ - 1);
-    std::memcpy(base_ + kRingHeaderBytes + static_cast<size_t>(at) * kEventSlotBytes, &record, kEventSlotBytes);
+    std::memcpy(base_ + kRingHeaderBytes + static_cast<size_t>(at) * kEventSlotBytes, &record,
+                kEventSlotBytes);
     produced_++;
     std::atomic_ref(*reinterpret_cast<uint32_t*>(base_)).store(produced_, std::memory_order_release);
     return true;
@@ -49,12 +51,14 @@ class EventRing {
     return std::atomic_ref(*reinterpret_cast<uint32_t*>(base_)).load(std::memory_order_seq_cst) ==
            *reinterpret_cast<const uint32_t*>(base_ + kRingHeaderBytes / 2);
   }
-  bool takes_completions() const { return free_slots() >= (slots_ < kCompletionReserve ? slots_ : kCompletionReserve); }
+  bool takes_completions() const {
+    return free_slots() >= (slots_ < kCompletionReserve ? slots_ : kCompletionReserve);
+  }
 
  private:
   uint32_t consumed() const {
-    const uint32_t consumed =
-        std::atomic_ref(*reinterpret_cast<uint32_t*>(base_ + kRingHeaderBytes / 2)).load(std::memory_order_acquire);
+    const uint32_t consumed = std::atomic_ref(*reinterpret_cast<uint32_t*>(base_ + kRingHeaderBytes / 2))
+                                  .load(std::memory_order_acquire);
     // An index that is not between produced - slots and produced is not one that a consumer can have written.
     return produced_ - consumed <= slots_ ? consumed : produced_ - slots_;
   }
@@ -78,12 +82,14 @@ class DecisionRing {
     const uint32_t at = consumed_ & (slots_ - 1);
     std::memcpy(out, base_ + kRingHeaderBytes + static_cast<size_t>(at) * kRingSlotBytes, kRingSlotBytes);
     consumed_++;
-    std::atomic_ref(*reinterpret_cast<uint32_t*>(base_ + kRingHeaderBytes / 2)).store(consumed_, std::memory_order_release);
+    std::atomic_ref(*reinterpret_cast<uint32_t*>(base_ + kRingHeaderBytes / 2))
+        .store(consumed_, std::memory_order_release);
     return true;
   }
 
   bool empty() const {
-    const uint32_t produced = std::atomic_ref(*reinterpret_cast<uint32_t*>(base_)).load(std::memory_order_acquire);
+    const uint32_t produced =
+        std::atomic_ref(*reinterpret_cast<uint32_t*>(base_)).load(std::memory_order_acquire);
     return produced == consumed_ || produced - consumed_ > slots_;
   }
 

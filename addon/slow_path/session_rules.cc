@@ -45,12 +45,14 @@ void SlowPath::push_install_failed(const Decision& decision, uint8_t direction, 
 
 // Fills the row and puts its rules into the software table. False: nothing changed, and TypeScript is told.
 bool SlowPath::open_session(const Decision& decision) {
-  constexpr uint8_t kSoftwareTable = 2;  // "direction" of an install-failed event that concerns neither NIC rule
+  constexpr uint8_t kSoftwareTable =
+      2;  // "direction" of an install-failed event that concerns neither NIC rule
   const auto known = [this](uint16_t id) { return id == kNoTemplate || id < software_templates_.size(); };
   const bool valid = decision.row < sessions_.capacity() && decision.generation != 0 &&
-                     sessions_.at(decision.row).row->generation == 0 && decision.forward_port < ports_.size() &&
-                     decision.reverse_port < ports_.size() && decision.tcp_state < kTcpStateCount &&
-                     known(decision.software_forward_template) && known(decision.software_reverse_template);
+                     sessions_.at(decision.row).row->generation == 0 &&
+                     decision.forward_port < ports_.size() && decision.reverse_port < ports_.size() &&
+                     decision.tcp_state < kTcpStateCount && known(decision.software_forward_template) &&
+                     known(decision.software_reverse_template);
   DEBUG_ASSERT(valid);
   if (!valid) {
     push_install_failed(decision, kSoftwareTable, -EINVAL, 0);
@@ -66,7 +68,8 @@ bool SlowPath::open_session(const Decision& decision) {
     used.rule->fill(arguments_of(decision, direction),
                     RuleContext{decision.row, decision.generation, direction}.pack());
     rte_flow_error error = {};
-    FlowRule* rule = engine_.create_row(used.table, used.rule->items(), used.rule->actions(), whole_seconds(now_), &error);
+    FlowRule* rule =
+        engine_.create_row(used.table, used.rule->items(), used.rule->actions(), whole_seconds(now_), &error);
     if (rule != nullptr) {
       session.state->direction[direction].software_rule = rule;
       continue;
@@ -108,7 +111,8 @@ void SlowPath::offload(const SessionRef& session, const Decision& decision) {
   for (const FlowDirection direction : kBoth) offload_direction(session, decision, direction);
 }
 
-void SlowPath::offload_direction(const SessionRef& session, const Decision& decision, FlowDirection direction) {
+void SlowPath::offload_direction(const SessionRef& session, const Decision& decision,
+                                 FlowDirection direction) {
   const uint16_t id = direction == kForward ? decision.nic_forward_template : decision.nic_reverse_template;
   if (id == kNoTemplate) return;
   const uint8_t ingress = ingress_of(*session.row, direction);
@@ -117,9 +121,9 @@ void SlowPath::offload_direction(const SessionRef& session, const Decision& deci
   SessionDirection& state = session.state->direction[direction];
   if (!valid || state.nic_rule != nullptr) return;
   FlowFailure failure;
-  state.nic_rule = flow_ports_[ingress]->install(*nic_templates_[id].rule, arguments_of(decision, direction),
-                                                 RuleContext{session.index, decision.generation, direction}.pack(),
-                                                 &failure);
+  state.nic_rule = flow_ports_[ingress]->install(
+      *nic_templates_[id].rule, arguments_of(decision, direction),
+      RuleContext{session.index, decision.generation, direction}.pack(), &failure);
   state.nic_template = id;
   state.nic_hits_seen = 0;
   if (state.nic_rule != nullptr) {
@@ -131,7 +135,8 @@ void SlowPath::offload_direction(const SessionRef& session, const Decision& deci
   push_install_failed(decision, direction, failure.error, failure.rte_type);
 }
 
-// What the NIC counted since the rule was made. Refreshes the row's last hit, if there was one since it was last asked.
+// What the NIC counted since the rule was made. Refreshes the row's last hit, if there was one since it was
+// last asked.
 Traffic SlowPath::nic_traffic(const SessionRef& session, FlowDirection direction) {
   SessionDirection& state = session.state->direction[direction];
   if (state.nic_rule == nullptr) return {};

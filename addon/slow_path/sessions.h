@@ -11,8 +11,8 @@ namespace sluice {
 
 enum FlowDirection : uint8_t { kForward = 0, kReverse = 1 };
 
-// Row, generation and direction in the pointer that AGE carries: a late hit of a removed rule finds a row whose
-// generation is another, and does no harm.
+// Row, generation and direction in the pointer that AGE carries: a late hit of a removed rule finds a row
+// whose generation is another, and does no harm.
 struct RuleContext {
   uint32_t row;
   uint32_t generation;
@@ -21,8 +21,8 @@ struct RuleContext {
   static constexpr uint32_t kMaxRows = 1u << 31;
 
   void* pack() const {
-    return reinterpret_cast<void*>(static_cast<uint64_t>(generation) << 32 | static_cast<uint64_t>(direction) << 31 |
-                                   row);
+    return reinterpret_cast<void*>(static_cast<uint64_t>(generation) << 32 |
+                                   static_cast<uint64_t>(direction) << 31 | row);
   }
   static RuleContext unpack(const void* context) {
     const auto bits = reinterpret_cast<uint64_t>(context);
@@ -40,8 +40,8 @@ struct Traffic {
 struct SessionDirection {
   FlowRule* software_rule = nullptr;
   rte_flow* nic_rule = nullptr;
-  Traffic counted;            // software, and NIC rules already destroyed; bytes are inner IPv4 lengths
-  uint64_t nic_hits_seen = 0; // packets of the NIC rule at the last query
+  Traffic counted;             // software, and NIC rules already destroyed; bytes are inner IPv4 lengths
+  uint64_t nic_hits_seen = 0;  // packets of the NIC rule at the last query
   uint16_t nic_template = kNoTemplate;
 };
 
@@ -76,7 +76,9 @@ class SessionTable {
     if (found->generation != generation) return {};
     return {found, states_.as<SessionState>() + row, row, direction};
   }
-  SessionRef find(const RuleContext& context) const { return find(context.row, context.generation, context.direction); }
+  SessionRef find(const RuleContext& context) const {
+    return find(context.row, context.generation, context.direction);
+  }
   SessionRef at(uint32_t row) const {
     return {rows_->as<SessionRow>() + row, states_.as<SessionState>() + row, row, kForward};
   }

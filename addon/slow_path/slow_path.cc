@@ -63,10 +63,11 @@ uint32_t SlowPath::register_software(const TemplateSource& source) {
   SoftwareTemplate registered;
   registered.rule = std::make_unique<RuleTemplate>(source, port_ids_);
   rte_flow_error error = {};
-  registered.table =
-      engine_.create_table(registered.rule->attr(), registered.rule->items(), registered.rule->actions(), &error);
+  registered.table = engine_.create_table(registered.rule->attr(), registered.rule->items(),
+                                          registered.rule->actions(), &error);
   if (registered.table == nullptr) {
-    NativeFault fault("TEMPLATE", error.message != nullptr ? error.message : "refused by the software table", rte_errno);
+    NativeFault fault("TEMPLATE", error.message != nullptr ? error.message : "refused by the software table",
+                      rte_errno);
     fault.rte_type = static_cast<int>(error.type);
     fault.cause_index = registered.rule->cause_index(error);
     throw fault;

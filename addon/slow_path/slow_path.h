@@ -1,5 +1,5 @@
-// The way of a packet that no NIC rule serves, and the decisions about it. One thread at a time: the lcore in live use,
-// JavaScript's own in a replay.
+// The way of a packet that no NIC rule serves, and the decisions about it. One thread at a time: the lcore in
+// live use, JavaScript's own in a replay.
 //
 // The parts are in files of their own, in the order of a packet's way:
 //   receive.cc          whose frame is it, is it well-formed, what is its flow
@@ -81,7 +81,8 @@ class SlowPath {
   void advance(Nanoseconds now);
   Nanoseconds now() const { return now_; }
 
-  // Carries decisions out, all that wait or at most `limit`. Stops while completions would find no room in the ring.
+  // Carries decisions out, all that wait or at most `limit`. Stops while completions would find no room in
+  // the ring.
   void drain_decisions(uint32_t limit);
   // Takes over the frame.
   void receive(rte_mbuf* frame, uint8_t port);
@@ -104,7 +105,8 @@ class SlowPath {
   const SharedRegion& events_memory() const { return events_memory_; }
   const SharedRegion& decisions_memory() const { return decisions_memory_; }
 
-  // Called when a port takes no more frames; true when some of its transmit ring was emptied (a replay's wire).
+  // Called when a port takes no more frames; true when some of its transmit ring was emptied (a replay's
+  // wire).
   std::function<bool()> make_room;
 
  private:
@@ -135,7 +137,8 @@ class SlowPath {
   void push_state(const SessionRef& session);
   void push_threshold(const SessionRef& session);
   void deliver(Packet& packet, FlowRule* rule, const SessionRef& session);
-  void miss(Packet& packet, MissKind kind, uint32_t mtu = 0, uint32_t row = 0, const EmbeddedTuple* embedded = nullptr);
+  void miss(Packet& packet, MissKind kind, uint32_t mtu = 0, uint32_t row = 0,
+            const EmbeddedTuple* embedded = nullptr);
   void drop(Packet& packet, DropReason reason);
   void count_drop(DropReason reason) { drops_[static_cast<size_t>(reason)]++; }
 

@@ -19,7 +19,8 @@ void raise_to(uint32_t& seconds, uint32_t to) {
 }  // namespace
 
 void SlowPath::look_up(Packet& packet) {
-  if (packet.flow.protocol == kProtocolIcmp && is_translated_icmp_error(packet.icmp_type) && !packet.later_fragment()) {
+  if (packet.flow.protocol == kProtocolIcmp && is_translated_icmp_error(packet.icmp_type) &&
+      !packet.later_fragment()) {
     return receive_icmp_error(packet);
   }
   FlowRule* rule = match(packet);
@@ -29,10 +30,11 @@ void SlowPath::look_up(Packet& packet) {
   translate(packet, rule, session);
 }
 
-// rte_flow's transport items match no fragment. A first fragment has all that they ask for, and here it decides for its
-// datagram: it is shown to the table as a whole packet.
+// rte_flow's transport items match no fragment. A first fragment has all that they ask for, and here it
+// decides for its datagram: it is shown to the table as a whole packet.
 FlowRule* SlowPath::match(Packet& packet) {
-  LayerHeaders& layer = packet.context.headers.has_inner ? packet.context.headers.inner : packet.context.headers.outer;
+  LayerHeaders& layer =
+      packet.context.headers.has_inner ? packet.context.headers.inner : packet.context.headers.outer;
   const bool fragment = layer.fragment;
   layer.fragment = false;
   FlowRule* rule = engine_.match(packet.context, 0);
@@ -62,8 +64,8 @@ bool SlowPath::follow_tcp(const Packet& packet, const SessionRef& session) {
   const bool syn = has(packet.tcp_flags, TcpFlag::kSyn);
   if (syn && (has(packet.tcp_flags, TcpFlag::kFin) || has(packet.tcp_flags, TcpFlag::kRst))) return false;
   if ((row.flags & kSessionFlagTcp) == 0 || packet.opens_session) return true;
-  const size_t transition =
-      (row.tcp_state * 2u + session.direction) * kTcpEvents + static_cast<size_t>(tcp_event(packet.tcp_flags));
+  const size_t transition = (row.tcp_state * 2u + session.direction) * kTcpEvents +
+                            static_cast<size_t>(tcp_event(packet.tcp_flags));
   const bool restart = kTcpRestart[transition] != 0;
   const bool changed = kTcpNext[transition] != row.tcp_state;
   row.tcp_state = kTcpNext[transition];
@@ -118,11 +120,12 @@ void SlowPath::deliver(Packet& packet, FlowRule* rule, const SessionRef& session
   if (packet.datagram != kNone) settle_translated(packet, session);
 }
 
-void SlowPath::miss(Packet& packet, MissKind kind, uint32_t mtu, uint32_t row, const EmbeddedTuple* embedded) {
+void SlowPath::miss(Packet& packet, MissKind kind, uint32_t mtu, uint32_t row,
+                    const EmbeddedTuple* embedded) {
   // A session's first packet may yet turn out too big for the way that was found for it.
   if (packet.retried && !(kind == MissKind::kTooBig && packet.opens_session)) {
-    constexpr DropReason kReasons[] = {DropReason::kNoBinding, DropReason::kIcmpErrorUnknown, DropReason::kNotForUs,
-                                       DropReason::kTtlExpired, DropReason::kTooBig};
+    constexpr DropReason kReasons[] = {DropReason::kNoBinding, DropReason::kIcmpErrorUnknown,
+                                       DropReason::kNotForUs, DropReason::kTtlExpired, DropReason::kTooBig};
     return drop(packet, kReasons[static_cast<size_t>(kind)]);
   }
   packet.opens_session = false;

@@ -12,7 +12,9 @@ void demand(bool truth) {
 }
 
 void check_layer(const sluice::LayerHeaders& layer, size_t size) {
-  const auto inside = [size](uint16_t offset, size_t bytes) { demand(offset == sluice::kAbsent || offset + bytes <= size); };
+  const auto inside = [size](uint16_t offset, size_t bytes) {
+    demand(offset == sluice::kAbsent || offset + bytes <= size);
+  };
   inside(layer.eth, 14);
   inside(layer.vlan, 4);
   inside(layer.l3, layer.l3_kind == sluice::L3::kIpv6 ? 40 : 20);

@@ -1,6 +1,6 @@
-// The slow path against a hostile wire and a hostile decision maker: any frames on both ports, and for every miss a
-// decision picked by the input: sessions, answers, retries, and records of random bytes. Nothing may crash, leak a packet
-// buffer or lose count of one.
+// The slow path against a hostile wire and a hostile decision maker: any frames on both ports, and for every
+// miss a decision picked by the input: sessions, answers, retries, and records of random bytes. Nothing may
+// crash, leak a packet buffer or lose count of one.
 #include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <rte_mempool.h>
@@ -59,10 +59,11 @@ World& world() {
   static World* only = nullptr;
   if (only != nullptr) return *only;
   only = new World;
-  start_eal({"fuzz", "--no-huge", "-m", "128", "--no-pci", "--no-shconf", "--no-telemetry", "-l", "0", "--file-prefix",
-             "sluice-fuzz-" + std::to_string(getpid()), "--log-level", "*:error"});
+  start_eal({"fuzz", "--no-huge", "-m", "128", "--no-pci", "--no-shconf", "--no-telemetry", "-l", "0",
+             "--file-prefix", "sluice-fuzz-" + std::to_string(getpid()), "--log-level", "*:error"});
   only->devices = create_memory_wires({"a", "b"});
-  only->pool = rte_pktmbuf_pool_create("frames", 2047, 0, 0, 2048 + 256 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+  only->pool =
+      rte_pktmbuf_pool_create("frames", 2047, 0, 0, 2048 + 256 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
   for (const std::string& device : only->devices) {
     uint16_t id = 0;
     rte_eth_dev_get_port_by_name(device.c_str(), &id);
@@ -87,7 +88,8 @@ TemplateSource::Bytes ones_at(size_t size, size_t at, size_t count) {
 TemplateSource::Patch item(uint32_t index, uint32_t offset, uint32_t width, size_t argument) {
   return {PatchTarget::kItem, index, offset, width, static_cast<uint32_t>(argument), true};
 }
-TemplateSource::Patch action(uint32_t index, uint32_t offset, uint32_t width, size_t argument, bool big_endian = true) {
+TemplateSource::Patch action(uint32_t index, uint32_t offset, uint32_t width, size_t argument,
+                             bool big_endian = true) {
   return {PatchTarget::kAction, index, offset, width, static_cast<uint32_t>(argument), big_endian};
 }
 
@@ -112,8 +114,10 @@ TemplateSource forward_template(uint8_t protocol) {
                     item(6, 12, 4, offsetof(FlowArguments, match_source_address)),
                     item(6, 16, 4, offsetof(FlowArguments, match_destination_address)),
                     action(2, 0, 4, offsetof(FlowArguments, new_source_address))};
-  source.actions = {{ActionType::kAge, {10, 0, 0, 0}}, {ActionType::kVxlanDecap, {}},
-                    {ActionType::kSetIpv4Source, zeros(4)}, {ActionType::kDecTtl, {}},
+  source.actions = {{ActionType::kAge, {10, 0, 0, 0}},
+                    {ActionType::kVxlanDecap, {}},
+                    {ActionType::kSetIpv4Source, zeros(4)},
+                    {ActionType::kDecTtl, {}},
                     {ActionType::kSetMacDestination, {2, 0, 0, 0, 0, 9}}};
   if (protocol == 1) {
     source.patches.push_back(item(7, 4, 2, offsetof(FlowArguments, match_source_port)));
@@ -145,7 +149,8 @@ TemplateSource reverse_template(uint8_t protocol) {
   envelope[23] = 17;
   store_be16(envelope.data() + 36, 4789);
   envelope[42] = 8;
-  source.actions = {{ActionType::kAge, {10, 0, 0, 0}}, {ActionType::kSetIpv4Destination, zeros(4)},
+  source.actions = {{ActionType::kAge, {10, 0, 0, 0}},
+                    {ActionType::kSetIpv4Destination, zeros(4)},
                     {ActionType::kDecTtl, {}}};
   source.patches = {item(2, 12, 4, offsetof(FlowArguments, match_source_address)),
                     item(2, 16, 4, offsetof(FlowArguments, match_destination_address)),
@@ -259,9 +264,10 @@ class Run {
     demand(frame != nullptr, "packet buffers are bounded by what is held");
     auto* bytes = reinterpret_cast<uint8_t*>(rte_pktmbuf_append(frame, static_cast<uint16_t>(length)));
     // Most frames have the headers that lead inside; the input changes what it likes of them.
-    static constexpr uint8_t kFabricStart[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 1, 1, 8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64,
-                                               17, 0, 0, 0xac, 0x1e, 0, 0x0b, 0xac, 0x1e, 0, 1, 0xc0, 0, 0x12, 0xb5, 0, 0,
-                                               0, 0, 8, 0, 0, 0, 0, 0, 100, 0, 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 2, 2, 8, 0};
+    static constexpr uint8_t kFabricStart[] = {
+        2,  0,  0, 0, 0,    1,    2, 0,    0,    0,    1, 1, 8,    0, 0x45, 0,    0, 0, 0, 0, 0, 0,
+        64, 17, 0, 0, 0xac, 0x1e, 0, 0x0b, 0xac, 0x1e, 0, 1, 0xc0, 0, 0x12, 0xb5, 0, 0, 0, 0, 8, 0,
+        0,  0,  0, 0, 100,  0,    2, 0,    0,    0,    0, 1, 2,    0, 0,    0,    2, 2, 8, 0};
     static constexpr uint8_t kPlainStart[] = {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 9, 9, 8, 0};
     uint32_t at = 0;
     if ((what & 2) != 0) {
@@ -301,7 +307,8 @@ class Run {
 
   void push(const Decision& decision) {
     auto* produced = reinterpret_cast<uint32_t*>(decisions_);
-    std::memcpy(decisions_ + kRingHeaderBytes + (*produced & (kDecisionSlots - 1)) * sizeof decision, &decision, sizeof decision);
+    std::memcpy(decisions_ + kRingHeaderBytes + (*produced & (kDecisionSlots - 1)) * sizeof decision,
+                &decision, sizeof decision);
     ++*produced;
   }
 
@@ -310,7 +317,8 @@ class Run {
     const uint32_t produced = *reinterpret_cast<uint32_t*>(events_);
     for (; *consumed != produced; ++*consumed) {
       MissEvent event;
-      std::memcpy(&event, events_ + kRingHeaderBytes + (*consumed & (kEventSlots - 1)) * sizeof event, sizeof event);
+      std::memcpy(&event, events_ + kRingHeaderBytes + (*consumed & (kEventSlots - 1)) * sizeof event,
+                  sizeof event);
       if (event.type == static_cast<uint8_t>(EventType::kMiss)) decide(event);
     }
   }
@@ -350,7 +358,8 @@ class Run {
 
   void remove_some() {
     Decision decision = {};
-    decision.type = static_cast<uint8_t>((input_.byte() & 1) != 0 ? DecisionType::kRemove : DecisionType::kQuery);
+    decision.type =
+        static_cast<uint8_t>((input_.byte() & 1) != 0 ? DecisionType::kRemove : DecisionType::kQuery);
     decision.row = input_.byte() % 64u;
     if (path_.sessions().at(decision.row).row->generation == 0) return;
     decision.generation = path_.sessions().at(decision.row).row->generation;
@@ -363,7 +372,8 @@ class Run {
     const uint8_t protocol = event.protocol;
     const bool known = protocol == 6 || protocol == 17 || protocol == 1;
     decision->type = static_cast<uint8_t>(DecisionType::kDrop);
-    if (row == 64 || !known || event.kind != static_cast<uint8_t>(MissKind::kIpv4) || event.vni == kNoVni) return;
+    if (row == 64 || !known || event.kind != static_cast<uint8_t>(MissKind::kIpv4) || event.vni == kNoVni)
+      return;
     used_[row] = true;
     const auto shape = static_cast<uint16_t>(protocol == 6 ? 0 : protocol == 17 ? 2 : 4);
     decision->type = static_cast<uint8_t>(DecisionType::kSession);
