@@ -1,11 +1,9 @@
 import type { Command } from 'commander';
-import type { ValidatedConfig } from '../config/types.js';
-import { UserFault } from './errors.js';
 
 export function register(program: Command): void {
   program
     .command('gateway')
-    .description('run the gateway on its ports; SIGHUP reloads, SIGTERM drains')
+    .description('run the gateway on its ports; SIGTERM drains, SIGHUP checks the configuration file again')
     .requiredOption('--config <file>', 'configuration of the gateway')
     .action(run);
 }
@@ -18,9 +16,14 @@ async function run(options: { config: string }): Promise<void> {
   const { LiveGateway } = await import('../controller/live.js');
   const { serveControl } = await import('../controller/control.js');
   const { nicTarget } = await import('../controller/nic-target.js');
+  const { ignoredParts } = await import('../controller/supported.js');
+  const { liveFaults } = await import('../config/purpose.js');
+  const { requireFit } = await import('./supported-option.js');
   const config = requireConfig(options.config);
-  requireDevices(config);
+  requireFit(config, liveFaults(config));
   const log = pino({ name: config.name, level: config.log.level }, destination(2));
+  const ignored = ignoredParts(config);
+  if (ignored.length > 0) log.warn({ ignored }, 'parts of the configuration without effect in this version');
   const root = packageRoot();
   const ended = endSignal(); // one that comes while it starts ends it as soon as it has started
   const gateway = new LiveGateway(
@@ -55,19 +58,6 @@ function endSignal(): Promise<string> {
     };
     for (const name of names) process.on(name, end);
   });
-}
-
-/** Live ports need devices; the schema cannot ask for them, since a replay does without. */
-function requireDevices(config: ValidatedConfig): void {
-  const missing = config.ports.filter(({ device }) => device === null);
-  if (missing.length === 0) return;
-  throw new UserFault(
-    missing.map(({ name }) => ({
-      path: `/ports/${name}/device`,
-      message: 'is missing',
-      hint: 'a running gateway needs EAL device arguments, e.g. "net_softflow0,wire=net_af_packet0:iface=eth0"',
-    })),
-  );
 }
 
 async function reload(path: string, log: import('pino').Logger): Promise<void> {

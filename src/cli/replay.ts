@@ -41,9 +41,11 @@ async function run(options: ReplayCommandOptions): Promise<void> {
   const { loadBinding } = await import('../native/binding.js');
   const { Replay } = await import('../controller/replay.js');
   const { nicTarget } = await import('../controller/nic-target.js');
+  const { replayFaults } = await import('../config/purpose.js');
+  const { requireFit } = await import('./supported-option.js');
   const { replaySummary } = await import('./replay-summary.js');
   const config = withOffload(requireConfig(options.config), options.offload);
-  requireReplayable(config);
+  requireFit(config, replayFaults(config));
   const inputs = options.in.map((file) => toPort(config, file, '--in'));
   const outputs = options.out.map((file) => toPort(config, file, '--out'));
   const root = packageRoot();
@@ -79,15 +81,6 @@ function asFault(error: unknown): unknown {
 
 function withOffload(config: ValidatedConfig, offload: ReplayCommandOptions['offload']): ValidatedConfig {
   return offload === undefined ? config : { ...config, offload: { ...config.offload, ...offload } };
-}
-
-/** Nobody answers ARP in a replay. */
-function requireReplayable(config: ValidatedConfig): void {
-  for (const port of config.ports) {
-    if (port.nextHop !== null && port.nextHop.mac === null) {
-      throw UserFault.of(`/ports/${port.name}/nextHop`, 'has no mac', 'a replay cannot learn it by ARP: give "mac"');
-    }
-  }
 }
 
 function toPort(config: ValidatedConfig, file: PortFile, option: string): { port: number; path: string } {
