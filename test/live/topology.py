@@ -55,8 +55,9 @@ SHARED_HOST = "10.0.1.7"  # In red and in blue; has no static binding.
 STATIC_HOST, STATIC_EXTERNAL = "10.0.1.5", "203.0.113.10"  # Of red; address only.
 MAPPED_HOST, MAPPED_EXTERNAL = ("10.0.1.6", 8080), ("203.0.113.11", 80)  # Of red; TCP.
 GREEN_HOST, GREEN_PEERING = "10.0.3.9", "100.64.3.9"
-# Packets that a gateway consumes, neighbours not yet known, and connections of earlier gateways or killed clients that still end.
-ORDINARY_DROPS = {"local", "unknown-vtep", "not-syn", "tcp-state"}
+# Packets that a gateway consumes, frames that the bridge floods, neighbours not yet known, and connections of earlier gateways or killed
+# clients that still end.
+ORDINARY_DROPS = {"local", "not-for-us", "unknown-vtep", "not-syn", "tcp-state"}
 POOL = [f"203.0.113.{last}" for last in range(16, 32)]
 
 
