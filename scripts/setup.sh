@@ -7,7 +7,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
 PACKAGES=(
   build-essential cmake ninja-build pkg-config dpkg-dev   # native build
-  libdpdk-dev dpdk libpcap-dev                            # DPDK, its testpmd, captures
+  libdpdk-dev dpdk dpdk-dev libpcap-dev                   # DPDK, its testpmd and flow-perf, captures
   python3-scapy python3-pytest tshark tcpdump             # black-box tests
   iproute2 iputils-ping curl ethtool redis-server         # tests with hosts in network namespaces, mirror, HA
   clang-14 libclang-rt-14-dev                             # fuzzers
