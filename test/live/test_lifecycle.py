@@ -22,7 +22,7 @@ def left_in_the_file_system(pid):
     found = []
     for place in map(Path, PLACES):
         if place.is_dir():
-            found += [str(path) for path in place.iterdir() if re.search(rf"sluice-?{pid}|sluice.*map_|rtemap_", path.name)]
+            found += [str(path) for path in place.iterdir() if re.search(rf"sluice-?{pid}|sluice.*map_", path.name)]
     return found
 
 

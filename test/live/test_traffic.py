@@ -63,6 +63,8 @@ def website(network, tmp_path_factory):
     eventually("the web server listens", lambda: network.outside.socket(seconds=1).connect((FAR_ADDRESS, HTTP_PORT)) is None)
     yield f"http://{FAR_ADDRESS}:{HTTP_PORT}", hashlib.sha256(data).hexdigest()
     server.kill()
+    for file in folder.iterdir():
+        file.unlink()
 
 
 @dataclass
@@ -135,6 +137,7 @@ def test_50_megabytes_arrive_whole_and_the_software_nic_translates_most_of_their
     network.red.run("curl", "--silent", "--show-error", "--fail", "--max-time", 40, "--output", tmp_path / "got", f"{url}/large", seconds=45)
     seconds = time.monotonic() - started
     assert hashlib.sha256((tmp_path / "got").read_bytes()).hexdigest() == digest
+    (tmp_path / "got").unlink()
 
     def counted():
         run = Totals(gateway.counters()) - before
