@@ -5,7 +5,7 @@ import { ealArguments } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
 import { FlowDump, type FlowEntry } from './flow-dump.js';
 import { GatewayController } from './gateway.js';
-import { nativePorts } from './replay.js';
+import { nativePorts } from './native-ports.js';
 import { installedRules } from './rule-print.js';
 
 const HELD_PACKETS = 8192;

@@ -1,10 +1,10 @@
 import type { ValidatedConfig } from '../config/types.js';
 import { type Dataplane, type NativeBinding, ReplayStatus } from '../native/binding.js';
 import { ealArguments } from '../native/eal.js';
-import { PortRole } from '../native/records.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
 import { FlowDump, type FlowEntry } from './flow-dump.js';
 import { GatewayController } from './gateway.js';
+import { nativePorts } from './native-ports.js';
 
 export interface ReplayFile {
   /** Gateway port index. */
@@ -134,16 +134,4 @@ export class Replay {
     const [seconds, nanoseconds] = this.dataplane.clock();
     return seconds * 1000 + Math.floor(nanoseconds / 1e6);
   }
-}
-
-/** The gateway's ports as the addon takes them. @param devices Ethdev names by port index. */
-export function nativePorts(config: ValidatedConfig, devices: readonly string[]) {
-  return config.ports.map((port) => ({
-    role: port.role === 'fabric' ? PortRole.fabric : PortRole.external,
-    device: devices[port.index],
-    mac: port.mac ?? 0,
-    address: port.address?.address ?? 0,
-    mtu: port.mtu,
-    vlan: port.vlan ?? -1,
-  }));
 }
