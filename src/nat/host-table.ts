@@ -1,33 +1,42 @@
+import { GrowingIndex } from './growing-index.js';
 import { RowPool } from './row-pool.js';
-import { TupleIndex } from './tuple-index.js';
 
-const WORDS = 8;
+const WORDS = 6;
 const VPC_AND_SCOPE = 0;
 const ADDRESS = 1;
 const SESSIONS = 2;
-const MAPPINGS = 3;
+const REFERENCES = 3;
 /** Paired public address, valid while PAIRED_POOL >= 0. */
 const PAIRED_ADDRESS = 4;
 const PAIRED_POOL = 5;
-const REFERENCES = 6;
+
+/** Rows are had in pieces of so many. */
+const PIECE_BITS = 12;
+const PIECE_MASK = 2 ** PIECE_BITS - 1;
 
 /**
  * Private hosts that own sessions or mappings, per scope: what is counted per address, and the public address that a
  * host is paired with (RFC 4787 REQ-2). Scope 0 is the outside, scope n+1 VPC n as a destination of peering.
+ *
+ * Each session could bring hosts of its own, and few do: the table grows with the hosts there are, 24-byte rows 4096 at
+ * a time, and never shrinks.
  */
 export class HostTable {
-  private readonly words: Int32Array;
+  private readonly pieces: Int32Array[] = [];
   private readonly rows: RowPool;
-  private readonly index: TupleIndex;
+  private readonly index: GrowingIndex;
 
+  /** @param capacity Hosts at most. */
   constructor(capacity: number) {
-    this.words = new Int32Array(capacity * WORDS);
     this.rows = new RowPool(capacity);
-    this.index = new TupleIndex(
+    this.index = new GrowingIndex(
       capacity,
-      (row, a, b) =>
-        this.words[row * WORDS + VPC_AND_SCOPE] === (a | 0) && this.words[row * WORDS + ADDRESS] === (b | 0),
-      (row, index) => index.hash(this.words[row * WORDS + VPC_AND_SCOPE], this.words[row * WORDS + ADDRESS], 0, 0),
+      (row, a, b) => {
+        const at = (row & PIECE_MASK) * WORDS;
+        const w = this.pieces[row >>> PIECE_BITS];
+        return w[at + VPC_AND_SCOPE] === (a | 0) && w[at + ADDRESS] === (b | 0);
+      },
+      (row, index) => index.hash(this.word(row, VPC_AND_SCOPE), this.word(row, ADDRESS), 0, 0),
     );
   }
 
@@ -38,48 +47,65 @@ export class HostTable {
 
   /** Finds or adds a host and holds it until release(). @returns Row, or -1 when the table is full. */
   hold(vpc: number, scope: number, address: number): number {
-    let row = this.find(vpc, scope, address);
-    if (row < 0) {
-      row = this.rows.take();
-      if (row < 0) return -1;
-      const base = row * WORDS;
-      this.words[base + VPC_AND_SCOPE] = vpc | (scope << 16);
-      this.words[base + ADDRESS] = address;
-      this.words[base + SESSIONS] = 0;
-      this.words[base + MAPPINGS] = 0;
-      this.words[base + PAIRED_POOL] = -1;
-      this.words[base + REFERENCES] = 0;
-      this.index.insert(row);
+    const known = this.find(vpc, scope, address);
+    if (known >= 0) {
+      this.add(known, REFERENCES, 1);
+      return known;
     }
-    this.words[row * WORDS + REFERENCES]++;
+    const row = this.rows.take();
+    if (row < 0) return -1;
+    const piece = row >>> PIECE_BITS;
+    if (piece === this.pieces.length) this.pieces.push(new Int32Array(WORDS << PIECE_BITS));
+    const at = (row & PIECE_MASK) * WORDS;
+    const w = this.pieces[piece];
+    w[at + VPC_AND_SCOPE] = vpc | (scope << 16);
+    w[at + ADDRESS] = address;
+    w[at + SESSIONS] = 0;
+    w[at + REFERENCES] = 1;
+    w[at + PAIRED_POOL] = -1;
+    this.index.insert(row);
     return row;
   }
 
   release(row: number): void {
-    if (--this.words[row * WORDS + REFERENCES] > 0) return;
+    if (this.add(row, REFERENCES, -1) > 0) return;
     this.index.remove(row);
     this.rows.release(row);
   }
 
   sessions(row: number): number {
-    return this.words[row * WORDS + SESSIONS];
+    return this.word(row, SESSIONS);
   }
 
   addSessions(row: number, count: number): void {
-    this.words[row * WORDS + SESSIONS] += count;
+    this.add(row, SESSIONS, count);
   }
 
   /** @returns Number of the pool the host is paired in, or -1. */
   pairedPool(row: number): number {
-    return this.words[row * WORDS + PAIRED_POOL];
+    return this.word(row, PAIRED_POOL);
   }
 
   pairedAddress(row: number): number {
-    return this.words[row * WORDS + PAIRED_ADDRESS] >>> 0;
+    return this.word(row, PAIRED_ADDRESS) >>> 0;
   }
 
   pair(row: number, pool: number, address: number): void {
-    this.words[row * WORDS + PAIRED_POOL] = pool;
-    this.words[row * WORDS + PAIRED_ADDRESS] = address;
+    const at = (row & PIECE_MASK) * WORDS;
+    const w = this.pieces[row >>> PIECE_BITS];
+    w[at + PAIRED_POOL] = pool;
+    w[at + PAIRED_ADDRESS] = address;
+  }
+
+  private word(row: number, field: number): number {
+    return this.pieces[row >>> PIECE_BITS][(row & PIECE_MASK) * WORDS + field];
+  }
+
+  /** @returns The field after adding `count`. */
+  private add(row: number, field: number, count: number): number {
+    const w = this.pieces[row >>> PIECE_BITS];
+    const at = (row & PIECE_MASK) * WORDS + field;
+    w[at] += count;
+    return w[at];
   }
 }

@@ -1,13 +1,18 @@
-/** Rows 0..capacity-1, taken and given back in O(1); the least recently used row comes last. */
+/** Rows that were given back are kept in pieces of so many. */
+const PIECE = 4096;
+
+/**
+ * Rows 0..capacity-1, taken and given back in O(1); the least recently used row comes last. Takes 4 bytes for each row
+ * that was used and is free again, nothing for the others.
+ */
 export class RowPool {
-  private readonly freed: Int32Array;
+  /** A stack in pieces; at most one beyond what it holds. */
+  private readonly freed: Int32Array[] = [];
   private freedCount = 0;
   private fresh = 0;
   private used = 0;
 
-  constructor(readonly capacity: number) {
-    this.freed = new Int32Array(capacity);
-  }
+  constructor(readonly capacity: number) {}
 
   /** Rows from here on were never taken. */
   get highWater(): number {
@@ -22,7 +27,10 @@ export class RowPool {
   take(): number {
     if (this.freedCount > 0) {
       this.used++;
-      return this.freed[--this.freedCount];
+      const at = --this.freedCount;
+      const piece = (at / PIECE) | 0;
+      if (this.freed.length > piece + 2) this.freed.pop();
+      return this.freed[piece][at % PIECE];
     }
     if (this.fresh === this.capacity) return -1;
     this.used++;
@@ -30,7 +38,10 @@ export class RowPool {
   }
 
   release(row: number): void {
-    this.freed[this.freedCount++] = row;
+    const at = this.freedCount++;
+    const piece = (at / PIECE) | 0;
+    if (piece === this.freed.length) this.freed.push(new Int32Array(PIECE));
+    this.freed[piece][at % PIECE] = row;
     this.used--;
   }
 }

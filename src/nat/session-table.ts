@@ -3,24 +3,24 @@ import { RowPool } from './row-pool.js';
 import { TupleIndex } from './tuple-index.js';
 
 /** Words of a session's row in TypeScript: what policy needs; the lcore keeps its own row of the same number. */
-const WORDS = 16;
-const FORWARD_CONTEXT = 0;
-const FORWARD_SOURCE = 1;
-const FORWARD_DESTINATION = 2;
-const FORWARD_PORTS = 3;
-const REVERSE_CONTEXT = 4;
-const TRANSLATED_SOURCE = 5;
-const TRANSLATED_DESTINATION = 6;
-const TRANSLATED_PORTS = 7;
+const WORDS = 14;
+const FORWARD_SOURCE = 0;
+const FORWARD_DESTINATION = 1;
+const FORWARD_PORTS = 2;
+const TRANSLATED_SOURCE = 3;
+const TRANSLATED_DESTINATION = 4;
+const TRANSLATED_PORTS = 5;
+/** Forward context (low half), reverse context (high half). */
+const CONTEXTS = 6;
 /** Protocol, class, state of life, one byte each, lowest first. */
-const KIND = 8;
-const SOURCE_MAPPING = 9;
-const DESTINATION_MAPPING = 10;
-const HOST = 11;
+const KIND = 7;
 /** VPC of the inside host (low 16 bits) and of the destination host or peer + 1 (high 16 bits, 0 = outside). */
-const OWNERS = 12;
-const GENERATION = 13;
-const SHAPES = 14;
+const OWNERS = 8;
+const HOST = 9;
+const SOURCE_MAPPING = 10;
+const DESTINATION_MAPPING = 11;
+const GENERATION = 12;
+const SHAPES = 13;
 
 /** Where a packet was received, as part of a tuple's key, 16 bits: a VPC's index, a peer gateway's, or the outside. */
 export const OUTSIDE_CONTEXT = 0xffff;
@@ -63,7 +63,7 @@ export interface SessionFacts {
 }
 
 /**
- * Sessions by row, found from either direction's tuple as received. One 64-byte row and two index entries a session.
+ * Sessions by row, found from either direction's tuple as received. A 56-byte row and two index entries a session.
  */
 export class SessionTable {
   readonly words: Int32Array;
@@ -82,14 +82,14 @@ export class SessionTable {
         if ((w[base + KIND] & 0xff) !== a >>> 16) return false;
         if ((entry & 1) === 0) {
           return (
-            w[base + FORWARD_CONTEXT] === (a & 0xffff) &&
+            (w[base + CONTEXTS] & 0xffff) === (a & 0xffff) &&
             w[base + FORWARD_SOURCE] === (b | 0) &&
             w[base + FORWARD_DESTINATION] === (c | 0) &&
             w[base + FORWARD_PORTS] === (d | 0)
           );
         }
         return (
-          w[base + REVERSE_CONTEXT] === (a & 0xffff) &&
+          w[base + CONTEXTS] >>> 16 === (a & 0xffff) &&
           w[base + TRANSLATED_DESTINATION] === (b | 0) &&
           w[base + TRANSLATED_SOURCE] === (c | 0) &&
           w[base + TRANSLATED_PORTS] === (swapPorts(d) | 0)
@@ -101,13 +101,13 @@ export class SessionTable {
         const protocol = w[base + KIND] & 0xff;
         return (entry & 1) === 0
           ? index.hash(
-              contextKey(w[base + FORWARD_CONTEXT], protocol),
+              contextKey(w[base + CONTEXTS] & 0xffff, protocol),
               w[base + FORWARD_SOURCE],
               w[base + FORWARD_DESTINATION],
               w[base + FORWARD_PORTS],
             )
           : index.hash(
-              contextKey(w[base + REVERSE_CONTEXT], protocol),
+              contextKey(w[base + CONTEXTS] >>> 16, protocol),
               w[base + TRANSLATED_DESTINATION],
               w[base + TRANSLATED_SOURCE],
               swapPorts(w[base + TRANSLATED_PORTS]),
@@ -165,11 +165,10 @@ export class SessionTable {
     if (row < 0) return -1;
     const base = row * WORDS;
     const w = this.words;
-    w[base + FORWARD_CONTEXT] = f.forwardContext;
+    w[base + CONTEXTS] = f.forwardContext | (f.reverseContext << 16);
     w[base + FORWARD_SOURCE] = f.forwardSource;
     w[base + FORWARD_DESTINATION] = f.forwardDestination;
     w[base + FORWARD_PORTS] = packPorts(f.forwardSourcePort, f.forwardDestinationPort);
-    w[base + REVERSE_CONTEXT] = f.reverseContext;
     w[base + TRANSLATED_SOURCE] = f.translatedSource;
     w[base + TRANSLATED_DESTINATION] = f.translatedDestination;
     w[base + TRANSLATED_PORTS] = packPorts(f.translatedSourcePort, f.translatedDestinationPort);
@@ -246,12 +245,12 @@ export class SessionTable {
   read(row: number, into: SessionFacts): void {
     const base = row * WORDS;
     const w = this.words;
-    into.forwardContext = w[base + FORWARD_CONTEXT];
+    into.forwardContext = w[base + CONTEXTS] & 0xffff;
     into.forwardSource = w[base + FORWARD_SOURCE] >>> 0;
     into.forwardDestination = w[base + FORWARD_DESTINATION] >>> 0;
     into.forwardSourcePort = w[base + FORWARD_PORTS] >>> 16;
     into.forwardDestinationPort = w[base + FORWARD_PORTS] & 0xffff;
-    into.reverseContext = w[base + REVERSE_CONTEXT];
+    into.reverseContext = w[base + CONTEXTS] >>> 16;
     into.translatedSource = w[base + TRANSLATED_SOURCE] >>> 0;
     into.translatedDestination = w[base + TRANSLATED_DESTINATION] >>> 0;
     into.translatedSourcePort = w[base + TRANSLATED_PORTS] >>> 16;

@@ -1,14 +1,22 @@
+/** Three words a row, so that it costs one cache line. */
+const WORDS = 3;
+/** Row + 1 of the next in the list; at the list's end ~slot; 0: not armed. */
+const NEXT = 0;
+/** Row + 1 of the one before in the list; at the list's begin ~slot. */
+const PREVIOUS = 1;
+/** Seconds, u32. */
+const DEADLINE = 2;
+const LAST_SECOND = 0xffff_ffff;
+
 /**
- * Deadlines in whole seconds for rows of a table: one doubly linked list a second, O(1) to arm and disarm. Deadlines
- * beyond the wheel's turn wait in its farthest slot and are armed again from there.
+ * Deadlines in whole seconds for rows of a table: one doubly linked list a second, O(1) to arm and disarm; 12 bytes a
+ * row. Deadlines beyond the wheel's turn wait in its farthest slot and are armed again from there.
  */
 export class TimerWheel {
+  /** Row + 1 of each slot's first and last row, 0: none. */
   private readonly heads: Int32Array;
   private readonly tails: Int32Array;
-  private readonly next: Int32Array;
-  private readonly previous: Int32Array;
-  private readonly slotOf: Int32Array;
-  private readonly deadline: Float64Array;
+  private readonly words: Int32Array;
   private readonly mask: number;
   /** Every second before this one has been taken. */
   private cursor: number | null = null;
@@ -18,51 +26,53 @@ export class TimerWheel {
 
   /** @param rows Rows 0..rows-1. @param slots Seconds of one turn, a power of two. */
   constructor(rows: number, slots = 8192) {
-    this.heads = new Int32Array(slots).fill(-1);
-    this.tails = new Int32Array(slots).fill(-1);
-    this.next = new Int32Array(rows);
-    this.previous = new Int32Array(rows);
-    this.slotOf = new Int32Array(rows).fill(-1);
-    this.deadline = new Float64Array(rows);
+    this.heads = new Int32Array(slots);
+    this.tails = new Int32Array(slots);
+    this.words = new Int32Array(rows * WORDS);
     this.mask = slots - 1;
   }
 
   isArmed(row: number): boolean {
-    return this.slotOf[row] >= 0;
+    return this.words[row * WORDS + NEXT] !== 0;
   }
 
+  /** @returns The deadline of the last arm(), also when it has been taken. */
   deadlineOf(row: number): number {
-    return this.deadline[row];
+    return this.words[row * WORDS + DEADLINE] >>> 0;
   }
 
-  /** Arms or re-arms. @param nowSeconds Gateway clock; a deadline not after it is due at once. */
+  /** Arms or re-arms. @param deadlineSeconds Up to 2^32 - 1. @param nowSeconds Gateway clock; a deadline not after it is due at once. */
   arm(row: number, deadlineSeconds: number, nowSeconds: number): void {
-    if (this.slotOf[row] >= 0) this.disarm(row);
+    const { words } = this;
+    this.disarm(row);
     if (this.cursor === null) this.cursor = nowSeconds;
     const at = Math.min(Math.max(deadlineSeconds, this.cursor), this.cursor + this.mask);
     if (at < this.earliest) this.earliest = at;
     const slot = at & this.mask;
-    this.deadline[row] = deadlineSeconds;
-    this.slotOf[row] = slot;
-    this.next[row] = -1;
     const tail = this.tails[slot];
-    this.previous[row] = tail;
-    if (tail < 0) this.heads[slot] = row;
-    else this.next[tail] = row;
-    this.tails[slot] = row;
+    words[row * WORDS + DEADLINE] = Math.min(deadlineSeconds, LAST_SECOND);
+    words[row * WORDS + NEXT] = ~slot;
+    if (tail === 0) {
+      words[row * WORDS + PREVIOUS] = ~slot;
+      this.heads[slot] = row + 1;
+    } else {
+      words[row * WORDS + PREVIOUS] = tail;
+      words[(tail - 1) * WORDS + NEXT] = row + 1;
+    }
+    this.tails[slot] = row + 1;
     this.armed++;
   }
 
   disarm(row: number): void {
-    const slot = this.slotOf[row];
-    if (slot < 0) return;
-    const before = this.previous[row];
-    const after = this.next[row];
-    if (before < 0) this.heads[slot] = after;
-    else this.next[before] = after;
-    if (after < 0) this.tails[slot] = before;
-    else this.previous[after] = before;
-    this.slotOf[row] = -1;
+    const { words } = this;
+    const after = words[row * WORDS + NEXT];
+    if (after === 0) return;
+    const before = words[row * WORDS + PREVIOUS];
+    if (before > 0) words[(before - 1) * WORDS + NEXT] = after;
+    else this.heads[~before] = Math.max(after, 0);
+    if (after > 0) words[(after - 1) * WORDS + PREVIOUS] = before;
+    else this.tails[~after] = Math.max(before, 0);
+    words[row * WORDS + NEXT] = 0;
     this.armed--;
   }
 
@@ -71,7 +81,7 @@ export class TimerWheel {
     if (this.armed === 0 || this.cursor === null) return Number.POSITIVE_INFINITY;
     const last = this.cursor + this.mask;
     let second = Math.max(this.cursor, this.earliest);
-    while (second < last && this.heads[second & this.mask] < 0) second++;
+    while (second < last && this.heads[second & this.mask] === 0) second++;
     this.earliest = second;
     return second;
   }
@@ -89,13 +99,14 @@ export class TimerWheel {
         this.cursor = nowSeconds + 1;
         return -1;
       }
-      const row = this.heads[this.cursor & this.mask];
+      const row = this.heads[this.cursor & this.mask] - 1;
       if (row < 0) {
         this.cursor++;
         continue;
       }
       this.disarm(row);
-      if (this.deadline[row] > this.cursor) this.arm(row, this.deadline[row], this.cursor);
+      const deadline = this.deadlineOf(row);
+      if (deadline > this.cursor) this.arm(row, deadline, this.cursor);
       else return row;
     }
     return -1;

@@ -1,79 +1,154 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
+
+/** A bucket is one cache line: a control word and 15 slots. */
+const BUCKET_WORDS = 16;
+const SLOTS = BUCKET_WORDS - 1;
+/** Entries a bucket when the index holds all it may: a load of 0.8, at which one bucket in six is ever passed over. */
+const ENTRIES_PER_BUCKET = 12;
+/** Control word: slots in use (low 4 bits), entries that passed the bucket over because it was full (the rest). */
+const IN_USE = 15;
+const PASSED_OVER = 16;
 
 /**
- * Integer hash index: 4-word keys to entries, open addressing with linear probing and deletion by backward shift (no
- * tombstones, so probes stay short however long the table lives). The keys stand in the owner's rows; the index holds
- * entry numbers only, 4 bytes each at a load of at most 0.5.
+ * Integer hash index: 4-word keys to entries, in buckets of one cache line; 5.3 bytes an entry. The keys stand in the
+ * owner's rows; a slot holds an entry's number and, in the bits that are left, a part of its hash, so that a search
+ * looks at one line and seldom at a row that is not the wanted one.
+ *
+ * An entry whose bucket is full stands in the next with room, and each bucket on its way counts it; a search goes on
+ * only from a bucket that counts some. So removal moves nothing but within one bucket: no tombstones, and no rows but
+ * the entry's own are looked at.
  */
 export class TupleIndex {
-  private readonly slots: Int32Array;
-  private readonly mask: number;
-  private readonly seed = randomBytes(4).readUInt32LE(0);
+  private readonly words: Int32Array;
+  readonly buckets: number;
+  private readonly scale: number;
+  private readonly entryBits: number;
+  private readonly entryMask: number;
+  private readonly tagMask: number;
+  private readonly seed: number;
+  private readonly straight: number;
+  private readonly turned: number;
 
   /**
-   * @param capacity   Entries the index must hold.
+   * @param capacity   Entries the index can hold, numbered 0..numbers-1.
    * @param keyMatches Whether entry's key is (a, b, c, d).
    * @param keyHash    Hash of the entry's own key: must call {@link hash} with it.
+   * @param numbers    Bound of the entries' numbers, at most 2^30, where it is not the capacity.
    */
   constructor(
     capacity: number,
     private readonly keyMatches: (entry: number, a: number, b: number, c: number, d: number) => boolean,
     private readonly keyHash: (entry: number, index: TupleIndex) => number,
+    numbers = capacity,
   ) {
-    let size = 16;
-    while (size < capacity * 2) size *= 2;
-    this.slots = new Int32Array(size);
-    this.mask = size - 1;
+    this.buckets = Math.ceil(capacity / ENTRIES_PER_BUCKET);
+    this.scale = this.buckets / 0x1_0000_0000;
+    this.words = new Int32Array(this.buckets * BUCKET_WORDS);
+    this.entryBits = Math.max(1, 32 - Math.clz32(numbers - 1));
+    this.entryMask = 2 ** this.entryBits - 1;
+    this.tagMask = 2 ** (32 - this.entryBits) - 1;
+    const secret = randomFillSync(new Int32Array(3));
+    this.seed = secret[0];
+    this.straight = secret[1] | 1;
+    this.turned = secret[2] | 1;
   }
 
-  /** Seeded, so that senders cannot aim at one bucket. */
+  /**
+   * With secret factors, so that senders cannot aim at one bucket: were they known, a difference in a word's highest
+   * bit could be made up for in the next word whatever the seed. Each word counts twice, once with its halves swapped,
+   * for the highest bits of a product alone depend on all bits of a factor.
+   *
+   * @returns 32 bits, signed.
+   */
   hash(a: number, b: number, c: number, d: number): number {
-    let h = this.seed;
-    h = Math.imul(h ^ a, 0x85ebca6b);
-    h = Math.imul(h ^ (h >>> 15) ^ b, 0xc2b2ae35);
-    h = Math.imul(h ^ (h >>> 13) ^ c, 0x27d4eb2f);
-    h = Math.imul(h ^ (h >>> 16) ^ d, 0x9e3779b1);
-    h ^= h >>> 15;
-    return h;
+    const { straight, turned } = this;
+    let h = this.seed ^ a;
+    h = (Math.imul(h, straight) + Math.imul((h << 16) | (h >>> 16), turned)) | 0;
+    h ^= (h >>> 15) ^ b;
+    h = (Math.imul(h, straight) + Math.imul((h << 16) | (h >>> 16), turned)) | 0;
+    h ^= (h >>> 15) ^ c;
+    h = (Math.imul(h, straight) + Math.imul((h << 16) | (h >>> 16), turned)) | 0;
+    h ^= (h >>> 15) ^ d;
+    h = (Math.imul(h, straight) + Math.imul((h << 16) | (h >>> 16), turned)) | 0;
+    h = Math.imul(h ^ (h >>> 15), 0x9e3779b1);
+    return h ^ (h >>> 15);
   }
 
   /** @returns The entry, or -1. */
   find(a: number, b: number, c: number, d: number): number {
-    let slot = this.hash(a, b, c, d) & this.mask;
-    for (;;) {
-      const entry = this.slots[slot] - 1;
-      if (entry < 0) return -1;
-      if (this.keyMatches(entry, a, b, c, d)) return entry;
-      slot = (slot + 1) & this.mask;
-    }
-  }
-
-  /** The entry's key must already stand in its row and not be in the index. */
-  insert(entry: number): void {
-    let slot = this.keyHash(entry, this) & this.mask;
-    while (this.slots[slot] !== 0) slot = (slot + 1) & this.mask;
-    this.slots[slot] = entry + 1;
-  }
-
-  /** The entry's key must still stand in its row. */
-  remove(entry: number): void {
-    let slot = this.keyHash(entry, this) & this.mask;
-    while (this.slots[slot] !== entry + 1) {
-      if (this.slots[slot] === 0) return;
-      slot = (slot + 1) & this.mask;
-    }
-    let hole = slot;
-    for (;;) {
-      slot = (slot + 1) & this.mask;
-      const moving = this.slots[slot] - 1;
-      if (moving < 0) break;
-      const home = this.keyHash(moving, this) & this.mask;
-      // The entry may fill the hole when the hole lies between its home and where it stands now.
-      if (((slot - home) & this.mask) >= ((slot - hole) & this.mask)) {
-        this.slots[hole] = moving + 1;
-        hole = slot;
+    const { words, entryBits } = this;
+    const hash = this.hash(a, b, c, d);
+    const tag = hash & this.tagMask;
+    const home = this.home(hash);
+    let bucket = home;
+    do {
+      const at = bucket * BUCKET_WORDS;
+      const control = words[at];
+      const last = at + (control & IN_USE);
+      for (let slot = at + 1; slot <= last; slot++) {
+        if (words[slot] >>> entryBits !== tag) continue;
+        const entry = words[slot] & this.entryMask;
+        if (this.keyMatches(entry, a, b, c, d)) return entry;
       }
+      if (control < PASSED_OVER) return -1;
+      bucket = this.after(bucket);
+    } while (bucket !== home);
+    return -1;
+  }
+
+  /** The entry's key must already stand in its row and not be in the index, which must have room. */
+  insert(entry: number): void {
+    const { words } = this;
+    const hash = this.keyHash(entry, this);
+    let bucket = this.home(hash);
+    while ((words[bucket * BUCKET_WORDS] & IN_USE) === SLOTS) {
+      words[bucket * BUCKET_WORDS] += PASSED_OVER;
+      bucket = this.after(bucket);
     }
-    this.slots[hole] = 0;
+    const at = bucket * BUCKET_WORDS;
+    words[at]++;
+    words[at + (words[at] & IN_USE)] = entry | (hash << this.entryBits);
+  }
+
+  /** The entry's key must still stand in its row. @returns Whether it was there. */
+  remove(entry: number): boolean {
+    const { words } = this;
+    const hash = this.keyHash(entry, this);
+    const word = entry | (hash << this.entryBits);
+    const home = this.home(hash);
+    let bucket = home;
+    do {
+      const at = bucket * BUCKET_WORDS;
+      const control = words[at];
+      const last = at + (control & IN_USE);
+      for (let slot = at + 1; slot <= last; slot++) {
+        if (words[slot] !== word) continue;
+        words[slot] = words[last];
+        words[at]--;
+        for (let passed = home; passed !== bucket; passed = this.after(passed)) {
+          words[passed * BUCKET_WORDS] -= PASSED_OVER;
+        }
+        return true;
+      }
+      if (control < PASSED_OVER) return false;
+      bucket = this.after(bucket);
+    } while (bucket !== home);
+    return false;
+  }
+
+  /** @returns An entry that stands in a bucket, or -1. */
+  anyOf(bucket: number): number {
+    const at = bucket * BUCKET_WORDS;
+    const inUse = this.words[at] & IN_USE;
+    return inUse === 0 ? -1 : this.words[at + inUse] & this.entryMask;
+  }
+
+  private home(hash: number): number {
+    // The highest bits choose the bucket, the lowest are kept in the slot.
+    return ((hash >>> 0) * this.scale) | 0;
+  }
+
+  private after(bucket: number): number {
+    return bucket + 1 === this.buckets ? 0 : bucket + 1;
   }
 }
