@@ -3,7 +3,20 @@
 import pytest
 
 from harness import THOROUGH, Replay
-from traffic import RED, RED_STATIC, RED_STATIC_EXTERNAL, X, X2, Y, echo, tcp, udp
+from traffic import (
+    BLUE_STATIC,
+    BLUE_STATIC_PEERING,
+    RED,
+    RED2,
+    RED_STATIC,
+    RED_STATIC_EXTERNAL,
+    X,
+    X2,
+    Y,
+    echo,
+    tcp,
+    udp,
+)
 
 MODES = ["endpoint-independent", "address-dependent", "address-and-port-dependent"]
 
@@ -142,3 +155,33 @@ def test_a_syn_to_a_port_without_a_mapping_gets_no_answer_at_all(config):
     capture.at(30).outside(udp(Y, 5000, "203.0.113.16", 5000))
     result = capture.run()
     assert result.seen == [] and result.drops == {"no-binding": 2}
+
+
+@pytest.mark.xfail(strict=True, reason="the filter is asked about the caller's private address, and remembers public ones")
+@pytest.mark.parametrize("vpc, caller, address", [("red", RED_STATIC, RED_STATIC_EXTERNAL), ("blue", BLUE_STATIC, BLUE_STATIC_PEERING)], ids=["hairpin", "peering"])
+def test_address_dependent_filtering_knows_inside_callers_by_their_public_addresses(config, vpc, caller, address):
+    # facts/nat.md rows 4787-8, 4787-9: the mapping's owner has called this address, so it may answer from any port, although it is inside.
+    config["nat"]["filtering"] = "address-dependent"
+    capture = Replay(config)
+    call = capture.inside("red", udp(RED, 1000, address, 53))
+    nat = capture.peek().one(call).ip.source
+    answer = capture.inside(vpc, udp(caller, 9999, *nat))
+    result = capture.run()
+    result.into("red", answer, source=(address, 9999), destination=(RED, 1000))
+
+
+@pytest.mark.xfail(strict=True, reason="a packet that the callee's filter refuses does not open the caller's own")
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_two_hosts_behind_one_gateway_open_their_filters_to_each_other(config, mode):
+    # facts/nat.md rows 4787-8, 4787-9: each sends to the other's external endpoint; the first packet is refused, all others pass, as they
+    # would behind two gateways.
+    config["nat"]["filtering"] = mode
+    capture = Replay(config)
+    opened = [capture.inside("red", udp(RED, 1000, X, 53)), capture.inside("red", udp(RED2, 2000, X, 53))]
+    one, two = (capture.peek().one(sent).ip.source for sent in opened)
+    refused = capture.inside("red", udp(RED, 1000, *two))
+    passed, answered = capture.inside("red", udp(RED2, 2000, *one)), capture.inside("red", udp(RED, 1000, *two))
+    result = capture.run()
+    result.none(refused)
+    result.into("red", passed, source=two, destination=(RED, 1000))
+    result.into("red", answered, source=one, destination=(RED2, 2000))

@@ -76,6 +76,21 @@ def test_fragments_between_vpcs_arrive(config):
     assert {seen.vni for seen in result.seen} == {200}
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)], ids=["in order", "out of order"])
+def test_fragments_to_and_from_a_bypassed_destination_pass_untouched(config, order):
+    # facts/nat.md §6 "fragments … forwarded untouched", §5 "identity mapping: untouched".
+    config["bypass"] = [{"vpc": "red", "destinations": ["198.51.100.0/24"]}]
+    capture = Replay(config)
+    packets = [(udp(RED, 1000, X, 53, DATA, id=71), lambda piece: capture.inside("red", piece)), (udp(X, 53, RED, 1000, DATA, id=72), capture.outside)]
+    sent = [[send(fragments_of(packet, 800)[index]) for index in order] for packet, send in packets]
+    result = capture.run(THOROUGH)
+    for (packet, _), group in zip(packets, sent):
+        assert reassembled(pieces_seen(result, *group)).raw == translated(packet)
+        # Each piece is what was sent but for its TTL.
+        assert sorted(seen.raw for seen in pieces_seen(result, *group)) == sorted(fragments_of(translated(packet), 800))
+    assert result.drops == {}
+
+
 def test_fragments_with_the_same_identification_from_different_hosts_and_vpcs_do_not_mix(config):
     # facts/nat.md §7; RFC 791: a datagram's fragments are told by source, destination, protocol and identification, here in each VPC.
     capture = Replay(config)

@@ -1,5 +1,7 @@
 """Hairpinning: hosts that meet at the gateway by their outside addresses (gateway.md, classification 4; facts/nat.md row 4787-9, §6)."""
 
+import pytest
+
 from frames import one_external_address
 from harness import THOROUGH, Replay
 from packets import fragments_of, reassembled, translated_error
@@ -115,14 +117,28 @@ def test_an_icmp_error_inside_a_hairpin_is_restored(config):
     assert result.one(sent).vni == 100 and result.one(sent).ip.raw == wanted
 
 
-def test_fragments_are_hairpinned(config):
-    # facts/nat.md §6 "fragments in order, out of order, hairpinned".
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["in order", "out of order"])
+def test_fragments_are_hairpinned(config, order):
+    # facts/nat.md §6 "fragments in order, out of order, hairpinned": a static and a dynamic destination, replies too.
     capture = Replay(config)
-    packet = udp(RED, 1000, RED_STATIC_EXTERNAL, 53, bytes(range(256)) * 6, id=99)
-    pieces = [capture.inside("red", piece) for piece in fragments_of(packet, 800)]
-    result = capture.run()
-    whole = reassembled([result.one(piece).ip for piece in pieces])
-    assert whole.src in POOL and whole.destination == (RED_STATIC, 53) and whole.data == bytes(range(256)) * 6
+    opened = capture.inside("red", udp(RED2, 5678, X, 53))
+    server = capture.peek().one(opened).ip.source
+    data = bytes(range(256)) * 6
+
+    def pieces(packet):
+        return [capture.inside("red", fragments_of(packet, 800)[index]) for index in order]
+
+    calls = [(pieces(udp(RED, 1000, RED_STATIC_EXTERNAL, 53, data, id=99)), (RED_STATIC, 53)), (pieces(udp(RED, 1000, *server, data, id=98)), (RED2, 5678))]
+    caller = next(seen for piece in calls[0][0] for seen in capture.peek().of(piece) if seen.ip.offset == 0).ip.source
+    back = pieces(udp(RED_STATIC, 53, *caller, data, id=97))
+    result = capture.run(THOROUGH)
+    for sent, host in calls:
+        whole = reassembled([seen.ip for piece in sent for seen in result.of(piece)])
+        assert whole.source == caller and caller[0] in POOL
+        assert whole.destination == host and whole.data == data
+    whole = reassembled([seen.ip for piece in back for seen in result.of(piece)])
+    assert (whole.source, whole.destination, whole.data) == ((RED_STATIC_EXTERNAL, 53), (RED, 1000), data)
+    assert {seen.vni for seen in result.fabric} == {100} and result.drops == {}
 
 
 def test_a_host_may_call_its_own_vpc_by_its_peering_address(config):

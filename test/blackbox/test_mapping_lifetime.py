@@ -123,3 +123,41 @@ def test_strangers_alone_do_not_keep_a_mapping_alive(config):
         result.into("red", packet, destination=(RED, 1000))
     result.none(*late)
     assert result.drops == {"no-binding": len(late)}
+
+
+def per_destination(config, ports):
+    config["nat"].update(mapping="address-and-port-dependent", filtering="address-and-port-dependent")
+    return one_external_address(config, ports=ports)
+
+
+def test_a_port_is_reused_only_towards_other_remotes_and_only_when_asked_for(config):
+    # facts/nat.md row 4787-3, 7857 §3: reuse per destination as an option; towards one remote a port is nobody else's.
+    per_destination(config, "5000-5001")
+    capture = Replay(config)
+    towards = [capture.inside("red", udp(RED, port, X, 53)) for port in (1, 2)]
+    refused = capture.inside("red", udp(RED2, 3, X, 53))
+    others = [capture.inside("red", udp(RED2, 3, X2, 53)), capture.inside("blue", udp(BLUE, 3, X, 54)), capture.inside("blue", udp(BLUE, 3, X2, 53))]
+    nats = [capture.peek().one(sent).ip.source for sent in towards + others]
+    back = [capture.outside(udp(sent.ip.dst, sent.ip.dport, *nat)) for sent, nat in zip(towards + others, nats)]
+    result = capture.run(THOROUGH)
+    result.refused(refused, 3, 13, "172.30.0.1", "red")
+    assert sorted(nats[:2]) == [(ONE, 5000), (ONE, 5001)]
+    # Four endpoints' worth of sessions and more on two ports: each (port, remote) once.
+    assert len({(nat, sent.ip.destination) for nat, sent in zip(nats, towards + others)}) == 5
+    for sent, vpc, reply in zip(towards + others, ("red", "red", "red", "blue", "blue"), back):
+        result.into(vpc, reply, destination=sent.ip.source)
+    assert result.drops == {"pool-exhausted": 1}
+
+
+@pytest.mark.xfail(strict=True, reason="ports of address-and-port-dependent mappings are not kept by a port set and do not rest")
+def test_a_port_reused_per_destination_rests_towards_its_remote_too(config):
+    # gateway.md `nat.portReuseDelay`, facts/nat.md row 6888-8, with address-and-port-dependent mapping.
+    per_destination(config, "5000-5000")
+    config["nat"]["timeouts"]["udp"] = 30
+    capture = Replay(config)
+    capture.inside("red", udp(RED, 1, X, 53))
+    early = capture.at(31).inside("red", udp(RED2, 1, X, 53))
+    late = capture.at(152).inside("red", udp(RED2, 1, X, 53))
+    result = capture.run()
+    result.refused(early, 3, 13, "172.30.0.1", "red")
+    result.out(late, source=(ONE, 5000))

@@ -24,12 +24,17 @@ def test_no_external_endpoint_is_given_twice_over_many_flows(config):
     assert len(result.flows) == len(sent) == len({flow["id"] for flow in result.flows})
 
 
-def test_hosts_are_spread_evenly_over_the_pools_addresses(config):
-    # facts/nat.md §2 "address spread is even over the pool", §10 "all hosts on the first address".
+def test_hosts_are_spread_evenly_over_the_pools_addresses_while_each_keeps_one(config):
+    # facts/nat.md §2 "address spread is even over the pool while each internal address keeps one external address", §10 "all hosts on the
+    # first address".
     capture = Replay(config)
-    sent = [capture.inside("red", udp(f"10.0.1.{host}", 1000, X, 53)) for host in range(20, 180)]
+    sent = {host: [capture.inside("red", udp(f"10.0.1.{host}", 1000, X, 53))] for host in range(20, 180)}
+    for host, packets in sent.items():
+        packets += [capture.inside("red", tcp(f"10.0.1.{host}", 1000, X2, 80)), capture.inside("red", echo(f"10.0.1.{host}", Y))]
     result = capture.run()
-    addresses = Counter(result.one(s).ip.src for s in sent)
+    used = {host: {result.one(packet).ip.src for packet in packets} for host, packets in sent.items()}
+    assert all(len(addresses) == 1 for addresses in used.values())
+    addresses = Counter(address for of_host in used.values() for address in of_host)
     # 160 hosts over 16 addresses: ten each when dealt in turn; a fair draw stays below 25 and above 0 with near certainty.
     assert set(addresses) == POOL and max(addresses.values()) <= 25
 

@@ -1,8 +1,11 @@
 """Static bindings beside dynamic mappings, and both in one flow (facts/nat.md §4, §5, §7; gateway.md `staticBindings`, "settled")."""
 
+import json
+
 import pytest
 
-from harness import THOROUGH, Replay
+from frames import example_config
+from harness import THOROUGH, Replay, message_lines, sluice
 from packets import translated_error
 from traffic import (
     BLUE_STATIC,
@@ -185,3 +188,59 @@ def test_forwarded_and_own_flows_of_one_host_to_one_remote_stay_apart(config):
     result.into("red", back, destination=(RED_MAPPED, 4000))
     assert result.one(elsewhere).ip.source != MAPPED_UDP and result.drops == {}
     assert answer(result.one(own)).dst == nat[0]
+
+
+CONFLICTS = {
+    "one public address for two hosts": {"vpc": "blue", "private": "10.0.2.1", "external": "203.0.113.10"},
+    "two public addresses of one host": {"vpc": "red", "private": RED_STATIC, "external": "203.0.113.12"},
+    "one public port for two hosts": {"vpc": "red", "protocol": "tcp", "private": "10.0.1.9:1", "external": "203.0.113.11:80"},
+    "a port of an address that is bound whole": {"vpc": "red", "protocol": "tcp", "private": "10.0.1.9:1", "external": "203.0.113.10:80"},
+    "a prefix over a bound address": {"vpc": "blue", "private": "10.0.2.16/28", "external": "203.0.113.0/28"},
+    "the gateway's own address": {"vpc": "red", "private": "10.0.1.9", "external": "203.0.113.1"},
+}
+
+
+@pytest.mark.parametrize("conflict", CONFLICTS)
+def test_a_conflicting_static_mapping_is_refused_at_its_place(tmp_path, conflict):
+    # facts/nat.md §2 "conflicting SM", as far as one configuration can hold it: nobody's traffic is decided by the order of a file.
+    config = example_config()
+    config["staticBindings"].append(CONFLICTS[conflict])
+    (tmp_path / "gateway.json").write_text(json.dumps(config))
+    for command in (["check"], ["replay", "--in", "fabric=/dev/null"]):
+        refused = sluice(*command, "--config", tmp_path / "gateway.json")
+        lines = message_lines(refused.stderr)
+        assert refused.returncode == 1 and lines and refused.stdout == ""
+        assert all("/staticBindings/3/" in line for line in lines), lines
+
+
+def test_two_public_endpoints_of_one_server_never_mix_their_connections(config):
+    # facts/nat.md §5 "port mapping both ways"; DESIGN.md §4 invariant 3: replies to one remote port reached over both could not be told
+    # apart, so the second is refused and the first goes on.
+    config["staticBindings"].append({"vpc": "red", "protocol": "tcp", "private": f"{RED_MAPPED}:8080", "external": "203.0.113.12:80"})
+    capture = Replay(config)
+    first, second = capture.outside(tcp(X, 1, RED_MAPPED_EXTERNAL, 80)), capture.outside(tcp(X, 2, "203.0.113.12", 80))
+    clash = capture.outside(tcp(X, 1, "203.0.113.12", 80))
+    replies = [capture.inside("red", tcp(RED_MAPPED, 8080, X, port, "SA")) for port in (1, 2)]
+    result = capture.run(THOROUGH)
+    for sent in (first, second):
+        result.into("red", sent, destination=(RED_MAPPED, 8080))
+    result.none(clash)
+    result.out(replies[0], source=(RED_MAPPED_EXTERNAL, 80))
+    result.out(replies[1], source=("203.0.113.12", 80))
+    assert sum(result.drops.values()) == 1 and len(result.flows) == 2
+
+
+def test_a_host_with_a_static_address_and_a_port_mapping_serves_each_as_itself(config):
+    # facts/nat.md §5: what comes by the mapping leaves by it; what the host begins leaves by its own address.
+    config["staticBindings"].append({"vpc": "red", "private": RED_MAPPED, "external": "203.0.113.12"})
+    capture = Replay(config)
+    mapped, whole = capture.outside(tcp(X, 1, RED_MAPPED_EXTERNAL, 80)), capture.outside(tcp(X, 2, "203.0.113.12", 8080))
+    replies = [capture.inside("red", tcp(RED_MAPPED, 8080, X, port, "SA")) for port in (1, 2)]
+    own = capture.inside("red", tcp(RED_MAPPED, 8080, X, 443))
+    result = capture.run()
+    for sent in (mapped, whole):
+        result.into("red", sent, destination=(RED_MAPPED, 8080))
+    result.out(replies[0], source=(RED_MAPPED_EXTERNAL, 80))
+    result.out(replies[1], source=("203.0.113.12", 8080))
+    result.out(own, source=("203.0.113.12", 8080))
+    assert result.drops == {}

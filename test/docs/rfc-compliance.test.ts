@@ -107,6 +107,30 @@ test('every requirement has a status, and code and a test behind it', () => {
   }
 });
 
+test('every behaviour has a test, or says what it waits for', () => {
+  const behaviours = rows.filter((row) => row.section === 'Behaviours');
+  expect(behaviours.length).toBeGreaterThan(70);
+  for (const { cells } of behaviours) {
+    const [behaviour, proof] = cells;
+    expect({ behaviour, columns: cells.length }).toEqual({ behaviour, columns: 2 });
+    const waits = /^(planned|not done): /.test(proof);
+    expect({ behaviour, tested: references(proof, '::').length > 0 }).toEqual({ behaviour, tested: !waits });
+  }
+});
+
+test('what is expected to fail is said to be so on both sides', () => {
+  const marked = (name: string, file: string) =>
+    new RegExp(`xfail\\([^\n]*\\n(?:@[^\n]*\\n)*def ${quoted(name)}\\(`).test(source(file));
+  const behaviours = rows.filter((row) => row.section === 'Behaviours');
+  for (const { cells } of behaviours) {
+    const failing = references(cells[1], '::').some(([file, name]) => marked(name, file));
+    expect({ behaviour: cells[0], failing }).toEqual({
+      behaviour: cells[0],
+      failing: cells[1].includes('(expected to fail)'),
+    });
+  }
+});
+
 test('names that are not there are found', () => {
   expect(references('`a.py::test_x` and `b.ts#f`, not `plain`', '::')).toEqual([['a.py', 'test_x']]);
   expect(tests('test_icmp.py', 'test_icmp_errors_neither_end')).toBe(false);
