@@ -10,14 +10,12 @@
 #include <unordered_map>
 #include <vector>
 
-#include "flow_engine/execute.h"
+#include "flow_engine/engine_state.h"
 #include "flow_engine/flow_error.h"
-#include "flow_engine/rule_table.h"
 
 namespace sluice {
 namespace {
 
-constexpr uint32_t kSmallGroups = 64;  // found by index; others by hash
 constexpr size_t kEmptyTablesKept = 256;
 
 uint64_t secret() {
@@ -27,60 +25,7 @@ uint64_t secret() {
   return value;
 }
 
-struct Group {
-  std::vector<RuleTable*> tables;  // by priority, then by creation
-  bool matches_integrity = false;
-};
-
 }  // namespace
-
-struct FlowEngine::Implementation {
-  explicit Implementation(const EngineOptions& engine_options) : options(engine_options), seed(secret()) {}
-  ~Implementation() {
-    for (RuleTable* table : tables) delete table;
-  }
-
-  int check_attributes(const rte_flow_attr& attr, rte_flow_error* error) const;
-  int compile(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
-              PatternMode mode, CompiledPattern* compiled, ActionProgram* program,
-              rte_flow_error* error) const;
-  RuleTable* add_table(const rte_flow_attr& attr, const CompiledPattern& pattern,
-                       const ActionProgram& program, rte_flow_error* error);
-  RuleTable* derived_table(const rte_flow_attr& attr, const CompiledPattern& pattern,
-                           const ActionProgram& program, rte_flow_error* error);
-  void remove_table(RuleTable* table);
-  void drop_empty_tables();
-  FlowRule* add_rule(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
-                     const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error);
-  void remove_rule(FlowRule* rule);
-  bool collides(const RuleTable* table, FlowRule* rule) const;
-
-  const Group* group(uint32_t number) const {
-    if (number < kSmallGroups) return &small_groups[number];
-    const auto found = large_groups.find(number);
-    return found == large_groups.end() ? nullptr : &found->second;
-  }
-  Group* group_to_change(uint32_t number) {
-    return number < kSmallGroups ? &small_groups[number] : &large_groups[number];
-  }
-  FlowRule* match(const PacketContext& packet, uint32_t group_number) const;
-  Execution run(FlowRule* rule, PacketContext& packet, ApplyScope scope) const {
-    return execute(*tables[rule->table()], rule, headers, {options.vxlan_udp_port, options.shared}, scope,
-                   packet);
-  }
-  Verdict follow(Execution done, PacketContext& packet, ApplyScope scope) const;
-
-  const EngineOptions options;
-  const uint64_t seed;
-  std::vector<RuleTable*> tables;  // by id; null where free
-  std::unordered_multimap<uint64_t, RuleTable*> derived;
-  Group small_groups[kSmallGroups];
-  std::unordered_map<uint32_t, Group> large_groups;
-  HeaderStore headers;
-  uint64_t next_sequence = 0;
-  uint32_t rules = 0;
-  size_t empty_derived = 0;
-};
 
 int FlowEngine::Implementation::check_attributes(const rte_flow_attr& attr, rte_flow_error* error) const {
   if (attr.transfer && (attr.ingress || attr.egress)) {
@@ -217,7 +162,6 @@ FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const PatternSo
       static_cast<uint64_t>(table->id) << 48 | (next_sequence & FlowRule::kSequenceMask);
   const bool was_empty = table->size() == 0;
   const PatternShape& shape = table->pattern.shape;
-  if (shape.ranges != 0) std::memset(table->low(rule), 0, shape.ranges * 2 * kMaxRangeBytes);
   bool done =
       gather_values(shape, sources, pattern, rule->key(), table->low(rule), table->high(rule), error) == 0;
   if (done && collides(table, rule)) {
@@ -259,35 +203,7 @@ void FlowEngine::Implementation::remove_rule(FlowRule* rule) {
   if (table->size() == 0 && !table->templated && ++empty_derived > kEmptyTablesKept) drop_empty_tables();
 }
 
-FlowRule* FlowEngine::Implementation::match(const PacketContext& packet, uint32_t group_number) const {
-  const Group* searched = group(group_number);
-  if (searched == nullptr || searched->tables.empty()) return nullptr;
-  PacketView view;
-  view_packet(rte_pktmbuf_mtod(packet.mbuf, const uint8_t*), packet.headers, packet.ingress_port_id,
-              searched->matches_integrity, &view);
-  FlowRule* best = nullptr;
-  uint32_t priority = 0;
-  for (const RuleTable* table : searched->tables) {
-    if (best != nullptr && table->attr.priority != priority) break;
-    if (table->size() == 0 || !table->fits(view)) continue;
-    FlowRule* rule = table->lookup(view);
-    if (rule == nullptr || (best != nullptr && best->sequence() < rule->sequence())) continue;
-    best = rule;
-    priority = table->attr.priority;
-  }
-  return best;
-}
-
-Verdict FlowEngine::Implementation::follow(Execution done, PacketContext& packet, ApplyScope scope) const {
-  while (done.jumps) {  // ends: every jump is to a higher group
-    FlowRule* rule = match(packet, done.group);
-    if (rule == nullptr) return Verdict{};
-    done = run(rule, packet, scope);
-  }
-  return done.verdict;
-}
-
-FlowEngine::FlowEngine(const EngineOptions& options) : self_(std::make_unique<Implementation>(options)) {}
+FlowEngine::FlowEngine(const EngineOptions& options) : self_(std::make_unique<Implementation>(options, secret())) {}
 FlowEngine::~FlowEngine() = default;
 
 int FlowEngine::validate(const rte_flow_attr& attr, const rte_flow_item* pattern,
@@ -338,19 +254,6 @@ FlowRule* FlowEngine::create_row(RuleTable* table, const rte_flow_item* pattern,
                                  const rte_flow_action* actions, uint32_t now_seconds,
                                  rte_flow_error* error) {
   return self_->add_rule(table, table->pattern.sources, pattern, actions, now_seconds, error);
-}
-
-Verdict FlowEngine::process(PacketContext& packet) {
-  FlowRule* rule = self_->match(packet, 0);
-  return rule == nullptr ? Verdict{} : apply(rule, packet);
-}
-
-FlowRule* FlowEngine::match(const PacketContext& packet, uint32_t group) {
-  return self_->match(packet, group);
-}
-
-Verdict FlowEngine::apply(FlowRule* rule, PacketContext& packet, ApplyScope scope) {
-  return self_->follow(self_->run(rule, packet, scope), packet, scope);
 }
 
 void* FlowEngine::age_context(const FlowRule* rule) const {

@@ -96,6 +96,10 @@ class FlowEngine {
 
   // The whole way from group 0: classify, execute, follow jumps (each to a higher group only; else a miss).
   Verdict process(PacketContext& packet);
+  // The same for up to kMaxBurst packets side by side: what their look-ups touch is fetched for all of them before the
+  // first one waits for it. Packets of a burst do not see each other's actions (there is no such action).
+  static constexpr size_t kMaxBurst = 64;
+  void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts);
 
   // The two steps apart, for one group: the caller looks at the rule's context before it decides to run it.
   // Of tables of one priority the rule created first wins. -EEXIST refuses a rule equal to one of the same

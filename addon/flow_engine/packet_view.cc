@@ -64,6 +64,7 @@ void view_packet(const uint8_t* frame, const ParsedPacket& headers, uint16_t ing
   set(Slot::kOuterL4, at(outer.l4));
   set(Slot::kVxlan, at(headers.vxlan));
   view->presence = layer_presence(outer, headers.tags);
+  set(Slot::kMeta, reinterpret_cast<const uint8_t*>(&view->meta));
   view->meta = ingress_port_id;
   if (headers.tags > 0) view->meta |= 1ull << meta::kOuterTagShift;
   if (headers.tags > 1) view->meta |= 1ull << meta::kOuterMoreTagsShift;

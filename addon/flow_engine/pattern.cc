@@ -408,13 +408,10 @@ int gather_values(const PatternShape& shape, const PatternSources& sources, cons
     const rte_flow_item& item = pattern[sources.range_item[i]];
     const auto* spec = static_cast<const uint8_t*>(item.spec) + range.offset;
     const auto* last = static_cast<const uint8_t*>(item.last) + range.offset;
-    uint8_t* from = low + i * kMaxRangeBytes;
-    uint8_t* to = high + i * kMaxRangeBytes;
-    for (uint8_t at = 0; at < range.length; ++at) {
-      from[at] = spec[at] & range.mask[at];
-      to[at] = last[at] & range.mask[at];
-    }
-    if (std::memcmp(to, from, range.length) < 0) {
+    const RangeValue from = range.value_of(spec), to = range.value_of(last);
+    std::memcpy(low + i * kMaxRangeBytes, &from, sizeof from);
+    std::memcpy(high + i * kMaxRangeBytes, &to, sizeof to);
+    if (to < from) {
       return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_LAST, &item,
                   named_message(item_name(type_of(item)), "last is below spec"));
     }

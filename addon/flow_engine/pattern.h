@@ -5,6 +5,7 @@
 #include <rte_flow.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "flow_engine/items.h"
 #include "flow_engine/packet_view.h"
@@ -23,13 +24,29 @@ struct KeyWord {
   Slot slot;
   int8_t offset;  // of the eight bytes, from the slot's start; negative only for VLAN, before which lies
                   // Ethernet
+
+  uint64_t value_in(const PacketView& view) const {
+    uint64_t value;
+    std::memcpy(&value, view.base[static_cast<size_t>(slot)] + offset, sizeof value);
+    return value & mask;
+  }
 };
+
+// Fields compare as numbers of up to 128 bits, in host order.
+using RangeValue = unsigned __int128;
+static_assert(sizeof(RangeValue) == kMaxRangeBytes);
 
 struct RangeField {
   Slot slot;
   uint8_t offset;
   uint8_t length;
-  uint8_t mask[kMaxRangeBytes];
+  uint8_t mask[kMaxRangeBytes];  // in wire order, from the field's start
+
+  RangeValue value_of(const uint8_t* field) const {
+    RangeValue value = 0;
+    for (uint8_t at = 0; at < length; ++at) value = value << 8 | (field[at] & mask[at]);
+    return value;
+  }
 };
 
 // What a pattern's rules have in common. Two patterns of the same shape share one table.
@@ -88,7 +105,7 @@ int compile_pattern(const rte_flow_attr& attr, const rte_flow_item* pattern, Pat
                     const EngineOptions& options, CompiledPattern* out, rte_flow_error* error);
 
 // Values of a rule: `words` gets shape.words masked words, `low` and `high` shape.ranges blocks of
-// kMaxRangeBytes.
+// kMaxRangeBytes, each a RangeValue.
 int gather_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
                   uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error);
 

@@ -44,30 +44,26 @@ uint32_t RuleTable::hash_key(const uint64_t* key) const {
 }
 
 void RuleTable::gather_key(const PacketView& view, uint64_t* key) const {
-  for (uint8_t i = 0; i < pattern.shape.words; ++i) {
-    const KeyWord& word = pattern.shape.word[i];
-    if (word.slot == Slot::kMeta) {
-      key[i] = view.meta & word.mask;
-    } else {
-      key[i] = load_raw<uint64_t>(view.base[static_cast<size_t>(word.slot)] + word.offset) & word.mask;
-    }
-  }
+  for (uint8_t i = 0; i < pattern.shape.words; ++i) key[i] = pattern.shape.word[i].value_in(view);
 }
 
-FlowRule* RuleTable::find(const uint64_t* key) const {
-  const size_t bytes = pattern.shape.words * sizeof(uint64_t);
-  const uint32_t row = index.find(hash_key(key), [&](uint32_t candidate) {
-    return std::memcmp(rule(candidate)->key(), key, bytes) == 0;
-  });
+FlowRule* RuleTable::find(const uint64_t* key, uint32_t hash) const {
+  const uint32_t row =
+      index.find(hash, [&](uint32_t candidate) { return same_key(rule(candidate)->key(), key); });
   return row == 0 ? nullptr : rule(row);
 }
 
+FlowRule* RuleTable::lookup(const PacketView& view, uint32_t hash) const {
+  uint64_t key[kMaxKeyWords];
+  gather_key(view, key);
+  return find(key, hash);
+}
+
 FlowRule* RuleTable::find_range(const uint64_t* key, const uint8_t* from, const uint8_t* to) const {
-  const size_t key_bytes = pattern.shape.words * sizeof(uint64_t);
   const size_t range_bytes = pattern.shape.ranges * kMaxRangeBytes;
-  for (const uint32_t row : range_rows) {
+  for (const uint32_t row : listed_rows) {
     FlowRule* candidate = rule(row);
-    if (std::memcmp(candidate->key(), key, key_bytes) == 0 &&
+    if (same_key(candidate->key(), key) &&
         std::memcmp(low(candidate), from, range_bytes) == 0 &&
         std::memcmp(high(candidate), to, range_bytes) == 0) {
       return candidate;
@@ -76,47 +72,53 @@ FlowRule* RuleTable::find_range(const uint64_t* key, const uint8_t* from, const 
   return nullptr;
 }
 
-FlowRule* RuleTable::lookup(const PacketView& view) const {
-  uint64_t key[kMaxKeyWords];
-  gather_key(view, key);
+bool RuleTable::hits(const FlowRule* candidate, const PacketView& view) const {
   const PatternShape& shape = pattern.shape;
-  if (shape.ranges == 0) return find(key);
-  // Big-endian fields compare as bytes; both ends of a range were masked when the rule was made.
-  uint8_t values[kMaxRanges][kMaxRangeBytes];
+  for (uint8_t i = 0; i < shape.words; ++i) {
+    if (shape.word[i].value_in(view) != candidate->key()[i]) return false;
+  }
+  const uint8_t* from = low(candidate);
+  const uint8_t* to = high(candidate);
   for (uint8_t i = 0; i < shape.ranges; ++i) {
     const RangeField& range = shape.range[i];
-    const uint8_t* field = view.base[static_cast<size_t>(range.slot)] + range.offset;
-    for (uint8_t at = 0; at < range.length; ++at) values[i][at] = field[at] & range.mask[at];
-  }
-  for (const uint32_t row : range_rows) {
-    FlowRule* candidate = rule(row);
-    if (std::memcmp(candidate->key(), key, shape.words * sizeof(uint64_t)) != 0) continue;
-    bool inside = true;
-    for (uint8_t i = 0; i < shape.ranges && inside; ++i) {
-      const size_t length = shape.range[i].length;
-      inside = std::memcmp(values[i], low(candidate) + i * kMaxRangeBytes, length) >= 0 &&
-               std::memcmp(values[i], high(candidate) + i * kMaxRangeBytes, length) <= 0;
+    const RangeValue value = range.value_of(view.base[static_cast<size_t>(range.slot)] + range.offset);
+    if (value < load_raw<RangeValue>(from + i * kMaxRangeBytes) ||
+        value > load_raw<RangeValue>(to + i * kMaxRangeBytes)) {
+      return false;
     }
-    if (inside) return candidate;
   }
-  return nullptr;
+  return true;
+}
+
+FlowRule* RuleTable::lookup(const PacketView& view) const {
+  if (is_listed()) {
+    for (const uint32_t row : listed_rows) {
+      if (hits(rule(row), view)) return rule(row);
+    }
+    return nullptr;
+  }
+  uint64_t key[kMaxKeyWords];
+  gather_key(view, key);
+  return find(key, hash_key(key));
 }
 
 bool RuleTable::insert(FlowRule* added) {
-  if (pattern.shape.ranges != 0) {
-    range_rows.push_back(added->row);
-    return true;
+  const bool was_listed = is_listed();
+  if (pattern.shape.ranges == 0 && !index.insert(hash_key(added->key()), added->row, [this](uint32_t row) {
+        return hash_key(rule(row)->key());
+      })) {
+    return false;
   }
-  return index.insert(hash_key(added->key()), added->row,
-                      [this](uint32_t row) { return hash_key(rule(row)->key()); });
+  if (was_listed) listed_rows.push_back(added->row);
+  return true;
 }
 
 void RuleTable::erase(FlowRule* removed) {
-  if (pattern.shape.ranges != 0) {
-    range_rows.erase(std::find(range_rows.begin(), range_rows.end(), removed->row));
-  } else {
-    index.erase(hash_key(removed->key()), removed->row);
-  }
+  if (is_listed()) listed_rows.erase(std::find(listed_rows.begin(), listed_rows.end(), removed->row));
+  if (pattern.shape.ranges != 0) return;
+  index.erase(hash_key(removed->key()), removed->row);
+  // Full again when the table has been empty: a table that shrinks to a few rules stays with its index.
+  if (index.size() == 0) listed_rows.clear();
 }
 
 }  // namespace sluice

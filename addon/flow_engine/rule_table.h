@@ -53,25 +53,52 @@ struct RuleTable {
   uint64_t seed;
   RowSlab slab;
   HashIndex index;
-  std::vector<uint32_t> range_rows;  // of a pattern with ranges: compared one after the other, oldest first
+  // Compared one after the other, oldest first: all rules of a pattern with ranges, and those of a table that never
+  // had more than a few. (A gateway's constant rules are one or two to a table: most packets meet a dozen such tables
+  // and fit none, which two compared words tell sooner than a hash.)
+  static constexpr size_t kFew = 3;
+  std::vector<uint32_t> listed_rows;
 
+  bool is_listed() const {
+    return pattern.shape.ranges != 0 ||
+           (index.size() == listed_rows.size() && listed_rows.size() <= kFew);
+  }
   uint32_t size() const {
-    return pattern.shape.ranges == 0 ? index.size() : static_cast<uint32_t>(range_rows.size());
+    return pattern.shape.ranges == 0 ? index.size() : static_cast<uint32_t>(listed_rows.size());
   }
   FlowRule* rule(uint32_t row) const { return reinterpret_cast<FlowRule*>(slab.at(row)); }
   uint8_t* low(FlowRule* rule) const { return reinterpret_cast<uint8_t*>(rule->key() + pattern.shape.words); }
   uint8_t* high(FlowRule* rule) const { return low(rule) + pattern.shape.ranges * kMaxRangeBytes; }
+  const uint8_t* low(const FlowRule* rule) const {
+    return reinterpret_cast<const uint8_t*>(rule->key() + pattern.shape.words);
+  }
+  const uint8_t* high(const FlowRule* rule) const { return low(rule) + pattern.shape.ranges * kMaxRangeBytes; }
   uint8_t* operands(FlowRule* rule) const { return reinterpret_cast<uint8_t*>(rule) + operands_at; }
 
   // The rule that a packet hits, or null.
   FlowRule* lookup(const PacketView& view) const;
+  // The same with hash_of(view) made before, so that the index could be fetched meanwhile. Not for tables that are
+  // listed.
+  FlowRule* lookup(const PacketView& view, uint32_t hash) const;
+  bool hits(const FlowRule* rule, const PacketView& view) const;
   void gather_key(const PacketView& view, uint64_t* key) const;
-  FlowRule* find(const uint64_t* key) const;
+  FlowRule* find(const uint64_t* key) const { return find(key, hash_key(key)); }
+  FlowRule* find(const uint64_t* key, uint32_t hash) const;
   FlowRule* find_range(const uint64_t* key, const uint8_t* low, const uint8_t* high) const;
   bool insert(FlowRule* rule);
   void erase(FlowRule* rule);
 
   uint32_t hash_key(const uint64_t* key) const;
+  uint32_t hash_of(const PacketView& view) const {
+    uint64_t key[kMaxKeyWords];
+    gather_key(view, key);
+    return hash_key(key);
+  }
+  bool same_key(const uint64_t* a, const uint64_t* b) const {
+    uint64_t difference = 0;
+    for (uint8_t i = 0; i < pattern.shape.words; ++i) difference |= a[i] ^ b[i];
+    return difference == 0;
+  }
   bool fits(const PacketView& view) const {
     return (view.presence & pattern.shape.required_mask) == pattern.shape.required_value;
   }

@@ -10,6 +10,7 @@ namespace sluice::softflow {
 namespace {
 
 constexpr uint16_t kBurst = 64;
+static_assert(kBurst <= FlowEngine::kMaxBurst);
 // In ordered mode a call ends after so many packets that the NIC finished, so that the application is not
 // kept waiting for ever by traffic it never sees.
 constexpr uint32_t kOrderedPulls = 256;
@@ -27,7 +28,7 @@ class Reception {
   }
   ~Reception() { flush(); }
 
-  void receive(rte_mbuf* mbuf);
+  void receive(rte_mbuf* const* arrived, uint16_t count);
   uint16_t delivered() const { return delivered_; }
 
  private:
@@ -44,7 +45,9 @@ class Reception {
     }
   }
   void forward(PacketContext& packet, uint16_t port_id);
-  void deliver(PacketContext& packet, Device& target, bool decided);
+  bool arrive(rte_mbuf* mbuf, PacketContext* packet);
+  void deliver(PacketContext& packet, Device& target);
+  void settle(PacketContext& packet, Device& target, const Verdict& verdict, bool decided);
   void hand_over(const PacketContext& packet, Device& target, uint16_t queue, bool decided);
   void flush();
 
@@ -106,58 +109,94 @@ void Reception::hand_over(const PacketContext& packet, Device& target, uint16_t 
   if (rte_ring_mp_enqueue(target.rx[queue].ring, mbuf) != 0) drop(mbuf, NicDrop::kRingFull);
 }
 
-// The packet has come out of the switch towards `target`'s application: that port's ingress rules are next.
-void Reception::deliver(PacketContext& packet, Device& target, bool decided) {
-  uint16_t queue = &target == queue_.device ? queue_.id : 0;
-  if (target.ingress->has_rules()) {
-    packet.ingress_port_id = target.port_id;
-    const Verdict verdict = target.ingress->process(packet);
-    if (verdict.fate == Fate::kDrop) {
-      drop(packet.mbuf, drop_reason(verdict.cause));
-      return;
-    }
-    if (verdict.fate == Fate::kQueue) {
-      queue = verdict.queue;
-      decided = true;
-    }
+void Reception::settle(PacketContext& packet, Device& target, const Verdict& verdict, bool decided) {
+  switch (verdict.fate) {
+    case Fate::kDrop: drop(packet.mbuf, drop_reason(verdict.cause)); return;
+    case Fate::kQueue: hand_over(packet, target, verdict.queue, true); return;
+    default: hand_over(packet, target, &target == queue_.device ? queue_.id : 0, decided); return;
   }
-  hand_over(packet, target, queue, decided);
 }
 
-void Reception::receive(rte_mbuf* mbuf) {
-  Device& device = *queue_.device;
+// A packet has come out of the switch towards another port's application: that port's ingress rules are next.
+void Reception::deliver(PacketContext& packet, Device& target) {
+  Verdict verdict;
+  if (target.ingress->has_rules()) {
+    packet.ingress_port_id = target.port_id;
+    verdict = target.ingress->process(packet);
+  }
+  settle(packet, target, verdict, true);
+}
+
+// Parses; false for a packet that no rule sees: longer than the MTU, or not to be had in one segment.
+bool Reception::arrive(rte_mbuf* mbuf, PacketContext* packet) {
+  const Device& device = *queue_.device;
   ++queue_.counters.wire_packets;
   queue_.counters.wire_bytes += mbuf->pkt_len;
   mbuf->ol_flags &= ~kReceiveFlags;
-  PacketContext packet;
-  packet.mbuf = mbuf;
-  packet.ingress_port_id = device.port_id;
-  packet.now_seconds = now_seconds_;
-  if (mbuf->nb_segs == 1 || rte_pktmbuf_linearize(mbuf) == 0) {
-    ParseOptions options;
-    options.vxlan_udp_port = device.arguments.vxlan_port;
-    parse(rte_pktmbuf_mtod(mbuf, const uint8_t*), mbuf->data_len, options, &packet.headers);
-    const uint32_t longest = device.data->mtu + RTE_ETHER_HDR_LEN + kVlanBytes * packet.headers.tags;
-    if (mbuf->pkt_len <= longest) {
-      Verdict verdict;
-      if (domain_.transfer().has_rules()) verdict = domain_.transfer().process(packet);
-      switch (verdict.fate) {
-        case Fate::kMiss: deliver(packet, device, false); return;
-        case Fate::kDrop: drop(packet.mbuf, drop_reason(verdict.cause)); return;
-        case Fate::kRepresentedPort: forward(packet, verdict.port_id); return;
-        case Fate::kQueue: hand_over(packet, device, verdict.queue, true); return;
-        case Fate::kPortRepresentor:
-          if (Device* target = domain_.device(verdict.port_id)) {
-            deliver(packet, *target, true);
-          } else {
-            drop(packet.mbuf, NicDrop::kNoPort);
-          }
-          return;
-      }
+  packet->mbuf = mbuf;
+  packet->ingress_port_id = device.port_id;
+  packet->now_seconds = now_seconds_;
+  if (mbuf->nb_segs != 1 && rte_pktmbuf_linearize(mbuf) != 0) return false;
+  ParseOptions options;
+  options.vxlan_udp_port = device.arguments.vxlan_port;
+  parse(rte_pktmbuf_mtod(mbuf, const uint8_t*), mbuf->data_len, options, &packet->headers);
+  return mbuf->pkt_len <= device.data->mtu + RTE_ETHER_HDR_LEN + uint32_t{kVlanBytes} * packet->headers.tags;
+}
+
+// Rules of the switch for the whole burst, then those of the port for what the switch lets through to its
+// application; then each packet goes its way, in the order of arrival.
+void Reception::receive(rte_mbuf* const* arrived, uint16_t count) {
+  enum class Stage : uint8_t { kBypassed, kSwitched, kIngress };
+  Device& device = *queue_.device;
+  PacketContext packets[kBurst];
+  Stage stage[kBurst];
+  Verdict verdicts[kBurst];
+  PacketContext* asked[kBurst];
+  uint16_t index[kBurst];
+  Verdict answers[kBurst];
+  uint16_t questions = 0;
+  for (uint16_t i = 0; i < count; ++i) {
+    if (i + 4 < count) rte_prefetch0(rte_pktmbuf_mtod(arrived[i + 4], void*));
+    stage[i] = arrive(arrived[i], &packets[i]) ? Stage::kSwitched : Stage::kBypassed;
+    if (stage[i] == Stage::kBypassed) continue;
+    index[questions] = i;
+    asked[questions++] = &packets[i];
+  }
+  if (domain_.transfer().has_rules()) {
+    domain_.transfer().process_burst(asked, questions, answers);
+    for (uint16_t i = 0; i < questions; ++i) verdicts[index[i]] = answers[i];
+  }
+  if (device.ingress->has_rules()) {
+    questions = 0;
+    for (uint16_t i = 0; i < count; ++i) {
+      const bool to_application =
+          verdicts[i].fate == Fate::kMiss ||
+          (verdicts[i].fate == Fate::kPortRepresentor && verdicts[i].port_id == device.port_id);
+      if (stage[i] == Stage::kBypassed || !to_application) continue;
+      stage[i] = Stage::kIngress;
+      index[questions] = i;
+      asked[questions++] = &packets[i];
+    }
+    device.ingress->process_burst(asked, questions, answers);
+  }
+  uint16_t next = 0;
+  for (uint16_t i = 0; i < count; ++i) {
+    const bool decided = verdicts[i].fate != Fate::kMiss;
+    if (stage[i] == Stage::kBypassed) {
+      ++queue_.counters.bypassed;
+      hand_over(packets[i], device, queue_.id, false);
+    } else if (stage[i] == Stage::kIngress) {
+      settle(packets[i], device, answers[next++], decided);
+    } else if (verdicts[i].fate == Fate::kRepresentedPort) {
+      forward(packets[i], verdicts[i].port_id);
+    } else if (verdicts[i].fate != Fate::kPortRepresentor) {
+      settle(packets[i], device, verdicts[i], decided);
+    } else if (Device* target = domain_.device(verdicts[i].port_id)) {
+      deliver(packets[i], *target);
+    } else {
+      drop(packets[i].mbuf, NicDrop::kNoPort);
     }
   }
-  ++queue_.counters.bypassed;
-  hand_over(packet, device, queue_.id, false);
 }
 
 // What other queues and ports left for this one. It was counted on arrival there, and is counted as delivered
@@ -200,7 +239,7 @@ uint16_t receive_burst(void* rx_queue, rte_mbuf** packets, uint16_t count) {
       if (rte_eth_rx_burst(device.wire, queue.id, arrived, 1) == 0) break;
       const ReadGuard guard(domain);
       Reception reception(queue, domain, packets);
-      reception.receive(arrived[0]);
+      reception.receive(arrived, 1);
       if (reception.delivered() != 0) return reception.delivered();
     }
     return 0;
@@ -211,10 +250,7 @@ uint16_t receive_burst(void* rx_queue, rte_mbuf** packets, uint16_t count) {
   if (received == 0) return taken;
   const ReadGuard guard(domain);
   Reception reception(queue, domain, packets + taken);
-  for (uint16_t i = 0; i < received; ++i) {
-    if (i + 2 < received) rte_prefetch0(rte_pktmbuf_mtod(arrived[i + 2], void*));
-    reception.receive(arrived[i]);
-  }
+  reception.receive(arrived, received);
   return static_cast<uint16_t>(taken + reception.delivered());
 }
 

@@ -1,0 +1,161 @@
+// A packet's way through the groups: one at a time, or a burst side by side.
+#include <rte_mbuf.h>
+
+#include "flow_engine/engine_state.h"
+
+namespace sluice {
+namespace {
+
+// Tables of a group whose look-ups are prepared; a packet that fits more has the others looked up as they come.
+constexpr size_t kPrepared = 8;
+
+struct Lookup {
+  PacketView view;
+  const Group* group;
+  uint16_t packet;  // index in the burst
+  uint8_t prepared;
+  const RuleTable* table[kPrepared];
+  uint32_t hash[kPrepared];
+};
+
+// Hashes for the tables that the packet fits, and asks for their index buckets.
+void prepare(Lookup* lookup) {
+  lookup->prepared = 0;
+  for (const RuleTable* table : lookup->group->tables) {
+    if (table->size() == 0 || table->is_listed() || !table->fits(lookup->view)) continue;
+    const uint32_t hash = table->hash_of(lookup->view);
+    table->index.prefetch(hash);
+    lookup->table[lookup->prepared] = table;
+    lookup->hash[lookup->prepared] = hash;
+    if (++lookup->prepared == kPrepared) break;
+  }
+}
+
+// The buckets have come: asks for the rules that they name.
+void fetch_rules(const Lookup& lookup) {
+  for (uint8_t i = 0; i < lookup.prepared; ++i) {
+    const uint32_t row = lookup.table[i]->index.candidate(lookup.hash[i]);
+    if (row == 0) continue;
+    const auto* rule = reinterpret_cast<const uint8_t*>(lookup.table[i]->rule(row));
+    __builtin_prefetch(rule, 1);
+    __builtin_prefetch(rule + 64, 1);
+  }
+}
+
+FlowRule* best_of(const Lookup& lookup) {
+  FlowRule* best = nullptr;
+  uint32_t priority = 0;
+  uint8_t next = 0;
+  for (const RuleTable* table : lookup.group->tables) {
+    if (best != nullptr && table->attr.priority != priority) break;
+    FlowRule* rule;
+    if (next < lookup.prepared && lookup.table[next] == table) {
+      rule = table->lookup(lookup.view, lookup.hash[next++]);
+    } else {
+      if (table->size() == 0 || !table->fits(lookup.view)) continue;
+      rule = table->lookup(lookup.view);
+    }
+    if (rule == nullptr || (best != nullptr && best->sequence() < rule->sequence())) continue;
+    best = rule;
+    priority = table->attr.priority;
+  }
+  return best;
+}
+
+void view_of(const PacketContext& packet, const Group& group, PacketView* out) {
+  view_packet(rte_pktmbuf_mtod(packet.mbuf, const uint8_t*), packet.headers, packet.ingress_port_id,
+              group.matches_integrity, out);
+}
+
+}  // namespace
+
+// Round by round: a jump takes a packet into the next round, with another group.
+void FlowEngine::Implementation::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts) const {
+  Lookup lookups[kMaxBurst];
+  uint16_t waiting[kMaxBurst];
+  uint32_t group_of[kMaxBurst];
+  size_t left = count;
+  for (size_t i = 0; i < count; ++i) {
+    waiting[i] = static_cast<uint16_t>(i);
+    group_of[i] = 0;
+  }
+  while (left != 0) {
+    size_t found = 0;
+    for (size_t i = 0; i < left; ++i) {
+      const uint16_t packet = waiting[i];
+      const Group* searched = group(group_of[packet]);
+      if (searched == nullptr || searched->tables.empty()) {
+        verdicts[packet] = Verdict{};
+        continue;
+      }
+      Lookup& lookup = lookups[found++];
+      lookup.group = searched;
+      lookup.packet = packet;
+      view_of(*packets[packet], *searched, &lookup.view);
+      prepare(&lookup);
+    }
+    for (size_t i = 0; i < found; ++i) fetch_rules(lookups[i]);
+    left = 0;
+    for (size_t i = 0; i < found; ++i) {
+      const uint16_t packet = lookups[i].packet;
+      FlowRule* rule = best_of(lookups[i]);
+      if (rule == nullptr) {
+        verdicts[packet] = Verdict{};
+        continue;
+      }
+      const Execution done = run(rule, *packets[packet], ApplyScope::kAll);
+      if (done.jumps) {  // ends: every jump is to a higher group
+        group_of[packet] = done.group;
+        waiting[left++] = packet;
+      } else {
+        verdicts[packet] = done.verdict;
+      }
+    }
+  }
+}
+
+FlowRule* FlowEngine::Implementation::match(const PacketContext& packet, uint32_t group_number) const {
+  const Group* searched = group(group_number);
+  if (searched == nullptr || searched->tables.empty()) return nullptr;
+  PacketView view;
+  view_of(packet, *searched, &view);
+  FlowRule* best = nullptr;
+  uint32_t priority = 0;
+  for (const RuleTable* table : searched->tables) {
+    if (best != nullptr && table->attr.priority != priority) break;
+    if (table->size() == 0 || !table->fits(view)) continue;
+    FlowRule* rule = table->lookup(view);
+    if (rule == nullptr || (best != nullptr && best->sequence() < rule->sequence())) continue;
+    best = rule;
+    priority = table->attr.priority;
+  }
+  return best;
+}
+
+Verdict FlowEngine::Implementation::follow(Execution done, PacketContext& packet, ApplyScope scope) const {
+  while (done.jumps) {  // ends: every jump is to a higher group
+    FlowRule* rule = match(packet, done.group);
+    if (rule == nullptr) return Verdict{};
+    done = run(rule, packet, scope);
+  }
+  return done.verdict;
+}
+
+Verdict FlowEngine::process(PacketContext& packet) {
+  FlowRule* rule = self_->match(packet, 0);
+  return rule == nullptr ? Verdict{} : apply(rule, packet);
+}
+
+FlowRule* FlowEngine::match(const PacketContext& packet, uint32_t group) {
+  return self_->match(packet, group);
+}
+
+Verdict FlowEngine::apply(FlowRule* rule, PacketContext& packet, ApplyScope scope) {
+  return self_->follow(self_->run(rule, packet, scope), packet, scope);
+}
+
+void FlowEngine::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts) {
+  self_->process_burst(packets, count, verdicts);
+}
+
+}  // namespace sluice

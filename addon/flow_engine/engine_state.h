@@ -1,0 +1,69 @@
+// The engine's state: tables, groups, shared headers. flow_engine.cc changes rules, burst.cc looks them up.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "flow_engine/execute.h"
+#include "flow_engine/flow_engine.h"
+#include "flow_engine/rule_table.h"
+
+namespace sluice {
+
+inline constexpr uint32_t kSmallGroups = 64;  // found by index; others by hash
+
+struct Group {
+  std::vector<RuleTable*> tables;  // by priority, then by creation
+  bool matches_integrity = false;
+};
+
+struct FlowEngine::Implementation {
+  Implementation(const EngineOptions& engine_options, uint64_t secret) : options(engine_options), seed(secret) {}
+  ~Implementation() {
+    for (RuleTable* table : tables) delete table;
+  }
+
+  int check_attributes(const rte_flow_attr& attr, rte_flow_error* error) const;
+  int compile(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
+              PatternMode mode, CompiledPattern* compiled, ActionProgram* program,
+              rte_flow_error* error) const;
+  RuleTable* add_table(const rte_flow_attr& attr, const CompiledPattern& pattern,
+                       const ActionProgram& program, rte_flow_error* error);
+  RuleTable* derived_table(const rte_flow_attr& attr, const CompiledPattern& pattern,
+                           const ActionProgram& program, rte_flow_error* error);
+  void remove_table(RuleTable* table);
+  void drop_empty_tables();
+  FlowRule* add_rule(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
+                     const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error);
+  void remove_rule(FlowRule* rule);
+  bool collides(const RuleTable* table, FlowRule* rule) const;
+
+  const Group* group(uint32_t number) const {
+    if (number < kSmallGroups) return &small_groups[number];
+    const auto found = large_groups.find(number);
+    return found == large_groups.end() ? nullptr : &found->second;
+  }
+  Group* group_to_change(uint32_t number) {
+    return number < kSmallGroups ? &small_groups[number] : &large_groups[number];
+  }
+  FlowRule* match(const PacketContext& packet, uint32_t group_number) const;
+  Execution run(FlowRule* rule, PacketContext& packet, ApplyScope scope) const {
+    return execute(*tables[rule->table()], rule, headers, {options.vxlan_udp_port, options.shared}, scope,
+                   packet);
+  }
+  Verdict follow(Execution done, PacketContext& packet, ApplyScope scope) const;
+  void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts) const;
+
+  const EngineOptions options;
+  const uint64_t seed;
+  std::vector<RuleTable*> tables;  // by id; null where free
+  std::unordered_multimap<uint64_t, RuleTable*> derived;
+  Group small_groups[kSmallGroups];
+  std::unordered_map<uint32_t, Group> large_groups;
+  HeaderStore headers;
+  uint64_t next_sequence = 0;
+  uint32_t rules = 0;
+  size_t empty_derived = 0;
+};
+
+}  // namespace sluice
