@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "flow_engine/encapsulation.h"
 #include "flow_engine/flow_engine.h"
@@ -30,9 +31,15 @@ constexpr ModifyField kModifyFields[] = {
 
 class Compiler {
  public:
-  Compiler(const rte_flow_attr& attr, PatternMode mode, const PatternContent& pattern,
-           const EngineOptions& options, ActionProgram* out, rte_flow_error* error)
-      : attr_(attr), mode_(mode), pattern_(pattern), options_(options), out_(out), error_(error) {
+  Compiler(const rte_flow_attr& attr, const rte_flow_action* masks, PatternMode mode,
+           const PatternContent& pattern, const EngineOptions& options, ActionProgram* out, rte_flow_error* error)
+      : attr_(attr),
+        masks_(masks),
+        mode_(mode),
+        pattern_(pattern),
+        options_(options),
+        out_(out),
+        error_(error) {
     tunnels_ = pattern.vxlan ? 1 : 0;
   }
   int run(const rte_flow_action* actions);
@@ -42,10 +49,13 @@ class Compiler {
     return fail(error_, code, type, action_, named_message(action_name(type_of(*action_)), text));
   }
   int add(OpKind kind, uint8_t operand_bytes, bool translates = false, Direction which = Direction::kSource) {
-    Op& op = out_->op[out_->ops++];
-    op = Op{kind, static_cast<uint8_t>(which), index_, operand_bytes, out_->operand_bytes, translates, 0, 0,
-            0};
-    out_->operand_bytes = static_cast<uint16_t>(out_->operand_bytes + operand_bytes);
+    const bool constant = operand_bytes != 0 && is_constant(kind, operand_bytes);
+    if (constant && action_->conf == nullptr)
+      return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "its mask says constant, but there is no value", EINVAL);
+    uint16_t& offset = constant ? out_->constant_bytes : out_->operand_bytes;
+    out_->op[out_->ops++] = Op{kind,       static_cast<uint8_t>(which), index_, operand_bytes, offset, constant,
+                               translates, 0,                           0,      0};
+    offset = static_cast<uint16_t>(offset + operand_bytes);
     return 0;
   }
   int add_with_conf(OpKind kind, uint8_t operand_bytes, bool translates = false,
@@ -69,14 +79,17 @@ class Compiler {
     if (!attr_.transfer) return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "needs the transfer attribute", EINVAL);
     return fate(kind, 2);
   }
+  bool is_constant(OpKind kind, uint8_t operand_bytes) const;
   int add_action();
   int add_age();
+  int add_indirect();
   int add_decap();
   int add_raw_decap();
   int add_raw_encap();
   int add_modify();
 
   const rte_flow_attr& attr_;
+  const rte_flow_action* const masks_;
   const PatternMode mode_;
   const PatternContent& pattern_;
   const EngineOptions& options_;
@@ -85,17 +98,73 @@ class Compiler {
   const rte_flow_action* action_ = nullptr;
   uint8_t index_ = 0;
   bool fate_ = false;
+  bool counts_elsewhere_ = false, ages_elsewhere_ = false;  // indirect actions
   bool bare_l3_ = false;  // after RAW_DECAP of Ethernet, until RAW_ENCAP puts another
   const rte_flow_action* bare_cause_ = nullptr;
   int tunnels_ = 0;
 };
 
+// rte_flow_actions_template_create: what is not 0 in the mask is the template's.
+bool Compiler::is_constant(OpKind kind, uint8_t operand_bytes) const {
+  if (mode_ != PatternMode::kTemplate || masks_ == nullptr || masks_[index_].conf == nullptr) return false;
+  const void* mask = masks_[index_].conf;
+  const uint8_t* value = static_cast<const uint8_t*>(mask);
+  switch (kind) {
+    case OpKind::kAge: return static_cast<const rte_flow_action_age*>(mask)->context != nullptr;
+    case OpKind::kIndirectCount:
+    case OpKind::kIndirectAge: return true;  // the handle itself
+    case OpKind::kModify: value = static_cast<const rte_flow_action_modify_field*>(mask)->src.value; break;
+    case OpKind::kReplaceL2:
+    case OpKind::kVxlanEncap:
+      if (type_of(*action_) == RTE_FLOW_ACTION_TYPE_VXLAN_ENCAP)
+        return static_cast<const rte_flow_action_vxlan_encap*>(mask)->definition != nullptr;
+      return static_cast<const rte_flow_action_raw_encap*>(mask)->data != nullptr;
+    default: break;
+  }
+  for (uint8_t i = 0; i < operand_bytes; ++i) {
+    if (value[i] != 0) return true;
+  }
+  return false;
+}
+
 int Compiler::add_age() {
-  if (out_->ages) return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "may appear only once", EINVAL);
+  if (out_->ages || ages_elsewhere_) return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "may appear only once", EINVAL);
+  if (const int code = need_conf()) return code;
   out_->ages = true;
-  out_->age_operand = out_->operand_bytes;
+  out_->age_op = out_->ops;
   out_->age_action = index_;
-  return add_with_conf(OpKind::kAge, sizeof(void*));
+  if (mode_ == PatternMode::kTemplate && masks_ != nullptr && masks_[index_].conf != nullptr &&
+      static_cast<const rte_flow_action_age*>(masks_[index_].conf)->timeout != 0) {
+    const auto* age = static_cast<const rte_flow_action_age*>(action_->conf);
+    if (age == nullptr || age->timeout == 0)
+      return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "the timeout must not be zero", EINVAL);
+    out_->age_timeout = age->timeout;
+  }
+  return add(OpKind::kAge, sizeof(void*));
+}
+
+int Compiler::add_indirect() {
+  const auto* handle = static_cast<const IndirectAction*>(action_->conf);
+  if (const int code = need_conf()) return code;
+  auto kind = IndirectAction::Kind::kGone;
+  if (masks_ != nullptr && masks_[index_].type == RTE_FLOW_ACTION_TYPE_COUNT) {
+    kind = IndirectAction::Kind::kCount;
+  } else if (masks_ != nullptr && masks_[index_].type == RTE_FLOW_ACTION_TYPE_AGE) {
+    kind = IndirectAction::Kind::kAge;
+  } else if (handle != nullptr) {
+    kind = handle->kind;
+    if (kind == IndirectAction::Kind::kGone)
+      return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "there is no such handle", ENOENT);
+  } else {
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "the mask must tell the type of the action behind the handle", EINVAL);
+  }
+  const bool count = kind == IndirectAction::Kind::kCount;
+  if (count ? out_->counts || counts_elsewhere_ : out_->ages || ages_elsewhere_) {
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, count ? "COUNT may appear only once" : "AGE may appear only once",
+                  EINVAL);
+  }
+  (count ? counts_elsewhere_ : ages_elsewhere_) = true;
+  return add(count ? OpKind::kIndirectCount : OpKind::kIndirectAge, sizeof(void*));
 }
 
 int Compiler::add_decap() {
@@ -156,7 +225,7 @@ int Compiler::add_modify() {
   if (field == nullptr) return bad("the destination field is not supported");
   if (conf->dst.offset != 0 || conf->width != field->bits) return bad("only whole fields are supported");
   if (conf->dst.level > 2) return bad("levels above 2 are not supported");
-  add(OpKind::kModify, field->bytes, field->translates);
+  if (const int code = add(OpKind::kModify, field->bytes, field->translates)) return code;
   Op& op = out_->op[out_->ops - 1];
   op.operation = static_cast<uint8_t>(conf->operation);
   op.field = static_cast<uint8_t>(conf->dst.field);
@@ -170,10 +239,12 @@ int Compiler::add_action() {
   const bool ports = pattern_.tcp || pattern_.udp;
   switch (type_of(*action_)) {
     case RTE_FLOW_ACTION_TYPE_COUNT:
-      if (out_->counts) return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "may appear only once", EINVAL);
+      if (out_->counts || counts_elsewhere_)
+        return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "may appear only once", EINVAL);
       out_->counts = true;
       return add(OpKind::kCount, 0);
     case RTE_FLOW_ACTION_TYPE_AGE: return add_age();
+    case RTE_FLOW_ACTION_TYPE_INDIRECT: return add_indirect();
     case RTE_FLOW_ACTION_TYPE_MARK: return add_with_conf(OpKind::kMark, 4);
     case RTE_FLOW_ACTION_TYPE_JUMP: return fate(OpKind::kJump, 4);
     case RTE_FLOW_ACTION_TYPE_QUEUE: return fate(OpKind::kQueue, 2);
@@ -238,6 +309,10 @@ int Compiler::run(const rte_flow_action* actions) {
     out_->type[i] = static_cast<int16_t>(type_of(*action_));
     out_->actions = static_cast<uint8_t>(i + 1);
     if (type_of(*action_) == RTE_FLOW_ACTION_TYPE_VOID) continue;
+    if (masks_ != nullptr && type_of(*action_) != RTE_FLOW_ACTION_TYPE_INDIRECT &&
+        type_of(masks_[i]) != type_of(*action_)) {
+      return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "the masks have another action in its place", EINVAL);
+    }
     if (const int code = add_action()) return code;
   }
   if (bare_l3_) {
@@ -263,17 +338,33 @@ void split_encapsulation(VxlanHeader* header, EncapOperand* operand) {
   std::memset(vni, 0, 3);
 }
 
-// Null when well, otherwise what is wrong with the conf.
-const char* encode(const Op& op, const rte_flow_action& action, const rte_flow_attr& attr,
-                   const EngineOptions& options, HeaderStore* headers, uint8_t* operand) {
+// Null when well, otherwise what is wrong with the conf. `headers` null: only looks.
+const char* encode(const ActionProgram& program, const Op& op, const rte_flow_action& action,
+                   const rte_flow_attr& attr, const EngineOptions& options, HeaderStore* headers, uint8_t* operand) {
   const void* conf = action.conf;
-  if (conf == nullptr) return "needs a configuration";
+  if (conf == nullptr) {
+    if (op.kind != OpKind::kAge || program.age_timeout == 0) return "needs a configuration";
+    store_raw<void*>(operand, nullptr);
+    return nullptr;
+  }
   switch (op.kind) {
     case OpKind::kAge: {
       const auto* age = static_cast<const rte_flow_action_age*>(conf);
       if (age->reserved != 0) return "reserved bits must be zero";
-      if (age->timeout == 0) return "the timeout must not be zero";
+      if (age->timeout == 0 && program.age_timeout == 0) return "the timeout must not be zero";
       store_raw(operand, age->context);
+      return nullptr;
+    }
+    case OpKind::kIndirectCount:
+    case OpKind::kIndirectAge: {
+      auto* handle = static_cast<IndirectAction*>(const_cast<void*>(conf));
+      if (handle->kind == IndirectAction::Kind::kGone) return "there is no such handle";
+      if ((handle->kind == IndirectAction::Kind::kCount) != (op.kind == OpKind::kIndirectCount))
+        return "the handle's action is of another type than the template's";
+      if (!(attr.transfer ? handle->for_transfer : handle->for_ingress))
+        return "the handle was made for rules of another direction";
+      if (headers != nullptr) ++handle->references;
+      store_raw(operand, handle);
       return nullptr;
     }
     case OpKind::kJump: {
@@ -325,14 +416,45 @@ const char* encode(const Op& op, const rte_flow_action& action, const rte_flow_a
 
 }  // namespace
 
-int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, PatternMode mode,
-                    const PatternContent& pattern, const EngineOptions& options, ActionProgram* out,
-                    rte_flow_error* error) {
-  if (const int code = Compiler(attr, mode, pattern, options, out, error).run(actions)) return code;
-  if (mode == PatternMode::kTemplate) return 0;
-  uint8_t scratch[kMaxActions * 24];
-  return encode_operands(*out, actions, attr, options, nullptr, scratch, error);
+int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, const rte_flow_action* masks,
+                    PatternMode mode, const PatternContent& pattern, const EngineOptions& options,
+                    ActionProgram* out, rte_flow_error* error) {
+  return Compiler(attr, masks, mode, pattern, options, out, error).run(actions);
 }
+
+namespace {
+
+// Operands of the first `ops` operations that are constants, or are not.
+void release(const ActionProgram& program, uint8_t ops, bool constants, const uint8_t* operands,
+             HeaderStore* headers) {
+  for (uint8_t i = 0; i < ops; ++i) {
+    const Op& op = program.op[i];
+    if (op.constant != constants) continue;
+    if (op.kind == OpKind::kVxlanEncap || op.kind == OpKind::kReplaceL2) {
+      headers->release(load_raw<uint32_t>(operands + op.operand));
+    } else if (op.kind == OpKind::kIndirectCount || op.kind == OpKind::kIndirectAge) {
+      --load_raw<IndirectAction*>(operands + op.operand)->references;
+    }
+  }
+}
+
+int encode_all(const ActionProgram& program, bool constants, const rte_flow_action* actions,
+               const rte_flow_attr& attr, const EngineOptions& options, HeaderStore* headers, uint8_t* operands,
+               rte_flow_error* error) {
+  for (uint8_t i = 0; i < program.ops; ++i) {
+    const Op& op = program.op[i];
+    if (op.operand_bytes == 0 || op.constant != constants) continue;
+    const rte_flow_action& action = actions[op.action];
+    const char* wrong = encode(program, op, action, attr, options, headers, operands + op.operand);
+    if (wrong == nullptr) continue;
+    if (headers != nullptr) release(program, i, constants, operands, headers);
+    return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
+                named_message(action_name(type_of(action)), wrong));
+  }
+  return 0;
+}
+
+}  // namespace
 
 int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
                     const EngineOptions& options, HeaderStore* headers, uint8_t* operands,
@@ -343,30 +465,21 @@ int encode_operands(const ActionProgram& program, const rte_flow_action* actions
                   "action differs from the template's");
     }
   }
-  for (uint8_t i = 0; i < program.ops; ++i) {
-    const Op& op = program.op[i];
-    if (op.operand_bytes == 0) continue;
-    const rte_flow_action& action = actions[op.action];
-    const char* wrong = encode(op, action, attr, options, headers, operands + op.operand);
-    if (wrong == nullptr) continue;
-    if (headers != nullptr) {
-      ActionProgram done = program;
-      done.ops = i;
-      release_operands(done, operands, headers);
-    }
-    return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
-                named_message(action_name(type_of(action)), wrong));
-  }
-  return 0;
+  return encode_all(program, false, actions, attr, options, headers, operands, error);
+}
+
+int encode_constants(ActionProgram* program, const rte_flow_action* actions, const rte_flow_attr& attr,
+                     const EngineOptions& options, HeaderStore* headers, rte_flow_error* error) {
+  program->constants.assign(program->constant_bytes, 0);
+  return encode_all(*program, true, actions, attr, options, headers, program->constants.data(), error);
+}
+
+void release_constants(const ActionProgram& program, HeaderStore* headers) {
+  release(program, program.ops, true, program.constants.data(), headers);
 }
 
 void release_operands(const ActionProgram& program, const uint8_t* operands, HeaderStore* headers) {
-  for (uint8_t i = 0; i < program.ops; ++i) {
-    const Op& op = program.op[i];
-    if (op.kind == OpKind::kVxlanEncap || op.kind == OpKind::kReplaceL2) {
-      headers->release(load_raw<uint32_t>(operands + op.operand));
-    }
-  }
+  release(program, program.ops, false, operands, headers);
 }
 
 bool ActionProgram::equals(const ActionProgram& other) const {
@@ -392,36 +505,30 @@ std::string HeaderStore::key(const VxlanHeader& header) {
 }
 
 uint32_t HeaderStore::acquire(const VxlanHeader& header) {
-  if (last_ < entries_.size()) {
-    Entry& entry = entries_[last_];
-    if (entry.references != 0 && entry.header.length == header.length &&
-        std::memcmp(entry.header.bytes, header.bytes, header.length) == 0) {
-      ++entry.references;
+  if (last_ != 0) {
+    Entry& last = entry(last_);
+    if (last.header.length == header.length && std::memcmp(last.header.bytes, header.bytes, header.length) == 0) {
+      ++last.references;
       return last_;
     }
   }
-  const std::string content = key(header);
-  auto [at, is_new] = ids_.try_emplace(content, 0);
+  auto [at, is_new] = ids_.try_emplace(key(header), 0);
   if (is_new) {
-    if (free_.empty()) {
-      at->second = static_cast<uint32_t>(entries_.size());
-      entries_.emplace_back();
-    } else {
-      at->second = free_.back();
-      free_.pop_back();
-    }
-    entries_[at->second].header = header;
+    at->second = entries_.allocate();
+    if (at->second == 0) throw std::bad_alloc();
+    entry(at->second) = Entry{header, 0};
   }
   last_ = at->second;
-  ++entries_[last_].references;
+  ++entry(last_).references;
   return last_;
 }
 
 void HeaderStore::release(uint32_t id) {
-  Entry& entry = entries_[id];
-  if (--entry.references != 0) return;
-  ids_.erase(key(entry.header));
-  free_.push_back(id);
+  Entry& released = entry(id);
+  if (--released.references != 0) return;
+  ids_.erase(key(released.header));
+  if (last_ == id) last_ = 0;
+  entries_.free(id);
 }
 
 }  // namespace sluice

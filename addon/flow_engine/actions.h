@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "flow_engine/indirect.h"
 #include "flow_engine/pattern.h"
+#include "flow_engine/row_slab.h"
 #include "packet/tunnel.h"
 
 namespace sluice {
@@ -37,6 +39,8 @@ enum class OpKind : uint8_t {
   kPopVlan,
   kModify,        // immediate value, as long as the field
   kSetIcmpIdent,  // u16 big endian
+  kIndirectCount,  // IndirectAction*
+  kIndirectAge,    // IndirectAction*
 };
 
 // What a VXLAN encapsulation has of its own; the rest is shared by all that agree on it.
@@ -53,7 +57,8 @@ struct Op {
   uint8_t which;   // Direction
   uint8_t action;  // index in the action list, where a row's conf is found
   uint8_t operand_bytes;
-  uint16_t operand;  // offset in the row's packed operands
+  uint16_t operand;  // offset in the row's packed operands, or in the program's constants
+  bool constant;     // the operand is one of the program's
   bool translates;   // not run in ApplyScope::kNoTranslation
   // kModify
   uint8_t operation;  // rte_flow_modify_op
@@ -64,15 +69,20 @@ struct Op {
 };
 
 inline constexpr size_t kMaxActions = 32;
+inline constexpr size_t kMaxOperandBytes = 24;
+static_assert(sizeof(EncapOperand) <= kMaxOperandBytes);
 
 struct ActionProgram {
   uint8_t ops = 0;
   uint8_t actions = 0;  // length of the list without END
   uint16_t operand_bytes = 0;
-  bool counts = false;
+  uint16_t constant_bytes = 0;
+  bool counts = false;  // has COUNT of its own; indirect ones are counted elsewhere
   bool ages = false;
-  uint16_t age_operand = 0;
+  uint8_t age_op = 0;
   uint8_t age_action = 0;
+  uint32_t age_timeout = 0;  // of all rules; 0: each brings its own
+  std::vector<uint8_t> constants;
   Op op[kMaxActions];
   int16_t type[kMaxActions];
 
@@ -85,29 +95,35 @@ class HeaderStore {
  public:
   uint32_t acquire(const VxlanHeader& header);
   void release(uint32_t id);
-  const VxlanHeader& get(uint32_t id) const { return entries_[id].header; }
+  // Also while another thread acquires: entries never move.
+  const VxlanHeader& get(uint32_t id) const { return entry(id).header; }
 
  private:
   struct Entry {
     VxlanHeader header;
     uint32_t references = 0;
   };
+  Entry& entry(uint32_t id) const { return *reinterpret_cast<Entry*>(entries_.at(id)); }
   static std::string key(const VxlanHeader& header);
-  std::vector<Entry> entries_;
-  std::vector<uint32_t> free_;
+  RowSlab entries_{(sizeof(Entry) + 7) / 8 * 8};
   std::map<std::string, uint32_t> ids_;
   uint32_t last_ = 0;  // most rules of a gateway share one header: tried first
 };
 
-// 0, or -errno with `error` filled. `kTemplate`: a conf may be null where the row brings it.
-int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, PatternMode mode,
-                    const PatternContent& pattern, const EngineOptions& options, ActionProgram* out,
+// 0, or -errno with `error` filled. `kTemplate`: a conf may be null where the row brings it; `masks` (may be null)
+// tell what no row brings.
+int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, const rte_flow_action* masks,
+                    PatternMode mode, const PatternContent& pattern, const EngineOptions& options, ActionProgram* out,
                     rte_flow_error* error);
 
 // Packs a rule's operands. On failure nothing is held in `headers`.
 int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
                     const EngineOptions& options, HeaderStore* headers, uint8_t* operands,
                     rte_flow_error* error);
+// What all rows have in common, once for the table. On failure nothing is held in `headers`.
+int encode_constants(ActionProgram* program, const rte_flow_action* actions, const rte_flow_attr& attr,
+                     const EngineOptions& options, HeaderStore* headers, rte_flow_error* error);
+void release_constants(const ActionProgram& program, HeaderStore* headers);
 void release_operands(const ActionProgram& program, const uint8_t* operands, HeaderStore* headers);
 
 }  // namespace sluice

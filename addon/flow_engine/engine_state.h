@@ -10,6 +10,7 @@
 
 namespace sluice {
 
+inline constexpr size_t kEmptyTablesKept = 256;
 inline constexpr uint32_t kSmallGroups = 64;  // found by index; others by hash
 
 struct Group {
@@ -25,7 +26,7 @@ struct FlowEngine::Implementation {
 
   int check_attributes(const rte_flow_attr& attr, rte_flow_error* error) const;
   int compile(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
-              PatternMode mode, CompiledPattern* compiled, ActionProgram* program,
+              const rte_flow_action* masks, PatternMode mode, CompiledPattern* compiled, ActionProgram* program,
               rte_flow_error* error) const;
   RuleTable* add_table(const rte_flow_attr& attr, const CompiledPattern& pattern,
                        const ActionProgram& program, rte_flow_error* error);
@@ -33,10 +34,14 @@ struct FlowEngine::Implementation {
                            const ActionProgram& program, rte_flow_error* error);
   void remove_table(RuleTable* table);
   void drop_empty_tables();
+  // The four steps of rules.cc; add_rule is stage and commit of one rule.
+  FlowRule* stage(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
+                  const rte_flow_action* actions, rte_flow_error* error);
+  void commit(FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes);
+  void remove(FlowRule* const* gone, size_t count);
   FlowRule* add_rule(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
                      const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error);
-  void remove_rule(FlowRule* rule);
-  bool collides(const RuleTable* table, FlowRule* rule) const;
+  bool collides(const RuleTable* table, FlowRule* rule, uint32_t hash) const;
 
   const Group* group(uint32_t number) const {
     if (number < kSmallGroups) return &small_groups[number];

@@ -18,13 +18,14 @@ uint32_t counted_bytes(const PacketContext& packet) {
   return packet.mbuf->data_len;
 }
 
-void count(FlowRule* rule, uint32_t bytes, bool shared) {
+template <typename Counted>  // FlowRule or IndirectAction
+void count(Counted* counted, uint32_t bytes, bool shared) {
   if (shared) {
-    __atomic_fetch_add(&rule->packets, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&rule->bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&counted->packets, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&counted->bytes, bytes, __ATOMIC_RELAXED);
   } else {
-    ++rule->packets;
-    rule->bytes += bytes;
+    ++counted->packets;
+    counted->bytes += bytes;
   }
 }
 
@@ -147,7 +148,7 @@ DropCause cause_of(PushResult result) {
 Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& headers,
                   const ExecutionOptions& options, ApplyScope scope, PacketContext& packet) {
   Execution result;
-  const uint8_t* operands = table.operands(rule);
+  const uint8_t* const operands[] = {table.operands(rule), table.program.constants.data()};
   const auto drop = [&result](DropCause cause) {
     result.verdict = Verdict{Fate::kDrop, 0, 0, cause};
     result.jumps = false;
@@ -156,7 +157,7 @@ Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& hea
   for (uint8_t i = 0; i < table.program.ops; ++i) {
     const Op& op = table.program.op[i];
     if (op.translates && scope == ApplyScope::kNoTranslation) continue;
-    const uint8_t* operand = operands + op.operand;
+    const uint8_t* operand = operands[op.constant] + op.operand;
     const auto which = static_cast<Direction>(op.which);
     // The frame moves when headers are pushed or popped, so it is looked up for each operation.
     auto* frame = rte_pktmbuf_mtod(packet.mbuf, uint8_t*);
@@ -221,6 +222,15 @@ Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& hea
           modify(frame, outer, op, operand);
         }
         break;
+      case OpKind::kIndirectCount:
+        count(load_raw<IndirectAction*>(operand), counted_bytes(packet), options.shared);
+        break;
+      case OpKind::kIndirectAge: {
+        auto* age = load_raw<IndirectAction*>(operand);
+        __atomic_store_n(&age->last_hit_seconds, packet.now_seconds, __ATOMIC_RELAXED);
+        __atomic_store_n(&age->aged, 0, __ATOMIC_RELAXED);
+        break;
+      }
       case OpKind::kSetIcmpIdent: set_icmp_ident(frame, outer, load_raw<uint16_t>(operand)); break;
     }
   }

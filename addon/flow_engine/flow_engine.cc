@@ -16,8 +16,6 @@
 namespace sluice {
 namespace {
 
-constexpr size_t kEmptyTablesKept = 256;
-
 uint64_t secret() {
   uint64_t value = 0;
   if (getrandom(&value, sizeof value, 0) != sizeof value)
@@ -41,14 +39,14 @@ int FlowEngine::Implementation::check_attributes(const rte_flow_attr& attr, rte_
 }
 
 int FlowEngine::Implementation::compile(const rte_flow_attr& attr, const rte_flow_item* pattern,
-                                        const rte_flow_action* actions, PatternMode mode,
+                                        const rte_flow_action* actions, const rte_flow_action* masks, PatternMode mode,
                                         CompiledPattern* compiled, ActionProgram* program,
                                         rte_flow_error* error) const {
   if (const int code = check_attributes(attr, error)) return code;
   if (pattern == nullptr) return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_NUM, nullptr, "no pattern");
   if (actions == nullptr) return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_NUM, nullptr, "no actions");
   if (const int code = compile_pattern(attr, pattern, mode, options, compiled, error)) return code;
-  return compile_actions(attr, actions, mode, compiled->content, options, program, error);
+  return compile_actions(attr, actions, masks, mode, compiled->content, options, program, error);
 }
 
 RuleTable* FlowEngine::Implementation::add_table(const rte_flow_attr& attr, const CompiledPattern& pattern,
@@ -64,6 +62,11 @@ RuleTable* FlowEngine::Implementation::add_table(const rte_flow_attr& attr, cons
   if (id == tables.size()) tables.push_back(nullptr);
   tables[id] = table;
   Group* group = group_to_change(attr.group);
+  for (RuleTable* other : group->tables) {
+    if (other->attr.priority != attr.priority || !other->pattern.shape.equals(pattern.shape)) continue;
+    other->twins.push_back(table);
+    table->twins.push_back(other);
+  }
   const auto at = std::upper_bound(
       group->tables.begin(), group->tables.end(), attr.priority,
       [](uint32_t priority, const RuleTable* other) { return priority < other->attr.priority; });
@@ -75,6 +78,8 @@ RuleTable* FlowEngine::Implementation::add_table(const rte_flow_attr& attr, cons
 void FlowEngine::Implementation::remove_table(RuleTable* table) {
   Group* group = group_to_change(table->attr.group);
   std::erase(group->tables, table);
+  for (RuleTable* other : table->twins) std::erase(other->twins, table);
+  release_constants(table->program, &headers);
   group->matches_integrity =
       std::any_of(group->tables.begin(), group->tables.end(),
                   [](const RuleTable* other) { return other->pattern.shape.matches_integrity; });
@@ -123,86 +128,6 @@ void FlowEngine::Implementation::drop_empty_tables() {
   empty_derived = 0;
 }
 
-// A rule of the same key in the same group and priority, whatever its actions: -EEXIST, as rte_flow_create()
-// may answer.
-bool FlowEngine::Implementation::collides(const RuleTable* table, FlowRule* rule) const {
-  const auto taken = [rule, table](const RuleTable* other) {
-    return table->pattern.shape.ranges == 0
-               ? other->find(rule->key()) != nullptr
-               : other->find_range(rule->key(), table->low(rule), table->high(rule)) != nullptr;
-  };
-  if (taken(table)) return true;
-  for (const RuleTable* other : group(table->attr.group)->tables) {
-    if (other == table || other->attr.priority != table->attr.priority || other->size() == 0 ||
-        !other->pattern.shape.equals(table->pattern.shape)) {
-      continue;
-    }
-    if (taken(other)) return true;
-  }
-  return false;
-}
-
-FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const PatternSources& sources,
-                                               const rte_flow_item* pattern, const rte_flow_action* actions,
-                                               uint32_t now_seconds, rte_flow_error* error) {
-  if (rules >= options.max_rules) {
-    fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the rule table is full (max_rules)");
-    return nullptr;
-  }
-  const uint32_t row = table->slab.allocate();
-  if (row == 0) {
-    fail(error, ENOMEM, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "no memory for another rule");
-    return nullptr;
-  }
-  FlowRule* rule = table->rule(row);
-  *rule = FlowRule{};
-  rule->row = row;
-  rule->last_hit_seconds = now_seconds;
-  rule->table_and_sequence =
-      static_cast<uint64_t>(table->id) << 48 | (next_sequence & FlowRule::kSequenceMask);
-  const bool was_empty = table->size() == 0;
-  const PatternShape& shape = table->pattern.shape;
-  bool done =
-      gather_values(shape, sources, pattern, rule->key(), table->low(rule), table->high(rule), error) == 0;
-  if (done && collides(table, rule)) {
-    fail(error, EEXIST, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
-         "a rule with this pattern exists in the group at this priority");
-    done = false;
-  }
-  if (done) {
-    done = encode_operands(table->program, actions, table->attr, options, &headers, table->operands(rule),
-                           error) == 0;
-    if (done && !table->insert(rule)) {
-      release_operands(table->program, table->operands(rule), &headers);
-      fail(error, ENOMEM, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "no memory for another rule");
-      done = false;
-    }
-  }
-  if (!done) {
-    table->slab.free(row);
-    return nullptr;
-  }
-  if (table->program.ages) {
-    const auto* age = static_cast<const rte_flow_action_age*>(actions[table->program.age_action].conf);
-    for (int i = 0; i < 3; ++i) rule->age_timeout[i] = static_cast<uint8_t>(age->timeout >> 8 * i);
-  }
-  rule->state = FlowRule::kLive;
-  ++next_sequence;
-  ++rules;
-  if (was_empty && !table->templated) --empty_derived;
-  return rule;
-}
-
-void FlowEngine::Implementation::remove_rule(FlowRule* rule) {
-  RuleTable* table = tables[rule->table()];
-  table->erase(rule);
-  release_operands(table->program, table->operands(rule), &headers);
-  rule->state = 0;
-  table->slab.free(rule->row);
-  --rules;
-  if (table->size() == 0 && !table->templated && ++empty_derived > kEmptyTablesKept) drop_empty_tables();
-}
-
 FlowEngine::FlowEngine(const EngineOptions& options) : self_(std::make_unique<Implementation>(options, secret())) {}
 FlowEngine::~FlowEngine() = default;
 
@@ -211,44 +136,74 @@ int FlowEngine::validate(const rte_flow_attr& attr, const rte_flow_item* pattern
   CompiledPattern compiled;
   ActionProgram program;
   if (const int code =
-          self_->compile(attr, pattern, actions, PatternMode::kRule, &compiled, &program, error)) {
+          self_->compile(attr, pattern, actions, nullptr, PatternMode::kRule, &compiled, &program, error)) {
     return code;
   }
   uint64_t words[kMaxKeyWords];
   uint8_t low[kMaxRanges * kMaxRangeBytes], high[kMaxRanges * kMaxRangeBytes];
-  return gather_values(compiled.shape, compiled.sources, pattern, words, low, high, error);
+  if (const int code = gather_values(compiled.shape, compiled.sources, pattern, words, low, high, error)) return code;
+  uint8_t operands[kMaxActions * kMaxOperandBytes];
+  return encode_operands(program, actions, attr, self_->options, nullptr, operands, error);
 }
 
 FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pattern,
                              const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error) {
   CompiledPattern compiled;
   ActionProgram program;
-  if (self_->compile(attr, pattern, actions, PatternMode::kRule, &compiled, &program, error) != 0)
+  if (self_->compile(attr, pattern, actions, nullptr, PatternMode::kRule, &compiled, &program, error) != 0)
     return nullptr;
   RuleTable* table = self_->derived_table(attr, compiled, program, error);
   if (table == nullptr) return nullptr;
   return self_->add_rule(table, compiled.sources, pattern, actions, now_seconds, error);
 }
 
-void FlowEngine::destroy(FlowRule* rule) { self_->remove_rule(rule); }
+void FlowEngine::destroy(FlowRule* rule) { self_->remove(&rule, 1); }
+void FlowEngine::destroy(FlowRule* const* rules, size_t count) { self_->remove(rules, count); }
 
 void FlowEngine::flush() {
-  for_each([this](FlowRule* rule) { self_->remove_rule(rule); });
+  for_each([this](FlowRule* rule) { self_->remove(&rule, 1); }, true);
   self_->drop_empty_tables();
 }
 
 RuleTable* FlowEngine::create_table(const rte_flow_attr& attr, const rte_flow_item* pattern,
-                                    const rte_flow_action* actions, rte_flow_error* error) {
+                                    const rte_flow_action* actions, const rte_flow_action* masks,
+                                    rte_flow_error* error) {
   CompiledPattern compiled;
   ActionProgram program;
-  if (self_->compile(attr, pattern, actions, PatternMode::kTemplate, &compiled, &program, error) != 0)
+  if (self_->compile(attr, pattern, actions, masks, PatternMode::kTemplate, &compiled, &program, error) != 0)
     return nullptr;
+  if (encode_constants(&program, actions, attr, self_->options, &self_->headers, error) != 0) return nullptr;
   RuleTable* table = self_->add_table(attr, compiled, program, error);
-  if (table != nullptr) table->templated = true;
+  if (table == nullptr) {
+    release_constants(program, &self_->headers);
+  } else {
+    table->templated = true;
+  }
   return table;
 }
 
+int FlowEngine::validate_template(const rte_flow_attr& attr, const rte_flow_item* pattern,
+                                  const rte_flow_action* actions, const rte_flow_action* masks,
+                                  rte_flow_error* error) const {
+  if (const int code = self_->check_attributes(attr, error)) return code;
+  CompiledPattern compiled;
+  compiled.content = PatternContent::any();
+  if (pattern != nullptr) {
+    return compile_pattern(attr, pattern, PatternMode::kTemplate, self_->options, &compiled, error);
+  }
+  ActionProgram program;
+  return compile_actions(attr, actions, masks, PatternMode::kTemplate, compiled.content, self_->options, &program,
+                         error);
+}
+
+bool FlowEngine::reserve(RuleTable* table, uint32_t rows) {
+  return table->slab.reserve(rows) && (table->pattern.shape.ranges != 0 || table->index.reserve(rows));
+}
+
 void FlowEngine::destroy_table(RuleTable* table) { self_->remove_table(table); }
+
+void FlowEngine::set_owner(RuleTable* table, void* owner) { table->owner = owner; }
+void* FlowEngine::owner(const FlowRule* rule) const { return self_->tables[rule->table()]->owner; }
 
 FlowRule* FlowEngine::create_row(RuleTable* table, const rte_flow_item* pattern,
                                  const rte_flow_action* actions, uint32_t now_seconds,
@@ -256,12 +211,23 @@ FlowRule* FlowEngine::create_row(RuleTable* table, const rte_flow_item* pattern,
   return self_->add_rule(table, table->pattern.sources, pattern, actions, now_seconds, error);
 }
 
+FlowRule* FlowEngine::stage_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
+                                rte_flow_error* error) {
+  return self_->stage(table, table->pattern.sources, pattern, actions, error);
+}
+
+void FlowEngine::commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes) {
+  self_->commit(rows, count, now_seconds, codes);
+}
+
 void* FlowEngine::age_context(const FlowRule* rule) const {
   auto* own = const_cast<FlowRule*>(rule);
   const RuleTable& table = *self_->tables[rule->table()];
   if (!table.program.ages) return own;
+  const Op& age = table.program.op[table.program.age_op];
+  const uint8_t* operands = age.constant ? table.program.constants.data() : table.operands(own);
   void* context;
-  std::memcpy(&context, table.operands(own) + table.program.age_operand, sizeof context);
+  std::memcpy(&context, operands + age.operand, sizeof context);
   return context == nullptr ? own : context;
 }
 
@@ -279,9 +245,10 @@ RuleCounters FlowEngine::counters(const FlowRule* rule) const {
                       __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED)};
 }
 
-void FlowEngine::reset_counters(FlowRule* rule) {
-  __atomic_store_n(&rule->packets, 0, __ATOMIC_RELAXED);
-  __atomic_store_n(&rule->bytes, 0, __ATOMIC_RELAXED);
+RuleCounters FlowEngine::take_counters(FlowRule* rule) {
+  return RuleCounters{__atomic_exchange_n(&rule->packets, 0, __ATOMIC_RELAXED),
+                      __atomic_exchange_n(&rule->bytes, 0, __ATOMIC_RELAXED),
+                      __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED)};
 }
 
 uint32_t FlowEngine::rules() const { return self_->rules; }
@@ -295,25 +262,47 @@ uint64_t FlowEngine::memory_bytes() const {
   return bytes;
 }
 
-void FlowEngine::for_each(const std::function<void(FlowRule*)>& visit) {
+void FlowEngine::for_each(const std::function<void(FlowRule*)>& visit, bool unfinished) {
   for (size_t id = 0; id < self_->tables.size(); ++id) {
     for (uint32_t row = 1; self_->tables[id] != nullptr && row <= self_->tables[id]->slab.high(); ++row) {
       FlowRule* rule = self_->tables[id]->rule(row);
-      if (rule->live()) visit(rule);
+      if (unfinished ? rule->state != 0 : rule->live()) visit(rule);
     }
   }
 }
 
-void FlowEngine::collect_aged(uint32_t now_seconds, const std::function<bool(FlowRule*)>& visit) {
-  for_each([&](FlowRule* rule) {
-    const uint32_t timeout = age_timeout(rule);
-    if (timeout == 0 || (__atomic_load_n(&rule->state, __ATOMIC_RELAXED) & FlowRule::kAged) != 0) return;
-    const uint32_t last_hit = __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED);
-    // A hit may carry a clock a little ahead of the caller's.
-    if (static_cast<int32_t>(now_seconds - last_hit) < 0 || now_seconds - last_hit < timeout) return;
-    if (visit(rule)) rule->state |= FlowRule::kAged;
-  });
+bool FlowEngine::collect_aged(uint32_t now_seconds, AgeCursor* cursor, uint32_t rows,
+                              const std::function<bool(FlowRule*)>& visit) {
+  for (; cursor->table < self_->tables.size(); ++cursor->table, cursor->row = 1) {
+    const RuleTable* table = self_->tables[cursor->table];
+    if (table == nullptr || !table->program.ages) continue;
+    for (; cursor->row <= table->slab.high(); ++cursor->row) {
+      if (rows-- == 0) return false;
+      FlowRule* rule = table->rule(cursor->row);
+      const uint8_t state = __atomic_load_n(&rule->state, __ATOMIC_RELAXED);
+      if ((state & FlowRule::kLive) == 0 || (state & FlowRule::kAged) != 0) continue;
+      if (!has_aged(now_seconds, __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED), rule->timeout())) continue;
+      if (visit(rule)) __atomic_fetch_or(&rule->state, FlowRule::kAged, __ATOMIC_RELAXED);
+    }
+  }
+  return true;
 }
+
+void FlowEngine::collect_aged(uint32_t now_seconds, const std::function<bool(FlowRule*)>& visit) {
+  AgeCursor cursor;
+  collect_aged(now_seconds, &cursor, UINT32_MAX, visit);
+}
+
+bool FlowEngine::ages(const FlowRule* rule) const { return self_->tables[rule->table()]->program.ages; }
+
+bool FlowEngine::is_live(const FlowRule* rule) { return rule->live(); }
+bool FlowEngine::is_finished(const FlowRule* rule) {
+  return (rule->state & (FlowRule::kLive | FlowRule::kFailed)) != 0 && (rule->state & FlowRule::kRetired) == 0;
+}
+void FlowEngine::retire(FlowRule* rule) { __atomic_fetch_or(&rule->state, FlowRule::kRetired, __ATOMIC_RELAXED); }
+void FlowEngine::abandon(FlowRule* staged) { staged->state = FlowRule::kFailed; }
+bool FlowEngine::counts(const RuleTable* table) { return table->program.counts; }
+bool FlowEngine::ages(const RuleTable* table) { return table->program.ages; }
 
 void FlowEngine::set_tag(FlowRule* rule, uint32_t tag) { rule->tag = tag; }
 uint32_t FlowEngine::tag(const FlowRule* rule) { return rule->tag; }

@@ -80,6 +80,7 @@ class FlowEngine {
   FlowRule* create(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
                    uint32_t now_seconds, rte_flow_error* error);
   void destroy(FlowRule* rule);
+  void destroy(FlowRule* const* rules, size_t count);  // faster than one by one: their cache misses overlap
   void flush();
 
   // Templates: masks of `pattern` and confs of `actions` are fixed once; rows bring specs and confs.
@@ -88,11 +89,31 @@ class FlowEngine {
   //
   // create_table looks at masks only (null with a spec: the item's default mask; both null: presence). Confs
   // may be null except those of MODIFY_FIELD (what is modified) and RAW_* (the kind of data).
+  // `masks` (may be null) as of rte_flow_actions_template_create: a conf that is not zero there makes the value of
+  // `actions` part of the table, whatever a row says; the row's conf may be null then, and it takes no room in rows.
   RuleTable* create_table(const rte_flow_attr& attr, const rte_flow_item* pattern,
-                          const rte_flow_action* actions, rte_flow_error* error);
+                          const rte_flow_action* actions, const rte_flow_action* masks, rte_flow_error* error);
+  RuleTable* create_table(const rte_flow_attr& attr, const rte_flow_item* pattern,
+                          const rte_flow_action* actions, rte_flow_error* error) {
+    return create_table(attr, pattern, actions, nullptr, error);
+  }
+  // What can be said of one template without the other: either `pattern`, or `actions` with `masks`.
+  int validate_template(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
+                        const rte_flow_action* masks, rte_flow_error* error) const;
+  // Takes the memory for so many rows now, pages cleared, so that inserting does not wait for it. False: no memory.
+  bool reserve(RuleTable* table, uint32_t rows);
   void destroy_table(RuleTable* table);  // it must be empty
   FlowRule* create_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                        uint32_t now_seconds, rte_flow_error* error);
+
+  // create_row in two steps. No packet hits a staged row, and staging one disturbs no thread that looks rules up.
+  // commit_rows sets a code each: 0, -EEXIST or -ENOMEM; a row that failed stays until it is destroyed.
+  FlowRule* stage_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
+                      rte_flow_error* error);
+  void commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes);
+  // Something of the caller's that a table's rules lead back to.
+  static void set_owner(RuleTable* table, void* owner);
+  void* owner(const FlowRule* rule) const;
 
   // The whole way from group 0: classify, execute, follow jumps (each to a higher group only; else a miss).
   Verdict process(PacketContext& packet);
@@ -110,16 +131,37 @@ class FlowEngine {
 
   void* age_context(const FlowRule* rule) const;  // AGE's context verbatim (the rule itself when NULL)
   RuleCounters counters(const FlowRule* rule) const;
-  void reset_counters(FlowRule* rule);
+  RuleCounters take_counters(FlowRule* rule);  // and resets them; a packet counts before or after, never neither
   uint32_t rules() const;
   uint64_t memory_bytes() const;  // of tables, rows and indexes
   bool has_rules() const { return rules() != 0; }
 
-  // Calls `visit` for every rule, table by table. It may destroy the rule it is given.
-  void for_each(const std::function<void(FlowRule*)>& visit);
+  // Calls `visit` for every rule, table by table. It may destroy the rule it is given. `unfinished`: also for rows that
+  // are only staged, or whose commit failed.
+  void for_each(const std::function<void(FlowRule*)>& visit, bool unfinished = false);
   // Calls `visit` for rules whose AGE time has passed at `now_seconds` and that were not reported since their
   // last hit; what it returns says whether this was the report.
   void collect_aged(uint32_t now_seconds, const std::function<bool(FlowRule*)>& visit);
+  // The same in portions of so many rows, from `cursor` on. True: all rules have been seen.
+  struct AgeCursor {
+    size_t table = 0;
+    uint32_t row = 1;
+  };
+  bool collect_aged(uint32_t now_seconds, AgeCursor* cursor, uint32_t rows, const std::function<bool(FlowRule*)>& visit);
+  static bool has_aged(uint32_t now_seconds, uint32_t last_hit_seconds, uint32_t timeout) {
+    // A hit may carry a clock a little ahead of the caller's.
+    const uint32_t idle = now_seconds - last_hit_seconds;
+    return timeout != 0 && static_cast<int32_t>(idle) >= 0 && idle >= timeout;
+  }
+  bool ages(const FlowRule* rule) const;
+  // Its creation has succeeded, and packets can hit it.
+  static bool is_live(const FlowRule* rule);
+  // Its creation has succeeded or failed, and nobody has retired it.
+  static bool is_finished(const FlowRule* rule);
+  static void retire(FlowRule* rule);   // so that it is not destroyed twice
+  static void abandon(FlowRule* staged);  // instead of commit_rows: as if that had failed
+  static bool counts(const RuleTable* table);
+  static bool ages(const RuleTable* table);
   uint32_t age_timeout(const FlowRule* rule) const;  // seconds; 0 without AGE
   bool counts(const FlowRule* rule) const;
   // A number of the caller's, kept with the rule.

@@ -57,6 +57,20 @@ class HashIndex {
     return true;
   }
 
+  // Room for so many entries at once. False when no memory is left. Only of an empty index.
+  bool reserve(uint32_t entries) {
+    uint32_t bits = kFirstBits;
+    while ((8u << bits) - 1 < entries) ++bits;
+    if (size_ != 0 || bits <= current_.bits) return true;
+    Level larger;
+    if (!larger.allocate(bits)) return false;
+    populate(larger.buckets, Level::bytes_of(bits));
+    current_.release();
+    old_.release();
+    current_ = larger;
+    return true;
+  }
+
   void erase(uint32_t hash, uint32_t row) {
     if (!erase_in(current_, hash, row) && old_.buckets != nullptr) erase_in(old_, hash, row);
     --size_;

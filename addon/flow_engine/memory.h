@@ -8,6 +8,8 @@ namespace sluice {
 
 // Aligned to a cache line; null when there is none.
 void* allocate_zeroed(size_t bytes);
+// Makes the kernel clear these pages now and not when they are first touched.
+void populate(void* memory, size_t bytes);
 void release_zeroed(void* memory, size_t bytes);
 
 }  // namespace sluice

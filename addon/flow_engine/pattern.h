@@ -87,6 +87,9 @@ struct PatternSources {
 struct PatternContent {
   bool eth = false, vlan = false, ipv4 = false, ipv6 = false, tcp = false, udp = false, icmp = false,
        vxlan = false;
+
+  // What an actions template may count on before it meets a pattern.
+  static PatternContent any() { return {true, true, true, true, true, true, true, true}; }
 };
 
 struct CompiledPattern {

@@ -2,6 +2,7 @@
 // of ten rules is small and one of a million has fifteen blocks.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "flow_engine/memory.h"
@@ -38,6 +39,19 @@ class RowSlab {
     free_ = row;
   }
 
+  // Takes memory for rows up to `rows`, pages cleared. False when there is none.
+  bool reserve(uint32_t rows) {
+    if (rows <= reserved_) return true;
+    for (uint32_t block = 0; block <= block_of(rows); ++block) {
+      if (blocks_[block] == nullptr) blocks_[block] = static_cast<uint8_t*>(allocate_zeroed(block_bytes(block)));
+      if (blocks_[block] == nullptr) return false;
+      const uint64_t before = static_cast<uint64_t>(kFirst) * ((1ull << block) - 1);
+      populate(blocks_[block], std::min<uint64_t>(block_bytes(block), (rows - before) * row_bytes_));
+    }
+    reserved_ = rows;
+    return true;
+  }
+
   uint8_t* at(uint32_t row) const {
     const uint32_t block = block_of(row);
     return blocks_[block] + static_cast<uint64_t>(row + kFirst - 1 - (kFirst << block)) * row_bytes_;
@@ -48,11 +62,11 @@ class RowSlab {
   // reached.
   uint64_t memory_bytes() const {
     constexpr uint64_t kHugePage = 2u << 20;
-    const uint64_t rows = high_ == 0 ? 0 : kFirst * ((1ull << (block_of(high_) + 1)) - 1);
-    const uint64_t reserved = rows * row_bytes_;
-    const uint64_t untouched = (rows - high_) * row_bytes_;
-    return reserved -
-           (high_ != 0 && block_bytes(block_of(high_)) >= kHugePage ? untouched / kHugePage * kHugePage : 0);
+    const uint32_t used = std::max(high_, reserved_);
+    const uint64_t rows = used == 0 ? 0 : kFirst * ((1ull << (block_of(used) + 1)) - 1);
+    const uint64_t untouched = (rows - used) * row_bytes_;
+    return rows * row_bytes_ -
+           (used != 0 && block_bytes(block_of(used)) >= kHugePage ? untouched / kHugePage * kHugePage : 0);
   }
 
  private:
@@ -68,6 +82,7 @@ class RowSlab {
 
   uint32_t row_bytes_;
   uint32_t high_ = 0;
+  uint32_t reserved_ = 0;
   uint32_t free_ = 0;
   uint8_t* blocks_[kBlocks] = {};
 };

@@ -102,9 +102,9 @@ FlowRule* RuleTable::lookup(const PacketView& view) const {
   return find(key, hash_key(key));
 }
 
-bool RuleTable::insert(FlowRule* added) {
+bool RuleTable::insert(FlowRule* added, uint32_t hash) {
   const bool was_listed = is_listed();
-  if (pattern.shape.ranges == 0 && !index.insert(hash_key(added->key()), added->row, [this](uint32_t row) {
+  if (pattern.shape.ranges == 0 && !index.insert(hash, added->row, [this](uint32_t row) {
         return hash_key(rule(row)->key());
       })) {
     return false;
@@ -113,10 +113,10 @@ bool RuleTable::insert(FlowRule* added) {
   return true;
 }
 
-void RuleTable::erase(FlowRule* removed) {
+void RuleTable::erase(FlowRule* removed, uint32_t hash) {
   if (is_listed()) listed_rows.erase(std::find(listed_rows.begin(), listed_rows.end(), removed->row));
   if (pattern.shape.ranges != 0) return;
-  index.erase(hash_key(removed->key()), removed->row);
+  index.erase(hash, removed->row);
   // Full again when the table has been empty: a table that shrinks to a few rules stays with its index.
   if (index.size() == 0) listed_rows.clear();
 }

@@ -28,7 +28,10 @@ struct FlowRule {
   uint32_t tag;                 // the engine's user's own
 
   static constexpr uint8_t kLive = 1;
-  static constexpr uint8_t kAged = 2;  // reported as aged and not hit since
+  static constexpr uint8_t kAged = 2;    // reported as aged and not hit since
+  static constexpr uint8_t kStaged = 4;  // not yet in the table
+  static constexpr uint8_t kRetired = 16;  // its destruction is under way
+  static constexpr uint8_t kFailed = 8;  // never in the table: waits for its owner to destroy it
   bool live() const { return (state & kLive) != 0; }
   uint32_t timeout() const { return age_timeout[0] | age_timeout[1] << 8 | age_timeout[2] << 16; }
 
@@ -45,6 +48,8 @@ struct RuleTable {
 
   uint16_t id = 0;
   bool templated = false;  // made by create_table; others come and go with their rules
+  void* owner = nullptr;   // of the engine's user
+  std::vector<RuleTable*> twins;  // of the same group, priority and shape, with other actions
   rte_flow_attr attr;
   CompiledPattern pattern;
   ActionProgram program;
@@ -85,8 +90,8 @@ struct RuleTable {
   FlowRule* find(const uint64_t* key) const { return find(key, hash_key(key)); }
   FlowRule* find(const uint64_t* key, uint32_t hash) const;
   FlowRule* find_range(const uint64_t* key, const uint8_t* low, const uint8_t* high) const;
-  bool insert(FlowRule* rule);
-  void erase(FlowRule* rule);
+  bool insert(FlowRule* rule, uint32_t hash);
+  void erase(FlowRule* rule, uint32_t hash);
 
   uint32_t hash_key(const uint64_t* key) const;
   uint32_t hash_of(const PacketView& view) const {

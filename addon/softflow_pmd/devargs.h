@@ -1,4 +1,5 @@
-// Device arguments: wire=DRIVER:ARG=V:ARG=V with [literal] parts, vxlan_port=, ordered=, max_rules=.
+// Device arguments: wire=DRIVER:ARG=V:ARG=V with [literal] parts, vxlan_port=, ordered=, and what makes the device as
+// limited, faulty or slow as a NIC may be: max_rules=, fail_every=, insert_latency=.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,8 @@ struct DeviceArguments {
   uint16_t vxlan_port = 4789;
   bool ordered = false;
   uint32_t max_rules = 1u << 23;
+  uint32_t fail_every = 0;         // each so manieth creation of a rule fails with ENOSPC; 0: none
+  uint32_t insert_latency_us = 0;  // until a creation is known to be done
 };
 
 // Empty on success, otherwise what is wrong, naming the argument. rte_kvargs is of no use here: up to 22.11

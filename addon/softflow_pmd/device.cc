@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "softflow_pmd/domain.h"
+#include "softflow_pmd/flow_rules.h"
 #include "softflow_pmd/wire.h"
 
 namespace sluice::softflow {
@@ -24,6 +24,7 @@ int start(rte_eth_dev* dev) {
   for (uint16_t i = 0; i < dev->data->nb_rx_queues; ++i) device.rx[i].polls_wire = i < device.wire_rx_queues;
   for (uint16_t i = 0; i < dev->data->nb_tx_queues; ++i) device.tx[i].wire_queue = i;
   device.running.store(true, std::memory_order_release);
+  start_aging_watch(device);
   dev->data->dev_link.link_status = RTE_ETH_LINK_UP;
   return 0;
 }
@@ -32,6 +33,7 @@ int start(rte_eth_dev* dev) {
 int stop(rte_eth_dev* dev) {
   Device& device = Device::of(dev);
   device.running.store(false, std::memory_order_release);
+  stop_aging_watch(device);
   {
     // Whoever forwards to this port does so under the read lock.
     const WriteGuard wait_for_readers(Domain::get());
@@ -101,7 +103,7 @@ int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
   // Declared so that programs which insist on it start (dpdk-test-flow-perf); the wire spreads packets over
   // queues.
   info->flow_type_rss_offloads = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
-  info->dev_capa = RTE_ETH_DEV_CAPA_FLOW_RULE_KEEP;
+  info->dev_capa = RTE_ETH_DEV_CAPA_FLOW_RULE_KEEP | RTE_ETH_DEV_CAPA_FLOW_SHARED_OBJECT_KEEP;
   info->default_rxportconf = {32, 512, 1};
   info->default_txportconf = {32, 512, 1};
   info->switch_info.name = device.data->name;

@@ -14,6 +14,7 @@
 
 #include "flow_engine/flow_engine.h"
 #include "softflow_pmd/devargs.h"
+#include "softflow_pmd/flow_state.h"
 
 namespace sluice::softflow {
 
@@ -90,6 +91,7 @@ struct Device {
 
   std::unique_ptr<FlowEngine> ingress;  // rules of this port; transfer rules are the domain's
   uint32_t rules = 0;                   // created through this port, of both kinds
+  FlowState flows;
 
   RxQueue rx[kMaxRxQueues];
   TxQueue tx[kMaxTxQueues];
@@ -113,7 +115,7 @@ int statistics_reset(rte_eth_dev* dev);
 int extended_statistics_get(rte_eth_dev* dev, rte_eth_xstat* stats, unsigned count);
 int extended_statistics_names(rte_eth_dev* dev, rte_eth_xstat_name* names, unsigned count);
 int flow_ops_get(rte_eth_dev* dev, const rte_flow_ops** ops);
-void remove_rules_of(Device& device);
+void remove_rules_of(Device& device);  // and all else that was made through its flow API
 
 extern int softflow_logtype;
 #define SOFTFLOW_LOG(level, ...) \

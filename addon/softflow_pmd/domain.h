@@ -3,6 +3,7 @@
 
 #include <rte_config.h>
 #include <rte_rwlock.h>
+#include <rte_spinlock.h>
 
 #include <atomic>
 #include <cstdint>
@@ -19,8 +20,12 @@ class Domain {
   // Made with the first device, never destroyed: lcores may still poll while the process ends.
   static Domain& get();
 
-  // Readers are receive bursts, the writer changes rules or ports. A burst holds it once, not per packet.
+  // Readers are receive bursts, the writer changes what they look up: rules, ports. A burst holds it once, not per
+  // packet.
   rte_rwlock_t lock = RTE_RWLOCK_INITIALIZER;
+  // One change at a time. Whatever is prepared or read without disturbing receive bursts holds only this one; it is
+  // taken before `lock`.
+  rte_spinlock_t changes = RTE_SPINLOCK_INITIALIZER;
 
   // Null: no softflow port.
   Device* device(uint16_t port_id) const {
@@ -59,6 +64,17 @@ class ReadGuard {
 
  private:
   rte_rwlock_t* lock_;
+};
+
+class ChangeGuard {
+ public:
+  explicit ChangeGuard(Domain& domain) : lock_(&domain.changes) { rte_spinlock_lock(lock_); }
+  ~ChangeGuard() { rte_spinlock_unlock(lock_); }
+  ChangeGuard(const ChangeGuard&) = delete;
+  ChangeGuard& operator=(const ChangeGuard&) = delete;
+
+ private:
+  rte_spinlock_t* lock_;
 };
 
 class WriteGuard {

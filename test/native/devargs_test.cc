@@ -27,6 +27,14 @@ TEST(brackets_keep_what_they_hold) {
   CHECK_EQ(arguments.vxlan_port, 4790);
 }
 
+TEST(limits_faults_and_delays_are_read) {
+  DeviceArguments arguments;
+  CHECK_EQ(parsed("wire=a,max_rules=5,fail_every=7,insert_latency=0x10", &arguments), std::string());
+  CHECK_EQ(arguments.max_rules, 5u);
+  CHECK_EQ(arguments.fail_every, 7u);
+  CHECK_EQ(arguments.insert_latency_us, 16u);
+}
+
 TEST(a_wrong_argument_is_named) {
   const char* const wrong[][2] = {
       {"wire=net_null0,speed=10", "speed: unknown argument"},
@@ -38,6 +46,10 @@ TEST(a_wrong_argument_is_named) {
       {"wire=a,ordered=2", "ordered: must be"},
       {"wire=a,max_rules=0", "max_rules: must be"},
       {"wire=a,max_rules=-1", "max_rules: must be"},
+      {"wire=a,fail_every=0", "fail_every: must be"},
+      {"wire=a,fail_every=", "fail_every: must be"},
+      {"wire=a,insert_latency=1000001", "insert_latency: must be 0 to 1000000"},
+      {"wire=a,insert_latency=5us", "insert_latency: must be"},
       {"wire=a,vxlan_port=65536", "vxlan_port: must be"},
       {"wire=a,vxlan_port=x", "vxlan_port: must be"},
   };

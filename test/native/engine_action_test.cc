@@ -211,7 +211,7 @@ TEST(count_counts_to_the_end_of_the_innermost_ip_packet) {
   engine.process(arp());
   CHECK_EQ(engine.engine.counters(added).bytes, bytes + 50 + bytes + 42);
   CHECK_EQ(engine.engine.counters(added).packets, 3u);
-  engine.engine.reset_counters(added);
+  engine.engine.take_counters(added);
   CHECK_EQ(engine.engine.counters(added).packets, 0u);
 }
 

@@ -1,0 +1,141 @@
+// A rule's life: staged (its row is written), committed (packets hit it), removed.
+#include <cerrno>
+
+#include "flow_engine/engine_state.h"
+#include "flow_engine/flow_error.h"
+
+namespace sluice {
+namespace {
+
+// As many rows as are worked on together: their index buckets are asked for first, then changed.
+constexpr size_t kTogether = 32;
+
+int refuse_commit(int code, rte_flow_error* error) {
+  if (code == -EEXIST) {
+    return fail(error, EEXIST, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
+                "a rule with this pattern exists in the group at this priority");
+  }
+  return fail(error, ENOMEM, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "no memory for another rule");
+}
+
+}  // namespace
+
+// A rule of the same key in the same group and priority, whatever its actions: -EEXIST, as rte_flow_create()
+// may answer. Tables of one shape have the same words and the same seed, hence the same hash.
+bool FlowEngine::Implementation::collides(const RuleTable* table, FlowRule* rule, uint32_t hash) const {
+  const auto taken = [&](const RuleTable* other) {
+    return table->pattern.shape.ranges == 0
+               ? other->find(rule->key(), hash) != nullptr
+               : other->find_range(rule->key(), table->low(rule), table->high(rule)) != nullptr;
+  };
+  if (taken(table)) return true;
+  for (const RuleTable* other : table->twins) {
+    if (other->size() != 0 && taken(other)) return true;
+  }
+  return false;
+}
+
+FlowRule* FlowEngine::Implementation::stage(RuleTable* table, const PatternSources& sources,
+                                            const rte_flow_item* pattern, const rte_flow_action* actions,
+                                            rte_flow_error* error) {
+  if (rules >= options.max_rules) {
+    fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the rule table is full (max_rules)");
+    return nullptr;
+  }
+  const uint32_t row = table->slab.allocate();
+  if (row == 0) {
+    refuse_commit(-ENOMEM, error);
+    return nullptr;
+  }
+  FlowRule* rule = table->rule(row);
+  *rule = FlowRule{};
+  rule->row = row;
+  rule->table_and_sequence = static_cast<uint64_t>(table->id) << 48;
+  if (gather_values(table->pattern.shape, sources, pattern, rule->key(), table->low(rule), table->high(rule), error) !=
+          0 ||
+      encode_operands(table->program, actions, table->attr, options, &headers, table->operands(rule), error) != 0) {
+    table->slab.free(row);
+    return nullptr;
+  }
+  if (table->program.ages) {
+    uint32_t timeout = table->program.age_timeout;
+    if (timeout == 0)
+      timeout = static_cast<const rte_flow_action_age*>(actions[table->program.age_action].conf)->timeout;
+    for (int i = 0; i < 3; ++i) rule->age_timeout[i] = static_cast<uint8_t>(timeout >> 8 * i);
+  }
+  rule->state = FlowRule::kStaged;
+  ++rules;
+  return rule;
+}
+
+void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes) {
+  uint32_t hash[kTogether];
+  for (size_t begin = 0; begin < count; begin += kTogether) {
+    const size_t end = begin + kTogether < count ? begin + kTogether : count;
+    for (size_t i = begin; i < end; ++i) {
+      const RuleTable* table = tables[staged[i]->table()];
+      hash[i - begin] = table->hash_key(staged[i]->key());
+      table->index.prefetch(hash[i - begin]);
+    }
+    for (size_t i = begin; i < end; ++i) {
+      FlowRule* rule = staged[i];
+      RuleTable* table = tables[rule->table()];
+      const bool was_empty = table->size() == 0;
+      codes[i] = collides(table, rule, hash[i - begin]) ? -EEXIST : table->insert(rule, hash[i - begin]) ? 0 : -ENOMEM;
+      if (codes[i] != 0) {
+        rule->state = FlowRule::kFailed;
+        continue;
+      }
+      if (was_empty && !table->templated) --empty_derived;
+      rule->table_and_sequence |= next_sequence++ & FlowRule::kSequenceMask;
+      rule->last_hit_seconds = now_seconds;
+      rule->state = FlowRule::kLive;
+    }
+  }
+}
+
+FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const PatternSources& sources,
+                                               const rte_flow_item* pattern, const rte_flow_action* actions,
+                                               uint32_t now_seconds, rte_flow_error* error) {
+  FlowRule* rule = stage(table, sources, pattern, actions, error);
+  if (rule == nullptr) return nullptr;
+  int code = 0;
+  commit(&rule, 1, now_seconds, &code);
+  if (code == 0) return rule;
+  remove(&rule, 1);
+  refuse_commit(code, error);
+  return nullptr;
+}
+
+void FlowEngine::Implementation::remove(FlowRule* const* gone, size_t count) {
+  uint32_t hash[kTogether];
+  for (size_t begin = 0; begin < count; begin += kTogether) {
+    const size_t end = begin + kTogether < count ? begin + kTogether : count;
+    if (end - begin > 1) {
+      for (size_t i = begin; i < end; ++i) {
+        const auto* rule = reinterpret_cast<const uint8_t*>(gone[i]);
+        __builtin_prefetch(rule, 1);
+        __builtin_prefetch(rule + 64, 1);
+      }
+    }
+    for (size_t i = begin; i < end; ++i) {
+      const RuleTable* table = tables[gone[i]->table()];
+      hash[i - begin] = table->hash_key(gone[i]->key());
+      table->index.prefetch(hash[i - begin]);
+    }
+    for (size_t i = begin; i < end; ++i) {
+      FlowRule* rule = gone[i];
+      RuleTable* table = tables[rule->table()];
+      const bool was_live = rule->live();
+      if (was_live) table->erase(rule, hash[i - begin]);
+      release_operands(table->program, table->operands(rule), &headers);
+      rule->state = 0;
+      table->slab.free(rule->row);
+      --rules;
+      if (was_live && table->size() == 0 && !table->templated) ++empty_derived;
+    }
+  }
+  if (empty_derived > kEmptyTablesKept) drop_empty_tables();
+}
+
+}  // namespace sluice
