@@ -4,6 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from captures import checksums
 from net import NAMESPACES, Lab, eventually
@@ -61,3 +64,18 @@ def test_a_killed_run_leaves_nothing_that_the_next_one_does_not_sweep(lab, tmp_p
         eventually("its process is gone", lambda pid=pid: not os.path.exists(f"/proc/{pid}"))
     with Lab(tmp_path):
         assert not (NAMESPACES / name).exists()
+
+
+@pytest.mark.parametrize("ci, outcome", [("true", "1 error"), (None, "1 skipped")])
+def test_refused_namespaces_fail_in_continuous_integration_and_are_skipped_elsewhere(tmp_path, ci, outcome):
+    refusing = tmp_path / "ip"
+    refusing.write_text("#!/bin/sh\necho 'Operation not permitted' >&2\nexit 1\n", encoding="utf-8")
+    refusing.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "CI"} | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    if ci:
+        environment["CI"] = ci
+    chosen = f"{Path(__file__)}::test_hosts_of_two_vpcs_have_the_same_addresses_and_do_not_reach_each_other"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", tmp_path / "run", chosen]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    assert outcome in done.stdout.splitlines()[-1], done.stdout
+    assert (done.returncode != 0) == bool(ci)

@@ -2,11 +2,11 @@
 
       red  10.0.1.5 .6 .7 ─┐ VXLAN 100 (kernel)
       blue 10.0.1.5 .6 .7 ─┤ VXLAN 200 (kernel)    bridge ── fab0 [ gateway ] ext0 ── outside 203.0.113.254, 198.51.100.7
-      green 10.0.3.9      ─┘ VXLAN 300 (kernel)
+      green 10.0.3.9      ─┘ VXLAN 300 (kernel)                                          └── beyond 192.0.2.9, MTU 1400
 
 Every VPC host is a namespace whose only way out is its VXLAN device; hosts of red and blue have the same addresses. None of the gateway's
 addresses sits on a kernel interface: a kernel that owns the VTEP's address answers VXLAN with port unreachable. The underlay's cables have
-an MTU of 1550, so that VPC hosts keep 1500.
+an MTU of 1550, so that VPC hosts keep 1500. Outside is the router to what lies beyond it, over a link that carries less.
 """
 
 import copy
@@ -32,6 +32,7 @@ GATEWAY_VTEP, GATEWAY_MAC = "172.30.0.1", "02:00:00:00:f0:01"
 EXTERNAL_ADDRESS, EXTERNAL_MAC = "203.0.113.1", "02:00:00:00:e0:01"
 OUTSIDE_ADDRESS, OUTSIDE_MAC = "203.0.113.254", "02:00:00:00:e0:fe"
 FAR_ADDRESS = "198.51.100.7"
+BEYOND_ADDRESS, BEYOND_MTU = "192.0.2.9", 1400
 UNDERLAY_MTU = 1550
 
 
@@ -135,6 +136,7 @@ class Network:
         self.vpcs = {vpc.name: self.vpc_host(vpc) for vpc in VPCS}
         self.red, self.blue, self.green = self.vpcs["red"], self.vpcs["blue"], self.vpcs["green"]
         self.outside_host()
+        self.beyond = self.beyond_host()
 
     def attach(self, namespace, interface, bridge_port, mac=None):
         """Plugs a namespace into the underlay's bridge."""
@@ -167,6 +169,22 @@ class Network:
         whole_checksums(self.outside, "eth0")
         self.outside.ip("address", "add", f"{OUTSIDE_ADDRESS}/24", "dev", "eth0")
         self.outside.ip("address", "add", f"{FAR_ADDRESS}/32", "dev", "lo")
+
+    def beyond_host(self):
+        """A host behind a router of the outside, with kernels' own time exceeded and fragmentation needed on the way."""
+        host = self.lab.namespace("beyond")
+        self.lab.veth(self.outside, "eth1", host, "eth0", BEYOND_MTU)
+        for namespace, interface, address in ((self.outside, "eth1", "192.0.2.1"), (host, "eth0", BEYOND_ADDRESS)):
+            whole_checksums(namespace, interface)
+            namespace.ip("address", "add", f"{address}/24", "dev", interface)
+        host.ip("route add default via 192.0.2.1")
+        self.outside.sysctl("ipv4/ip_forward", 1)
+        for name in ("all", "eth0", "eth1"):
+            self.outside.sysctl(f"ipv4/conf/{name}/send_redirects", 0)
+        # Kernels send a host few ICMP errors a second; traceroutes one after another ask for more.
+        for namespace in (self.outside, host, *self.vpcs.values()):
+            namespace.sysctl("ipv4/icmp_ratelimit", 0)
+        return host
 
     def forget_neighbours(self):
         """The hosts forget the MACs they learned, as after a reboot; entries given by hand stay."""
