@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,28 @@ def test_a_kernel_vxlan_peer_exchanges_tcp_with_a_vpc_host_without_a_bad_checksu
     bad, good = checksums(capture.path)
     assert bad == []
     assert good["tcp"] > 100 and good["ip"] > 200
+
+
+def test_a_kernels_checksum_of_negative_zero_is_right_and_every_other_deviation_is_found(tmp_path):
+    # A segment inside VXLAN as a kernel sent it: its checksum's sum is zero, which Linux writes as 0xffff.
+    frame = bytes.fromhex(
+        "02000000f001020000000012080045000066007e0000401121c0ac1e000cac1e00019efd12b500525e9f080000000000c80002000000f001020000020012"
+        "080045000034e3a84000400621da0a000107c633640788be1f403a8f4927cbfc2154801037f0ffff00000101080ad29bbc16b832a9a0"
+    )
+    checksum_at = frame.index(b"\xff\xff\0\0\x01\x01")
+    zero = frame[:checksum_at] + b"\0\0" + frame[checksum_at + 2 :]
+    wrong = [zero[: checksum_at + 1] + b"\x01" + zero[checksum_at + 2 :], frame[:-1] + b"\0", frame[: checksum_at - 6] + b"\0" + frame[checksum_at - 5 :]]
+    # The outer UDP checksum covers these bytes too; 0 is none.
+    udp_at = frame.index(b"\x9e\xfd\x12\xb5") + 6
+    path = tmp_path / "segments.pcap"
+    with open(path, "wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        for number, sent in enumerate([frame, zero, *wrong]):
+            sent = sent[:udp_at] + b"\0\0" + sent[udp_at + 2 :]
+            file.write(struct.pack("<IIII", number, 0, len(sent), len(sent)) + sent)
+    bad, good = checksums(path)
+    assert bad == [(3, "tcp"), (4, "tcp"), (5, "tcp")]
+    assert good["tcp"] == 2 and good["ip"] == 10
 
 
 def test_hosts_of_two_vpcs_have_the_same_addresses_and_do_not_reach_each_other(network):
