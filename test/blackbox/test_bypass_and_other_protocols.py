@@ -88,3 +88,16 @@ def test_different_protocols_between_the_same_hosts_are_different_flows(config):
         result.out(s, source=("203.0.113.16", None))
     for s, host in zip(back, [RED] * 4 + [RED2] * 2):
         result.into("red", s, destination=(host, None))
+
+
+@pytest.mark.xfail(strict=True, reason="with TTL 1 a binding of the destination is looked for, and a bypass session has none")
+def test_a_reply_of_a_bypassed_flow_with_ttl_1_is_answered_with_time_exceeded(config):
+    # gateway.md "TTL goes down by one per gateway … at 1 it is not forwarded: ICMP time exceeded goes back"; facts/nat.md §4.
+    config["bypass"] = [{"vpc": "red", "destinations": ["198.51.100.0/24"]}]
+    capture = Replay(config)
+    capture.inside("red", udp(RED, 1000, X, 53))
+    fine, expired = capture.outside(udp(X, 53, RED, 1000, ttl=2)), capture.outside(udp(X, 53, RED, 1000, ttl=1))
+    result = capture.run()
+    result.into("red", fine)
+    result.refused(expired, 11, 0, "203.0.113.1")
+    assert result.drops == {"ttl-expired": 1}

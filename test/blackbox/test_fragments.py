@@ -153,6 +153,29 @@ def test_a_flood_of_orphan_fragments_is_bounded_and_harms_nobody(config):
     assert sum(result.drops.values()) == count and set(result.drops) <= {"fragment-timeout", "fragment-limit", "held-limit"}
 
 
+@pytest.mark.xfail(strict=True, reason="waiting fragments take the slots of packets that wait for a decision, of all VPCs")
+@pytest.mark.parametrize("side", ["red", "outside"])
+def test_a_flood_of_orphan_fragments_leaves_other_tenants_their_new_flows(config, side):
+    # DESIGN.md §4 invariants 5 and 6; facts/nat.md §7 "one VPC at its limit never harms another": as many orphans as there are packets that may
+    # be held, within a second, then another VPC's first packets.
+    capture = Replay(config)
+    count = 4200
+    for number in range(count):
+        host, payload = f"10.0.1.{20 + number % 200}", b"x" * 40
+        packet = udp(host, 1000, X, 53, payload, id=number + 1) if side == "red" else udp(X, 1000, RED_STATIC_EXTERNAL, 53, payload, id=number + 1)
+        piece = fragments_of(packet, 24)[1]
+        sent = capture.outside(piece) if side == "outside" else capture.inside("red", piece)
+        capture.now_micros = sent.micros + 10
+    new = [capture.inside("blue", packet) for packet in (echo(BLUE_STATIC, X), udp(BLUE_STATIC, 77, X, 53), tcp(BLUE_STATIC, 78, X, 80))]
+    whole = udp(BLUE_STATIC, 79, X, 53, DATA, id=5)
+    pieces = [capture.inside("blue", piece) for piece in fragments_of(whole, 800)]
+    result = capture.run()
+    for sent in new:
+        result.out(sent, source=result.one(sent).ip.source)
+    assert reassembled(pieces_seen(result, *pieces)).data == DATA
+    assert sum(result.drops.values()) == count
+
+
 def test_tiny_and_overlapping_fragments_do_no_harm(config):
     # DESIGN.md §4 invariants 3 and 6; RFC 1858, RFC 3128. Whether such a piece is dropped or passed is not said; it is accounted for once,
     # what leaves has the right addresses, and other traffic goes on.

@@ -233,3 +233,15 @@ def test_an_error_about_a_flow_of_another_protocol_reaches_its_host(config):
     result = capture.run()
     assert result.one(error).ip.raw == translated_error(error.packet, destination=RED, quoted_source=(RED, None))
     assert vpc_of(config, "red")["vni"] == result.one(error).vni
+
+
+@pytest.mark.xfail(strict=True, reason="an error must quote eight bytes behind the header, also of a packet that has fewer")
+@pytest.mark.parametrize("length", [0, 4, 7])
+def test_an_error_about_a_packet_of_less_than_eight_bytes_quotes_all_of_it_and_reaches_its_host(config, length):
+    # RFC 792: the header and the first 64 bits of the datagram's data, which may be fewer; facts/nat.md rows 5382-9, 5508-4.
+    capture = Replay(config)
+    out = capture.inside("red", other(RED, X, 47, b"\0" * length))
+    seen = capture.peek().one(out).ip
+    error = capture.outside(icmp_error(ROUTER, seen.src, as_quoted(seen.raw, 1), 11, 0))
+    result = capture.run()
+    assert result.one(error).ip.raw == translated_error(error.packet, destination=RED, quoted_source=(RED, None))
