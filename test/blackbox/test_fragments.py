@@ -2,8 +2,9 @@
 
 import pytest
 
+from frames import frame_from_outside, frame_from_vpc
 from harness import THOROUGH, Replay
-from packets import fragments_of, reassembled, translated
+from packets import fragments_of, internet_checksum, reassembled, translated
 from traffic import BLUE_STATIC, BLUE_STATIC_PEERING, RED, RED2, RED_STATIC, RED_STATIC_EXTERNAL, X, X2, echo, other, tcp, udp
 
 DATA = bytes(range(256)) * 8
@@ -153,6 +154,16 @@ def test_a_flood_of_orphan_fragments_is_bounded_and_harms_nobody(config):
     assert sum(result.drops.values()) == count and set(result.drops) <= {"fragment-timeout", "fragment-limit", "held-limit"}
 
 
+def with_identification(frame, identification):
+    """The frame with its innermost packet, 24 bytes of payload behind a bare header, renumbered."""
+    at = len(frame) - 44
+    header = bytearray(frame[at : at + 20])
+    header[4:6] = identification.to_bytes(2, "big")
+    header[10:12] = b"\0\0"
+    header[10:12] = internet_checksum(bytes(header)).to_bytes(2, "big")
+    return frame[:at] + bytes(header) + frame[at + 20 :]
+
+
 @pytest.mark.xfail(strict=True, reason="waiting fragments take the slots of packets that wait for a decision, of all VPCs")
 @pytest.mark.parametrize("side", ["red", "outside"])
 def test_a_flood_of_orphan_fragments_leaves_other_tenants_their_new_flows(config, side):
@@ -160,11 +171,12 @@ def test_a_flood_of_orphan_fragments_leaves_other_tenants_their_new_flows(config
     # be held, within a second, then another VPC's first packets.
     capture = Replay(config)
     count = 4200
+    if side == "red":
+        port_name, model = "fabric", frame_from_vpc(config, "red", fragments_of(udp(RED2, 1000, X, 53, b"x" * 40), 24)[1])
+    else:
+        port_name, model = "external", frame_from_outside(config, fragments_of(udp(X, 1000, RED_STATIC_EXTERNAL, 53, b"x" * 40), 24)[1])
     for number in range(count):
-        host, payload = f"10.0.1.{20 + number % 200}", b"x" * 40
-        packet = udp(host, 1000, X, 53, payload, id=number + 1) if side == "red" else udp(X, 1000, RED_STATIC_EXTERNAL, 53, payload, id=number + 1)
-        piece = fragments_of(packet, 24)[1]
-        sent = capture.outside(piece) if side == "outside" else capture.inside("red", piece)
+        sent = capture.frame(port_name, with_identification(model, number + 1))
         capture.now_micros = sent.micros + 10
     new = [capture.inside("blue", packet) for packet in (echo(BLUE_STATIC, X), udp(BLUE_STATIC, 77, X, 53), tcp(BLUE_STATIC, 78, X, 80))]
     whole = udp(BLUE_STATIC, 79, X, 53, DATA, id=5)
