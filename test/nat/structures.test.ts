@@ -131,8 +131,15 @@ describe('TimerWheel', () => {
             for (const row of due) deadlines.delete(row);
           };
           for (const [row, after, pass] of steps) {
-            wheel.arm(row, now + after, now);
-            deadlines.set(row, now + after);
+            expect(wheel.isArmed(row)).toBe(deadlines.has(row));
+            if (after % 5 === 0) {
+              wheel.disarm(row);
+              deadlines.delete(row);
+            } else {
+              wheel.arm(row, now + after, now);
+              deadlines.set(row, now + after);
+              expect(wheel.deadlineOf(row)).toBe(now + after);
+            }
             const next = wheel.nextDue();
             // A lower bound is enough: rows far away wait in the last slot.
             expect(next).toBeLessThanOrEqual(Math.min(...deadlines.values()));
