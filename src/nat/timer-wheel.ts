@@ -7,6 +7,7 @@ const PREVIOUS = 1;
 /** Seconds, u32. */
 const DEADLINE = 2;
 const LAST_SECOND = 0xffff_ffff;
+const { max, min } = Math;
 
 /**
  * Deadlines in whole seconds for rows of a table: one doubly linked list a second, O(1) to arm and disarm; 12 bytes a
@@ -46,11 +47,11 @@ export class TimerWheel {
     const { words } = this;
     this.disarm(row);
     if (this.cursor === null) this.cursor = nowSeconds;
-    const at = Math.min(Math.max(deadlineSeconds, this.cursor), this.cursor + this.mask);
+    const at = min(max(deadlineSeconds, this.cursor), this.cursor + this.mask);
     if (at < this.earliest) this.earliest = at;
     const slot = at & this.mask;
     const tail = this.tails[slot];
-    words[row * WORDS + DEADLINE] = Math.min(deadlineSeconds, LAST_SECOND);
+    words[row * WORDS + DEADLINE] = min(deadlineSeconds, LAST_SECOND);
     words[row * WORDS + NEXT] = ~slot;
     if (tail === 0) {
       words[row * WORDS + PREVIOUS] = ~slot;
@@ -69,9 +70,9 @@ export class TimerWheel {
     if (after === 0) return;
     const before = words[row * WORDS + PREVIOUS];
     if (before > 0) words[(before - 1) * WORDS + NEXT] = after;
-    else this.heads[~before] = Math.max(after, 0);
+    else this.heads[~before] = max(after, 0);
     if (after > 0) words[(after - 1) * WORDS + PREVIOUS] = before;
-    else this.tails[~after] = Math.max(before, 0);
+    else this.tails[~after] = max(before, 0);
     words[row * WORDS + NEXT] = 0;
     this.armed--;
   }
@@ -80,7 +81,7 @@ export class TimerWheel {
   nextDue(): number {
     if (this.armed === 0 || this.cursor === null) return Number.POSITIVE_INFINITY;
     const last = this.cursor + this.mask;
-    let second = Math.max(this.cursor, this.earliest);
+    let second = max(this.cursor, this.earliest);
     while (second < last && this.heads[second & this.mask] === 0) second++;
     this.earliest = second;
     return second;
