@@ -1,9 +1,10 @@
 /**
  * Adds up the ArrayBuffers that an object and all it refers to hold, each once, and the entries of Maps and Sets.
  * Closures are not looked into.
+ *
+ * @param seen What was counted before and is not again; what is counted now joins it.
  */
-export function countBuffers(root: unknown): { bytes: number; entries: number } {
-  const seen = new Set<unknown>();
+export function countBuffers(root: unknown, seen = new Set<unknown>()): { bytes: number; entries: number } {
   const waiting: unknown[] = [root];
   let bytes = 0;
   let entries = 0;

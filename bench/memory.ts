@@ -17,11 +17,16 @@ interface SessionOptions {
   readonly burst: number;
 }
 
+/** What of the engine's buffers is whose; `rest` is timers, pools and the controller's marks. */
+const PARTS = ['sessions', 'mappings', 'hosts', 'rest'] as const;
+
 interface SessionResult {
   readonly rss: number;
   readonly held: number;
   /** Bytes of the buffers that the controller and all it refers to hold. */
   readonly buffers: number;
+  /** The same by PARTS; the rest includes what the lcore shares. */
+  readonly bytesOfParts: readonly number[];
   /** Entries of Maps and Sets, which hold no buffers. */
   readonly entries: number;
 }
@@ -43,10 +48,18 @@ async function session({ sessions, full, seed, burst }: SessionOptions): Promise
   if (failed > 0) throw new Error(`${failed} of ${flows} sessions could not be set up`);
   await settle(gateway);
   const rss = rssAfterCollection();
-  const held = gateway.controller.engine.sessions.count;
-  const { bytes, entries } = countBuffers(gateway.controller);
+  const { sessions: table, mappings, hosts } = gateway.controller.engine;
+  const held = table.count;
+  const seen = new Set<unknown>();
+  const counts = [table, mappings, hosts, gateway.controller].map((part) => countBuffers(part, seen));
   gateway.close();
-  return { rss, held, buffers: bytes, entries };
+  return {
+    rss,
+    held,
+    buffers: counts.reduce((sum, { bytes }) => sum + bytes, 0),
+    bytesOfParts: counts.map(({ bytes }) => bytes),
+    entries: counts.reduce((sum, { entries }) => sum + entries, 0),
+  };
 }
 
 interface RuleOptions {
@@ -106,6 +119,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
   const measured: number[] = [];
   const script: number[] = [];
   const rules: RuleResult[] = [];
+  const parts: number[][] = PARTS.map(() => []);
   let entries = 0;
   for (let i = 0; i < runs; i++) {
     const base = { sessions: resident, seed: seed + i, burst };
@@ -113,6 +127,9 @@ export async function measure(options: BenchOptions): Promise<Report> {
     const few = await runInChild<SessionResult>('memory', 'session', { ...base, full: false });
     measured.push((full.rss - few.rss) / full.held);
     script.push((full.buffers - few.buffers) / full.held);
+    PARTS.forEach((_, part) => {
+      parts[part].push((full.bytesOfParts[part] - few.bytesOfParts[part]) / full.held);
+    });
     entries = Math.max(entries, (full.entries - few.entries) / full.held);
     rules.push(await runInChild<RuleResult>('memory', 'rule', { sessions: resident, seed: seed + i }));
   }
@@ -130,18 +147,23 @@ export async function measure(options: BenchOptions): Promise<Report> {
   const native = sessionRow + sessionCounters + sessionState;
   const counted = countedScript + native + 2 * countedRow;
   const bytes = (value: number) => Number(value.toFixed(1));
+  const ofPart = parts.map((values, part) =>
+    bytes(spread(values).median - (PARTS[part] === 'rest' ? sessionRow + sessionCounters : 0)),
+  );
   return {
     name: 'memory',
     figures: {
       bytesPerSession: bytes(perSession.median),
       bytesPerRule: bytes(perRule.median),
       bytesPerSessionCounted: bytes(counted),
+      engineBytesPerSession: bytes(countedScript),
       counted: {
         engine: bytes(countedScript),
         lcoreRows: native,
         softwareRules: bytes(2 * countedRow),
         mapEntries: bytes(entries),
       },
+      engineParts: Object.fromEntries(PARTS.map((name, part) => [name, ofPart[part]])),
       bytesPerRuleCounted: bytes(countedRule),
       resident,
       spread: spreads({ bytesPerSession: perSession, bytesPerRule: perRule }),
@@ -151,6 +173,12 @@ export async function measure(options: BenchOptions): Promise<Report> {
         label: 'bytes a session',
         value: shown(perSession, 4),
         means: `resident memory of a gateway sized for ${resident} sessions with all of them open, less that of one with ${FEW}; engine, lcore's rows and software table; after garbage collection; no NIC rules`,
+      },
+      {
+        label: 'of it the engine',
+        value: `${bytes(countedScript)} = ${PARTS.map((name, part) => `${name} ${ofPart[part]}`).join(' + ')}`,
+        means:
+          'all buffers the controller reaches but those it shares with the lcore; rows and indexes; a mapping a session, a host for each 15 at a million; the rest: timers, pools, marks',
       },
       {
         label: 'counted',

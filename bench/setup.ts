@@ -1,7 +1,8 @@
 import { DropReasonNames } from '../src/native/records.js';
 import { runInChild } from './child.js';
 import { fixture } from './fixture.js';
-import { type GatewayUnderTest, LcoreGateway, OneCoreGateway, openFlows, settle } from './gateways.js';
+import { cpuSeconds, type GatewayUnderTest, LcoreGateway, OneCoreGateway, openFlows, settle } from './gateways.js';
+import { EngineAlone, Outcome, scarceFixture } from './misses.js';
 import { type BenchOptions, shuffled } from './options.js';
 import { machine, type Report, shown, spread, spreads } from './report.js';
 
@@ -86,7 +87,53 @@ function latencies(gateway: GatewayUnderTest, from: 'receive' | 'wire'): readonl
   return [...values, most];
 }
 
-export const parts = { run };
+const EXHAUSTION_HOSTS = 100_000;
+const EXHAUSTION_ADDRESSES = 16;
+const LAST_SHARE = 0.1;
+
+interface MissOptions {
+  readonly resident: number;
+  readonly seed: number;
+}
+
+/** CPU time of a miss in the engine alone, microseconds. */
+interface MissResult {
+  /** One that gets a port: the last tenth of those that do, less the last hundredth, where some are refused already. */
+  readonly micros: number;
+  /** One of a host whose address has no port left. */
+  readonly exhaustedMicros: number;
+  /** One of a host that has no address yet, when no address has a port left. */
+  readonly exhaustedNewHostMicros: number;
+}
+
+/** The engine alone, over as many ports as sessions are wanted: until they are gone, and beyond. */
+async function misses({ resident, seed }: MissOptions): Promise<MissResult> {
+  const addresses = Math.max(EXHAUSTION_ADDRESSES, Math.ceil(resident / 64_000));
+  const portsOfAddress = Math.max(1, Math.floor(resident / addresses));
+  const endpoints = addresses * portsOfAddress;
+  const alone = new EngineAlone(scarceFixture({ addresses, portsOfAddress, seed }));
+  const hosts = Math.min(EXHAUSTION_HOSTS, endpoints);
+  let next = 0;
+  // Each host in turn, in an order that is not that of their addresses.
+  const open = () => alone.open((next * 7919) % hosts, Math.floor(next++ / hosts), 1000);
+  const perMiss = (count: number, miss: () => void): number => {
+    const before = cpuSeconds();
+    for (let i = 0; i < count; i++) miss();
+    return ((cpuSeconds() - before) / count) * 1e6;
+  };
+  while (next < endpoints * (0.99 - LAST_SHARE)) open();
+  const micros = perMiss(Math.ceil(endpoints * LAST_SHARE), open);
+  while (alone.engine.sessions.count < endpoints) open();
+  const refused = (outcome: Outcome) => {
+    if (outcome === Outcome.session) throw new Error('a session was opened though no port was left');
+  };
+  const exhaustedMicros = perMiss(100_000, () => refused(open()));
+  let host = hosts;
+  const exhaustedNewHostMicros = perMiss(100_000, () => refused(alone.open(host++, 0, 1000)));
+  return { micros, exhaustedMicros, exhaustedNewHostMicros };
+}
+
+export const parts = { run, misses };
 
 export async function measure(options: BenchOptions): Promise<Report> {
   const { resident, flows, window, seed, burst, runs } = options;
@@ -108,6 +155,13 @@ export async function measure(options: BenchOptions): Promise<Report> {
     const pace = { oneCore: false, seed: seed + i, perSecond: Math.round(rate.median / 2) };
     paced.push(await runInChild<RunResult>('setup', 'run', { ...base, ...pace }));
   }
+  const alone: MissResult[] = [];
+  for (let i = 0; i < runs; i++) {
+    alone.push(await runInChild<MissResult>('setup', 'misses', { resident, seed: seed + i }));
+  }
+  const miss = spread(alone.map(({ micros }) => micros));
+  const exhausted = spread(alone.map(({ exhaustedMicros }) => exhaustedMicros));
+  const exhaustedNewHost = spread(alone.map(({ exhaustedNewHostMicros }) => exhaustedNewHostMicros));
   const failedOf = (all: readonly RunResult[]) =>
     all.reduce((sum, { failed, sharedEndpoints }) => sum + failed + sharedEndpoints, 0);
   const failed = failedOf([...results.two, ...results.one]);
@@ -140,6 +194,10 @@ export async function measure(options: BenchOptions): Promise<Report> {
         p9999: wire[3].median,
       },
       pacedFlowsPerSecond: spread(paced.map(({ perSecond }) => perSecond)).median,
+      missMicros: micros(miss.median),
+      exhaustedMissMicros: micros(exhausted.median),
+      exhaustedNewHostMissMicros: micros(exhaustedNewHost.median),
+      exhaustedMissRatio: micros(exhausted.median / miss.median),
       mostPacketsWaiting: Math.max(...paced.map(({ mostLate }) => mostLate)),
       spread: spreads({
         newFlowsPerSecond: rate,
@@ -149,6 +207,9 @@ export async function measure(options: BenchOptions): Promise<Report> {
         p99,
         p999,
         p9999,
+        missMicros: miss,
+        exhaustedMissMicros: exhausted,
+        exhaustedNewHostMissMicros: exhaustedNewHost,
       }),
     },
     lines: [
@@ -175,6 +236,11 @@ export async function measure(options: BenchOptions): Promise<Report> {
         means: 'the same packets from when they came to the wire: waiting for a busy lcore counts',
       },
       {
+        label: 'a miss in the engine, µs',
+        value: `${shown(miss)}; no port left: ${shown(exhausted)}, of a new host ${shown(exhaustedNewHost)}`,
+        means: `CPU time in the NAT engine alone, its records in a buffer: of one that gets a session beside some ${resident} others, and of those that are refused when all ports are taken`,
+      },
+      {
         label: 'failed',
         value: `${failed}; evenly paced ${pacedFailed}`,
         means:
@@ -184,6 +250,10 @@ export async function measure(options: BenchOptions): Promise<Report> {
     conditions: { ...conditions, seed, runs, resident, flows, window, burst },
     remarks,
   };
+}
+
+function micros(value: number): number {
+  return Number(value.toFixed(2));
 }
 
 function dropsOf(results: readonly RunResult[]): string {

@@ -28,6 +28,9 @@ test('setup opens every flow, translated and with its rules, and measures first 
   expect(figures.resident).toBe(3000);
   expectPositive(figures.newFlowsPerSecond);
   expectPositive(figures.oneCoreNewFlowsPerSecond);
+  for (const key of ['missMicros', 'exhaustedMissMicros', 'exhaustedNewHostMissMicros', 'exhaustedMissRatio']) {
+    expectPositive(figures[key]);
+  }
   const { p50, p99, p999, p9999 } = figures.firstPacketMicros as Record<string, number>;
   expectPositive(p50);
   expect(p99).toBeGreaterThanOrEqual(p50);
@@ -59,7 +62,13 @@ test('insert installs and removes every rule; what a driver lacks is null', () =
 
 test('memory measures and counts a session and a rule', () => {
   const figures = figuresOf('memory');
-  for (const key of ['bytesPerSession', 'bytesPerSessionCounted', 'bytesPerRule', 'bytesPerRuleCounted']) {
+  for (const key of [
+    'bytesPerSession',
+    'engineBytesPerSession',
+    'bytesPerSessionCounted',
+    'bytesPerRule',
+    'bytesPerRuleCounted',
+  ]) {
     expectPositive(figures[key]);
   }
 });
