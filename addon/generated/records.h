@@ -75,7 +75,7 @@ enum class DecisionType : uint8_t {
   kRetry = 2,
   kSession = 3,
   kOffload = 4,
-  kUnoffload = 5,
+  kUpdate = 5,
   kRemove = 6,
   kQuery = 7,
   kIcmpError = 8,
@@ -84,7 +84,7 @@ enum class DecisionType : uint8_t {
   kArpRequest = 11,
 };
 inline constexpr size_t kDecisionTypeCount = 12;
-inline constexpr const char* kDecisionTypeNames[] = {"none", "drop", "retry", "session", "offload", "unoffload", "remove", "query", "icmp-error", "echo-reply", "arp-reply", "arp-request"};
+inline constexpr const char* kDecisionTypeNames[] = {"none", "drop", "retry", "session", "offload", "update", "remove", "query", "icmp-error", "echo-reply", "arp-reply", "arp-request"};
 
 // Class of a session, as in the flow dump.
 enum class SessionClass : uint8_t {
@@ -442,7 +442,7 @@ static_assert(offsetof(FlowArguments, outer_udp_source_port) == 52);
 static_assert(offsetof(FlowArguments, protocol) == 54);
 static_assert(offsetof(FlowArguments, age_seconds) == 56);
 
-// One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); unoffload, remove, query(row, generation, token); icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
+// One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); remove, query(row, generation, token); icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
 struct alignas(8) Decision {
   uint8_t type;
   uint8_t reason;

@@ -57,13 +57,13 @@ void SlowPath::carry_out(const Decision& decision) {
   switch (type) {
     case DecisionType::kSession: return decide_session(decision);
     case DecisionType::kOffload:
-    case DecisionType::kUnoffload:
+    case DecisionType::kUpdate:
     case DecisionType::kRemove:
     case DecisionType::kQuery: {
       const SessionRef session = sessions_.find(decision.row, decision.generation);
       if (!session) return;  // removed meanwhile
       if (type == DecisionType::kOffload) return offload(session, decision);
-      if (type == DecisionType::kUnoffload) return unoffload(session);
+      if (type == DecisionType::kUpdate) return update_session(session, decision);
       if (type == DecisionType::kRemove) return remove_session(session);
       return query_session(session, decision.token);
     }

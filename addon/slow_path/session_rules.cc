@@ -17,6 +17,9 @@ uint8_t& path_of(SessionRow& row, FlowDirection direction) {
 
 constexpr FlowDirection kBoth[] = {kForward, kReverse};
 
+// "direction" of an install-failed event that concerns neither NIC rule.
+constexpr uint8_t kSoftwareTable = 2;
+
 }  // namespace
 
 uint8_t SlowPath::ingress_of(const SessionRow& row, uint8_t direction) const {
@@ -43,23 +46,8 @@ void SlowPath::push_install_failed(const Decision& decision, uint8_t direction, 
   events_.push(event, EventPriority::kCompletion);
 }
 
-// Fills the row and puts its rules into the software table. False: nothing changed, and TypeScript is told.
-bool SlowPath::open_session(const Decision& decision) {
-  constexpr uint8_t kSoftwareTable =
-      2;  // "direction" of an install-failed event that concerns neither NIC rule
-  const auto known = [this](uint16_t id) { return id == kNoTemplate || id < software_templates_.size(); };
-  const bool valid = decision.row < sessions_.capacity() && decision.generation != 0 &&
-                     sessions_.at(decision.row).row->generation == 0 &&
-                     decision.forward_port < ports_.size() && decision.reverse_port < ports_.size() &&
-                     decision.tcp_state < kTcpStateCount && known(decision.software_forward_template) &&
-                     known(decision.software_reverse_template);
-  DEBUG_ASSERT(valid);
-  if (!valid) {
-    push_install_failed(decision, kSoftwareTable, -EINVAL, 0);
-    return false;
-  }
-  const SessionRef session = sessions_.at(decision.row);
-  *session.state = SessionState{};
+// Puts a session's rules into the software table. False: it has none, and TypeScript is told.
+bool SlowPath::install_software(const SessionRef& session, const Decision& decision) {
   for (const FlowDirection direction : kBoth) {
     const uint16_t id =
         direction == kForward ? decision.software_forward_template : decision.software_reverse_template;
@@ -74,11 +62,54 @@ bool SlowPath::open_session(const Decision& decision) {
       session.state->direction[direction].software_rule = rule;
       continue;
     }
-    if (FlowRule* forward = session.state->direction[kForward].software_rule) engine_.destroy(forward);
+    destroy_software(session);
     *session.state = SessionState{};
     push_install_failed(decision, kSoftwareTable, -ENOSPC, static_cast<int>(error.type));
     return false;
   }
+  return true;
+}
+
+void SlowPath::destroy_software(const SessionRef& session) {
+  for (const FlowDirection direction : kBoth) {
+    FlowRule*& rule = session.state->direction[direction].software_rule;
+    if (rule != nullptr) engine_.destroy(rule);
+    rule = nullptr;
+  }
+}
+
+// Makes the rules of a session anew: its way has changed, its tuple, state and counters go on. No packet comes
+// between; the NIC's rules go first and come last, so that what the NIC misses meets the new software rules.
+void SlowPath::update_session(const SessionRef& session, const Decision& decision) {
+  const auto known = [this](uint16_t id) { return id == kNoTemplate || id < software_templates_.size(); };
+  const bool valid = known(decision.software_forward_template) && known(decision.software_reverse_template);
+  DEBUG_ASSERT(valid);
+  if (!valid) return;
+  unoffload(session);
+  destroy_software(session);
+  if (!install_software(session, decision)) {
+    session.row->generation = 0;
+    return;
+  }
+  offload(session, decision);
+}
+
+// Fills the row and puts its rules into the software table. False: nothing changed, and TypeScript is told.
+bool SlowPath::open_session(const Decision& decision) {
+  const auto known = [this](uint16_t id) { return id == kNoTemplate || id < software_templates_.size(); };
+  const bool valid = decision.row < sessions_.capacity() && decision.generation != 0 &&
+                     sessions_.at(decision.row).row->generation == 0 &&
+                     decision.forward_port < ports_.size() && decision.reverse_port < ports_.size() &&
+                     decision.tcp_state < kTcpStateCount && known(decision.software_forward_template) &&
+                     known(decision.software_reverse_template);
+  DEBUG_ASSERT(valid);
+  if (!valid) {
+    push_install_failed(decision, kSoftwareTable, -EINVAL, 0);
+    return false;
+  }
+  const SessionRef session = sessions_.at(decision.row);
+  *session.state = SessionState{};
+  if (!install_software(session, decision)) return false;
 
   SessionRow& row = *session.row;
   const FlowArguments& forward = decision.forward_arguments;
@@ -186,9 +217,7 @@ void SlowPath::unoffload(const SessionRef& session) {
 void SlowPath::remove_session(const SessionRef& session) {
   unoffload(session);
   refresh_counters(session);
-  for (const FlowDirection direction : kBoth) {
-    if (FlowRule* rule = session.state->direction[direction].software_rule) engine_.destroy(rule);
-  }
+  destroy_software(session);
   const SessionCounters& counters = sessions_.counters(session.index);
   SessionEvent event = {};
   event.type = static_cast<uint8_t>(EventType::kRemoved);

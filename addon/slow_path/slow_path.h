@@ -162,6 +162,9 @@ class SlowPath {
   bool open_session(const Decision& decision);
   void offload(const SessionRef& session, const Decision& decision);
   void offload_direction(const SessionRef& session, const Decision& decision, FlowDirection direction);
+  bool install_software(const SessionRef& session, const Decision& decision);
+  void destroy_software(const SessionRef& session);
+  void update_session(const SessionRef& session, const Decision& decision);
   void unoffload(const SessionRef& session);
   void remove_session(const SessionRef& session);
   void query_session(const SessionRef& session, uint32_t token);

@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
+import type { Logger } from 'pino';
+import type { LiveGateway as Gateway } from '../controller/live.js';
 
 export function register(program: Command): void {
   program
     .command('gateway')
-    .description('run the gateway on its ports; SIGTERM drains, SIGHUP checks the configuration file again')
+    .description('run the gateway on its ports; SIGTERM drains, SIGHUP follows the configuration file')
     .requiredOption('--config <file>', 'configuration of the gateway')
     .action(run);
 }
@@ -37,7 +39,7 @@ async function run(options: { config: string }): Promise<void> {
   try {
     if (config.control !== null) control = await serveControl(gateway, config.control.socket);
     gateway.start();
-    process.on('SIGHUP', () => reload(options.config, log));
+    process.on('SIGHUP', () => void reload(gateway, options.config, log));
     log.info({ config: options.config, vpcs: config.vpcs.length }, 'gateway runs');
     log.info({ signal: await ended }, 'draining');
     log.info(gateway.counters(), 'counters');
@@ -60,9 +62,25 @@ function endSignal(): Promise<string> {
   });
 }
 
-async function reload(path: string, log: import('pino').Logger): Promise<void> {
+/** Follows the file as a whole or not at all; a fault leaves everything as it is. */
+async function reload(gateway: Gateway, path: string, log: Logger): Promise<void> {
   const { loadConfig } = await import('../config/load.js');
+  const { liveFaults } = await import('../config/purpose.js');
+  const { immutableChanges } = await import('../config/changes.js');
+  const { unsupportedParts } = await import('../controller/supported.js');
   const result = loadConfig(path);
-  if (!result.ok) log.error({ faults: result.faults }, 'new configuration refused; the old one stays');
-  else log.warn('new configuration is valid; it takes effect at the next start');
+  const faults = result.ok
+    ? [
+        ...liveFaults(result.config),
+        ...unsupportedParts(result.config),
+        ...immutableChanges(gateway.config, result.config),
+      ]
+    : result.faults;
+  if (!result.ok || faults.length > 0) {
+    log.error({ faults }, 'new configuration refused; the old one stays');
+    return;
+  }
+  log.level = result.config.log.level;
+  const sessions = await gateway.reconfigure(result.config);
+  log.info({ config: path, sessions }, 'new configuration is in force');
 }

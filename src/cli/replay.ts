@@ -1,6 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { OffloadSettings, ValidatedConfig } from '../config/types.js';
+import type { Reload, Replay as ReplayRun } from '../controller/replay.js';
+import type { NatLog } from '../nat/nat-log.js';
 import type { NativeError } from '../native/binding.js';
 import { UserFault } from './errors.js';
 
@@ -9,11 +11,18 @@ interface PortFile {
   readonly path: string;
 }
 
+interface ReloadFile {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+  readonly path: string;
+}
+
 interface ReplayCommandOptions {
   readonly config: string;
   readonly in: readonly PortFile[];
   readonly out: readonly PortFile[];
   readonly offload?: Pick<OffloadSettings, 'mode' | 'afterPackets'>;
+  readonly reload: readonly ReloadFile[];
   readonly burst: number;
   readonly flows?: string;
   readonly counters?: string;
@@ -28,6 +37,12 @@ export function register(program: Command): void {
     .requiredOption('--config <file>', 'configuration of the gateway')
     .requiredOption('--in <port=pcap>', 'capture to receive on a port (repeatable)', collectPortFile)
     .option('--out <port=pcap>', 'capture to write what a port transmits (repeatable)', collectPortFile, [])
+    .option(
+      '--reload <time=config>',
+      'follow another configuration from a capture time on, seconds with fraction (repeatable)',
+      collectReload,
+      [],
+    )
     .option('--offload <mode>', 'immediate, never or after:N; default: offload.mode of the configuration', parseOffload)
     .option('--burst <n>', 'packets received at once; the result does not depend on it', parseBurst, 32)
     .option('--flows <file>', 'write the flow table after the last packet, JSON')
@@ -42,16 +57,24 @@ async function run(options: ReplayCommandOptions): Promise<void> {
   const { Replay } = await import('../controller/replay.js');
   const { nicTarget } = await import('../controller/nic-target.js');
   const { replayFaults } = await import('../config/purpose.js');
+  const { immutableChanges } = await import('../config/changes.js');
   const { requireFit } = await import('./supported-option.js');
   const { replaySummary } = await import('./replay-summary.js');
   const config = withOffload(requireConfig(options.config), options.offload);
   requireFit(config, replayFaults(config));
   const inputs = options.in.map((file) => toPort(config, file, '--in'));
   const outputs = options.out.map((file) => toPort(config, file, '--out'));
+  const reloads: Reload[] = options.reload.map(({ seconds, nanoseconds, path }) => {
+    const next = withOffload(requireConfig(path), options.offload);
+    requireFit(next, [...replayFaults(next), ...immutableChanges(config, next)]);
+    return { seconds, nanoseconds, config: next };
+  });
   const root = packageRoot();
   try {
-    const replay = new Replay(config, loadBinding(root), root, nicTarget(config.offload.target, 'net_softflow'));
-    const result = replay.run({ inputs, outputs, burst: options.burst });
+    const target = nicTarget(config.offload.target, 'net_softflow');
+    const log = config.nat.log === 'none' ? undefined : await natLog(config, () => replay.controller.config);
+    const replay: ReplayRun = new Replay(config, loadBinding(root), root, target, log);
+    const result = replay.run({ inputs, outputs, burst: options.burst, reloads });
     if (options.flows !== undefined) writeJson(options.flows, result.flows);
     if (options.counters !== undefined) writeJson(options.counters, result.counters);
     if (options.flows === undefined && options.counters === undefined) {
@@ -70,6 +93,14 @@ async function run(options: ReplayCommandOptions): Promise<void> {
   } catch (error) {
     throw asFault(error);
   }
+}
+
+/** Lines on standard error, as a live gateway's. */
+async function natLog(config: ValidatedConfig, configOf: () => ValidatedConfig): Promise<NatLog> {
+  const { pino, destination } = await import('pino');
+  const { NatLogLines } = await import('../controller/nat-log-lines.js');
+  const log = pino({ name: config.name, level: config.log.level }, destination({ dest: 2, sync: true }));
+  return new NatLogLines(log, configOf);
 }
 
 /** Errors of the addon that the user's files or machine caused, in the form of all faults. */
@@ -106,6 +137,13 @@ function collectPortFile(text: string, previous: readonly PortFile[] = []): Port
   const equals = text.indexOf('=');
   if (equals < 1 || equals === text.length - 1) throw new InvalidArgumentError('expected PORT=PCAP.');
   return [...previous, { port: text.slice(0, equals), path: text.slice(equals + 1) }];
+}
+
+function collectReload(text: string, previous: readonly ReloadFile[] = []): ReloadFile[] {
+  const parts = /^([0-9]{1,10})(?:\.([0-9]{1,9}))?=(.+)$/.exec(text);
+  if (parts === null) throw new InvalidArgumentError('expected SECONDS=CONFIG, such as 1700000000.5=new.json.');
+  const [, seconds, fraction = '', path] = parts;
+  return [...previous, { seconds: Number(seconds), nanoseconds: Number(fraction.padEnd(9, '0')), path }];
 }
 
 function parseOffload(text: string): Pick<OffloadSettings, 'mode' | 'afterPackets'> {

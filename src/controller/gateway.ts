@@ -1,12 +1,12 @@
 import { readMac } from '../config/address.js';
 import type { ValidatedConfig } from '../config/types.js';
-import { emptyEgress, resolveEgress } from '../nat/egress.js';
-import { NatEngine } from '../nat/engine.js';
-import { answersItself, emptyFacts } from '../nat/session-table.js';
-import { idleSeconds, NativeRows } from '../nat/session-timers.js';
+import { NatEngine, type ReviewReport } from '../nat/engine.js';
+import { type NatLog, NO_LOG } from '../nat/nat-log.js';
+import { answersItself } from '../nat/session-table.js';
+import { NativeRows } from '../nat/session-timers.js';
 import type { DecidedSession } from '../nat/sink.js';
 import type { Dataplane } from '../native/binding.js';
-import { DropReason, EventType, NeighbourEvent, NO_TEMPLATE, SessionEvent, SessionRow } from '../native/records.js';
+import { EventType, NeighbourEvent, NO_TEMPLATE, SessionEvent } from '../native/records.js';
 import { DecisionRing, EventRing, type SessionTemplates } from './rings.js';
 import { TemplateRegistry } from './templates.js';
 
@@ -44,35 +44,54 @@ export class GatewayController {
   /** NIC rules asked for and not yet removed: bounded by offload.maxRules. */
   private nicRules = 0;
   private readonly rulesOfRow: Uint8Array;
-  private readonly later: DecidedSession;
 
   /**
    * @param target NIC target to compile for; null: all stays in software.
    * @param live   False in a replay.
+   * @param log    Told who had which public endpoint.
    */
   constructor(
-    readonly config: ValidatedConfig,
+    config: ValidatedConfig,
     readonly dataplane: Dataplane,
     target: string | null,
     live: boolean,
+    log: NatLog = NO_LOG,
   ) {
     this.rows = new NativeRows(dataplane.rows);
     this.events = new EventRing(dataplane.events);
     this.templates = new TemplateRegistry(config, dataplane, config.offload.mode === 'never' ? null : target);
-    this.decisions = new DecisionRing(dataplane.decisions, config, (session) => this.templatesOf(session), live);
-    this.engine = new NatEngine(config, this.rows, this.decisions);
+    this.decisions = new DecisionRing(
+      dataplane.decisions,
+      config,
+      (session, isNew) => this.templatesOf(session, isNew),
+      live,
+    );
+    this.engine = new NatEngine(config, this.rows, this.decisions, log);
     this.rulesOfRow = new Uint8Array(config.nat.maxSessions);
-    this.later = {
-      row: 0,
-      generation: 0,
-      facts: emptyFacts(),
-      forwardEgress: emptyEgress(),
-      reverseEgress: emptyEgress(),
-      forwardShape: 0,
-      reverseShape: 0,
-      ageSeconds: 0,
-      tcpState: 0,
-    };
+  }
+
+  /** The configuration as it is now. */
+  get config(): ValidatedConfig {
+    return this.engine.config;
+  }
+
+  /**
+   * Follows another configuration; sessions follow as reviewSessions() gets to them.
+   *
+   * @param config One that immutableChanges() finds nothing in.
+   */
+  reconfigure(config: ValidatedConfig): void {
+    this.engine.reconfigure(config);
+    this.decisions.config = this.engine.config;
+  }
+
+  /**
+   * Applies a change of configuration to sessions, to as many as the decision ring has room for.
+   *
+   * @returns What became of the sessions once all are done, null before.
+   */
+  reviewSessions(most: number, nowSeconds: number): ReviewReport | null {
+    return this.engine.reviewSessions(Math.min(most, this.roomForTimers()), nowSeconds);
   }
 
   /** Handles waiting events, as many as the decision ring has room for. @returns How many. */
@@ -128,7 +147,7 @@ export class GatewayController {
     if (type === EventType.neighbour) {
       const port = view.getUint8(at + NeighbourEvent.port);
       const address = view.getUint32(at + NeighbourEvent.address, true);
-      this.engine.topology.learn(port, address, readMac(view, at + NeighbourEvent.mac));
+      this.engine.onNeighbour(port, address, readMac(view, at + NeighbourEvent.mac));
       return;
     }
     const row = view.getUint32(at + SessionEvent.row, true);
@@ -157,8 +176,8 @@ export class GatewayController {
     }
   }
 
-  /** Which templates a new session gets; one object, used again. */
-  private templatesOf(session: DecidedSession): SessionTemplates {
+  /** Which templates a session gets; one object, used again. One that is made anew keeps what it had in the NIC. */
+  private templatesOf(session: DecidedSession, isNew: boolean): SessionTemplates {
     const forward = this.templates.of(session.forwardShape);
     const reverse = this.templates.of(session.reverseShape);
     const templates = this.sessionTemplates;
@@ -169,8 +188,13 @@ export class GatewayController {
     templates.nicReverse = NO_TEMPLATE;
     const { mode, afterPackets } = this.config.offload;
     templates.offloadAfterPackets = mode === 'after' ? afterPackets : 0;
-    if (mode === 'immediate')
-      this.addNicTemplates(session.row, forward.nic, alone ? NO_TEMPLATE : reverse.nic, templates);
+    const nicReverse = alone ? NO_TEMPLATE : reverse.nic;
+    if (!isNew && this.rulesOfRow[session.row] > 0) {
+      templates.nicForward = forward.nic;
+      templates.nicReverse = nicReverse;
+    } else if (isNew && mode === 'immediate') {
+      this.addNicTemplates(session.row, forward.nic, nicReverse, templates);
+    }
     return templates;
   }
 
@@ -190,30 +214,14 @@ export class GatewayController {
 
   /** A session has had its packets in software: its rules go to the NIC. */
   private offload(row: number, generation: number): void {
-    const { sessions, topology } = this.engine;
+    const { sessions } = this.engine;
     if (sessions.life(row) !== 1 || sessions.generation(row) !== generation || this.rulesOfRow[row] !== 0) return;
-    const session = this.later;
-    const { facts } = session;
-    sessions.read(row, facts);
-    const noWay =
-      resolveEgress(topology, facts.reverseContext, facts.translatedDestination, session.forwardEgress) ||
-      resolveEgress(topology, facts.forwardContext, facts.forwardSource, session.reverseEgress);
-    if (noWay !== DropReason.none) return;
-    session.row = row;
-    session.generation = generation;
-    session.forwardShape = sessions.shapes(row) & 0xffff;
-    session.reverseShape = sessions.shapes(row) >>> 16;
-    const tcpState = this.rows.byte(row, SessionRow.tcpState);
-    session.ageSeconds = idleSeconds(this.config.nat.timeouts, facts.protocol, tcpState);
-    const templates = this.sessionTemplates;
-    const forward = this.templates.of(session.forwardShape);
-    const reverse = this.templates.of(session.reverseShape);
-    templates.softwareForward = forward.software;
-    templates.softwareReverse = reverse.software;
-    templates.nicForward = NO_TEMPLATE;
-    templates.nicReverse = NO_TEMPLATE;
-    templates.offloadAfterPackets = 0;
-    this.addNicTemplates(row, forward.nic, answersItself(facts) ? NO_TEMPLATE : reverse.nic, templates);
+    const session = this.engine.describe(row);
+    if (session === null) return;
+    const templates = this.templatesOf(session, false);
+    const nicForward = this.templates.of(session.forwardShape).nic;
+    const nicReverse = answersItself(session.facts) ? NO_TEMPLATE : this.templates.of(session.reverseShape).nic;
+    this.addNicTemplates(row, nicForward, nicReverse, templates);
     if (this.rulesOfRow[row] > 0) this.decisions.offload(session, templates);
   }
 }

@@ -1,10 +1,12 @@
 import type { Logger } from 'pino';
 import type { ValidatedConfig } from '../config/types.js';
+import type { ReviewReport } from '../nat/engine.js';
 import type { Dataplane, NativeBinding, NativeError } from '../native/binding.js';
 import { ealArguments } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
 import { FlowDump, type FlowEntry } from './flow-dump.js';
 import { GatewayController } from './gateway.js';
+import { NatLogLines } from './nat-log-lines.js';
 import { nativePorts } from './native-ports.js';
 import { installedRules } from './rule-print.js';
 
@@ -14,6 +16,8 @@ const DECISION_SLOTS = 16384;
 const BURST = 32;
 /** Sessions' deadlines are whole seconds; SYN waiters' are not, and may be late by this much. */
 const TIMER_MS = 100;
+/** Sessions that follow a change of configuration at a time: well under a millisecond, so that first packets hardly wait. */
+const REVIEW_SLICE = 1024;
 /** How often a neighbour without a MAC is asked for. */
 const ARP_MS = 1000;
 
@@ -27,10 +31,12 @@ export class LiveGateway {
   /** Called once the sessions asked for have been queried. */
   private afterQueries: (() => void)[] = [];
   private queryFrom = -1;
+  /** Called once sessions follow the configuration. */
+  private reviewed: ((report: ReviewReport | null) => void)[] = [];
 
   /** Starts EAL (once a process), opens the ports and starts the lcore. @throws NativeError @throws RangeError for an unknown target */
   constructor(
-    readonly config: ValidatedConfig,
+    config: ValidatedConfig,
     private readonly binding: NativeBinding,
     root: string,
     targetOf: (driver: string) => string | null,
@@ -51,10 +57,16 @@ export class LiveGateway {
     });
     const target = targetOf(driverOf(devices[0]));
     if (target !== null) requireOneDriver(config, devices);
-    this.controller = new GatewayController(config, this.dataplane, target, true);
+    const natLog = config.nat.log === 'none' ? undefined : new NatLogLines(log, () => this.config);
+    this.controller = new GatewayController(config, this.dataplane, target, true, natLog);
     this.controller.onInstallFailure = (failure) => log.debug(failure, 'NIC rule not installed');
     this.controller.templates.installStaticRules();
     log.info({ target: target ?? 'none' }, 'offload target');
+  }
+
+  /** The configuration as it is now. */
+  get config(): ValidatedConfig {
+    return this.controller.config;
   }
 
   start(): void {
@@ -70,9 +82,23 @@ export class LiveGateway {
   /** Stops the lcore, removes the NIC's rules and closes the ports. Can be called twice. */
   close(): void {
     this.running = false;
+    for (const resolve of this.reviewed.splice(0)) resolve(null);
     for (const timer of this.timers) clearInterval(timer);
     this.dataplane.stop();
     this.dataplane.close();
+  }
+
+  /**
+   * Follows another configuration, sessions in slices between which packets are served.
+   *
+   * @param config One that immutableChanges() finds nothing in.
+   * @returns What became of the sessions; null when the gateway was closed meanwhile.
+   */
+  reconfigure(config: ValidatedConfig): Promise<ReviewReport | null> {
+    this.controller.reconfigure(config);
+    this.askForNeighbours();
+    this.wake();
+    return new Promise((resolve) => this.reviewed.push(resolve));
   }
 
   counters(): GatewayCounters {
@@ -132,8 +158,18 @@ export class LiveGateway {
     setImmediate(() => {
       this.scheduled = false;
       if (!this.running) return;
-      if (this.controller.handleEvents() > 0 || this.dataplane.armDoorbell()) this.wake();
+      const busy = this.controller.handleEvents() > 0;
+      if (this.continueReview() || busy || this.dataplane.armDoorbell()) this.wake();
     });
+  }
+
+  /** @returns Whether sessions have yet to follow a change of configuration. */
+  private continueReview(): boolean {
+    if (!this.controller.engine.reviewIsPending) return false;
+    const report = this.controller.reviewSessions(REVIEW_SLICE, this.binding.now()[0]);
+    if (report === null) return true;
+    for (const resolve of this.reviewed.splice(0)) resolve(report);
+    return false;
   }
 
   private runTimers(): void {

@@ -1,4 +1,5 @@
 import type { ValidatedConfig } from '../config/types.js';
+import type { NatLog } from '../nat/nat-log.js';
 import { type Dataplane, type NativeBinding, ReplayStatus } from '../native/binding.js';
 import { ealArguments } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
@@ -12,11 +13,20 @@ export interface ReplayFile {
   readonly path: string;
 }
 
+/** Another configuration, from a capture time on: packets of that very time meet the new one. */
+export interface Reload {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+  /** One that immutableChanges() finds nothing in. */
+  readonly config: ValidatedConfig;
+}
+
 export interface ReplayOptions {
   readonly inputs: readonly ReplayFile[];
   readonly outputs: readonly ReplayFile[];
   /** Most packets that are received at once; does not change the result. */
   readonly burst: number;
+  readonly reloads?: readonly Reload[];
 }
 
 export interface ReplayResult {
@@ -25,6 +35,10 @@ export interface ReplayResult {
   /** Captures that were cut off; what was whole in them has been replayed. */
   readonly truncated: readonly string[];
   readonly controller: GatewayController;
+}
+
+function earlier(a: readonly [number, number], b: readonly [number, number]): readonly [number, number] {
+  return b[0] < a[0] || (b[0] === a[0] && b[1] < a[1]) ? b : a;
 }
 
 /** A second later than any packet's. */
@@ -40,6 +54,8 @@ const DECISION_SLOTS = 16384;
 export class Replay {
   readonly controller: GatewayController;
   private readonly dataplane: Dataplane;
+  /** Those that are still to come, in the order of time. */
+  private reloads: Reload[] = [];
 
   /** Starts EAL: once a process. @param target NIC target, or null for none. @throws NativeError */
   constructor(
@@ -47,6 +63,7 @@ export class Replay {
     binding: NativeBinding,
     root: string,
     target: string | null,
+    log?: NatLog,
   ) {
     binding.startEal(ealArguments(root, { memoryMb: 512, lcores: 1, pci: [] }));
     const wires = binding.createMemoryWires(config.ports.map((port) => `wire${port.index}`));
@@ -66,13 +83,14 @@ export class Replay {
       mssClamp: config.nat.mssClampBytes ?? 0,
       replay: true,
     });
-    this.controller = new GatewayController(config, this.dataplane, target, false);
+    this.controller = new GatewayController(config, this.dataplane, target, false, log);
     this.controller.templates.installStaticRules();
   }
 
   /** @throws NativeError CAPTURE_OPEN or CAPTURE_FORMAT, naming the file. */
   run(options: ReplayOptions): ReplayResult {
     const { dataplane, controller } = this;
+    this.reloads = [...(options.reloads ?? [])].sort((a, b) => a.seconds - b.seconds || a.nanoseconds - b.nanoseconds);
     dataplane.replayOpen(options.inputs, options.outputs);
     let nowMs = 0;
     for (;;) {
@@ -80,6 +98,7 @@ export class Replay {
       const status = dataplane.replayRun(options.burst, stopSeconds, stopNanoseconds);
       if (status === ReplayStatus.events) {
         controller.handleEvents();
+        if (controller.engine.reviewIsPending) this.review();
         continue;
       }
       const next = dataplane.replayNextTime();
@@ -104,13 +123,14 @@ export class Replay {
 
   private nextTimer(): readonly [number, number] {
     const { engine } = this.controller;
-    const session = Math.min(engine.nextSessionTimer(), NEVER);
+    let next: readonly [number, number] = [Math.min(engine.nextSessionTimer(), NEVER), 0];
     const waiter = engine.nextWaiter();
-    if (waiter === null || session <= waiter.dueSeconds) return [session, 0];
-    return [waiter.dueSeconds, waiter.dueNanoseconds];
+    if (waiter !== null) next = earlier(next, [waiter.dueSeconds, waiter.dueNanoseconds]);
+    const reload = this.reloads.at(0);
+    return reload === undefined ? next : earlier(next, [reload.seconds, reload.nanoseconds]);
   }
 
-  /** Runs what is due at or before a time, in the order of time, each at its own. */
+  /** Runs what is due at or before a time, in the order of time, each at its own; a reload after the timers of its time. */
   private runTimersUntil(seconds: number, nanoseconds: number): void {
     const { engine } = this.controller;
     for (;;) {
@@ -118,10 +138,29 @@ export class Replay {
       if (dueSeconds > seconds || (dueSeconds === seconds && dueNanoseconds > nanoseconds)) return;
       this.dataplane.setClock(dueSeconds, dueNanoseconds);
       const waiter = engine.nextWaiter();
-      const sessionDue = engine.nextSessionTimer() <= dueSeconds && dueNanoseconds === 0;
-      if (!sessionDue && waiter !== null) engine.runWaiter();
-      else while (engine.runSessionTimers(dueSeconds, this.controller.roomForTimers()) > 0) this.settle(dueSeconds, 0);
+      if (engine.nextSessionTimer() <= dueSeconds && dueNanoseconds === 0) {
+        while (engine.runSessionTimers(dueSeconds, this.controller.roomForTimers()) > 0) this.settle(dueSeconds, 0);
+      } else if (waiter !== null && waiter.dueSeconds === dueSeconds && waiter.dueNanoseconds === dueNanoseconds) {
+        engine.runWaiter();
+      } else {
+        this.reload();
+      }
       this.settle(dueSeconds, dueNanoseconds);
+    }
+  }
+
+  private reload(): void {
+    const reload = this.reloads.shift();
+    if (reload === undefined) return;
+    this.controller.reconfigure(reload.config);
+    this.review();
+  }
+
+  /** Lets all sessions follow a change before the next packet. */
+  private review(): void {
+    const [seconds, nanoseconds] = this.dataplane.clock();
+    while (this.controller.reviewSessions(Number.POSITIVE_INFINITY, seconds) === null) {
+      this.settle(seconds, nanoseconds);
     }
   }
 

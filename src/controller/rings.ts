@@ -62,13 +62,14 @@ export class DecisionRing implements DecisionSink {
   private readonly mask: number;
 
   /**
-   * @param templatesOf  Says how a new session is installed.
+   * @param config       Changes only in what reconfigure() may change.
+   * @param templatesOf  Says how a session is installed, or made anew.
    * @param sendsArpRequests False in a replay: nobody would answer.
    */
   constructor(
     memory: ArrayBuffer,
-    private readonly config: ValidatedConfig,
-    private readonly templatesOf: (session: DecidedSession) => SessionTemplates,
+    public config: ValidatedConfig,
+    private readonly templatesOf: (session: DecidedSession, isNew: boolean) => SessionTemplates,
     private readonly sendsArpRequests: boolean,
   ) {
     this.view = new DataView(memory);
@@ -100,7 +101,7 @@ export class DecisionRing implements DecisionSink {
 
   session(hold: number, session: DecidedSession): void {
     const { facts } = session;
-    const templates = this.templatesOf(session);
+    const templates = this.templatesOf(session, true);
     const at = this.begin(DecisionType.session, hold);
     this.writeSession(at, session, templates);
     this.view.setUint8(at + D.flags, facts.protocol === 6 ? SESSION_FLAG_TCP : 0);
@@ -112,6 +113,13 @@ export class DecisionRing implements DecisionSink {
   /** Installs the NIC's rules of a session that runs in software. */
   offload(session: DecidedSession, templates: SessionTemplates): void {
     const at = this.begin(DecisionType.offload, NO_HOLD);
+    this.writeSession(at, session, templates);
+    this.commit();
+  }
+
+  update(session: DecidedSession): void {
+    const templates = this.templatesOf(session, false);
+    const at = this.begin(DecisionType.update, NO_HOLD);
     this.writeSession(at, session, templates);
     this.commit();
   }

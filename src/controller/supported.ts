@@ -18,7 +18,6 @@ export function ignoredParts(config: ValidatedConfig): string[] {
     ['mirror', config.mirror !== null],
     ['ha', config.ha !== null],
     ['metrics', config.metrics !== null],
-    ['nat.log', config.nat.log !== 'none'],
   ];
   return parts.filter(([, used]) => used).map(([name]) => name);
 }

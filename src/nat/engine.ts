@@ -1,18 +1,23 @@
 import type { ValidatedConfig } from '../config/types.js';
-import { DropReason, MissKind, SessionClass, TcpState } from '../native/records.js';
+import { DropReason, MissKind, SessionClass, SessionRow, TcpState } from '../native/records.js';
+import { alignConfig, isRetired } from './alignment.js';
 import { Bindings } from './bindings.js';
 import { type Classification, classifyExternal, classifyFabric, emptyClassification, Verdict } from './classify.js';
 import { type Egress, emptyEgress, resolveEgress } from './egress.js';
 import { HostTable } from './host-table.js';
-import { RefusalLimit, rateLimits } from './limits.js';
+import { RateLimit, RefusalLimit } from './limits.js';
 import { MappingTable } from './mapping-table.js';
+import { type NatLog, NO_LOG } from './nat-log.js';
 import { emptyPacket, IcmpType, isBareSyn, type MissedPacket, Protocol, readMiss } from './packet.js';
 import { PublicPools } from './public-pools.js';
 import { Random } from './random.js';
+import { RestingTuples } from './resting-tuples.js';
+import { Fate, type ReviewCause, SessionJudge } from './session-judge.js';
 import {
   emptyFacts,
   OUTSIDE_CONTEXT,
   peerContext,
+  peerOfContext,
   type SessionFacts,
   SessionLife,
   SessionTable,
@@ -29,23 +34,47 @@ const COMMUNICATION_PROHIBITED = 13;
 const FRAGMENTATION_NEEDED = 4;
 const PORT_UNREACHABLE = 3;
 
+/** What a change of configuration did to the sessions there were. */
+export interface ReviewReport {
+  /** Sessions that live on, with those updated. */
+  kept: number;
+  /** Sessions whose way changed: their rules were made anew. */
+  updated: number;
+  ended: number;
+}
+
+interface Review {
+  /** Row to go on with. */
+  next: number;
+  readonly cause: ReviewCause;
+  readonly report: ReviewReport;
+}
+
+const NOTHING_REVIEWED: ReviewReport = { kept: 0, updated: 0, ended: 0 };
+
 /**
  * The NAT engine: decides what becomes of a packet that no rule serves, and when a session ends. It owns policy,
  * pools, mappings and the sessions' tuples; packets, counters and TCP states are the lcore's.
  */
 export class NatEngine {
-  readonly topology: Topology;
   readonly sessions: SessionTable;
   readonly mappings: MappingTable;
   readonly hosts: HostTable;
   private readonly pools: PublicPools;
-  private readonly bindings: Bindings;
-  private readonly sources: SourceTranslation;
   private readonly wheel: TimerWheel;
   private readonly waiters = new SynWaiters();
-  private readonly rates;
   private readonly refusals = new RefusalLimit();
-  private readonly sessionsOfVpc: Int32Array;
+  private readonly resting: RestingTuples;
+  // What a change of configuration replaces.
+  private currentConfig: ValidatedConfig;
+  private currentTopology: Topology;
+  private bindings: Bindings;
+  private sources: SourceTranslation;
+  private judge: SessionJudge;
+  private rates: RateLimit[];
+  private readonly sessionsOfVpc: number[];
+  /** Sessions that a change of configuration has yet to be applied to; null when there are none. */
+  private review: Review | null = null;
   /** By mapping * 2^32 + remote address: sessions, for address-dependent filtering. */
   private readonly remotes = new Map<number, number>();
 
@@ -57,42 +86,40 @@ export class NatEngine {
   private readonly back: Egress = emptyEgress();
   private readonly onward: Egress = emptyEgress();
   private readonly decided: DecidedSession;
+  private readonly described: DecidedSession;
 
   constructor(
-    readonly config: ValidatedConfig,
+    config: ValidatedConfig,
     private readonly rows: NativeRows,
     private readonly sink: DecisionSink,
+    private readonly log: NatLog = NO_LOG,
   ) {
     const capacity = config.nat.maxSessions;
-    this.topology = new Topology(config);
+    this.currentConfig = config;
+    this.currentTopology = new Topology(config);
     this.sessions = new SessionTable(capacity);
     this.mappings = new MappingTable(capacity);
     // A session holds at most two hosts: the inside one for its limits, the same in a peering scope for its pairing.
     this.hosts = new HostTable(capacity * 2);
-    this.pools = new PublicPools(config, this.topology, this.hosts, new Random(config.nat.seed));
-    this.bindings = new Bindings(this.topology, this.mappings);
-    this.sources = new SourceTranslation(
-      this.topology,
-      this.mappings,
-      this.hosts,
-      this.pools,
-      this.sessions,
-      config.nat.mapping === 'address-and-port-dependent',
-    );
+    this.pools = new PublicPools(config, this.topology, this.hosts, new Random(config.nat.seed), log);
+    this.resting = new RestingTuples(capacity);
+    this.bindings = this.newBindings();
+    this.sources = this.newSources();
+    this.judge = this.newJudge();
     this.wheel = new TimerWheel(capacity);
-    this.rates = rateLimits(config.vpcs);
-    this.sessionsOfVpc = new Int32Array(config.vpcs.length);
-    this.decided = {
-      row: 0,
-      generation: 0,
-      facts: this.facts,
-      forwardEgress: this.onward,
-      reverseEgress: this.back,
-      forwardShape: 0,
-      reverseShape: 0,
-      ageSeconds: 0,
-      tcpState: 0,
-    };
+    this.rates = config.vpcs.map(({ limits }) => new RateLimit(limits.newSessionsPerSecond));
+    this.sessionsOfVpc = config.vpcs.map(() => 0);
+    this.decided = decidedSession(this.facts, this.onward, this.back);
+    this.described = decidedSession(emptyFacts(), emptyEgress(), emptyEgress());
+  }
+
+  /** The configuration as it is now; VPCs and peer gateways that left it stand in it as retired ones. */
+  get config(): ValidatedConfig {
+    return this.currentConfig;
+  }
+
+  get topology(): Topology {
+    return this.currentTopology;
   }
 
   /** Decides on one missed packet. @param at Offset of its MissEvent in `view`. */
@@ -138,8 +165,8 @@ export class NatEngine {
     const until = nowSeconds + this.config.nat.portReuseDelaySeconds;
     this.sessions.read(row, this.other);
     this.forgetRemote(this.other);
-    this.sources.release(this.other.sourceMapping, until);
-    this.sources.release(this.other.destinationMapping, until);
+    this.sources.release(this.other, until);
+    if (this.config.nat.log === 'sessions') this.log.session(false, this.other, nowSeconds);
     this.hosts.addSessions(this.other.host, -1);
     this.hosts.release(this.other.host);
     this.sessionsOfVpc[this.other.vpc]--;
@@ -210,6 +237,165 @@ export class NatEngine {
     // Outbound is the initiator's direction everywhere but for what came from the outside.
     const outboundIsForward = sessionClass !== SessionClass.externalToVpc || insideInitiated;
     return sessionDeadline(this.rows, row, this.sessions.protocol(row), outboundIsForward, this.config.nat.timeouts);
+  }
+
+  /**
+   * Follows another configuration. New packets meet it at once; sessions that it forbids end, and the others keep their
+   * tuples, as reviewSessions() gets to them.
+   *
+   * @param config With the same ports, underlay and sizes (see config/changes.ts).
+   */
+  reconfigure(config: ValidatedConfig): void {
+    const previous = this.topology;
+    const used = this.referredParts(config);
+    const aligned = alignConfig(
+      this.config,
+      config,
+      (vpc) => !used.vpcs.has(vpc),
+      (peer) => !used.peers.has(peer),
+    );
+    const filteringChanged = aligned.nat.filtering !== this.config.nat.filtering;
+    this.rates = aligned.vpcs.map(({ index, limits }) => {
+      const rate = this.rates[index];
+      const same = rate !== undefined && rate.perSecond === limits.newSessionsPerSecond;
+      return same ? rate : new RateLimit(limits.newSessionsPerSecond);
+    });
+    while (this.sessionsOfVpc.length < aligned.vpcs.length) this.sessionsOfVpc.push(0);
+    this.currentConfig = aligned;
+    this.currentTopology = new Topology(aligned);
+    this.topology.adoptLearned(previous);
+    this.pools.reconfigure(aligned, this.topology, this.mappings);
+    this.bindings = this.newBindings();
+    this.sources = this.newSources();
+    this.judge = this.newJudge();
+    if (filteringChanged) this.recountRemotes();
+    this.beginReview({ previous, neighbour: null });
+  }
+
+  /** An ARP sender was seen: sessions that go its way follow its MAC. */
+  onNeighbour(port: number, address: number, mac: number): void {
+    if (this.topology.learn(port, address, mac)) this.beginReview({ previous: null, neighbour: { port, address } });
+  }
+
+  /** Whether sessions have yet to follow a change. */
+  get reviewIsPending(): boolean {
+    return this.review !== null;
+  }
+
+  /**
+   * Applies the last change of configuration to sessions, at most to `most` of them.
+   *
+   * @returns What became of all sessions so far when none is left, null while some are.
+   */
+  reviewSessions(most: number, nowSeconds: number): ReviewReport | null {
+    const { review } = this;
+    if (review === null) return NOTHING_REVIEWED;
+    const { report } = review;
+    const end = Math.min(review.next + most, this.sessions.highWater);
+    for (; review.next < end; review.next++) {
+      const row = review.next;
+      if (this.sessions.life(row) !== SessionLife.live) continue;
+      const fate = this.judge.judge(row, review.cause);
+      if (fate === Fate.end) {
+        report.ended++;
+        this.end(row);
+        continue;
+      }
+      report.kept++;
+      if (fate === Fate.update) {
+        report.updated++;
+        const session = this.describe(row);
+        if (session !== null) this.sink.update(session);
+      }
+      this.onSessionState(row, this.sessions.generation(row), nowSeconds);
+    }
+    if (review.next < this.sessions.highWater) return null;
+    this.review = null;
+    return report;
+  }
+
+  /** @returns A live session as it is to be installed now, or null when there is no way. Valid until the next call. */
+  describe(row: number): DecidedSession | null {
+    const session = this.described;
+    const { facts } = session;
+    this.sessions.read(row, facts);
+    const noWay =
+      resolveEgress(this.topology, facts.reverseContext, facts.translatedDestination, session.forwardEgress) ||
+      resolveEgress(this.topology, facts.forwardContext, facts.forwardSource, session.reverseEgress);
+    if (noWay !== DropReason.none) return null;
+    const shapes = this.sessions.shapes(row);
+    session.row = row;
+    session.generation = this.sessions.generation(row);
+    session.forwardShape = shapes & 0xffff;
+    session.reverseShape = shapes >>> 16;
+    session.tcpState = this.rows.byte(row, SessionRow.tcpState);
+    session.ageSeconds = idleSeconds(this.config.nat.timeouts, facts.protocol, session.tcpState);
+    return session;
+  }
+
+  private beginReview(cause: ReviewCause): void {
+    // Sessions that the last review did not reach have missed its change too: all ways may differ.
+    const both = this.review !== null;
+    this.review = {
+      next: 0,
+      cause: both ? { previous: null, neighbour: null } : cause,
+      report: { kept: 0, updated: 0, ended: 0 },
+    };
+  }
+
+  /** VPCs and peer gateways that sessions refer to; only looked for when the new configuration could take their places. */
+  private referredParts(next: ValidatedConfig): { vpcs: Set<number>; peers: Set<number> } {
+    const vpcs = new Set<number>();
+    const peers = new Set<number>();
+    const old = this.config;
+    const mayReuse = [...old.vpcs, ...old.peerGateways].some(isRetired) && next !== old;
+    if (!mayReuse) return { vpcs, peers };
+    const { sessions, other } = this;
+    for (let row = 0; row < sessions.highWater; row++) {
+      if (sessions.life(row) === 0) continue;
+      sessions.read(row, other);
+      for (const context of [other.forwardContext, other.reverseContext]) {
+        const peer = peerOfContext(context);
+        if (peer >= 0) peers.add(peer);
+        else if (context !== OUTSIDE_CONTEXT) vpcs.add(context);
+      }
+      vpcs.add(other.vpc);
+      vpcs.add(other.destinationVpc);
+      for (const mapping of [other.sourceMapping, other.destinationMapping]) {
+        if (mapping >= 0) vpcs.add(this.mappings.vpc(mapping)).add(this.mappings.scope(mapping) - 1);
+      }
+    }
+    return { vpcs, peers };
+  }
+
+  private recountRemotes(): void {
+    this.remotes.clear();
+    for (let row = 0; row < this.sessions.highWater; row++) {
+      if (this.sessions.life(row) === 0) continue;
+      this.sessions.read(row, this.other);
+      this.rememberRemote(this.other);
+    }
+  }
+
+  private newBindings(): Bindings {
+    return new Bindings(this.topology, this.mappings);
+  }
+
+  private newSources(): SourceTranslation {
+    const alone = this.config.nat.mapping === 'address-and-port-dependent';
+    return new SourceTranslation(
+      this.topology,
+      this.mappings,
+      this.hosts,
+      this.pools,
+      this.sessions,
+      alone,
+      this.resting,
+    );
+  }
+
+  private newJudge(): SessionJudge {
+    return new SessionJudge(this.topology, this.bindings, this.mappings, this.pools, this.sessions);
   }
 
   private isLive(row: number, generation: number): boolean {
@@ -292,6 +478,7 @@ export class NatEngine {
     decided.tcpState = protocol === Protocol.tcp ? TcpState.synForward : TcpState.none;
     decided.ageSeconds = idleSeconds(this.config.nat.timeouts, protocol, decided.tcpState);
     sink.session(packet.hold, decided);
+    if (this.config.nat.log === 'sessions') this.log.session(true, facts, packet.seconds);
     this.wheel.arm(decided.row, packet.seconds + decided.ageSeconds, packet.seconds);
     if (protocol === Protocol.tcp) this.answerWaiter(facts);
   }
@@ -440,7 +627,13 @@ export class NatEngine {
     if (inVpc >= 0) ours = config.vpcs[inVpc].gatewayAddress === packet.destination;
     else if (packet.port === config.fabricPort) {
       ours = packet.vni === 0xffffffff && packet.destination === config.underlay.vtep;
-    } else ours = packet.destination === port.address?.address || this.topology.isExternal(packet.destination);
+    } else {
+      const { destination } = packet;
+      ours =
+        destination === port.address?.address ||
+        this.topology.isExternal(destination) ||
+        this.pools.isStillUsed(destination, this.mappings);
+    }
     if (!ours) return this.sink.drop(packet.hold, DropReason.local);
     const back = this.back;
     back.port = packet.port;
@@ -453,6 +646,20 @@ export class NatEngine {
     }
     this.sink.arpReply(packet.hold, port.mac, back);
   }
+}
+
+function decidedSession(facts: SessionFacts, forwardEgress: Egress, reverseEgress: Egress): DecidedSession {
+  return {
+    row: 0,
+    generation: 0,
+    facts,
+    forwardEgress,
+    reverseEgress,
+    forwardShape: 0,
+    reverseShape: 0,
+    ageSeconds: 0,
+    tcpState: 0,
+  };
 }
 
 /** ICMP queries: only echo; a reply opens nothing from inside, a request nothing through a dynamic identifier. */

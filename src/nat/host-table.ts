@@ -6,9 +6,9 @@ const VPC_AND_SCOPE = 0;
 const ADDRESS = 1;
 const SESSIONS = 2;
 const REFERENCES = 3;
-/** Paired public address, valid while PAIRED_POOL >= 0. */
+/** Paired public address, valid while IS_PAIRED. */
 const PAIRED_ADDRESS = 4;
-const PAIRED_POOL = 5;
+const IS_PAIRED = 5;
 
 /** Rows are had in pieces of so many. */
 const PIECE_BITS = 12;
@@ -62,7 +62,7 @@ export class HostTable {
     w[at + ADDRESS] = address;
     w[at + SESSIONS] = 0;
     w[at + REFERENCES] = 1;
-    w[at + PAIRED_POOL] = -1;
+    w[at + IS_PAIRED] = 0;
     this.index.insert(row);
     return row;
   }
@@ -81,19 +81,19 @@ export class HostTable {
     this.add(row, SESSIONS, count);
   }
 
-  /** @returns Number of the pool the host is paired in, or -1. */
-  pairedPool(row: number): number {
-    return this.word(row, PAIRED_POOL);
+  /** Whether the host has a public address of its scope. */
+  isPaired(row: number): boolean {
+    return this.word(row, IS_PAIRED) !== 0;
   }
 
   pairedAddress(row: number): number {
     return this.word(row, PAIRED_ADDRESS) >>> 0;
   }
 
-  pair(row: number, pool: number, address: number): void {
+  pair(row: number, address: number): void {
     const at = (row & PIECE_MASK) * WORDS;
     const w = this.pieces[row >>> PIECE_BITS];
-    w[at + PAIRED_POOL] = pool;
+    w[at + IS_PAIRED] = 1;
     w[at + PAIRED_ADDRESS] = address;
   }
 

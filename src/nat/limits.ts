@@ -1,11 +1,9 @@
-import type { Vpc } from '../config/types.js';
-
 /** New sessions a second of one VPC: a token bucket one second deep that starts full. */
 export class RateLimit {
   private tokens: number;
   private lastMs = 0;
 
-  constructor(private readonly perSecond: number) {
+  constructor(readonly perSecond: number) {
     this.tokens = perSecond;
   }
 
@@ -22,10 +20,6 @@ export class RateLimit {
   spend(): void {
     this.tokens -= 1;
   }
-}
-
-export function rateLimits(vpcs: readonly Vpc[]): RateLimit[] {
-  return vpcs.map((vpc) => new RateLimit(vpc.limits.newSessionsPerSecond));
 }
 
 /** Hosts that were told of a refusal less than a second ago: at most one ICMP code 13 a second and host. */

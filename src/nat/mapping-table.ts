@@ -8,14 +8,20 @@ const PORTS = 1;
 const PUBLIC_ADDRESS = 2;
 /** VPC (low half), scope (high half). */
 const VPC_AND_SCOPE = 3;
-/** Protocol (low 8 bits), number of the pool + 1 (the rest). */
-const PROTOCOL_AND_POOL = 4;
+/** Protocol (low 8 bits), Tenure (the rest). */
+const PROTOCOL_AND_TENURE = 4;
 const SESSIONS = 5;
 const HOST = 6;
 
-export const NO_POOL = -1;
-/** Pool numbers have 24 bits. */
-const LAST_POOL = 0xff_fffe;
+/** How a mapping holds its public endpoint. */
+export const Tenure = {
+  /** Found from both ends; owns its port. */
+  shared: 0,
+  /** Owns its port until its sessions end; new sessions do not find it. */
+  retired: 1,
+  /** Belongs to one session alone and is found by none other (address-and-port-dependent mapping); owns no port. */
+  alone: 2,
+} as const;
 
 /** Protocols whose mappings own a public port (or identifier). Others share the public address, one session per remote. */
 export function hasPorts(protocol: number): boolean {
@@ -43,13 +49,13 @@ export class MappingTable {
         w[row * WORDS + VPC_AND_SCOPE] === (a | 0) &&
         w[row * WORDS + INSIDE_ADDRESS] === (b | 0) &&
         w[row * WORDS + PORTS] >>> 16 === c &&
-        (w[row * WORDS + PROTOCOL_AND_POOL] & 0xff) === d,
+        (w[row * WORDS + PROTOCOL_AND_TENURE] & 0xff) === d,
       (row, index) =>
         index.hash(
           w[row * WORDS + VPC_AND_SCOPE],
           w[row * WORDS + INSIDE_ADDRESS],
           w[row * WORDS + PORTS] >>> 16,
-          w[row * WORDS + PROTOCOL_AND_POOL] & 0xff,
+          w[row * WORDS + PROTOCOL_AND_TENURE] & 0xff,
         ),
     );
     this.outside = new TupleIndex(
@@ -58,13 +64,13 @@ export class MappingTable {
         w[row * WORDS + VPC_AND_SCOPE] >>> 16 === a &&
         w[row * WORDS + PUBLIC_ADDRESS] === (b | 0) &&
         (w[row * WORDS + PORTS] & 0xffff) === c &&
-        (w[row * WORDS + PROTOCOL_AND_POOL] & 0xff) === d,
+        (w[row * WORDS + PROTOCOL_AND_TENURE] & 0xff) === d,
       (row, index) =>
         index.hash(
           w[row * WORDS + VPC_AND_SCOPE] >>> 16,
           w[row * WORDS + PUBLIC_ADDRESS],
           w[row * WORDS + PORTS] & 0xffff,
-          w[row * WORDS + PROTOCOL_AND_POOL] & 0xff,
+          w[row * WORDS + PROTOCOL_AND_TENURE] & 0xff,
         ),
     );
   }
@@ -84,9 +90,8 @@ export class MappingTable {
   }
 
   /**
-   * @param pool Number of the pool that the port goes back to; NO_POOL: the mapping belongs to one session alone (address-
-   *   and-port-dependent mapping) and is found by none other.
-   * @returns Row, with no session yet, or -1 when the table is full or the pool's number beyond 2^24 - 2.
+   * @param tenure Tenure.shared or Tenure.alone.
+   * @returns Row, with no session yet, or -1 when the table is full.
    */
   insert(
     vpc: number,
@@ -97,19 +102,19 @@ export class MappingTable {
     publicAddress: number,
     publicPort: number,
     host: number,
-    pool: number,
+    tenure: number,
   ): number {
-    const row = pool <= LAST_POOL ? this.rows.take() : -1;
+    const row = this.rows.take();
     if (row < 0) return -1;
     const base = row * WORDS;
     this.words[base + INSIDE_ADDRESS] = insideAddress;
     this.words[base + PORTS] = (insidePort << 16) | publicPort;
     this.words[base + PUBLIC_ADDRESS] = publicAddress;
     this.words[base + VPC_AND_SCOPE] = vpc | (scope << 16);
-    this.words[base + PROTOCOL_AND_POOL] = protocol | ((pool + 1) << 8);
+    this.words[base + PROTOCOL_AND_TENURE] = protocol | (tenure << 8);
     this.words[base + SESSIONS] = 0;
     this.words[base + HOST] = host;
-    if (pool !== NO_POOL) {
+    if (tenure === Tenure.shared) {
       this.inside.insert(row);
       if (hasPorts(protocol)) this.outside.insert(row);
     }
@@ -117,11 +122,27 @@ export class MappingTable {
   }
 
   remove(row: number): void {
-    if (this.pool(row) !== NO_POOL) {
-      this.inside.remove(row);
-      if (hasPorts(this.protocol(row))) this.outside.remove(row);
-    }
+    this.retire(row);
     this.rows.release(row);
+  }
+
+  /** From now on no new session finds the mapping; those that use it go on. */
+  retire(row: number): void {
+    const protocol = this.protocol(row);
+    if (this.tenure(row) !== Tenure.shared) return;
+    this.inside.remove(row);
+    if (hasPorts(protocol)) this.outside.remove(row);
+    this.words[row * WORDS + PROTOCOL_AND_TENURE] = protocol | (Tenure.retired << 8);
+  }
+
+  /** Whether the public port goes back to its pool when the mapping ends. */
+  ownsPort(row: number): boolean {
+    return this.tenure(row) !== Tenure.alone && hasPorts(this.protocol(row));
+  }
+
+  /** Mappings that sessions use. */
+  *rowsInUse(): Generator<number> {
+    for (let row = 0; row < this.rows.highWater; row++) if (this.words[row * WORDS + SESSIONS] > 0) yield row;
   }
 
   /** @returns Sessions that use the mapping, after adding `count`. */
@@ -139,7 +160,7 @@ export class MappingTable {
   }
 
   protocol(row: number): number {
-    return this.words[row * WORDS + PROTOCOL_AND_POOL] & 0xff;
+    return this.words[row * WORDS + PROTOCOL_AND_TENURE] & 0xff;
   }
 
   insideAddress(row: number): number {
@@ -162,7 +183,7 @@ export class MappingTable {
     return this.words[row * WORDS + HOST];
   }
 
-  pool(row: number): number {
-    return (this.words[row * WORDS + PROTOCOL_AND_POOL] >>> 8) - 1;
+  private tenure(row: number): number {
+    return this.words[row * WORDS + PROTOCOL_AND_TENURE] >>> 8;
   }
 }

@@ -1,22 +1,42 @@
+import type { PortRange } from '../config/types.js';
 import type { Random } from './random.js';
+import { RestingPorts } from './resting-ports.js';
+
+/** The external ports (or ICMP identifiers) of one address, protocol and scope: which are given out, and to whom. */
+export interface PortAllocator {
+  /**
+   * @param nowSeconds Gateway clock.
+   * @param subscriber Who asks: VPC * 2^32 + private address.
+   * @returns A port that is now owned, or -1 when the subscriber can have none.
+   */
+  take(nowSeconds: number, random: Random, subscriber: number): number;
+  /** Gives a port back; it rests until `untilSeconds`. Releases come in the order of time. */
+  release(port: number, untilSeconds: number): void;
+  /** Whether a subscriber that owns nothing here could perhaps take a port at that time. Changes nothing. */
+  hasFree(nowSeconds: number): boolean;
+  /**
+   * The configuration changed: from now on ports of `range` are given out, none when it is null. Ports that are owned or
+   * rest stay so.
+   *
+   * @param owned Ports that live mappings own.
+   */
+  rebuild(range: PortRange | null, isWithheld: (port: number) => boolean, owned: Iterable<number>): void;
+}
 
 /**
- * The external ports (or ICMP identifiers) of one address, protocol and scope: taken at random, O(1) at any fill, given
- * back through a rest (RFC 6888 REQ-8).
+ * Ports that all subscribers share: taken at random, O(1) at any fill, given back through a rest.
  *
  * Ports are opened block by block, blocks in random order, so that a large pool of addresses costs memory only for
  * what is used; within the open blocks the choice is uniform (RFC 6056 section 3.3.2).
  */
-export class PortSet {
+export class PortSet implements PortAllocator {
   private free: Uint16Array;
   private freeCount = 0;
-  private readonly closedBlocks: Uint16Array;
+  private closedBlocks: Uint16Array;
   private closedCount: number;
-  /** Ring of resting ports in the order of their release: port, and the second at which it may be used again. */
-  private restingPort = new Uint16Array(16);
-  private restingUntil = new Float64Array(16);
-  private restingHead = 0;
-  private restingCount = 0;
+  private readonly resting = new RestingPorts();
+  /** Ports that were owned or rested when the set was rebuilt: they come back by release, not by opening a block. */
+  private away: Set<number> | null = null;
 
   /**
    * @param first       First port, 1..65535.
@@ -25,22 +45,21 @@ export class PortSet {
    * @param isWithheld  Whether a port belongs to a static binding and is never given out.
    */
   constructor(
-    private readonly first: number,
-    private readonly last: number,
+    private first: number,
+    private last: number,
     private readonly blockSize: number,
-    private readonly isWithheld: (port: number) => boolean,
+    private isWithheld: (port: number) => boolean,
   ) {
     this.closedCount = Math.ceil((last - first + 1) / blockSize);
     this.closedBlocks = Uint16Array.from({ length: this.closedCount }, (_, i) => i);
     this.free = new Uint16Array(Math.min(blockSize, last - first + 1));
   }
 
-  /** @param nowSeconds Gateway clock. @returns A port that is now owned, or -1 when none is free. */
   take(nowSeconds: number, random: Random): number {
-    while (this.restingCount > 0 && this.restingUntil[this.restingHead] <= nowSeconds) {
-      this.pushFree(this.restingPort[this.restingHead]);
-      this.restingHead = (this.restingHead + 1) & (this.restingPort.length - 1);
-      this.restingCount--;
+    while (this.resting.isDue(nowSeconds)) {
+      const port = this.resting.takeFirst();
+      if (port >= this.first && port <= this.last && !this.isWithheld(port)) this.pushFree(port);
+      else this.away?.delete(port);
     }
     while (this.freeCount === 0 && this.closedCount > 0) this.openBlock(random);
     if (this.freeCount === 0) return -1;
@@ -50,22 +69,24 @@ export class PortSet {
     return port;
   }
 
-  /** Gives a port back; it rests until `untilSeconds`. Releases come in the order of time. */
   release(port: number, untilSeconds: number): void {
-    if (this.restingCount === this.restingPort.length) this.growResting();
-    const slot = (this.restingHead + this.restingCount) & (this.restingPort.length - 1);
-    this.restingPort[slot] = port;
-    this.restingUntil[slot] = untilSeconds;
-    this.restingCount++;
+    this.resting.add(port, untilSeconds);
   }
 
-  /** Whether a port could be taken at that time. Does not change the set. */
   hasFree(nowSeconds: number): boolean {
-    return (
-      this.freeCount > 0 ||
-      this.closedCount > 0 ||
-      (this.restingCount > 0 && this.restingUntil[this.restingHead] <= nowSeconds)
-    );
+    return this.freeCount > 0 || this.closedCount > 0 || this.resting.isDue(nowSeconds);
+  }
+
+  rebuild(range: PortRange | null, isWithheld: (port: number) => boolean, owned: Iterable<number>): void {
+    this.away = new Set(owned);
+    for (const port of this.resting) this.away.add(port);
+    this.isWithheld = isWithheld;
+    // An empty range has its last port before its first.
+    this.first = range?.first ?? 1;
+    this.last = range?.last ?? 0;
+    this.freeCount = 0;
+    this.closedCount = Math.ceil((this.last - this.first + 1) / this.blockSize);
+    this.closedBlocks = Uint16Array.from({ length: this.closedCount }, (_, i) => i);
   }
 
   private openBlock(random: Random): void {
@@ -74,7 +95,9 @@ export class PortSet {
     this.closedBlocks[index] = this.closedBlocks[--this.closedCount];
     const start = this.first + block * this.blockSize;
     const end = Math.min(start + this.blockSize - 1, this.last);
-    for (let port = start; port <= end; port++) if (!this.isWithheld(port)) this.pushFree(port);
+    for (let port = start; port <= end; port++) {
+      if (!this.isWithheld(port) && !this.away?.has(port)) this.pushFree(port);
+    }
   }
 
   private pushFree(port: number): void {
@@ -84,19 +107,5 @@ export class PortSet {
       this.free = larger;
     }
     this.free[this.freeCount++] = port;
-  }
-
-  private growResting(): void {
-    const size = this.restingPort.length;
-    const ports = new Uint16Array(size * 2);
-    const until = new Float64Array(size * 2);
-    for (let i = 0; i < size; i++) {
-      const from = (this.restingHead + i) & (size - 1);
-      ports[i] = this.restingPort[from];
-      until[i] = this.restingUntil[from];
-    }
-    this.restingPort = ports;
-    this.restingUntil = until;
-    this.restingHead = 0;
   }
 }

@@ -1,29 +1,50 @@
 import type { Ipv4Range, PortRange, ValidatedConfig } from '../config/types.js';
 import type { HostTable } from './host-table.js';
-import { PortSet } from './port-set.js';
+import { hasPorts, type MappingTable } from './mapping-table.js';
+import type { NatLog } from './nat-log.js';
+import { SubscriberBlocks } from './port-blocks.js';
+import { type PortAllocator, PortSet } from './port-set.js';
 import type { Random } from './random.js';
-import type { Topology } from './topology.js';
+import { RangeTable } from './range-table.js';
+import type { BindingSide, Topology } from './topology.js';
 
 /** Result of an allocation that failed. Ports are >= 0. */
 export const Allocation = { noPool: -1, exhausted: -2 } as const;
 
-/** One pool of public addresses in one scope: its addresses in turn, and a PortSet for each that was used. */
+/** One pool of the configuration, in one scope: its addresses in turn. */
 class Pool {
   readonly size: number;
   /** Next address to pair a new host with: round robin keeps the spread even. */
   private cursor = 0;
-  private readonly portSets = new Map<number, PortSet>();
   /** By protocol: the second in which no address had a free port, so that exhaustion costs one look and not a walk. */
   private readonly exhaustedAt = new Map<number, number>();
 
   constructor(
     readonly ranges: readonly Ipv4Range[],
-    private readonly portRange: PortRange,
-    private readonly blockSize: number,
-    private readonly isWithheld: (protocol: number, address: number, port: number) => boolean,
-    private readonly isReserved: (address: number) => boolean,
+    readonly portRange: PortRange,
   ) {
     this.size = ranges.reduce((sum, range) => sum + range.last - range.first + 1, 0);
+  }
+
+  has(address: number): boolean {
+    return this.ranges.some(({ first, last }) => address >= first && address <= last);
+  }
+
+  /** @returns The first address from the cursor on that is usable, or -1; `key` names what is looked for within a second. */
+  pickAddress(key: number, nowSeconds: number, isUsable: (address: number) => boolean): number {
+    if (this.exhaustedAt.get(key) === nowSeconds) return -1;
+    for (let tried = 0; tried < this.size; tried++) {
+      const address = this.addressAt(this.cursor);
+      this.cursor = this.cursor + 1 === this.size ? 0 : this.cursor + 1;
+      if (isUsable(address)) return address;
+    }
+    this.exhaustedAt.set(key, nowSeconds);
+    return -1;
+  }
+
+  /** A port of the protocol came back. */
+  refresh(protocol: number): void {
+    this.exhaustedAt.delete(protocol);
   }
 
   private addressAt(index: number): number {
@@ -35,46 +56,16 @@ class Pool {
     }
     throw new RangeError(`address ${index} of a pool of ${this.size}`);
   }
+}
 
-  portSet(protocol: number, address: number): PortSet {
-    const key = address * 256 + protocol;
-    let set = this.portSets.get(key);
-    if (set === undefined) {
-      const withheld = (port: number) => this.isWithheld(protocol, address, port);
-      set = new PortSet(this.portRange.first, this.portRange.last, this.blockSize, withheld);
-      this.portSets.set(key, set);
-    }
-    return set;
-  }
-
-  /** @returns An address for a new host with a free port of the protocol, or -1; protocol 0 asks for no port. */
-  pickAddress(protocol: number, nowSeconds: number): number {
-    if (this.exhaustedAt.get(protocol) === nowSeconds) return -1;
-    for (let tried = 0; tried < this.size; tried++) {
-      const address = this.addressAt(this.cursor);
-      this.cursor = this.cursor + 1 === this.size ? 0 : this.cursor + 1;
-      if (this.isReserved(address)) continue;
-      if (protocol === 0 || this.portSet(protocol, address).hasFree(nowSeconds)) return address;
-    }
-    this.exhaustedAt.set(protocol, nowSeconds);
-    return -1;
-  }
-
-  findPort(protocol: number, address: number, random: Random, isFree: (port: number) => boolean): number {
-    const { first, last } = this.portRange;
-    const size = last - first + 1;
-    const start = random.below(size);
-    for (let i = 0; i < size; i++) {
-      const port = first + ((start + i) % size);
-      if (!this.isWithheld(protocol, address, port) && isFree(port)) return port;
-    }
-    return -1;
-  }
-
-  release(protocol: number, address: number, port: number, untilSeconds: number): void {
-    this.portSet(protocol, address).release(port, untilSeconds);
-    this.exhaustedAt.delete(protocol);
-  }
+/** The ports of one public address, protocol and scope. They outlive the pool that the address was in. */
+interface AddressPorts {
+  readonly scope: number;
+  readonly protocol: number;
+  readonly address: number;
+  readonly ports: PortAllocator;
+  /** The pool that gives them out; null after a change of configuration, until one does again. */
+  pool: Pool | null;
 }
 
 /**
@@ -84,29 +75,27 @@ class Pool {
 export class PublicPools {
   /** Address of the last successful take(). */
   address = 0;
-  /** Number of the pool of the last successful take(), for release(). */
-  pool = -1;
 
-  private readonly pools: Pool[] = [];
-  /** By VPC: numbers of its external pools in order. */
-  private readonly external: readonly number[][];
-  /** By VPC * 65536 + scope: numbers of its peering pools in that scope. */
-  private readonly peering = new Map<number, number[]>();
+  private config: ValidatedConfig;
+  private topology: Topology;
+  /** By VPC: its external pools in order. */
+  private external: readonly Pool[][] = [];
+  /** By VPC * 65536 + scope: its peering pools in that scope. */
+  private readonly peering = new Map<number, Pool[]>();
+  /** External addresses of live mappings that a change of configuration took away. */
+  private readonly leftBehind = new Set<number>();
+  private readonly sets = new Map<number, AddressPorts>();
 
   constructor(
-    private readonly config: ValidatedConfig,
-    private readonly topology: Topology,
+    config: ValidatedConfig,
+    topology: Topology,
     private readonly hosts: HostTable,
     private readonly random: Random,
+    private readonly log: NatLog,
   ) {
-    this.external = config.vpcs.map(() => []);
-    const service = new Set(config.services.map((s) => `${s.protocol} ${s.externalAddress} ${s.externalPort}`));
-    for (const pool of config.externalPools) {
-      const number = this.add(pool.ranges, pool.portRange, 'external', (protocol, address, port) =>
-        service.size > 0 ? service.has(`${protocol} ${address} ${port}`) : false,
-      );
-      for (const vpc of pool.vpcs) this.external[vpc].push(number);
-    }
+    this.config = config;
+    this.topology = topology;
+    this.readPools();
   }
 
   /**
@@ -115,83 +104,223 @@ export class PublicPools {
    * @param scope    0: external; n+1: peering towards VPC n.
    * @param protocol 6, 17 or 1; 0 pairs an address and takes no port.
    * @param host     Row of the host in that scope; its pairing may be set.
-   * @returns The port (0 for protocol 0), with `address` and `pool` set, or an Allocation code; then nothing changed.
+   * @param inside   The host's private address.
+   * @returns The port (0 for protocol 0), with `address` set, or an Allocation code; then nothing changed.
    */
-  take(vpc: number, scope: number, protocol: number, host: number, nowSeconds: number): number {
-    const paired = this.hosts.pairedPool(host);
-    if (paired >= 0) {
+  take(vpc: number, scope: number, protocol: number, host: number, inside: number, nowSeconds: number): number {
+    const pools = this.poolsOf(vpc, scope);
+    const subscriber = vpc * 0x1_0000_0000 + inside;
+    if (this.hosts.isPaired(host)) {
       const address = this.hosts.pairedAddress(host);
-      if (protocol === 0) return this.took(paired, address, 0);
-      const port = this.pools[paired].portSet(protocol, address).take(nowSeconds, this.random);
-      return port < 0 ? Allocation.exhausted : this.took(paired, address, port);
+      const ports = this.pairedPorts(pools, scope, protocol, address);
+      // A host whose address left its pools is paired anew.
+      if (ports !== undefined) {
+        this.address = address;
+        if (ports === null) return 0;
+        const port = ports.take(nowSeconds, this.random, subscriber);
+        return port < 0 ? Allocation.exhausted : port;
+      }
     }
-    const numbers = scope === 0 ? this.external[vpc] : this.peeringPools(vpc, scope);
-    if (numbers.length === 0) return Allocation.noPool;
-    for (const number of numbers) {
-      const pool = this.pools[number];
+    if (pools.length === 0) return Allocation.noPool;
+    for (const pool of pools) {
       // An address whose remaining ports all turn out to be withheld has none from then on: the loop ends.
       for (;;) {
-        const address = pool.pickAddress(protocol, nowSeconds);
+        const address = pool.pickAddress(protocol, nowSeconds, (candidate) => {
+          if (this.isReserved(scope, candidate)) return false;
+          return protocol === 0 || this.portsOf(pool, scope, protocol, candidate).hasFree(nowSeconds);
+        });
         if (address < 0) break;
-        const port = protocol === 0 ? 0 : pool.portSet(protocol, address).take(nowSeconds, this.random);
+        const port =
+          protocol === 0 ? 0 : this.portsOf(pool, scope, protocol, address).take(nowSeconds, this.random, subscriber);
         if (port < 0) continue;
-        this.hosts.pair(host, number, address);
-        return this.took(number, address, port);
+        this.hosts.pair(host, address);
+        this.address = address;
+        return port;
       }
     }
     return Allocation.exhausted;
   }
 
   /**
-   * Looks for a port of an address from a random start, without taking it.
+   * Looks for a port of a paired address from a random start, without taking it.
    *
    * @param isFree Whether the caller can use a port that no static binding has.
    * @returns The port, or -1.
    */
-  findPort(pool: number, protocol: number, address: number, isFree: (port: number) => boolean): number {
-    return this.pools[pool].findPort(protocol, address, this.random, isFree);
-  }
-
-  release(pool: number, protocol: number, address: number, port: number, untilSeconds: number): void {
-    this.pools[pool].release(protocol, address, port, untilSeconds);
-  }
-
-  private took(pool: number, address: number, port: number): number {
-    this.pool = pool;
-    this.address = address;
-    return port;
-  }
-
-  private peeringPools(vpc: number, scope: number): number[] {
-    const key = vpc * 65536 + scope;
-    let numbers = this.peering.get(key);
-    if (numbers === undefined) {
-      numbers = this.config.peeringPools
-        .filter((pool) => pool.vpc === vpc)
-        .map((pool) => this.add(pool.ranges, pool.portRange, 'peering', () => false));
-      this.peering.set(key, numbers);
+  findPort(vpc: number, scope: number, protocol: number, address: number, isFree: (port: number) => boolean): number {
+    const pool = this.poolsOf(vpc, scope).find((candidate) => candidate.has(address));
+    if (pool === undefined) return -1;
+    const { first, last } = pool.portRange;
+    const size = last - first + 1;
+    const start = this.random.below(size);
+    for (let i = 0; i < size; i++) {
+      const port = first + ((start + i) % size);
+      if (!this.isWithheld(scope, protocol, address, port) && isFree(port)) return port;
     }
-    return numbers;
+    return -1;
   }
 
-  private add(
-    ranges: readonly Ipv4Range[],
-    portRange: PortRange,
-    side: 'external' | 'peering',
-    isServed: (protocol: number, address: number, port: number) => boolean,
-  ): number {
-    const statics = this.topology[side];
-    this.pools.push(
-      new Pool(
-        ranges,
-        portRange,
-        this.config.nat.portBlockSize,
-        (protocol, address, port) =>
-          statics.byPublic(protocol, address, port) !== null || isServed(protocol, address, port),
-        // An address binding withholds the whole address: ICMP has no port mappings, so only that form answers.
-        (address) => statics.byPublic(1, address, 0) !== null,
-      ),
-    );
-    return this.pools.length - 1;
+  release(scope: number, protocol: number, address: number, port: number, untilSeconds: number): void {
+    const set = this.sets.get(keyOf(scope, protocol, address));
+    if (set === undefined) return;
+    set.ports.release(port, untilSeconds);
+    set.pool?.refresh(protocol);
   }
+
+  /** Whether the configuration gives the VPC any public address in that scope. */
+  serves(vpc: number, scope: number): boolean {
+    return this.poolsOf(vpc, scope).length > 0;
+  }
+
+  /** Whether a VPC's dynamic mapping could have been given that endpoint by the configuration as it is. */
+  offers(vpc: number, scope: number, protocol: number, address: number, port: number): boolean {
+    const pool = this.poolsOf(vpc, scope).find((candidate) => candidate.has(address));
+    if (pool === undefined || this.isReserved(scope, address)) return false;
+    if (!hasPorts(protocol)) return true;
+    const { first, last } = pool.portRange;
+    return port >= first && port <= last && !this.isWithheld(scope, protocol, address, port);
+  }
+
+  /** From now on pools and withheld ports are those of another configuration; what is owned stays owned. */
+  reconfigure(config: ValidatedConfig, topology: Topology, mappings: MappingTable): void {
+    this.config = config;
+    this.topology = topology;
+    this.readPools();
+    const owned = this.ownedPorts(mappings);
+    for (const row of mappings.rowsInUse()) {
+      const address = mappings.publicAddress(row);
+      if (mappings.scope(row) === 0 && !topology.isExternal(address)) this.leftBehind.add(address);
+    }
+    const pools = { external: config.externalPools, peering: config.peeringPools };
+    const ranges = { external: rangesOf(pools.external), peering: rangesOf(pools.peering) };
+    for (const set of this.sets.values()) {
+      const { scope, protocol, address } = set;
+      const side = sideOf(scope);
+      const pool: { readonly portRange: PortRange } | undefined = pools[side][ranges[side].find(address)];
+      set.pool = null;
+      set.ports.rebuild(
+        pool?.portRange ?? null,
+        (port) => this.isWithheld(scope, protocol, address, port),
+        owned.get(keyOf(scope, protocol, address)) ?? [],
+      );
+    }
+  }
+
+  /** Whether live mappings have an external address that the configuration no longer names. */
+  isStillUsed(address: number, mappings: MappingTable): boolean {
+    if (!this.leftBehind.has(address)) return false;
+    for (const row of mappings.rowsInUse()) {
+      if (mappings.scope(row) === 0 && mappings.publicAddress(row) === address) return true;
+    }
+    this.leftBehind.delete(address);
+    return false;
+  }
+
+  private readPools(): void {
+    const { vpcs, externalPools } = this.config;
+    const external: Pool[][] = vpcs.map(() => []);
+    for (const { ranges, portRange, vpcs: users } of externalPools) {
+      const pool = new Pool(ranges, portRange);
+      for (const vpc of users) external[vpc].push(pool);
+    }
+    this.external = external;
+    this.peering.clear();
+  }
+
+  /** @returns Ports of the address that a host is paired with (null for protocol 0), or undefined when it is in no pool. */
+  private pairedPorts(
+    pools: readonly Pool[],
+    scope: number,
+    protocol: number,
+    address: number,
+  ): PortAllocator | null | undefined {
+    if (protocol !== 0) {
+      const set = this.sets.get(keyOf(scope, protocol, address));
+      if (set !== undefined && set.pool !== null && pools.includes(set.pool)) return set.ports;
+    }
+    if (this.isReserved(scope, address)) return undefined;
+    const pool = pools.find((candidate) => candidate.has(address));
+    if (pool === undefined) return undefined;
+    return protocol === 0 ? null : this.portsOf(pool, scope, protocol, address);
+  }
+
+  private poolsOf(vpc: number, scope: number): readonly Pool[] {
+    if (scope === 0) return this.external[vpc];
+    const key = vpc * 65536 + scope;
+    let pools = this.peering.get(key);
+    if (pools === undefined) {
+      pools = this.config.peeringPools
+        .filter((pool) => pool.vpc === vpc)
+        .map(({ ranges, portRange }) => new Pool(ranges, portRange));
+      this.peering.set(key, pools);
+    }
+    return pools;
+  }
+
+  private portsOf(pool: Pool, scope: number, protocol: number, address: number): PortAllocator {
+    const key = keyOf(scope, protocol, address);
+    let set = this.sets.get(key);
+    if (set === undefined) {
+      set = { scope, protocol, address, ports: this.newPorts(pool, scope, protocol, address), pool };
+      this.sets.set(key, set);
+    }
+    set.pool = pool;
+    return set.ports;
+  }
+
+  private newPorts({ portRange }: Pool, scope: number, protocol: number, address: number): PortAllocator {
+    const { first, last } = portRange;
+    const { portBlockSize, log } = this.config.nat;
+    const isWithheld = (port: number) => this.isWithheld(scope, protocol, address, port);
+    if (log !== 'blocks') return new PortSet(first, last, portBlockSize, isWithheld);
+    const tell = (allocated: boolean) => (subscriber: number, range: PortRange, nowSeconds: number) =>
+      this.log.portBlock(allocated, {
+        vpc: Math.floor(subscriber / 0x1_0000_0000),
+        scope,
+        protocol,
+        inside: subscriber % 0x1_0000_0000,
+        address,
+        range,
+        seconds: nowSeconds,
+      });
+    return new SubscriberBlocks(first, last, portBlockSize, isWithheld, {
+      allocated: tell(true),
+      released: tell(false),
+    });
+  }
+
+  private isWithheld(scope: number, protocol: number, address: number, port: number): boolean {
+    if (this.topology[sideOf(scope)].byPublic(protocol, address, port) !== null) return true;
+    return scope === 0 && this.topology.isServed(protocol, address, port);
+  }
+
+  /** An address binding withholds the whole address: ICMP has no port mappings, so only that form answers. */
+  private isReserved(scope: number, address: number): boolean {
+    return this.topology[sideOf(scope)].byPublic(1, address, 0) !== null;
+  }
+
+  private ownedPorts(mappings: MappingTable): Map<number, number[]> {
+    const owned = new Map<number, number[]>();
+    for (const row of mappings.rowsInUse()) {
+      if (!mappings.ownsPort(row)) continue;
+      const key = keyOf(mappings.scope(row), mappings.protocol(row), mappings.publicAddress(row));
+      const ports = owned.get(key);
+      if (ports === undefined) owned.set(key, [mappings.publicPort(row)]);
+      else ports.push(mappings.publicPort(row));
+    }
+    return owned;
+  }
+}
+
+function sideOf(scope: number): BindingSide {
+  return scope === 0 ? 'external' : 'peering';
+}
+
+function keyOf(scope: number, protocol: number, address: number): number {
+  // Protocols with ports are 1, 6 and 17: two bits tell them apart.
+  return (scope * 4 + (protocol === 6 ? 1 : protocol === 17 ? 2 : 0)) * 0x1_0000_0000 + address;
+}
+
+function rangesOf(pools: readonly { readonly ranges: readonly Ipv4Range[] }[]): RangeTable {
+  return new RangeTable(pools.flatMap(({ ranges }, value) => ranges.map((range) => ({ ...range, value }))));
 }

@@ -24,6 +24,8 @@ export interface DecisionSink {
   retry(hold: number): void;
   /** Installs a session and sends the held packet through it. */
   session(hold: number, session: DecidedSession): void;
+  /** The session's way has changed: its rules are made anew, its counters and state go on. */
+  update(session: DecidedSession): void;
   remove(row: number, generation: number): void;
   /** Brings the row's last hits and counters up to date; answered by a `queried` event. */
   query(row: number, generation: number): void;

@@ -1,8 +1,9 @@
 import { DropReason } from '../native/records.js';
 import type { Classification } from './classify.js';
 import type { HostTable } from './host-table.js';
-import { hasPorts, type MappingTable, NO_POOL } from './mapping-table.js';
+import { hasPorts, type MappingTable, Tenure } from './mapping-table.js';
 import { Allocation, type PublicPools } from './public-pools.js';
+import type { RestingTuples } from './resting-tuples.js';
 import type { SessionFacts, SessionTable } from './session-table.js';
 import type { Topology } from './topology.js';
 
@@ -16,6 +17,7 @@ export class SourceTranslation {
     private readonly sessions: SessionTable,
     /** nat.mapping is address-and-port-dependent: each session has a mapping of its own. */
     private readonly perSession: boolean,
+    private readonly resting: RestingTuples,
   ) {}
 
   /**
@@ -63,16 +65,17 @@ export class SourceTranslation {
     const host = this.hosts.hold(facts.vpc, scope, facts.forwardSource);
     if (host < 0) return DropReason.poolExhausted;
     let reason: DropReason = DropReason.poolExhausted;
-    const paired = this.pools.take(facts.vpc, scope, 0, host, nowSeconds);
+    const paired = this.pools.take(facts.vpc, scope, 0, host, facts.forwardSource, nowSeconds);
     if (paired === Allocation.noPool) reason = DropReason.noPool;
     else if (paired >= 0) {
       facts.translatedSource = this.pools.address;
+      this.resting.expire(nowSeconds);
       const isFree = (port: number) => {
         facts.translatedSourcePort = port;
         if (facts.protocol === 1) facts.translatedDestinationPort = port;
-        return !this.sessions.reverseIsTaken(facts);
+        return !this.sessions.reverseIsTaken(facts) && !this.resting.has(facts, nowSeconds);
       };
-      const port = this.pools.findPort(this.pools.pool, facts.protocol, this.pools.address, isFree);
+      const port = this.pools.findPort(facts.vpc, scope, facts.protocol, this.pools.address, isFree);
       if (port >= 0) {
         const { address } = this.pools;
         const inside = facts.forwardSourcePort;
@@ -85,7 +88,7 @@ export class SourceTranslation {
           address,
           port,
           host,
-          NO_POOL,
+          Tenure.alone,
         );
         if (facts.sourceMapping >= 0) return DropReason.none;
       }
@@ -94,8 +97,15 @@ export class SourceTranslation {
     return reason;
   }
 
-  /** A session no longer uses the mapping; with its last session it ends. @param untilSeconds End of the port's rest. */
-  release(mapping: number, untilSeconds: number): void {
+  /** A session no longer uses its mappings; with its last session a mapping ends. @param untilSeconds End of the port's rest. */
+  release(facts: SessionFacts, untilSeconds: number): void {
+    const { sourceMapping, destinationMapping } = facts;
+    if (this.perSession && sourceMapping >= 0 && hasPorts(facts.protocol)) this.resting.add(facts, untilSeconds);
+    this.leave(sourceMapping, untilSeconds);
+    this.leave(destinationMapping, untilSeconds);
+  }
+
+  private leave(mapping: number, untilSeconds: number): void {
     if (mapping >= 0 && this.mappings.addSessions(mapping, -1) === 0) this.free(mapping, untilSeconds);
   }
 
@@ -108,7 +118,14 @@ export class SourceTranslation {
     const host = this.hosts.hold(facts.vpc, scope, facts.forwardSource);
     if (host < 0) return Allocation.exhausted;
     const withPort = hasPorts(facts.protocol);
-    const port = this.pools.take(facts.vpc, scope, withPort ? facts.protocol : 0, host, nowSeconds);
+    const port = this.pools.take(
+      facts.vpc,
+      scope,
+      withPort ? facts.protocol : 0,
+      host,
+      facts.forwardSource,
+      nowSeconds,
+    );
     if (port < 0) {
       this.hosts.release(host);
       return port;
@@ -122,10 +139,10 @@ export class SourceTranslation {
       this.pools.address,
       port,
       host,
-      this.pools.pool,
+      Tenure.shared,
     );
     if (mapping < 0) {
-      if (withPort) this.pools.release(this.pools.pool, facts.protocol, this.pools.address, port, nowSeconds);
+      if (withPort) this.pools.release(scope, facts.protocol, this.pools.address, port, nowSeconds);
       this.hosts.release(host);
       return Allocation.exhausted;
     }
@@ -134,9 +151,9 @@ export class SourceTranslation {
 
   private free(mapping: number, untilSeconds: number): void {
     const protocol = this.mappings.protocol(mapping);
-    if (hasPorts(protocol) && this.mappings.pool(mapping) !== NO_POOL) {
+    if (this.mappings.ownsPort(mapping)) {
       this.pools.release(
-        this.mappings.pool(mapping),
+        this.mappings.scope(mapping),
         protocol,
         this.mappings.publicAddress(mapping),
         this.mappings.publicPort(mapping),

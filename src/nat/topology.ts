@@ -1,4 +1,5 @@
 import type { PeerGateway, StaticBinding, ValidatedConfig, Vpc, VpcRoute } from '../config/types.js';
+import { isRetired } from './alignment.js';
 import { PrefixTable } from './prefix-table.js';
 import { RangeTable } from './range-table.js';
 
@@ -67,10 +68,12 @@ export class Topology {
   private readonly peerings = new Set<number>();
   private readonly neighbours = new Map<number, number>();
   private readonly externalNeighbours = new Map<number, number>();
+  private readonly served = new Set<number>();
 
   constructor(readonly config: ValidatedConfig) {
-    for (const vpc of config.vpcs) this.vpcByVni.set(vpc.vni, vpc.index);
+    for (const vpc of config.vpcs) if (!isRetired(vpc)) this.vpcByVni.set(vpc.vni, vpc.index);
     for (const peer of config.peerGateways) {
+      if (isRetired(peer)) continue;
       const sharing = this.peersByVni.get(peer.vni);
       if (sharing === undefined) this.peersByVni.set(peer.vni, [peer]);
       else sharing.push(peer);
@@ -110,8 +113,17 @@ export class Topology {
       this.peerings.add(a * 65536 + b);
       this.peerings.add(b * 65536 + a);
     }
+    for (const { protocol, externalAddress, externalPort } of config.services) {
+      this.served.add(endpointKey(protocol, externalAddress, externalPort));
+    }
     const nextHop = this.externalPort?.nextHop;
     if (nextHop && nextHop.mac !== null) this.externalNeighbours.set(nextHop.address, nextHop.mac);
+  }
+
+  /** Takes over what another configuration's topology learned by ARP, as far as this one says nothing else. */
+  adoptLearned(previous: Topology): void {
+    for (const [address, mac] of previous.neighbours) this.learn(this.config.fabricPort, address, mac);
+    for (const [address, mac] of previous.externalNeighbours) this.learn(this.config.externalPort, address, mac);
   }
 
   get externalPort() {
@@ -162,6 +174,11 @@ export class Topology {
   /** Whether an address is of our external pools or static bindings. */
   isExternal(address: number): boolean {
     return this.externalAddresses.find(address) >= 0 || this.staticExternalAddresses.find(address) >= 0;
+  }
+
+  /** Whether an external endpoint is a published service's. */
+  isServed(protocol: number, address: number, port: number): boolean {
+    return this.served.size > 0 && this.served.has(endpointKey(protocol, address, port));
   }
 
   isBypassed(vpc: number, address: number): boolean {

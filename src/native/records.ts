@@ -116,7 +116,7 @@ export const DecisionType = {
   retry: 2,
   session: 3,
   offload: 4,
-  unoffload: 5,
+  update: 5,
   remove: 6,
   query: 7,
   icmpError: 8,
@@ -131,7 +131,7 @@ export const DecisionTypeNames: readonly string[] = [
   'retry',
   'session',
   'offload',
-  'unoffload',
+  'update',
   'remove',
   'query',
   'icmp-error',
@@ -506,7 +506,7 @@ export const FlowArguments = {
   ageSeconds: 56,
 } as const;
 
-/** One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); unoffload, remove, query(row, generation, token); icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress). Offsets in bytes. */
+/** One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); remove, query(row, generation, token); icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress). Offsets in bytes. */
 export const Decision = {
   size: 256,
   type: 0,
