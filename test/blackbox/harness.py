@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from captures import read_pcap, write_pcap
+from captures import EPOCH_SECONDS, read_pcap, write_pcap
 from frames import frame_from_outside, frame_from_peer_gateway, frame_from_vpc, example_config, mac_of_vtep, own_addresses, route_of, vpc_of
 from packets import ICMP, MICROS, Ipv4, Seen, ip_faults, translated
 
@@ -217,8 +217,8 @@ def assert_bytes(ip, wanted):
         raise AssertionError(f"got {ip}\nnot {expected}\nbytes differ at {differing[:20]}\ngot {ip.raw.hex()}\nnot {wanted.hex()}")
 
 
-def execute(config, packets, offload, burst=None):
-    """One run of `sluice replay`. Fails unless it exits 0 and writes all it was asked for."""
+def execute(config, packets, offload, burst=None, reloads=()):
+    """One run of `sluice replay`. Fails unless it exits 0 and writes all it was asked for. `reloads`: (microseconds, configuration as JSON)."""
     with tempfile.TemporaryDirectory(prefix="sluice-replay-") as folder:
         folder = Path(folder)
         (folder / "gateway.json").write_text(json.dumps(config, indent=1))
@@ -232,6 +232,9 @@ def execute(config, packets, offload, burst=None):
         arguments += ["--flows", folder / "flows.json", "--counters", folder / "counters.json"]
         arguments += ["--offload", offload] if offload else []
         arguments += ["--burst", burst] if burst else []
+        for number, (micros, text) in enumerate(reloads):
+            (folder / f"reload-{number}.json").write_text(text)
+            arguments += ["--reload", f"{EPOCH_SECONDS + micros // MICROS}.{micros % MICROS:06}={folder / f'reload-{number}.json'}"]
         result = sluice(*arguments)
         assert result.returncode == 0, f"exit {result.returncode} with --offload {offload} --burst {burst}\n{result.stderr[-4000:]}"
         captures = {name: (folder / f"{name}-out.pcap").read_bytes() for name in config["ports"]}
@@ -250,8 +253,8 @@ def execute(config, packets, offload, burst=None):
 
 
 @functools.lru_cache(maxsize=64)
-def execute_once(config_text, packets, offload):
-    return execute(json.loads(config_text), packets, offload)
+def execute_once(config_text, packets, offload, reloads):
+    return execute(json.loads(config_text), packets, offload, reloads=reloads)
 
 
 def is_number(value):
@@ -362,13 +365,18 @@ def comparable_flows(flows):
     return sorted(rows)
 
 
-def judge(config, packets, outcome, extra=0, timers=False):
-    """Everything that any replay owes, in a list of faults."""
+def judge(config, packets, outcome, extra=0, timers=False, reloads=()):
+    """Everything that any replay owes, in a list of faults. Each frame is judged by the configuration of its time."""
+    configs = [(-1, config)] + [(micros, json.loads(text)) for micros, text in reloads]
+
+    def at(micros):
+        return [in_force for since, in_force in configs if since <= micros][-1]
+
     faults = []
     wrong = {p.micros for p in packets if p.wrong_checksum}
     times = {p.micros for p in packets}
     for seen in outcome.seen:
-        faults += frame_faults(config, seen, transport_too=seen.micros not in wrong)
+        faults += frame_faults(at(seen.micros), seen, transport_too=seen.micros not in wrong)
         if not timers and seen.micros not in times:
             faults.append(f"stamped with the time of no packet: {seen}")
     for name in config["ports"]:
@@ -394,6 +402,8 @@ class Replay:
     def __init__(self, config=None):
         self.config = config if config is not None else example_config()
         self.packets = []
+        self.reloads = []
+        self.config_at_start = None
         self.now_micros = 0
 
     def at(self, seconds):
@@ -413,6 +423,14 @@ class Replay:
         self.now_micros += STEP_MICROS
         return sent
 
+    def reload(self, config):
+        """From now on the gateway follows another configuration; what is sent after it is framed by that one."""
+        self.reloads.append((self.now_micros, json.dumps(config)))
+        self.config_at_start = self.first_config()
+        self.config = config
+        self.now_micros += STEP_MICROS
+        return self
+
     def inside(self, vpc_name, packet, wrong_checksum=False, **changes):
         """A host of a VPC sends an IPv4 packet to the gateway."""
         packet = bytes(packet)
@@ -430,7 +448,10 @@ class Replay:
 
     def peek(self):
         """What the packets so far lead to: one run in software. A seed makes allocation repeatable, so the whole run will say the same."""
-        return execute_once(json.dumps(self.config), tuple(self.packets), "never")
+        return execute_once(json.dumps(self.first_config()), tuple(self.packets), "never", tuple(self.reloads))
+
+    def first_config(self):
+        return self.config_at_start or self.config
 
     def run(self, modes=STANDARD, extra=0, timers=False):
         """Replays in all modes, demands equal results, judges them, and returns the outcome of the first.
@@ -439,7 +460,7 @@ class Replay:
         `timers`: timers send frames in this run, so not every stamp is a packet's.
         """
         with ThreadPoolExecutor(max_workers=2) as pool:
-            outcomes = list(pool.map(lambda mode: execute(self.config, self.packets, *mode), modes))
+            outcomes = list(pool.map(lambda mode: execute(self.first_config(), self.packets, *mode, reloads=self.reloads), modes))
         first = outcomes[0]
         for mode, outcome in zip(modes, outcomes):
             for name in self.config["ports"]:
@@ -452,7 +473,7 @@ class Replay:
             )
             if mode[0] == "never" and "too-big" not in outcome.drops:
                 assert outcome.nic_packets == 0, f"the NIC finished packets although it was told never to: {outcome.counters}"
-            faults = judge(self.config, self.packets, outcome, extra, timers)
+            faults = judge(self.first_config(), self.packets, outcome, extra, timers, self.reloads)
             assert not faults, f"{mode}: {len(faults)} faults\n" + "\n".join(faults[:12])
         first.by_mode = dict(zip(modes, outcomes))
         return first
