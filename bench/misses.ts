@@ -127,6 +127,8 @@ export class EngineAlone implements DecisionSink {
     this.queried.push(row);
   }
 
+  update(): void {}
+
   remove(row: number): void {
     this.removed.push(row);
   }

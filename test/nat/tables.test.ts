@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { GrowingIndex } from '../../src/nat/growing-index.js';
 import { HostTable } from '../../src/nat/host-table.js';
-import { MappingTable, NO_POOL } from '../../src/nat/mapping-table.js';
+import { hasPorts, MappingTable, Tenure } from '../../src/nat/mapping-table.js';
 import { RowPool } from '../../src/nat/row-pool.js';
 import {
   emptyFacts,
@@ -146,7 +146,7 @@ interface KnownMapping {
   readonly inside: readonly [number, number];
   readonly external: readonly [number, number];
   readonly host: number;
-  readonly pool: number;
+  readonly tenure: number;
 }
 
 describe('MappingTable', () => {
@@ -160,7 +160,7 @@ describe('MappingTable', () => {
       inside: endpoint,
       external: endpoint,
       host: fc.constantFrom(0, 0x1fff_ffff),
-      pool: fc.constantFrom(NO_POOL, 0, 1, 0xff_fffe),
+      tenure: fc.constantFrom(Tenure.alone, Tenure.shared, Tenure.shared, Tenure.shared),
     });
     fc.assert(
       fc.property(fc.array(fc.tuple(someMapping, fc.nat(3), fc.nat()), { maxLength: 120, size: 'max' }), (steps) => {
@@ -173,8 +173,8 @@ describe('MappingTable', () => {
         const outside = new Map<string, number>();
         for (const [m, operation, pick] of steps) {
           if (operation > 0) {
-            if (m.pool !== NO_POOL && (inside.has(insideKey(m)) || outside.has(outsideKey(m)))) continue;
-            const row = table.insert(m.vpc, m.scope, m.protocol, ...m.inside, ...m.external, m.host, m.pool);
+            if (m.tenure === Tenure.shared && (inside.has(insideKey(m)) || outside.has(outsideKey(m)))) continue;
+            const row = table.insert(m.vpc, m.scope, m.protocol, ...m.inside, ...m.external, m.host, m.tenure);
             if (live.size === capacity) {
               expect(row).toBe(-1);
               seen.full++;
@@ -182,7 +182,7 @@ describe('MappingTable', () => {
             }
             expect(live.has(row)).toBe(false);
             live.set(row, { mapping: m, sessions: 0 });
-            if (m.pool === NO_POOL) seen.alone++;
+            if (m.tenure === Tenure.alone) seen.alone++;
             else {
               seen.shared++;
               inside.set(insideKey(m), row);
@@ -213,9 +213,10 @@ describe('MappingTable', () => {
             inside: [table.insideAddress(row), table.insidePort(row)],
             external: [table.publicAddress(row), table.publicPort(row)],
             host: table.host(row),
-            pool: table.pool(row),
+            tenure: mapping.tenure,
           };
           expect(read).toEqual(mapping);
+          expect(table.ownsPort(row)).toBe(mapping.tenure === Tenure.shared && hasPorts(mapping.protocol));
           expect(table.addSessions(row, 0)).toBe(sessions);
         }
       }),
@@ -223,10 +224,15 @@ describe('MappingTable', () => {
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(0);
   });
 
-  test('a pool whose number has no room in the row is refused, not cut', () => {
+  test('a retired mapping is found by none and still owns its port', () => {
     const table = new MappingTable(2);
-    expect(table.insert(0, 0, 17, 1, 1, 2, 2, 0, 0xff_ffff)).toBe(-1);
-    expect(table.count).toBe(0);
+    const row = table.insert(0, 0, 17, 1, 1, 2, 2, 0, Tenure.shared);
+    table.retire(row);
+    expect([table.byInside(0, 0, 17, 1, 1), table.byPublic(0, 17, 2, 2)]).toEqual([-1, -1]);
+    expect(table.ownsPort(row)).toBe(true);
+    const next = table.insert(0, 0, 17, 1, 1, 2, 3, 0, Tenure.shared);
+    table.remove(row);
+    expect(table.byInside(0, 0, 17, 1, 1)).toBe(next);
   });
 });
 
@@ -262,11 +268,11 @@ describe('HostTable', () => {
               seen.full++;
             } else {
               check(row >= 0 && !rows.has(row), `row ${row} has two hosts`);
-              check(table.sessions(row) === 0 && table.pairedPool(row) === -1, `row ${row} keeps what it held before`);
+              check(table.sessions(row) === 0 && !table.isPaired(row), `row ${row} keeps what it held before`);
               rows.add(row);
               live.set(name, { row, references: 1, sessions: i, address: (i * 2654435761) >>> 0 });
               table.addSessions(row, i);
-              table.pair(row, i, (i * 2654435761) >>> 0);
+              table.pair(row, (i * 2654435761) >>> 0);
             }
           } else if (known !== undefined) {
             table.release(known.row);
@@ -282,7 +288,7 @@ describe('HostTable', () => {
           const right =
             table.find(vpc, scope, own) === row &&
             table.sessions(row) === sessions &&
-            table.pairedPool(row) === sessions &&
+            table.isPaired(row) &&
             table.pairedAddress(row) === address;
           check(right, `host ${name} reads wrong`);
         }
