@@ -149,7 +149,6 @@ def test_a_port_is_reused_only_towards_other_remotes_and_only_when_asked_for(con
     assert result.drops == {"pool-exhausted": 1}
 
 
-@pytest.mark.xfail(strict=True, reason="ports of address-and-port-dependent mappings are not kept by a port set and do not rest")
 def test_a_port_reused_per_destination_rests_towards_its_remote_too(config):
     # gateway.md `nat.portReuseDelay`, facts/nat.md row 6888-8, with address-and-port-dependent mapping.
     per_destination(config, "5000-5000")
