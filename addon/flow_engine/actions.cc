@@ -19,20 +19,25 @@ struct ModifyField {
   uint8_t bytes;  // of the immediate value, as in the rte_flow_item it belongs to
   bool translates;
 };
-// dst fields of MODIFY_FIELD. IPV4_DSCP's value is the six bits themselves, VLAN_ID's a big-endian TCI.
+// dst fields of MODIFY_FIELD. A DSCP's value is the six bits themselves, VLAN_ID's a big-endian TCI; META,
+// MARK and TAG are numbers in the host's order.
 constexpr ModifyField kModifyFields[] = {
-    {RTE_FLOW_FIELD_MAC_DST, 48, 6, false},     {RTE_FLOW_FIELD_MAC_SRC, 48, 6, false},
-    {RTE_FLOW_FIELD_VLAN_ID, 12, 2, false},     {RTE_FLOW_FIELD_IPV4_DSCP, 6, 1, false},
-    {RTE_FLOW_FIELD_IPV4_TTL, 8, 1, false},     {RTE_FLOW_FIELD_IPV4_SRC, 32, 4, true},
-    {RTE_FLOW_FIELD_IPV4_DST, 32, 4, true},     {RTE_FLOW_FIELD_TCP_PORT_SRC, 16, 2, true},
-    {RTE_FLOW_FIELD_TCP_PORT_DST, 16, 2, true}, {RTE_FLOW_FIELD_UDP_PORT_SRC, 16, 2, true},
-    {RTE_FLOW_FIELD_UDP_PORT_DST, 16, 2, true},
+    {RTE_FLOW_FIELD_MAC_DST, 48, 6, false},      {RTE_FLOW_FIELD_MAC_SRC, 48, 6, false},
+    {RTE_FLOW_FIELD_VLAN_ID, 12, 2, false},      {RTE_FLOW_FIELD_IPV4_DSCP, 6, 1, false},
+    {RTE_FLOW_FIELD_IPV4_TTL, 8, 1, false},      {RTE_FLOW_FIELD_IPV4_SRC, 32, 4, true},
+    {RTE_FLOW_FIELD_IPV4_DST, 32, 4, true},      {RTE_FLOW_FIELD_TCP_PORT_SRC, 16, 2, true},
+    {RTE_FLOW_FIELD_TCP_PORT_DST, 16, 2, true},  {RTE_FLOW_FIELD_UDP_PORT_SRC, 16, 2, true},
+    {RTE_FLOW_FIELD_UDP_PORT_DST, 16, 2, true},  {RTE_FLOW_FIELD_IPV6_DSCP, 6, 1, false},
+    {RTE_FLOW_FIELD_IPV6_HOPLIMIT, 8, 1, false}, {RTE_FLOW_FIELD_IPV6_SRC, 128, 16, true},
+    {RTE_FLOW_FIELD_IPV6_DST, 128, 16, true},    {RTE_FLOW_FIELD_TAG, 32, 4, false},
+    {RTE_FLOW_FIELD_MARK, 32, 4, false},         {RTE_FLOW_FIELD_META, 32, 4, false},
 };
 
 class Compiler {
  public:
   Compiler(const rte_flow_attr& attr, const rte_flow_action* masks, PatternMode mode,
-           const PatternContent& pattern, const EngineOptions& options, ActionProgram* out, rte_flow_error* error)
+           const PatternContent& pattern, const EngineOptions& options, ActionProgram* out,
+           rte_flow_error* error)
       : attr_(attr),
         masks_(masks),
         mode_(mode),
@@ -53,8 +58,8 @@ class Compiler {
     if (constant && action_->conf == nullptr)
       return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "its mask says constant, but there is no value", EINVAL);
     uint16_t& offset = constant ? out_->constant_bytes : out_->operand_bytes;
-    out_->op[out_->ops++] = Op{kind,       static_cast<uint8_t>(which), index_, operand_bytes, offset, constant,
-                               translates, 0,                           0,      0};
+    out_->op[out_->ops++] =
+        Op{kind, static_cast<uint8_t>(which), index_, operand_bytes, offset, constant, translates, 0, 0, 0};
     offset = static_cast<uint16_t>(offset + operand_bytes);
     return 0;
   }
@@ -87,6 +92,8 @@ class Compiler {
   int add_raw_decap();
   int add_raw_encap();
   int add_modify();
+  int add_dscp();
+  int add_set_tag();
 
   const rte_flow_attr& attr_;
   const rte_flow_action* const masks_;
@@ -114,6 +121,7 @@ bool Compiler::is_constant(OpKind kind, uint8_t operand_bytes) const {
     case OpKind::kIndirectCount:
     case OpKind::kIndirectAge: return true;  // the handle itself
     case OpKind::kModify: value = static_cast<const rte_flow_action_modify_field*>(mask)->src.value; break;
+    case OpKind::kRss: return static_cast<const rte_flow_action_rss*>(mask)->queue_num != 0;
     case OpKind::kReplaceL2:
     case OpKind::kVxlanEncap:
       if (type_of(*action_) == RTE_FLOW_ACTION_TYPE_VXLAN_ENCAP)
@@ -128,7 +136,8 @@ bool Compiler::is_constant(OpKind kind, uint8_t operand_bytes) const {
 }
 
 int Compiler::add_age() {
-  if (out_->ages || ages_elsewhere_) return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "may appear only once", EINVAL);
+  if (out_->ages || ages_elsewhere_)
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "may appear only once", EINVAL);
   if (const int code = need_conf()) return code;
   out_->ages = true;
   out_->age_op = out_->ops;
@@ -156,12 +165,13 @@ int Compiler::add_indirect() {
     if (kind == IndirectAction::Kind::kGone)
       return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "there is no such handle", ENOENT);
   } else {
-    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "the mask must tell the type of the action behind the handle", EINVAL);
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "the mask must tell the type of the action behind the handle",
+                  EINVAL);
   }
   const bool count = kind == IndirectAction::Kind::kCount;
   if (count ? out_->counts || counts_elsewhere_ : out_->ages || ages_elsewhere_) {
-    return refuse(RTE_FLOW_ERROR_TYPE_ACTION, count ? "COUNT may appear only once" : "AGE may appear only once",
-                  EINVAL);
+    return refuse(RTE_FLOW_ERROR_TYPE_ACTION,
+                  count ? "COUNT may appear only once" : "AGE may appear only once", EINVAL);
   }
   (count ? counts_elsewhere_ : ages_elsewhere_) = true;
   return add(count ? OpKind::kIndirectCount : OpKind::kIndirectAge, sizeof(void*));
@@ -216,20 +226,48 @@ int Compiler::add_modify() {
   if (conf == nullptr) return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "needs a configuration", EINVAL);
   const auto bad = [&](const char* text) { return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, text); };
   if (conf->operation > RTE_FLOW_MODIFY_SUB) return bad("only set, add and sub are supported");
-  if (conf->src.field != RTE_FLOW_FIELD_VALUE)
-    return bad("only an immediate value is supported as the source");
+  if (conf->src.field != RTE_FLOW_FIELD_VALUE && conf->src.field != RTE_FLOW_FIELD_POINTER)
+    return bad("only an immediate value or a pointer to one is supported as the source");
   const ModifyField* field = nullptr;
   for (const ModifyField& candidate : kModifyFields) {
     if (candidate.field == static_cast<int>(conf->dst.field)) field = &candidate;
   }
   if (field == nullptr) return bad("the destination field is not supported");
   if (conf->dst.offset != 0 || conf->width != field->bits) return bad("only whole fields are supported");
-  if (conf->dst.level > 2) return bad("levels above 2 are not supported");
+  const bool is_tag = conf->dst.field == RTE_FLOW_FIELD_TAG;
+  if (is_tag && conf->dst.level >= kTags) return bad("tags are numbered 0 to 7");
+  if (!is_tag && conf->dst.level > 2) return bad("levels above 2 are not supported");
   if (const int code = add(OpKind::kModify, field->bytes, field->translates)) return code;
   Op& op = out_->op[out_->ops - 1];
   op.operation = static_cast<uint8_t>(conf->operation);
   op.field = static_cast<uint8_t>(conf->dst.field);
-  op.level = conf->dst.level == 2 ? 2 : 1;
+  op.level = is_tag ? static_cast<uint8_t>(conf->dst.level) : conf->dst.level == 2 ? 2 : 1;
+  return 0;
+}
+
+// SET_IPV4_DSCP and SET_IPV6_DSCP are what MODIFY_FIELD does to these fields.
+int Compiler::add_dscp() {
+  const bool v4 = type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_IPV4_DSCP;
+  if (const int code =
+          need_item(v4 ? pattern_.ipv4 : pattern_.ipv6,
+                    v4 ? "needs an IPV4 item in the pattern" : "needs an IPV6 item in the pattern")) {
+    return code;
+  }
+  if (const int code = add_with_conf(OpKind::kSetDscp, 1)) return code;
+  Op& op = out_->op[out_->ops - 1];
+  op.operation = RTE_FLOW_MODIFY_SET;
+  op.field = v4 ? RTE_FLOW_FIELD_IPV4_DSCP : RTE_FLOW_FIELD_IPV6_DSCP;
+  op.level = 1;
+  return 0;
+}
+
+// The index is part of the table: rules that set different tags have different tables.
+int Compiler::add_set_tag() {
+  const auto* conf = static_cast<const rte_flow_action_set_tag*>(action_->conf);
+  if (conf == nullptr) return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "needs a configuration", EINVAL);
+  if (conf->index >= kTags) return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "tags are numbered 0 to 7");
+  if (const int code = add(OpKind::kSetTag, 8)) return code;
+  out_->op[out_->ops - 1].which = conf->index;
   return 0;
 }
 
@@ -269,6 +307,18 @@ int Compiler::add_action() {
       return add_with_conf(OpKind::kSetIpv4, 4, true,
                            type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC ? Direction::kSource
                                                                                   : Direction::kDestination);
+    case RTE_FLOW_ACTION_TYPE_SET_IPV6_SRC:
+    case RTE_FLOW_ACTION_TYPE_SET_IPV6_DST:
+      if (const int code = need_item(pattern_.ipv6, "needs an IPV6 item in the pattern")) return code;
+      return add_with_conf(OpKind::kSetIpv6, 16, true,
+                           type_of(*action_) == RTE_FLOW_ACTION_TYPE_SET_IPV6_SRC ? Direction::kSource
+                                                                                  : Direction::kDestination);
+    case RTE_FLOW_ACTION_TYPE_SET_IPV4_DSCP:
+    case RTE_FLOW_ACTION_TYPE_SET_IPV6_DSCP: return add_dscp();
+    case RTE_FLOW_ACTION_TYPE_FLAG: return add(OpKind::kFlag, 0);
+    case RTE_FLOW_ACTION_TYPE_SET_META: return add_with_conf(OpKind::kSetMeta, 8);
+    case RTE_FLOW_ACTION_TYPE_SET_TAG: return add_set_tag();
+    case RTE_FLOW_ACTION_TYPE_RSS: return fate(OpKind::kRss, 4);
     case RTE_FLOW_ACTION_TYPE_SET_TP_SRC:
     case RTE_FLOW_ACTION_TYPE_SET_TP_DST:
       if (const int code = need_item(ports, "needs a TCP or UDP item in the pattern")) return code;
@@ -338,9 +388,10 @@ void split_encapsulation(VxlanHeader* header, EncapOperand* operand) {
   std::memset(vni, 0, 3);
 }
 
-// Null when well, otherwise what is wrong with the conf. `headers` null: only looks.
+// Null when well, otherwise what is wrong with the conf. `shared` null: only looks.
 const char* encode(const ActionProgram& program, const Op& op, const rte_flow_action& action,
-                   const rte_flow_attr& attr, const EngineOptions& options, HeaderStore* headers, uint8_t* operand) {
+                   const rte_flow_attr& attr, const EngineOptions& options, SharedOperands* shared,
+                   uint8_t* operand) {
   const void* conf = action.conf;
   if (conf == nullptr) {
     if (op.kind != OpKind::kAge || program.age_timeout == 0) return "needs a configuration";
@@ -363,7 +414,7 @@ const char* encode(const ActionProgram& program, const Op& op, const rte_flow_ac
         return "the handle's action is of another type than the template's";
       if (!(attr.transfer ? handle->for_transfer : handle->for_ingress))
         return "the handle was made for rules of another direction";
-      if (headers != nullptr) ++handle->references;
+      if (shared != nullptr) ++handle->references;
       store_raw(operand, handle);
       return nullptr;
     }
@@ -382,9 +433,23 @@ const char* encode(const ActionProgram& program, const Op& op, const rte_flow_ac
         return "the TPID must be 0x8100 or 0x88a8";
       std::memcpy(operand, conf, 2);
       return nullptr;
-    case OpKind::kModify:
-      std::memcpy(operand, static_cast<const rte_flow_action_modify_field*>(conf)->src.value,
-                  op.operand_bytes);
+    case OpKind::kModify: {
+      const auto& source = static_cast<const rte_flow_action_modify_field*>(conf)->src;
+      const void* value = source.field == RTE_FLOW_FIELD_POINTER ? source.pvalue : source.value;
+      if (value == nullptr) return "the pointer to the value is null";
+      std::memcpy(operand, value, op.operand_bytes);
+      return nullptr;
+    }
+    case OpKind::kRss: {
+      RssSpread spread;
+      if (const char* wrong = read_rss(*static_cast<const rte_flow_action_rss*>(conf), &spread)) return wrong;
+      store_raw(operand, shared == nullptr ? 0 : shared->spreads.acquire(spread));
+      return nullptr;
+    }
+    case OpKind::kSetTag:
+      if (static_cast<const rte_flow_action_set_tag*>(conf)->index != op.which)
+        return "the index differs from the template's";
+      std::memcpy(operand, conf, op.operand_bytes);
       return nullptr;
     case OpKind::kReplaceL2:
     case OpKind::kVxlanEncap: {
@@ -403,7 +468,7 @@ const char* encode(const ActionProgram& program, const Op& op, const rte_flow_ac
       if (l2 != (op.kind == OpKind::kReplaceL2)) return "the kind of data differs from the template's";
       EncapOperand encap{};
       if (!l2) split_encapsulation(&header, &encap);
-      encap.header = headers == nullptr ? 0 : headers->acquire(header);
+      encap.header = shared == nullptr ? 0 : shared->headers.acquire(header);
       std::memcpy(operand, &encap, op.operand_bytes);
       return nullptr;
     }
@@ -426,12 +491,14 @@ namespace {
 
 // Operands of the first `ops` operations that are constants, or are not.
 void release(const ActionProgram& program, uint8_t ops, bool constants, const uint8_t* operands,
-             HeaderStore* headers) {
+             SharedOperands* shared) {
   for (uint8_t i = 0; i < ops; ++i) {
     const Op& op = program.op[i];
     if (op.constant != constants) continue;
     if (op.kind == OpKind::kVxlanEncap || op.kind == OpKind::kReplaceL2) {
-      headers->release(load_raw<uint32_t>(operands + op.operand));
+      shared->headers.release(load_raw<uint32_t>(operands + op.operand));
+    } else if (op.kind == OpKind::kRss) {
+      shared->spreads.release(load_raw<uint32_t>(operands + op.operand));
     } else if (op.kind == OpKind::kIndirectCount || op.kind == OpKind::kIndirectAge) {
       --load_raw<IndirectAction*>(operands + op.operand)->references;
     }
@@ -439,15 +506,15 @@ void release(const ActionProgram& program, uint8_t ops, bool constants, const ui
 }
 
 int encode_all(const ActionProgram& program, bool constants, const rte_flow_action* actions,
-               const rte_flow_attr& attr, const EngineOptions& options, HeaderStore* headers, uint8_t* operands,
-               rte_flow_error* error) {
+               const rte_flow_attr& attr, const EngineOptions& options, SharedOperands* shared,
+               uint8_t* operands, rte_flow_error* error) {
   for (uint8_t i = 0; i < program.ops; ++i) {
     const Op& op = program.op[i];
     if (op.operand_bytes == 0 || op.constant != constants) continue;
     const rte_flow_action& action = actions[op.action];
-    const char* wrong = encode(program, op, action, attr, options, headers, operands + op.operand);
+    const char* wrong = encode(program, op, action, attr, options, shared, operands + op.operand);
     if (wrong == nullptr) continue;
-    if (headers != nullptr) release(program, i, constants, operands, headers);
+    if (shared != nullptr) release(program, i, constants, operands, shared);
     return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
                 named_message(action_name(type_of(action)), wrong));
   }
@@ -457,7 +524,7 @@ int encode_all(const ActionProgram& program, bool constants, const rte_flow_acti
 }  // namespace
 
 int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
-                    const EngineOptions& options, HeaderStore* headers, uint8_t* operands,
+                    const EngineOptions& options, SharedOperands* shared, uint8_t* operands,
                     rte_flow_error* error) {
   for (uint8_t i = 0; i < program.actions; ++i) {
     if (type_of(actions[i]) != program.type[i]) {
@@ -465,21 +532,21 @@ int encode_operands(const ActionProgram& program, const rte_flow_action* actions
                   "action differs from the template's");
     }
   }
-  return encode_all(program, false, actions, attr, options, headers, operands, error);
+  return encode_all(program, false, actions, attr, options, shared, operands, error);
 }
 
 int encode_constants(ActionProgram* program, const rte_flow_action* actions, const rte_flow_attr& attr,
-                     const EngineOptions& options, HeaderStore* headers, rte_flow_error* error) {
+                     const EngineOptions& options, SharedOperands* shared, rte_flow_error* error) {
   program->constants.assign(program->constant_bytes, 0);
-  return encode_all(*program, true, actions, attr, options, headers, program->constants.data(), error);
+  return encode_all(*program, true, actions, attr, options, shared, program->constants.data(), error);
 }
 
-void release_constants(const ActionProgram& program, HeaderStore* headers) {
-  release(program, program.ops, true, program.constants.data(), headers);
+void release_constants(const ActionProgram& program, SharedOperands* shared) {
+  release(program, program.ops, true, program.constants.data(), shared);
 }
 
-void release_operands(const ActionProgram& program, const uint8_t* operands, HeaderStore* headers) {
-  release(program, program.ops, false, operands, headers);
+void release_operands(const ActionProgram& program, const uint8_t* operands, SharedOperands* shared) {
+  release(program, program.ops, false, operands, shared);
 }
 
 bool ActionProgram::equals(const ActionProgram& other) const {
@@ -498,37 +565,6 @@ uint64_t ActionProgram::hash() const {
     h ^= h >> 31;
   }
   return h;
-}
-
-std::string HeaderStore::key(const VxlanHeader& header) {
-  return std::string(reinterpret_cast<const char*>(header.bytes), header.length);
-}
-
-uint32_t HeaderStore::acquire(const VxlanHeader& header) {
-  if (last_ != 0) {
-    Entry& last = entry(last_);
-    if (last.header.length == header.length && std::memcmp(last.header.bytes, header.bytes, header.length) == 0) {
-      ++last.references;
-      return last_;
-    }
-  }
-  auto [at, is_new] = ids_.try_emplace(key(header), 0);
-  if (is_new) {
-    at->second = entries_.allocate();
-    if (at->second == 0) throw std::bad_alloc();
-    entry(at->second) = Entry{header, 0};
-  }
-  last_ = at->second;
-  ++entry(last_).references;
-  return last_;
-}
-
-void HeaderStore::release(uint32_t id) {
-  Entry& released = entry(id);
-  if (--released.references != 0) return;
-  ids_.erase(key(released.header));
-  if (last_ == id) last_ = 0;
-  entries_.free(id);
 }
 
 }  // namespace sluice

@@ -5,13 +5,12 @@
 #include <rte_flow.h>
 
 #include <cstdint>
-#include <map>
-#include <string>
 #include <vector>
 
+#include "flow_engine/content_store.h"
 #include "flow_engine/indirect.h"
 #include "flow_engine/pattern.h"
-#include "flow_engine/row_slab.h"
+#include "flow_engine/rss.h"
 #include "packet/tunnel.h"
 
 namespace sluice {
@@ -39,13 +38,19 @@ enum class OpKind : uint8_t {
   kPopVlan,
   kModify,        // immediate value, as long as the field
   kSetIcmpIdent,  // u16 big endian
+  kFlag,
+  kSetIpv6,        // 16 bytes
+  kSetDscp,        // u8, which kModify's function writes
+  kSetMeta,        // u32 data, u32 mask
+  kSetTag,         // u32 data, u32 mask; `which` is the index
+  kRss,            // u32 id in SharedOperands::spreads
   kIndirectCount,  // IndirectAction*
   kIndirectAge,    // IndirectAction*
 };
 
 // What a VXLAN encapsulation has of its own; the rest is shared by all that agree on it.
 struct __attribute__((packed)) EncapOperand {
-  uint32_t header;  // id in HeaderStore
+  uint32_t header;  // id in SharedOperands::headers
   uint32_t destination_be;
   uint16_t source_port_be;
   uint8_t destination_mac[6];
@@ -90,40 +95,26 @@ struct ActionProgram {
   uint64_t hash() const;
 };
 
-// Encapsulation headers shared between rules, by content. Ids stay valid while referenced.
-class HeaderStore {
- public:
-  uint32_t acquire(const VxlanHeader& header);
-  void release(uint32_t id);
-  // Also while another thread acquires: entries never move.
-  const VxlanHeader& get(uint32_t id) const { return entry(id).header; }
-
- private:
-  struct Entry {
-    VxlanHeader header;
-    uint32_t references = 0;
-  };
-  Entry& entry(uint32_t id) const { return *reinterpret_cast<Entry*>(entries_.at(id)); }
-  static std::string key(const VxlanHeader& header);
-  RowSlab entries_{(sizeof(Entry) + 7) / 8 * 8};
-  std::map<std::string, uint32_t> ids_;
-  uint32_t last_ = 0;  // most rules of a gateway share one header: tried first
+// What rules share beside their table.
+struct SharedOperands {
+  ContentStore<VxlanHeader> headers;
+  ContentStore<RssSpread> spreads;
 };
 
-// 0, or -errno with `error` filled. `kTemplate`: a conf may be null where the row brings it; `masks` (may be null)
-// tell what no row brings.
+// 0, or -errno with `error` filled. `kTemplate`: a conf may be null where the row brings it; `masks` (may be
+// null) tell what no row brings.
 int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, const rte_flow_action* masks,
-                    PatternMode mode, const PatternContent& pattern, const EngineOptions& options, ActionProgram* out,
-                    rte_flow_error* error);
+                    PatternMode mode, const PatternContent& pattern, const EngineOptions& options,
+                    ActionProgram* out, rte_flow_error* error);
 
-// Packs a rule's operands. On failure nothing is held in `headers`.
+// Packs a rule's operands. On failure nothing is held in `shared`.
 int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
-                    const EngineOptions& options, HeaderStore* headers, uint8_t* operands,
+                    const EngineOptions& options, SharedOperands* shared, uint8_t* operands,
                     rte_flow_error* error);
-// What all rows have in common, once for the table. On failure nothing is held in `headers`.
+// What all rows have in common, once for the table. On failure nothing is held in `shared`.
 int encode_constants(ActionProgram* program, const rte_flow_action* actions, const rte_flow_attr& attr,
-                     const EngineOptions& options, HeaderStore* headers, rte_flow_error* error);
-void release_constants(const ActionProgram& program, HeaderStore* headers);
-void release_operands(const ActionProgram& program, const uint8_t* operands, HeaderStore* headers);
+                     const EngineOptions& options, SharedOperands* shared, rte_flow_error* error);
+void release_constants(const ActionProgram& program, SharedOperands* shared);
+void release_operands(const ActionProgram& program, const uint8_t* operands, SharedOperands* shared);
 
 }  // namespace sluice

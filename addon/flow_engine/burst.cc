@@ -6,7 +6,8 @@
 namespace sluice {
 namespace {
 
-// Tables of a group whose look-ups are prepared; a packet that fits more has the others looked up as they come.
+// Tables of a group whose look-ups are prepared; a packet that fits more has the others looked up as they
+// come.
 constexpr size_t kPrepared = 8;
 
 struct Lookup {
@@ -37,8 +38,10 @@ void fetch_rules(const Lookup& lookup) {
     const uint32_t row = lookup.table[i]->index.candidate(lookup.hash[i]);
     if (row == 0) continue;
     const auto* rule = reinterpret_cast<const uint8_t*>(lookup.table[i]->rule(row));
+    // Rows are eight-byte aligned and up to some hundred bytes long: two or three lines.
     __builtin_prefetch(rule, 1);
-    __builtin_prefetch(rule + 64, 1);
+    __builtin_prefetch(rule + 64);
+    if (lookup.table[i]->row_bytes > 72) __builtin_prefetch(rule + lookup.table[i]->row_bytes - 1);
   }
 }
 
@@ -65,12 +68,16 @@ FlowRule* best_of(const Lookup& lookup) {
 void view_of(const PacketContext& packet, const Group& group, PacketView* out) {
   view_packet(rte_pktmbuf_mtod(packet.mbuf, const uint8_t*), packet.headers, packet.ingress_port_id,
               group.matches_integrity, out);
+  static_assert(offsetof(PacketContext, mark) == offsetof(PacketContext, meta) + registers::kMark);
+  static_assert(offsetof(PacketContext, tag) == offsetof(PacketContext, meta) + registers::kTags);
+  out->base[static_cast<size_t>(Slot::kRegisters)] = reinterpret_cast<const uint8_t*>(&packet.meta);
 }
 
 }  // namespace
 
 // Round by round: a jump takes a packet into the next round, with another group.
-void FlowEngine::Implementation::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts) const {
+void FlowEngine::Implementation::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
+                                               GroupCounters* counters) const {
   Lookup lookups[kMaxBurst];
   uint16_t waiting[kMaxBurst];
   uint32_t group_of[kMaxBurst];
@@ -85,6 +92,7 @@ void FlowEngine::Implementation::process_burst(PacketContext* const* packets, si
       const uint16_t packet = waiting[i];
       const Group* searched = group(group_of[packet]);
       if (searched == nullptr || searched->tables.empty()) {
+        ++counters->misses[GroupCounters::index(group_of[packet])];
         verdicts[packet] = Verdict{};
         continue;
       }
@@ -99,10 +107,13 @@ void FlowEngine::Implementation::process_burst(PacketContext* const* packets, si
     for (size_t i = 0; i < found; ++i) {
       const uint16_t packet = lookups[i].packet;
       FlowRule* rule = best_of(lookups[i]);
+      const size_t counted = GroupCounters::index(group_of[packet]);
       if (rule == nullptr) {
+        ++counters->misses[counted];
         verdicts[packet] = Verdict{};
         continue;
       }
+      ++counters->hits[counted];
       const Execution done = run(rule, *packets[packet], ApplyScope::kAll);
       if (done.jumps) {  // ends: every jump is to a higher group
         group_of[packet] = done.group;
@@ -141,9 +152,18 @@ Verdict FlowEngine::Implementation::follow(Execution done, PacketContext& packet
   return done.verdict;
 }
 
-Verdict FlowEngine::process(PacketContext& packet) {
-  FlowRule* rule = self_->match(packet, 0);
-  return rule == nullptr ? Verdict{} : apply(rule, packet);
+Verdict FlowEngine::process(PacketContext& packet, GroupCounters* counters) {
+  GroupCounters unwanted;
+  if (counters == nullptr) counters = &unwanted;
+  Execution done;
+  done.jumps = true;  // into group 0
+  while (done.jumps) {
+    FlowRule* rule = self_->match(packet, done.group);
+    ++(rule == nullptr ? counters->misses : counters->hits)[GroupCounters::index(done.group)];
+    if (rule == nullptr) return Verdict{};
+    done = self_->run(rule, packet, ApplyScope::kAll);
+  }
+  return done.verdict;
 }
 
 FlowRule* FlowEngine::match(const PacketContext& packet, uint32_t group) {
@@ -154,8 +174,10 @@ Verdict FlowEngine::apply(FlowRule* rule, PacketContext& packet, ApplyScope scop
   return self_->follow(self_->run(rule, packet, scope), packet, scope);
 }
 
-void FlowEngine::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts) {
-  self_->process_burst(packets, count, verdicts);
+void FlowEngine::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
+                               GroupCounters* counters) {
+  GroupCounters unwanted;
+  self_->process_burst(packets, count, verdicts, counters == nullptr ? &unwanted : counters);
 }
 
 }  // namespace sluice

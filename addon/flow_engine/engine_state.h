@@ -19,15 +19,16 @@ struct Group {
 };
 
 struct FlowEngine::Implementation {
-  Implementation(const EngineOptions& engine_options, uint64_t secret) : options(engine_options), seed(secret) {}
+  Implementation(const EngineOptions& engine_options, uint64_t secret)
+      : options(engine_options), seed(secret) {}
   ~Implementation() {
     for (RuleTable* table : tables) delete table;
   }
 
   int check_attributes(const rte_flow_attr& attr, rte_flow_error* error) const;
   int compile(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
-              const rte_flow_action* masks, PatternMode mode, CompiledPattern* compiled, ActionProgram* program,
-              rte_flow_error* error) const;
+              const rte_flow_action* masks, PatternMode mode, CompiledPattern* compiled,
+              ActionProgram* program, rte_flow_error* error) const;
   RuleTable* add_table(const rte_flow_attr& attr, const CompiledPattern& pattern,
                        const ActionProgram& program, rte_flow_error* error);
   RuleTable* derived_table(const rte_flow_attr& attr, const CompiledPattern& pattern,
@@ -53,11 +54,12 @@ struct FlowEngine::Implementation {
   }
   FlowRule* match(const PacketContext& packet, uint32_t group_number) const;
   Execution run(FlowRule* rule, PacketContext& packet, ApplyScope scope) const {
-    return execute(*tables[rule->table()], rule, headers, {options.vxlan_udp_port, options.shared}, scope,
+    return execute(*tables[rule->table()], rule, shared, {options.vxlan_udp_port, options.shared}, scope,
                    packet);
   }
   Verdict follow(Execution done, PacketContext& packet, ApplyScope scope) const;
-  void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts) const;
+  void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
+                     GroupCounters* counters) const;
 
   const EngineOptions options;
   const uint64_t seed;
@@ -65,7 +67,7 @@ struct FlowEngine::Implementation {
   std::unordered_multimap<uint64_t, RuleTable*> derived;
   Group small_groups[kSmallGroups];
   std::unordered_map<uint32_t, Group> large_groups;
-  HeaderStore headers;
+  SharedOperands shared;
   uint64_t next_sequence = 0;
   uint32_t rules = 0;
   size_t empty_derived = 0;

@@ -62,9 +62,63 @@ void modify_port(uint8_t* frame, const LayerHeaders& layer, Direction which, uin
   set_tp_port(frame, layer, which, __builtin_bswap16(static_cast<uint16_t>(result)));
 }
 
-void modify(uint8_t* frame, const LayerHeaders& layer, const Op& op, const uint8_t* operand) {
-  const uint64_t value = load_big_endian(operand, op.operand_bytes);
+void modify_address6(uint8_t* frame, const LayerHeaders& layer, Direction which, const Op& op,
+                     const uint8_t* operand) {
+  if (layer.l3_kind != L3::kIpv6) return;
+  const uint8_t* field = frame + layer.l3 + (which == Direction::kSource ? kIpv6Source : kIpv6Destination);
+  unsigned __int128 old = 0, value = 0;
+  for (int i = 0; i < 16; ++i) {
+    old = old << 8 | field[i];
+    value = value << 8 | operand[i];
+  }
+  if (op.operation == RTE_FLOW_MODIFY_ADD) value = old + value;
+  if (op.operation == RTE_FLOW_MODIFY_SUB) value = old - value;
+  uint8_t address[16];
+  for (int i = 16; i-- > 0; value >>= 8) address[i] = static_cast<uint8_t>(value);
+  set_ipv6_address(frame, layer, which, address);
+}
+
+// MARK, META and TAG, whose values are in the host's order. False for fields of the packet.
+bool modify_register(PacketContext& packet, const Op& op, const uint8_t* operand) {
+  uint32_t* field;
   switch (op.field) {
+    case RTE_FLOW_FIELD_MARK:
+      field = &packet.mark;
+      packet.marked = true;
+      break;
+    case RTE_FLOW_FIELD_META:
+      field = &packet.meta;
+      packet.has_meta = true;
+      break;
+    case RTE_FLOW_FIELD_TAG: field = &packet.tag[op.level]; break;
+    default: return false;
+  }
+  *field = static_cast<uint32_t>(modified(op.operation, *field, load_raw<uint32_t>(operand)));
+  return true;
+}
+
+// SET_META, SET_TAG: data, then mask.
+void set_bits(uint32_t* word, const uint8_t* operand) {
+  const uint32_t mask = load_raw<uint32_t>(operand + 4);
+  *word = (*word & ~mask) | (load_raw<uint32_t>(operand) & mask);
+}
+
+void modify(uint8_t* frame, const LayerHeaders& layer, const Op& op, const uint8_t* operand) {
+  const uint64_t value = load_big_endian(operand, std::min<uint8_t>(op.operand_bytes, 8));
+  switch (op.field) {
+    case RTE_FLOW_FIELD_IPV6_SRC: modify_address6(frame, layer, Direction::kSource, op, operand); return;
+    case RTE_FLOW_FIELD_IPV6_DST: modify_address6(frame, layer, Direction::kDestination, op, operand); return;
+    case RTE_FLOW_FIELD_IPV6_DSCP:
+      if (layer.l3_kind != L3::kIpv6) return;
+      set_ipv6_dscp(frame, layer,
+                    static_cast<uint8_t>(
+                        modified(op.operation, load_be16(frame + layer.l3) >> 6 & 0x3f, value) & 0x3f));
+      return;
+    case RTE_FLOW_FIELD_IPV6_HOPLIMIT:
+      if (layer.l3_kind != L3::kIpv6) return;
+      set_ttl(frame, layer,
+              static_cast<uint8_t>(modified(op.operation, frame[layer.l3 + kIpv6HopLimit], value)));
+      return;
     case RTE_FLOW_FIELD_MAC_DST:
     case RTE_FLOW_FIELD_MAC_SRC: {
       if (layer.eth == kAbsent) return;
@@ -126,10 +180,10 @@ void modify_inner(uint8_t* frame, const ParsedPacket& headers, const Op& op, con
   store_raw<uint16_t>(checksum, repaired == 0 ? 0xffff : repaired);
 }
 
-PushResult encapsulate(const HeaderStore& headers, const uint8_t* operand, PacketContext& packet) {
+PushResult encapsulate(const SharedOperands& shared, const uint8_t* operand, PacketContext& packet) {
   EncapOperand encap;
   std::memcpy(&encap, operand, sizeof encap);
-  VxlanHeader header = headers.get(encap.header);
+  VxlanHeader header = shared.headers.get(encap.header);
   uint8_t* ip = header.bytes + kEthernetBytes + (header.tagged ? kVlanBytes : 0);
   uint8_t* udp = ip + kIpv4Bytes;
   std::memcpy(header.bytes, encap.destination_mac, 6);
@@ -145,7 +199,7 @@ DropCause cause_of(PushResult result) {
 
 }  // namespace
 
-Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& headers,
+Execution execute(const RuleTable& table, FlowRule* rule, const SharedOperands& shared,
                   const ExecutionOptions& options, ApplyScope scope, PacketContext& packet) {
   Execution result;
   const uint8_t* const operands[] = {table.operands(rule), table.program.constants.data()};
@@ -188,7 +242,7 @@ Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& hea
         result.verdict.port_id = load_raw<uint16_t>(operand);
         break;
       case OpKind::kVxlanEncap: {
-        const PushResult pushed = encapsulate(headers, operand, packet);
+        const PushResult pushed = encapsulate(shared, operand, packet);
         if (pushed != PushResult::kDone) return drop(cause_of(pushed));
         break;
       }
@@ -197,7 +251,7 @@ Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& hea
           return drop(DropCause::kNoInnerFrame);
         break;
       case OpKind::kReplaceL2: {
-        const VxlanHeader& l2 = headers.get(load_raw<uint32_t>(operand));
+        const VxlanHeader& l2 = shared.headers.get(load_raw<uint32_t>(operand));
         const PushResult pushed = replace_l2(packet.mbuf, &packet.headers, l2.bytes, l2.length);
         if (pushed != PushResult::kDone) return drop(cause_of(pushed));
         break;
@@ -215,7 +269,23 @@ Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& hea
       case OpKind::kSetVlanVid: set_vlan_vid(frame, outer, load_be16(operand)); break;
       case OpKind::kSetVlanPcp: set_vlan_pcp(frame, outer, *operand); break;
       case OpKind::kPopVlan: pop_vlan(packet.mbuf, &packet.headers); break;
+      case OpKind::kFlag: packet.flagged = true; break;
+      case OpKind::kSetMeta:
+        set_bits(&packet.meta, operand);
+        packet.has_meta = true;
+        break;
+      case OpKind::kSetTag: set_bits(&packet.tag[op.which], operand); break;
+      case OpKind::kSetIpv6: set_ipv6_address(frame, outer, which, operand); break;
+      case OpKind::kSetDscp: modify(frame, outer, op, operand); break;
+      case OpKind::kRss: {
+        const RssSpread& spread = shared.spreads.get(load_raw<uint32_t>(operand));
+        packet.hashed = rss_hash(spread, frame, packet.headers, &packet.hash);
+        result.verdict.fate = Fate::kQueue;
+        result.verdict.queue = spread.queue[packet.hashed ? packet.hash % spread.queues : 0];
+        break;
+      }
       case OpKind::kModify:
+        if (modify_register(packet, op, operand)) break;
         if (op.level == 2) {
           modify_inner(frame, packet.headers, op, operand);
         } else {

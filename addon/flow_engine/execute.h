@@ -17,7 +17,7 @@ struct Execution {
   uint32_t group = 0;
 };
 
-Execution execute(const RuleTable& table, FlowRule* rule, const HeaderStore& headers,
+Execution execute(const RuleTable& table, FlowRule* rule, const SharedOperands& shared,
                   const ExecutionOptions& options, ApplyScope scope, PacketContext& packet);
 
 }  // namespace sluice

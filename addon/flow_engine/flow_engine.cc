@@ -39,8 +39,8 @@ int FlowEngine::Implementation::check_attributes(const rte_flow_attr& attr, rte_
 }
 
 int FlowEngine::Implementation::compile(const rte_flow_attr& attr, const rte_flow_item* pattern,
-                                        const rte_flow_action* actions, const rte_flow_action* masks, PatternMode mode,
-                                        CompiledPattern* compiled, ActionProgram* program,
+                                        const rte_flow_action* actions, const rte_flow_action* masks,
+                                        PatternMode mode, CompiledPattern* compiled, ActionProgram* program,
                                         rte_flow_error* error) const {
   if (const int code = check_attributes(attr, error)) return code;
   if (pattern == nullptr) return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_NUM, nullptr, "no pattern");
@@ -79,7 +79,7 @@ void FlowEngine::Implementation::remove_table(RuleTable* table) {
   Group* group = group_to_change(table->attr.group);
   std::erase(group->tables, table);
   for (RuleTable* other : table->twins) std::erase(other->twins, table);
-  release_constants(table->program, &headers);
+  release_constants(table->program, &shared);
   group->matches_integrity =
       std::any_of(group->tables.begin(), group->tables.end(),
                   [](const RuleTable* other) { return other->pattern.shape.matches_integrity; });
@@ -128,7 +128,8 @@ void FlowEngine::Implementation::drop_empty_tables() {
   empty_derived = 0;
 }
 
-FlowEngine::FlowEngine(const EngineOptions& options) : self_(std::make_unique<Implementation>(options, secret())) {}
+FlowEngine::FlowEngine(const EngineOptions& options)
+    : self_(std::make_unique<Implementation>(options, secret())) {}
 FlowEngine::~FlowEngine() = default;
 
 int FlowEngine::validate(const rte_flow_attr& attr, const rte_flow_item* pattern,
@@ -141,7 +142,8 @@ int FlowEngine::validate(const rte_flow_attr& attr, const rte_flow_item* pattern
   }
   uint64_t words[kMaxKeyWords];
   uint8_t low[kMaxRanges * kMaxRangeBytes], high[kMaxRanges * kMaxRangeBytes];
-  if (const int code = gather_values(compiled.shape, compiled.sources, pattern, words, low, high, error)) return code;
+  if (const int code = gather_values(compiled.shape, compiled.sources, pattern, words, low, high, error))
+    return code;
   uint8_t operands[kMaxActions * kMaxOperandBytes];
   return encode_operands(program, actions, attr, self_->options, nullptr, operands, error);
 }
@@ -172,10 +174,10 @@ RuleTable* FlowEngine::create_table(const rte_flow_attr& attr, const rte_flow_it
   ActionProgram program;
   if (self_->compile(attr, pattern, actions, masks, PatternMode::kTemplate, &compiled, &program, error) != 0)
     return nullptr;
-  if (encode_constants(&program, actions, attr, self_->options, &self_->headers, error) != 0) return nullptr;
+  if (encode_constants(&program, actions, attr, self_->options, &self_->shared, error) != 0) return nullptr;
   RuleTable* table = self_->add_table(attr, compiled, program, error);
   if (table == nullptr) {
-    release_constants(program, &self_->headers);
+    release_constants(program, &self_->shared);
   } else {
     table->templated = true;
   }
@@ -192,8 +194,8 @@ int FlowEngine::validate_template(const rte_flow_attr& attr, const rte_flow_item
     return compile_pattern(attr, pattern, PatternMode::kTemplate, self_->options, &compiled, error);
   }
   ActionProgram program;
-  return compile_actions(attr, actions, masks, PatternMode::kTemplate, compiled.content, self_->options, &program,
-                         error);
+  return compile_actions(attr, actions, masks, PatternMode::kTemplate, compiled.content, self_->options,
+                         &program, error);
 }
 
 bool FlowEngine::reserve(RuleTable* table, uint32_t rows) {
@@ -211,8 +213,8 @@ FlowRule* FlowEngine::create_row(RuleTable* table, const rte_flow_item* pattern,
   return self_->add_rule(table, table->pattern.sources, pattern, actions, now_seconds, error);
 }
 
-FlowRule* FlowEngine::stage_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
-                                rte_flow_error* error) {
+FlowRule* FlowEngine::stage_row(RuleTable* table, const rte_flow_item* pattern,
+                                const rte_flow_action* actions, rte_flow_error* error) {
   return self_->stage(table, table->pattern.sources, pattern, actions, error);
 }
 
@@ -281,7 +283,8 @@ bool FlowEngine::collect_aged(uint32_t now_seconds, AgeCursor* cursor, uint32_t 
       FlowRule* rule = table->rule(cursor->row);
       const uint8_t state = __atomic_load_n(&rule->state, __ATOMIC_RELAXED);
       if ((state & FlowRule::kLive) == 0 || (state & FlowRule::kAged) != 0) continue;
-      if (!has_aged(now_seconds, __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED), rule->timeout())) continue;
+      if (!has_aged(now_seconds, __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED), rule->timeout()))
+        continue;
       if (visit(rule)) __atomic_fetch_or(&rule->state, FlowRule::kAged, __ATOMIC_RELAXED);
     }
   }
@@ -297,9 +300,12 @@ bool FlowEngine::ages(const FlowRule* rule) const { return self_->tables[rule->t
 
 bool FlowEngine::is_live(const FlowRule* rule) { return rule->live(); }
 bool FlowEngine::is_finished(const FlowRule* rule) {
-  return (rule->state & (FlowRule::kLive | FlowRule::kFailed)) != 0 && (rule->state & FlowRule::kRetired) == 0;
+  return (rule->state & (FlowRule::kLive | FlowRule::kFailed)) != 0 &&
+         (rule->state & FlowRule::kRetired) == 0;
 }
-void FlowEngine::retire(FlowRule* rule) { __atomic_fetch_or(&rule->state, FlowRule::kRetired, __ATOMIC_RELAXED); }
+void FlowEngine::retire(FlowRule* rule) {
+  __atomic_fetch_or(&rule->state, FlowRule::kRetired, __ATOMIC_RELAXED);
+}
 void FlowEngine::abandon(FlowRule* staged) { staged->state = FlowRule::kFailed; }
 bool FlowEngine::counts(const RuleTable* table) { return table->program.counts; }
 bool FlowEngine::ages(const RuleTable* table) { return table->program.ages; }

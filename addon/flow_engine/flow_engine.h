@@ -23,6 +23,8 @@ struct RuleTable;  // opaque: one pattern template with one actions template, in
 inline constexpr int kActionSetIcmpIdent = -0x51c0;
 inline constexpr int kItemIcmpIdent = RTE_FLOW_ITEM_TYPE_ICMP;
 
+inline constexpr size_t kTags = 8;  // registers of SET_TAG
+
 struct EngineOptions {
   uint32_t max_rules = 1u << 20;
   uint16_t vxlan_udp_port = kVxlanUdpPort;
@@ -37,8 +39,19 @@ struct PacketContext {
   ParsedPacket headers;
   uint16_t ingress_port_id = 0;  // what REPRESENTED_PORT items are compared with
   uint32_t now_seconds = 0;      // clock for AGE
+  // Registers that rules set and later groups match. Items see 0 where nobody has set anything.
+  uint32_t meta = 0;
   uint32_t mark = 0;
-  bool marked = false;
+  uint32_t tag[kTags] = {};
+  uint32_t hash = 0;  // of RSS
+  bool marked = false, flagged = false, has_meta = false, hashed = false;
+};
+
+// Packets by the group that they were looked up in; the last entry stands for all further groups.
+struct GroupCounters {
+  static constexpr size_t kShown = 4;
+  uint64_t hits[kShown + 1] = {}, misses[kShown + 1] = {};
+  static size_t index(uint32_t group) { return group < kShown ? group : kShown; }
 };
 
 enum class Fate : uint8_t { kMiss, kDrop, kQueue, kPortRepresentor, kRepresentedPort };
@@ -57,8 +70,8 @@ struct Verdict {
 // Which of a rule's actions apply() runs.
 enum class ApplyScope : uint8_t {
   kAll,
-  kNoTranslation,  // everything but SET_IPV4_*, SET_TP_*, SET_ICMP_IDENT and their MODIFY_FIELD forms: for
-                   // ICMP errors, whose addresses the caller has already rewritten
+  kNoTranslation,  // everything but SET_IPV4_*, SET_IPV6_*, SET_TP_*, SET_ICMP_IDENT and their MODIFY_FIELD
+                   // forms: for ICMP errors, whose addresses the caller has already rewritten
 };
 
 struct RuleCounters {
@@ -89,25 +102,29 @@ class FlowEngine {
   //
   // create_table looks at masks only (null with a spec: the item's default mask; both null: presence). Confs
   // may be null except those of MODIFY_FIELD (what is modified) and RAW_* (the kind of data).
-  // `masks` (may be null) as of rte_flow_actions_template_create: a conf that is not zero there makes the value of
-  // `actions` part of the table, whatever a row says; the row's conf may be null then, and it takes no room in rows.
+  // `masks` (may be null) as of rte_flow_actions_template_create: a conf that is not zero there makes the
+  // value of `actions` part of the table, whatever a row says; the row's conf may be null then, and it takes
+  // no room in rows.
   RuleTable* create_table(const rte_flow_attr& attr, const rte_flow_item* pattern,
-                          const rte_flow_action* actions, const rte_flow_action* masks, rte_flow_error* error);
+                          const rte_flow_action* actions, const rte_flow_action* masks,
+                          rte_flow_error* error);
   RuleTable* create_table(const rte_flow_attr& attr, const rte_flow_item* pattern,
                           const rte_flow_action* actions, rte_flow_error* error) {
     return create_table(attr, pattern, actions, nullptr, error);
   }
   // What can be said of one template without the other: either `pattern`, or `actions` with `masks`.
-  int validate_template(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
-                        const rte_flow_action* masks, rte_flow_error* error) const;
-  // Takes the memory for so many rows now, pages cleared, so that inserting does not wait for it. False: no memory.
+  int validate_template(const rte_flow_attr& attr, const rte_flow_item* pattern,
+                        const rte_flow_action* actions, const rte_flow_action* masks,
+                        rte_flow_error* error) const;
+  // Takes the memory for so many rows now, pages cleared, so that inserting does not wait for it. False: no
+  // memory.
   bool reserve(RuleTable* table, uint32_t rows);
   void destroy_table(RuleTable* table);  // it must be empty
   FlowRule* create_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                        uint32_t now_seconds, rte_flow_error* error);
 
-  // create_row in two steps. No packet hits a staged row, and staging one disturbs no thread that looks rules up.
-  // commit_rows sets a code each: 0, -EEXIST or -ENOMEM; a row that failed stays until it is destroyed.
+  // create_row in two steps. No packet hits a staged row, and staging one disturbs no thread that looks rules
+  // up. commit_rows sets a code each: 0, -EEXIST or -ENOMEM; a row that failed stays until it is destroyed.
   FlowRule* stage_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                       rte_flow_error* error);
   void commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes);
@@ -116,11 +133,13 @@ class FlowEngine {
   void* owner(const FlowRule* rule) const;
 
   // The whole way from group 0: classify, execute, follow jumps (each to a higher group only; else a miss).
-  Verdict process(PacketContext& packet);
-  // The same for up to kMaxBurst packets side by side: what their look-ups touch is fetched for all of them before the
-  // first one waits for it. Packets of a burst do not see each other's actions (there is no such action).
+  Verdict process(PacketContext& packet, GroupCounters* counters = nullptr);
+  // The same for up to kMaxBurst packets side by side: what their look-ups touch is fetched for all of them
+  // before the first one waits for it. Packets of a burst do not see each other's actions (there is no such
+  // action).
   static constexpr size_t kMaxBurst = 64;
-  void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts);
+  void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
+                     GroupCounters* counters = nullptr);
 
   // The two steps apart, for one group: the caller looks at the rule's context before it decides to run it.
   // Of tables of one priority the rule created first wins. -EEXIST refuses a rule equal to one of the same
@@ -131,13 +150,14 @@ class FlowEngine {
 
   void* age_context(const FlowRule* rule) const;  // AGE's context verbatim (the rule itself when NULL)
   RuleCounters counters(const FlowRule* rule) const;
-  RuleCounters take_counters(FlowRule* rule);  // and resets them; a packet counts before or after, never neither
+  RuleCounters take_counters(
+      FlowRule* rule);  // and resets them; a packet counts before or after, never neither
   uint32_t rules() const;
   uint64_t memory_bytes() const;  // of tables, rows and indexes
   bool has_rules() const { return rules() != 0; }
 
-  // Calls `visit` for every rule, table by table. It may destroy the rule it is given. `unfinished`: also for rows that
-  // are only staged, or whose commit failed.
+  // Calls `visit` for every rule, table by table. It may destroy the rule it is given. `unfinished`: also for
+  // rows that are only staged, or whose commit failed.
   void for_each(const std::function<void(FlowRule*)>& visit, bool unfinished = false);
   // Calls `visit` for rules whose AGE time has passed at `now_seconds` and that were not reported since their
   // last hit; what it returns says whether this was the report.
@@ -147,7 +167,8 @@ class FlowEngine {
     size_t table = 0;
     uint32_t row = 1;
   };
-  bool collect_aged(uint32_t now_seconds, AgeCursor* cursor, uint32_t rows, const std::function<bool(FlowRule*)>& visit);
+  bool collect_aged(uint32_t now_seconds, AgeCursor* cursor, uint32_t rows,
+                    const std::function<bool(FlowRule*)>& visit);
   static bool has_aged(uint32_t now_seconds, uint32_t last_hit_seconds, uint32_t timeout) {
     // A hit may carry a clock a little ahead of the caller's.
     const uint32_t idle = now_seconds - last_hit_seconds;
@@ -158,7 +179,7 @@ class FlowEngine {
   static bool is_live(const FlowRule* rule);
   // Its creation has succeeded or failed, and nobody has retired it.
   static bool is_finished(const FlowRule* rule);
-  static void retire(FlowRule* rule);   // so that it is not destroyed twice
+  static void retire(FlowRule* rule);     // so that it is not destroyed twice
   static void abandon(FlowRule* staged);  // instead of commit_rows: as if that had failed
   static bool counts(const RuleTable* table);
   static bool ages(const RuleTable* table);

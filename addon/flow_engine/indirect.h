@@ -1,5 +1,5 @@
-// Counters and ages that several rules share: what rte_flow calls indirect actions. The engine's user makes them and
-// keeps them where they are until no rule refers to them.
+// Counters and ages that several rules share: what rte_flow calls indirect actions. The engine's user makes
+// them and keeps them where they are until no rule refers to them.
 #pragma once
 
 #include <cstdint>

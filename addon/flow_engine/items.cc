@@ -16,6 +16,7 @@ constexpr ItemField kUdpFields[] = {{0, 2}, {2, 2}, {4, 2}, {6, 2}};
 constexpr ItemField kTcpFields[] = {{0, 2},  {2, 2},  {4, 4},  {8, 4}, {12, 1},
                                     {13, 1}, {14, 2}, {16, 2}, {18, 2}};
 constexpr ItemField kIcmpFields[] = {{0, 1}, {1, 1}, {2, 2}, {4, 2}, {6, 2}};
+constexpr ItemField kIcmpv6Fields[] = {{0, 1}, {1, 1}, {2, 2}};
 constexpr ItemField kVxlanFields[] = {{0, 1}, {1, 3}, {4, 3}, {7, 1}};
 
 struct ByteRange {
@@ -44,6 +45,10 @@ constexpr ItemDescription kItems[] = {
     header_item(RTE_FLOW_ITEM_TYPE_UDP, "UDP", kUdpBytes, {0, 4}, kUdpFields, 4),
     header_item(RTE_FLOW_ITEM_TYPE_TCP, "TCP", kTcpBytes, {0, 4}, kTcpFields, 9),
     header_item(RTE_FLOW_ITEM_TYPE_ICMP, "ICMP", kIcmpBytes, {0, 2}, kIcmpFields, 5),
+    header_item(RTE_FLOW_ITEM_TYPE_ICMP6, "ICMP6", 4, {0, 2}, kIcmpv6Fields, 3),
+    header_item(RTE_FLOW_ITEM_TYPE_META, "META", 0, {0, 0}, nullptr, 0),
+    header_item(RTE_FLOW_ITEM_TYPE_MARK, "MARK", 0, {0, 0}, nullptr, 0),
+    header_item(RTE_FLOW_ITEM_TYPE_TAG, "TAG", 0, {0, 0}, nullptr, 0),
     header_item(RTE_FLOW_ITEM_TYPE_VXLAN, "VXLAN", kVxlanBytes, {4, 7}, kVxlanFields, 4),
     header_item(RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, "REPRESENTED_PORT", 0, {0, 0}, nullptr, 0),
     header_item(RTE_FLOW_ITEM_TYPE_INTEGRITY, "INTEGRITY", 0, {0, 0}, nullptr, 0),

@@ -23,9 +23,10 @@ enum class Slot : uint8_t {
   kInnerVlan2,
   kInnerL3,
   kInnerL4,
-  kMeta,  // what is known of a packet beside its bytes
+  kMeta,       // what is known of a packet beside its bytes
+  kRegisters,  // what rules have set: META, MARK, TAG
 };
-inline constexpr size_t kSlots = 12;
+inline constexpr size_t kSlots = 13;
 
 struct ItemField {
   uint8_t offset;

@@ -17,7 +17,8 @@ uint32_t layer_presence(const LayerHeaders& layer, uint8_t tags) {
   if (layer.l4 != kAbsent && !layer.fragment) {
     if (layer.protocol == kProtocolUdp) bits |= presence::kUdp;
     if (layer.protocol == kProtocolTcp) bits |= presence::kTcp;
-    if (layer.protocol == kProtocolIcmp) bits |= presence::kIcmp;
+    if (layer.protocol == kProtocolIcmp && layer.l3_kind == L3::kIpv4) bits |= presence::kIcmp;
+    if (layer.protocol == kProtocolIcmpv6 && layer.l3_kind == L3::kIpv6) bits |= presence::kIcmpv6;
   }
   return bits;
 }
@@ -68,6 +69,7 @@ void view_packet(const uint8_t* frame, const ParsedPacket& headers, uint16_t ing
   view->meta = ingress_port_id;
   if (headers.tags > 0) view->meta |= 1ull << meta::kOuterTagShift;
   if (headers.tags > 1) view->meta |= 1ull << meta::kOuterMoreTagsShift;
+  if (outer.fragment) view->meta |= 1ull << meta::kOuterFragmentShift;
   if (headers.vxlan != kAbsent) view->presence |= presence::kVxlan;
   if (headers.has_inner) {
     const LayerHeaders& inner = headers.inner;
@@ -80,6 +82,7 @@ void view_packet(const uint8_t* frame, const ParsedPacket& headers, uint16_t ing
     view->presence |= layer_presence(inner, tags) << presence::kInnerShift;
     if (tags > 0) view->meta |= 1ull << meta::kInnerTagShift;
     if (tags > 1) view->meta |= 1ull << meta::kInnerMoreTagsShift;
+    if (inner.fragment) view->meta |= 1ull << meta::kInnerFragmentShift;
   }
   if (integrity) {
     const bool outer_fault = headers.fault != ParseFault::kNone && !headers.fault_in_inner;

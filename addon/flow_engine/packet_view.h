@@ -12,15 +12,15 @@ namespace sluice {
 // Presence of headers in a packet; what items require beyond their masks, implied next protocols included.
 namespace presence {
 inline constexpr uint32_t kEth = 1u << 0, kTag = 1u << 1, kTag2 = 1u << 2, kTag3 = 1u << 3, kIpv4 = 1u << 4,
-                          kIpv6 = 1u << 5, kUdp = 1u << 6, kTcp = 1u << 7, kIcmp = 1u << 8;
-inline constexpr int kInnerShift = 9;  // the same bits once more for the inner layer
-inline constexpr uint32_t kVxlan = 1u << 18;
+                          kIpv6 = 1u << 5, kUdp = 1u << 6, kTcp = 1u << 7, kIcmp = 1u << 8, kIcmpv6 = 1u << 9;
+inline constexpr int kInnerShift = 10;  // the same bits once more for the inner layer
+inline constexpr uint32_t kVxlan = 1u << 20;
 }  // namespace presence
 
 // Bits of the kMeta word. The integrity bits keep rte_flow_item_integrity's order.
 namespace meta {
 inline constexpr int kOuterTagShift = 16, kOuterMoreTagsShift = 17, kInnerTagShift = 18,
-                     kInnerMoreTagsShift = 19;
+                     kInnerMoreTagsShift = 19, kOuterFragmentShift = 20, kInnerFragmentShift = 21;
 inline constexpr int kOuterIntegrityShift = 24, kInnerIntegrityShift = 32;
 inline constexpr uint64_t kPortMask = 0xffff;
 inline constexpr uint64_t kPacketOk = 1, kL2Ok = 2, kL3Ok = 4, kL4Ok = 8, kIpv4ChecksumOk = 32,
@@ -28,6 +28,11 @@ inline constexpr uint64_t kPacketOk = 1, kL2Ok = 2, kL3Ok = 4, kL4Ok = 8, kIpv4C
 inline constexpr uint64_t kIntegrityBits = kPacketOk | kL2Ok | kL3Ok | kL4Ok | kIpv4ChecksumOk | kL3LengthOk;
 inline constexpr uint64_t kAnyIntegrity = 0xffffull << kOuterIntegrityShift;
 }  // namespace meta
+
+// Where META, MARK and TAG stand in Slot::kRegisters: u32 each, in the host's order.
+namespace registers {
+inline constexpr uint8_t kMeta = 0, kMark = 4, kTags = 8;
+}
 
 // A packet as the classifier sees it.
 struct PacketView {

@@ -13,7 +13,8 @@ namespace {
 // How far up the stack of headers the pattern has come, per tunnel level.
 enum class Layer : uint8_t { kBottom, kEth, kVlan, kVlan2, kIpv4, kIpv6, kL4, kUdp, kTunnel };
 
-constexpr uint8_t kMetaPort = 0, kMetaHasVlan = 1, kMetaHasMoreVlan = 2, kMetaIntegrity = 3;
+constexpr uint8_t kMetaPort = 0, kMetaHasVlan = 1, kMetaHasMoreVlan = 2, kMetaIntegrity = 3,
+                  kMetaHasFragment = 4;
 
 class Compiler {
  public:
@@ -36,6 +37,7 @@ class Compiler {
   int add_meta(uint64_t mask, uint8_t kind, int shift);
   int add_port();
   int add_integrity();
+  int add_register(const ItemDescription& description);
   void require(uint32_t bits) {
     out_->shape.required_mask |= level(bits);
     out_->shape.required_value |= level(bits);
@@ -146,6 +148,12 @@ int Compiler::place(const ItemDescription& description, Slot* slot) {
       *slot = inner_ ? Slot::kInnerL4 : Slot::kOuterL4;
       return 0;
     }
+    case RTE_FLOW_ITEM_TYPE_ICMP6:
+      if (layer_ != Layer::kBottom && layer_ != Layer::kIpv6) return misplaced("must follow IPV6");
+      require(presence::kIcmpv6);
+      layer_ = Layer::kL4;
+      *slot = inner_ ? Slot::kInnerL4 : Slot::kOuterL4;
+      return 0;
     case RTE_FLOW_ITEM_TYPE_VXLAN:
       if (inner_) return refuse(RTE_FLOW_ERROR_TYPE_ITEM, name, "a tunnel inside a tunnel is not supported");
       if (layer_ != Layer::kBottom && layer_ != Layer::kUdp) return misplaced("must follow UDP");
@@ -248,10 +256,15 @@ int Compiler::add_header(const ItemDescription& description, Slot slot) {
   }
   if (given != nullptr && description.type == RTE_FLOW_ITEM_TYPE_IPV6) {
     const auto* ipv6 = static_cast<const rte_flow_item_ipv6*>(given);
-    if (ipv6->has_hop_ext || ipv6->has_route_ext || ipv6->has_frag_ext || ipv6->has_auth_ext ||
-        ipv6->has_esp_ext || ipv6->has_dest_ext || ipv6->has_mobil_ext || ipv6->has_hip_ext ||
-        ipv6->has_shim6_ext || ipv6->reserved) {
-      return refuse(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "IPV6", "matching on extension headers is not supported");
+    if (ipv6->has_hop_ext || ipv6->has_route_ext || ipv6->has_auth_ext || ipv6->has_esp_ext ||
+        ipv6->has_dest_ext || ipv6->has_mobil_ext || ipv6->has_hip_ext || ipv6->has_shim6_ext ||
+        ipv6->reserved) {
+      return refuse(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "IPV6",
+                    "of the extension headers only has_frag_ext can be matched");
+    }
+    if (ipv6->has_frag_ext) {
+      const int shift = inner_ ? meta::kInnerFragmentShift : meta::kOuterFragmentShift;
+      if (const int code = add_meta(1, kMetaHasFragment, shift)) return code;
     }
   }
   if (item_->last != nullptr) {
@@ -301,8 +314,47 @@ int Compiler::add_integrity() {
                   level == 2 ? meta::kInnerIntegrityShift : meta::kOuterIntegrityShift);
 }
 
+// META, MARK and TAG: one word each, whose value begins the item's spec.
+int Compiler::add_register(const ItemDescription& description) {
+  const auto refuse_value = [&](rte_flow_error_type type, const char* text, int code) {
+    return refuse(type, description.name, text, code);
+  };
+  if (item_->last != nullptr)
+    return refuse_value(RTE_FLOW_ERROR_TYPE_ITEM_LAST, "ranges are not supported", ENOTSUP);
+  uint32_t mask = item_->mask != nullptr   ? load_raw<uint32_t>(item_->mask)
+                  : item_->spec != nullptr ? UINT32_MAX
+                                           : 0;
+  uint8_t at = description.type == RTE_FLOW_ITEM_TYPE_META ? registers::kMeta : registers::kMark;
+  if (description.type == RTE_FLOW_ITEM_TYPE_TAG) {
+    const auto* spec = static_cast<const rte_flow_item_tag*>(item_->spec);
+    const auto* tag_mask = static_cast<const rte_flow_item_tag*>(item_->mask);
+    if (spec == nullptr)  // which register it is must be known, also in a template
+      return refuse_value(RTE_FLOW_ERROR_TYPE_ITEM_SPEC, "needs a spec, whose index names the register",
+                          EINVAL);
+    if (tag_mask != nullptr && tag_mask->index != 0xff)
+      return refuse_value(RTE_FLOW_ERROR_TYPE_ITEM_MASK, "the index must be masked whole", EINVAL);
+    if (spec->index >= kTags)
+      return refuse_value(RTE_FLOW_ERROR_TYPE_ITEM_SPEC, "registers are numbered 0 to 7", ENOTSUP);
+    at = static_cast<uint8_t>(registers::kTags + 4 * spec->index);
+  }
+  if (mask == 0) return 0;
+  PatternShape& shape = out_->shape;
+  if (shape.words == kMaxKeyWords)
+    return refuse(RTE_FLOW_ERROR_TYPE_ITEM_NUM, description.name, "the pattern matches too many bytes");
+  uint8_t bytes[8] = {};
+  std::memcpy(bytes + at % 8, &mask, sizeof mask);
+  // Specs may be shorter than eight bytes; see gather_values.
+  out_->sources.word[shape.words] = {index_, 0, static_cast<uint8_t>(8 * (at % 8))};
+  shape.word[shape.words++] = {load_raw<uint64_t>(bytes), Slot::kRegisters, static_cast<int8_t>(at / 8 * 8)};
+  return 0;
+}
+
 int Compiler::add_item(const ItemDescription& description) {
   if (const int code = check_masks(description)) return code;
+  if (description.type == RTE_FLOW_ITEM_TYPE_META || description.type == RTE_FLOW_ITEM_TYPE_MARK ||
+      description.type == RTE_FLOW_ITEM_TYPE_TAG) {
+    return add_register(description);
+  }
   if (description.type == RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT) return add_port();
   if (description.type == RTE_FLOW_ITEM_TYPE_INTEGRITY) return add_integrity();
   Slot slot;
@@ -356,6 +408,7 @@ uint64_t meta_value(const PatternSources::Meta& source, const rte_flow_item* pat
   switch (source.kind) {
     case kMetaPort: value = static_cast<const rte_flow_item_ethdev*>(spec)->port_id; break;
     case kMetaHasVlan: value = static_cast<const rte_flow_item_eth*>(spec)->has_vlan; break;
+    case kMetaHasFragment: value = static_cast<const rte_flow_item_ipv6*>(spec)->has_frag_ext; break;
     case kMetaHasMoreVlan: value = static_cast<const rte_flow_item_vlan*>(spec)->has_more_vlan; break;
     default: value = static_cast<const rte_flow_item_integrity*>(spec)->value & meta::kIntegrityBits; break;
   }
@@ -401,7 +454,10 @@ int gather_values(const PatternShape& shape, const PatternSources& sources, cons
     }
     const auto* spec = static_cast<const uint8_t*>(pattern[source.item].spec);
     if (spec == nullptr) return missing(source.item);
-    words[i] = load_raw<uint64_t>(spec + source.offset) << source.shift & shape.word[i].mask;
+    // Specs of four bytes: META, MARK, VLAN, ICMP6.
+    const bool is_short = source.shift != 0 || shape.word[i].slot == Slot::kRegisters;
+    const uint64_t value = is_short ? load_raw<uint32_t>(spec) : load_raw<uint64_t>(spec + source.offset);
+    words[i] = value << source.shift & shape.word[i].mask;
   }
   for (uint8_t i = 0; i < shape.ranges; ++i) {
     const RangeField& range = shape.range[i];

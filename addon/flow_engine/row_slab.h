@@ -43,7 +43,8 @@ class RowSlab {
   bool reserve(uint32_t rows) {
     if (rows <= reserved_) return true;
     for (uint32_t block = 0; block <= block_of(rows); ++block) {
-      if (blocks_[block] == nullptr) blocks_[block] = static_cast<uint8_t*>(allocate_zeroed(block_bytes(block)));
+      if (blocks_[block] == nullptr)
+        blocks_[block] = static_cast<uint8_t*>(allocate_zeroed(block_bytes(block)));
       if (blocks_[block] == nullptr) return false;
       const uint64_t before = static_cast<uint64_t>(kFirst) * ((1ull << block) - 1);
       populate(blocks_[block], std::min<uint64_t>(block_bytes(block), (rows - before) * row_bytes_));

@@ -63,8 +63,7 @@ FlowRule* RuleTable::find_range(const uint64_t* key, const uint8_t* from, const 
   const size_t range_bytes = pattern.shape.ranges * kMaxRangeBytes;
   for (const uint32_t row : listed_rows) {
     FlowRule* candidate = rule(row);
-    if (same_key(candidate->key(), key) &&
-        std::memcmp(low(candidate), from, range_bytes) == 0 &&
+    if (same_key(candidate->key(), key) && std::memcmp(low(candidate), from, range_bytes) == 0 &&
         std::memcmp(high(candidate), to, range_bytes) == 0) {
       return candidate;
     }
@@ -104,9 +103,8 @@ FlowRule* RuleTable::lookup(const PacketView& view) const {
 
 bool RuleTable::insert(FlowRule* added, uint32_t hash) {
   const bool was_listed = is_listed();
-  if (pattern.shape.ranges == 0 && !index.insert(hash, added->row, [this](uint32_t row) {
-        return hash_key(rule(row)->key());
-      })) {
+  if (pattern.shape.ranges == 0 &&
+      !index.insert(hash, added->row, [this](uint32_t row) { return hash_key(rule(row)->key()); })) {
     return false;
   }
   if (was_listed) listed_rows.push_back(added->row);

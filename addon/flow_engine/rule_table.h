@@ -28,10 +28,10 @@ struct FlowRule {
   uint32_t tag;                 // the engine's user's own
 
   static constexpr uint8_t kLive = 1;
-  static constexpr uint8_t kAged = 2;    // reported as aged and not hit since
-  static constexpr uint8_t kStaged = 4;  // not yet in the table
+  static constexpr uint8_t kAged = 2;      // reported as aged and not hit since
+  static constexpr uint8_t kStaged = 4;    // not yet in the table
   static constexpr uint8_t kRetired = 16;  // its destruction is under way
-  static constexpr uint8_t kFailed = 8;  // never in the table: waits for its owner to destroy it
+  static constexpr uint8_t kFailed = 8;    // never in the table: waits for its owner to destroy it
   bool live() const { return (state & kLive) != 0; }
   uint32_t timeout() const { return age_timeout[0] | age_timeout[1] << 8 | age_timeout[2] << 16; }
 
@@ -47,8 +47,8 @@ struct RuleTable {
             uint64_t seed);
 
   uint16_t id = 0;
-  bool templated = false;  // made by create_table; others come and go with their rules
-  void* owner = nullptr;   // of the engine's user
+  bool templated = false;         // made by create_table; others come and go with their rules
+  void* owner = nullptr;          // of the engine's user
   std::vector<RuleTable*> twins;  // of the same group, priority and shape, with other actions
   rte_flow_attr attr;
   CompiledPattern pattern;
@@ -58,15 +58,14 @@ struct RuleTable {
   uint64_t seed;
   RowSlab slab;
   HashIndex index;
-  // Compared one after the other, oldest first: all rules of a pattern with ranges, and those of a table that never
-  // had more than a few. (A gateway's constant rules are one or two to a table: most packets meet a dozen such tables
-  // and fit none, which two compared words tell sooner than a hash.)
+  // Compared one after the other, oldest first: all rules of a pattern with ranges, and those of a table that
+  // never had more than a few. (A gateway's constant rules are one or two to a table: most packets meet a
+  // dozen such tables and fit none, which two compared words tell sooner than a hash.)
   static constexpr size_t kFew = 3;
   std::vector<uint32_t> listed_rows;
 
   bool is_listed() const {
-    return pattern.shape.ranges != 0 ||
-           (index.size() == listed_rows.size() && listed_rows.size() <= kFew);
+    return pattern.shape.ranges != 0 || (index.size() == listed_rows.size() && listed_rows.size() <= kFew);
   }
   uint32_t size() const {
     return pattern.shape.ranges == 0 ? index.size() : static_cast<uint32_t>(listed_rows.size());
@@ -77,13 +76,15 @@ struct RuleTable {
   const uint8_t* low(const FlowRule* rule) const {
     return reinterpret_cast<const uint8_t*>(rule->key() + pattern.shape.words);
   }
-  const uint8_t* high(const FlowRule* rule) const { return low(rule) + pattern.shape.ranges * kMaxRangeBytes; }
+  const uint8_t* high(const FlowRule* rule) const {
+    return low(rule) + pattern.shape.ranges * kMaxRangeBytes;
+  }
   uint8_t* operands(FlowRule* rule) const { return reinterpret_cast<uint8_t*>(rule) + operands_at; }
 
   // The rule that a packet hits, or null.
   FlowRule* lookup(const PacketView& view) const;
-  // The same with hash_of(view) made before, so that the index could be fetched meanwhile. Not for tables that are
-  // listed.
+  // The same with hash_of(view) made before, so that the index could be fetched meanwhile. Not for tables
+  // that are listed.
   FlowRule* lookup(const PacketView& view, uint32_t hash) const;
   bool hits(const FlowRule* rule, const PacketView& view) const;
   void gather_key(const PacketView& view, uint64_t* key) const;

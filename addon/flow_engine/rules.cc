@@ -51,9 +51,10 @@ FlowRule* FlowEngine::Implementation::stage(RuleTable* table, const PatternSourc
   *rule = FlowRule{};
   rule->row = row;
   rule->table_and_sequence = static_cast<uint64_t>(table->id) << 48;
-  if (gather_values(table->pattern.shape, sources, pattern, rule->key(), table->low(rule), table->high(rule), error) !=
-          0 ||
-      encode_operands(table->program, actions, table->attr, options, &headers, table->operands(rule), error) != 0) {
+  if (gather_values(table->pattern.shape, sources, pattern, rule->key(), table->low(rule), table->high(rule),
+                    error) != 0 ||
+      encode_operands(table->program, actions, table->attr, options, &shared, table->operands(rule), error) !=
+          0) {
     table->slab.free(row);
     return nullptr;
   }
@@ -68,7 +69,8 @@ FlowRule* FlowEngine::Implementation::stage(RuleTable* table, const PatternSourc
   return rule;
 }
 
-void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes) {
+void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, uint32_t now_seconds,
+                                        int* codes) {
   uint32_t hash[kTogether];
   for (size_t begin = 0; begin < count; begin += kTogether) {
     const size_t end = begin + kTogether < count ? begin + kTogether : count;
@@ -81,7 +83,9 @@ void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, u
       FlowRule* rule = staged[i];
       RuleTable* table = tables[rule->table()];
       const bool was_empty = table->size() == 0;
-      codes[i] = collides(table, rule, hash[i - begin]) ? -EEXIST : table->insert(rule, hash[i - begin]) ? 0 : -ENOMEM;
+      codes[i] = collides(table, rule, hash[i - begin]) ? -EEXIST
+                 : table->insert(rule, hash[i - begin]) ? 0
+                                                        : -ENOMEM;
       if (codes[i] != 0) {
         rule->state = FlowRule::kFailed;
         continue;
@@ -128,7 +132,7 @@ void FlowEngine::Implementation::remove(FlowRule* const* gone, size_t count) {
       RuleTable* table = tables[rule->table()];
       const bool was_live = rule->live();
       if (was_live) table->erase(rule, hash[i - begin]);
-      release_operands(table->program, table->operands(rule), &headers);
+      release_operands(table->program, table->operands(rule), &shared);
       rule->state = 0;
       table->slab.free(rule->row);
       --rules;

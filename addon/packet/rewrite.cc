@@ -12,17 +12,37 @@ void repair(uint8_t* checksum, uint16_t old_word, uint16_t new_word) {
   store_raw(checksum, checksum_update16(load_raw<uint16_t>(checksum), old_word, new_word));
 }
 
-// The checksum field of the layer's TCP or UDP header, or null: none there, or UDP without a checksum.
+// Where the transport header of an IPv6 packet starts that the parser, as rte_flow has it, saw no further
+// into than its fragment header; kAbsent when it is not whole. The parser has checked the chain up to there.
+uint32_t transport_behind_extensions(const uint8_t* frame, const LayerHeaders& layer) {
+  uint8_t next = frame[layer.l3 + kIpv6NextHeader];
+  uint32_t at = layer.l3 + kIpv6Bytes;
+  while (next != layer.protocol) {  // RFC 8200 section 4; AH: RFC 4302 section 2.2
+    if (at + 8 > layer.l3_end) return kAbsent;
+    const uint32_t bytes = next == 44 ? 8 : next == 51 ? (frame[at + 1] + 2u) * 4 : (frame[at + 1] + 1u) * 8;
+    next = frame[at];
+    at += bytes;
+  }
+  return at;
+}
+
+// The checksum field of the layer's TCP, UDP or ICMPv6 header, or null: none there, or UDP without a
+// checksum.
 uint8_t* l4_checksum(uint8_t* frame, const LayerHeaders& layer) {
   uint32_t l4 = layer.l4;
   if (l4 == kAbsent) {
-    // A first fragment is without l4 when parsed as rte_flow does, and so is a header whose own length is wrong; but
-    // the transport header is there all the same and its checksum covers the addresses.
-    if (layer.later_fragment || layer.l3_kind != L3::kIpv4) return nullptr;
-    l4 = layer.l3 + (frame[layer.l3] & 0x0fu) * 4;
+    // A first fragment is without l4 when parsed as rte_flow does, and so is a header whose own length is
+    // wrong; but the transport header is there all the same and its checksum covers the addresses.
+    if (layer.later_fragment || layer.l3_kind == L3::kNone) return nullptr;
+    l4 = layer.l3_kind == L3::kIpv4 ? layer.l3 + (frame[layer.l3] & 0x0fu) * 4
+                                    : transport_behind_extensions(frame, layer);
+    if (l4 == kAbsent) return nullptr;
   }
   if (layer.protocol == kProtocolTcp) {
     return l4 + kTcpChecksum + 2 <= layer.l3_end ? frame + l4 + kTcpChecksum : nullptr;
+  }
+  if (layer.protocol == kProtocolIcmpv6 && layer.l3_kind == L3::kIpv6) {  // whose pseudo-header is as TCP's
+    return l4 + kIcmpBytes <= layer.l3_end ? frame + l4 + kIcmpChecksum : nullptr;
   }
   if (layer.protocol != kProtocolUdp || l4 + kUdpBytes > layer.l3_end) return nullptr;
   uint8_t* checksum = frame + l4 + kUdpChecksum;
@@ -58,6 +78,22 @@ void set_ipv4_address(uint8_t* frame, const LayerHeaders& layer, Direction which
     store_raw(checksum, checksum_update32(load_raw<uint16_t>(checksum), old, address_be));
     avoid_zero(checksum, layer);
   }
+}
+
+void set_ipv6_address(uint8_t* frame, const LayerHeaders& layer, Direction which, const uint8_t* address) {
+  if (layer.l3_kind != L3::kIpv6) return;
+  uint8_t* field = frame + layer.l3 + (which == Direction::kSource ? kIpv6Source : kIpv6Destination);
+  if (std::memcmp(field, address, 16) == 0) return;
+  if (uint8_t* checksum = l4_checksum(frame, layer)) {
+    uint16_t repaired = load_raw<uint16_t>(checksum);
+    for (int word = 0; word < 16; word += 4) {
+      repaired =
+          checksum_update32(repaired, load_raw<uint32_t>(field + word), load_raw<uint32_t>(address + word));
+    }
+    store_raw(checksum, repaired);
+    avoid_zero(checksum, layer);
+  }
+  std::memcpy(field, address, 16);
 }
 
 void set_tp_port(uint8_t* frame, const LayerHeaders& layer, Direction which, uint16_t port_be) {
@@ -97,6 +133,12 @@ void set_ipv4_dscp(uint8_t* frame, const LayerHeaders& layer, uint8_t dscp) {
   const uint16_t old = load_raw<uint16_t>(word);
   word[kIpv4Tos] = static_cast<uint8_t>(dscp << 2 | (word[kIpv4Tos] & 0x03));
   if (load_raw<uint16_t>(word) != old) repair(word + kIpv4Checksum, old, load_raw<uint16_t>(word));
+}
+
+void set_ipv6_dscp(uint8_t* frame, const LayerHeaders& layer, uint8_t dscp) {
+  if (layer.l3_kind != L3::kIpv6) return;
+  uint8_t* word = frame + layer.l3;  // version, traffic class, flow label: 4, 8 and 20 bits
+  store_be16(word, static_cast<uint16_t>((load_be16(word) & 0xf03f) | (dscp & 0x3f) << 6));
 }
 
 void set_vlan_vid(uint8_t* frame, const LayerHeaders& layer, uint16_t vid) {

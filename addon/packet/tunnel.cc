@@ -166,8 +166,8 @@ bool pop_vlan(rte_mbuf* mbuf, ParsedPacket* packet) {
 }
 
 PushResult replace_l2(rte_mbuf* mbuf, ParsedPacket* packet, const uint8_t* bytes, uint16_t length) {
-  if (packet->outer.eth == kAbsent || packet->fault == ParseFault::kTruncatedEthernet)
-    return PushResult::kDone;
+  const bool truncated = packet->fault == ParseFault::kTruncatedEthernet && !packet->fault_in_inner;
+  if (packet->outer.eth == kAbsent || truncated) return PushResult::kDone;
   const int by = static_cast<int>(length) - kEthernetBytes - kVlanBytes * packet->tags;
   if (by > 0) {
     if (!fits_offsets(mbuf, static_cast<uint32_t>(by))) return PushResult::kTooLong;

@@ -1,5 +1,5 @@
-// Rules and handles whose AGE has run out: reported once until they are hit again, by rte_flow_get_aged_flows, and
-// announced by RTE_ETH_EVENT_FLOW_AGED once until it is called.
+// Rules and handles whose AGE has run out: reported once until they are hit again, by
+// rte_flow_get_aged_flows, and announced by RTE_ETH_EVENT_FLOW_AGED once until it is called.
 #include <rte_alarm.h>
 
 #include <cerrno>
@@ -34,7 +34,8 @@ void each_aged(Device& device, int queue, Visit&& visit, Enough&& enough) {
   const ChangeGuard changes(domain);
   for (uint32_t row = 1; row <= device.flows.handles.high() && !enough(); ++row) {
     IndirectAction* handle = device.flows.handle(row);
-    if (handle->kind != IndirectAction::Kind::kAge || __atomic_load_n(&handle->aged, __ATOMIC_RELAXED) != 0) continue;
+    if (handle->kind != IndirectAction::Kind::kAge || __atomic_load_n(&handle->aged, __ATOMIC_RELAXED) != 0)
+      continue;
     if (queue != kAnyQueue && handle->queue_id != queue) continue;
     if (!FlowEngine::has_aged(now, __atomic_load_n(&handle->last_hit_seconds, __ATOMIC_RELAXED),
                               handle->timeout_seconds)) {
@@ -50,8 +51,9 @@ int collect(rte_eth_dev* dev, int queue, void** contexts, uint32_t room, rte_flo
   Device& device = Device::of(dev);
   uint32_t found = 0;
   device.flows.aged_event_raised.store(false);  // before the scan: what ages during it is announced again
-  if (room == 0) {  // their number; they stay unreported
-    each_aged(device, queue, [&](void*) { return ++found, false; }, [] { return false; });
+  if (room == 0) {                              // their number; they stay unreported
+    each_aged(
+        device, queue, [&](void*) { return ++found, false; }, [] { return false; });
   } else {
     each_aged(
         device, queue, [&](void* context) { return contexts[found++] = context, true; },
@@ -65,9 +67,11 @@ int get_aged_flows(rte_eth_dev* dev, void** contexts, uint32_t room, rte_flow_er
 }
 
 // rte_flow_get_q_aged_flows: the queue counts only where RTE_FLOW_PORT_FLAG_STRICT_QUEUE was configured.
-int get_q_aged_flows(rte_eth_dev* dev, uint32_t queue, void** contexts, uint32_t room, rte_flow_error* error) {
+int get_q_aged_flows(rte_eth_dev* dev, uint32_t queue, void** contexts, uint32_t room,
+                     rte_flow_error* error) {
   const FlowState& flows = Device::of(dev).flows;
-  if ((flows.attr.flags & RTE_FLOW_PORT_FLAG_STRICT_QUEUE) == 0) return collect(dev, kAnyQueue, contexts, room, error);
+  if ((flows.attr.flags & RTE_FLOW_PORT_FLAG_STRICT_QUEUE) == 0)
+    return collect(dev, kAnyQueue, contexts, room, error);
   if (queue >= flows.queues.size())
     return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the port has no such flow queue");
   return collect(dev, static_cast<int>(queue), contexts, room, error);
@@ -81,7 +85,8 @@ void watch(void* argument) {
   if (flows.ages != 0 && !flows.aged_event_raised.load() && !TAILQ_EMPTY(&device.eth_dev->link_intr_cbs) &&
       (flows.attr.flags & RTE_FLOW_PORT_FLAG_STRICT_QUEUE) == 0) {
     bool any = false;
-    each_aged(device, kAnyQueue, [&](void*) { return any = true, false; }, [&] { return any; });
+    each_aged(
+        device, kAnyQueue, [&](void*) { return any = true, false; }, [&] { return any; });
     if (any) {
       flows.aged_event_raised.store(true);
       rte_eth_dev_callback_process(device.eth_dev, RTE_ETH_EVENT_FLOW_AGED, nullptr);

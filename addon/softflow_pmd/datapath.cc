@@ -95,6 +95,16 @@ void Reception::hand_over(const PacketContext& packet, Device& target, uint16_t 
     mbuf->hash.fdir.hi = packet.mark;
     mbuf->ol_flags |= RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_FDIR_ID;
   }
+  if (packet.flagged) mbuf->ol_flags |= RTE_MBUF_F_RX_FDIR;
+  if (packet.hashed) {
+    mbuf->hash.rss = packet.hash;
+    mbuf->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
+  }
+  // Only where the application has called rte_flow_dynf_metadata_register().
+  if (packet.has_meta && rte_flow_dynf_metadata_avail()) {
+    rte_flow_dynf_metadata_set(mbuf, packet.meta);
+    mbuf->ol_flags |= RTE_MBUF_DYNFLAG_RX_METADATA;
+  }
   if (&target == queue_.device && queue == queue_.id) {
     if (!decided) ++queue_.counters.missed;
     ++queue_.counters.packets;
@@ -122,7 +132,7 @@ void Reception::deliver(PacketContext& packet, Device& target) {
   Verdict verdict;
   if (target.ingress->has_rules()) {
     packet.ingress_port_id = target.port_id;
-    verdict = target.ingress->process(packet);
+    verdict = target.ingress->process(packet, &queue_.counters.ingress);
   }
   settle(packet, target, verdict, true);
 }
@@ -163,7 +173,7 @@ void Reception::receive(rte_mbuf* const* arrived, uint16_t count) {
     asked[questions++] = &packets[i];
   }
   if (domain_.transfer().has_rules()) {
-    domain_.transfer().process_burst(asked, questions, answers);
+    domain_.transfer().process_burst(asked, questions, answers, &queue_.counters.transfer);
     for (uint16_t i = 0; i < questions; ++i) verdicts[index[i]] = answers[i];
   }
   if (device.ingress->has_rules()) {
@@ -177,7 +187,7 @@ void Reception::receive(rte_mbuf* const* arrived, uint16_t count) {
       index[questions] = i;
       asked[questions++] = &packets[i];
     }
-    device.ingress->process_burst(asked, questions, answers);
+    device.ingress->process_burst(asked, questions, answers, &queue_.counters.ingress);
   }
   uint16_t next = 0;
   for (uint16_t i = 0; i < count; ++i) {

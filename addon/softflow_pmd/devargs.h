@@ -1,5 +1,5 @@
-// Device arguments: wire=DRIVER:ARG=V:ARG=V with [literal] parts, vxlan_port=, ordered=, and what makes the device as
-// limited, faulty or slow as a NIC may be: max_rules=, fail_every=, insert_latency=.
+// Device arguments: wire=DRIVER:ARG=V:ARG=V with [literal] parts, vxlan_port=, ordered=, and what makes the
+// device as limited, faulty or slow as a NIC may be: max_rules=, fail_every=, insert_latency=.
 #pragma once
 
 #include <cstdint>

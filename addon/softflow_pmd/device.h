@@ -44,6 +44,8 @@ struct alignas(64) RxCounters {
   uint64_t bypassed = 0;            // of these, past all rules: longer than the MTU, or not one segment
   uint64_t forwarded_packets = 0, forwarded_bytes = 0;  // finished by the NIC alone
   uint64_t dropped[kNicDrops] = {};
+  GroupCounters transfer,
+      ingress;  // look-ups; of ingress rules, those of any port that this queue delivered to
 };
 
 struct Device;

@@ -20,11 +20,11 @@ class Domain {
   // Made with the first device, never destroyed: lcores may still poll while the process ends.
   static Domain& get();
 
-  // Readers are receive bursts, the writer changes what they look up: rules, ports. A burst holds it once, not per
-  // packet.
+  // Readers are receive bursts, the writer changes what they look up: rules, ports. A burst holds it once,
+  // not per packet.
   rte_rwlock_t lock = RTE_RWLOCK_INITIALIZER;
-  // One change at a time. Whatever is prepared or read without disturbing receive bursts holds only this one; it is
-  // taken before `lock`.
+  // One change at a time. Whatever is prepared or read without disturbing receive bursts holds only this one;
+  // it is taken before `lock`.
   rte_spinlock_t changes = RTE_SPINLOCK_INITIALIZER;
 
   // Null: no softflow port.

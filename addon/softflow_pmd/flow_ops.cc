@@ -61,8 +61,8 @@ int destroy(rte_eth_dev* dev, rte_flow* flow, rte_flow_error* error) {
   return 0;
 }
 
-// A port flushes what was created through it, not the transfer rules of others. What its flow queues hold is executed
-// first, so that nothing appears afterwards.
+// A port flushes what was created through it, not the transfer rules of others. What its flow queues hold is
+// executed first, so that nothing appears afterwards.
 int flush(rte_eth_dev* dev, rte_flow_error*) {
   Device& device = Device::of(dev);
   for (const auto& queue : device.flows.queues) submit(device, *queue);
@@ -79,7 +79,8 @@ int query(rte_eth_dev* dev, rte_flow* flow, const rte_flow_action* actions, void
   const ChangeGuard changes(Domain::get());
   FlowEngine& engine = engine_of(device, rule);
   const auto refuse = [error](const rte_flow_action* action, int code, const char* text) {
-    return fail(error, code, RTE_FLOW_ERROR_TYPE_ACTION, action, named_message(action_name(type_of(*action)), text));
+    return fail(error, code, RTE_FLOW_ERROR_TYPE_ACTION, action,
+                named_message(action_name(type_of(*action)), text));
   };
   for (const rte_flow_action* action = actions; type_of(*action) != RTE_FLOW_ACTION_TYPE_END; ++action) {
     switch (type_of(*action)) {
@@ -96,8 +97,8 @@ int query(rte_eth_dev* dev, rte_flow* flow, const rte_flow_action* actions, void
       }
       case RTE_FLOW_ACTION_TYPE_AGE:
         if (!engine.ages(rule)) return refuse(action, EINVAL, "the rule has no such action of its own");
-        answer_age(Domain::get().now_seconds(), engine.counters(rule).last_hit_seconds, engine.age_timeout(rule),
-                   static_cast<rte_flow_query_age*>(data));
+        answer_age(Domain::get().now_seconds(), engine.counters(rule).last_hit_seconds,
+                   engine.age_timeout(rule), static_cast<rte_flow_query_age*>(data));
         break;
       default: return refuse(action, ENOTSUP, "cannot be queried");
     }

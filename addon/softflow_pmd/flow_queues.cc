@@ -1,5 +1,5 @@
-// Flow queues: operations are staged, executed at a push, and their results taken by a pull. A queue belongs to one
-// thread, as rte_flow demands; what queues share is under the domain's locks.
+// Flow queues: operations are staged, executed at a push, and their results taken by a pull. A queue belongs
+// to one thread, as rte_flow demands; what queues share is under the domain's locks.
 #include <rte_cycles.h>
 
 #include <cerrno>
@@ -115,7 +115,8 @@ void execute(Device& device, FlowQueue& queue, uint32_t end) {
       }
     } else if (operation.kind == Operation::Kind::kDestroyRule) {
       // Twice destroyed, or not yet pushed: an application's mistake that must not cost another rule its row.
-      operation.failed = !FlowEngine::is_finished(operation.rule) || port_of(operation.rule) != device.port_id;
+      operation.failed =
+          !FlowEngine::is_finished(operation.rule) || port_of(operation.rule) != device.port_id;
       if (operation.failed) continue;
       FlowEngine::retire(operation.rule);
       batch.add(&operation, &engine_of(device, operation.rule));
@@ -126,9 +127,9 @@ void execute(Device& device, FlowQueue& queue, uint32_t end) {
 }
 
 rte_flow* async_create(rte_eth_dev* dev, uint32_t queue_id, const rte_flow_op_attr* attr,
-                       rte_flow_template_table* table_handle, const rte_flow_item pattern[], uint8_t pattern_index,
-                       const rte_flow_action actions[], uint8_t actions_index, void* user_data,
-                       rte_flow_error* error) {
+                       rte_flow_template_table* table_handle, const rte_flow_item pattern[],
+                       uint8_t pattern_index, const rte_flow_action actions[], uint8_t actions_index,
+                       void* user_data, rte_flow_error* error) {
   Device& device = Device::of(dev);
   FlowQueue* queue = queue_with_room(device, queue_id, error);
   if (queue == nullptr) return nullptr;
@@ -201,7 +202,8 @@ int push(rte_eth_dev* dev, uint32_t queue_id, rte_flow_error* error) {
   return 0;
 }
 
-int pull(rte_eth_dev* dev, uint32_t queue_id, rte_flow_op_result results[], uint16_t room, rte_flow_error* error) {
+int pull(rte_eth_dev* dev, uint32_t queue_id, rte_flow_op_result results[], uint16_t room,
+         rte_flow_error* error) {
   Device& device = Device::of(dev);
   FlowQueue* queue = queue_for(device, queue_id, error);
   if (queue == nullptr) return -rte_errno;
@@ -220,8 +222,9 @@ int pull(rte_eth_dev* dev, uint32_t queue_id, rte_flow_op_result results[], uint
 }
 
 rte_flow_action_handle* async_handle_create(rte_eth_dev* dev, uint32_t queue_id, const rte_flow_op_attr* attr,
-                                            const rte_flow_indir_action_conf* conf, const rte_flow_action* action,
-                                            void* user_data, rte_flow_error* error) {
+                                            const rte_flow_indir_action_conf* conf,
+                                            const rte_flow_action* action, void* user_data,
+                                            rte_flow_error* error) {
   Device& device = Device::of(dev);
   FlowQueue* queue = queue_with_room(device, queue_id, error);
   if (queue == nullptr) return nullptr;
@@ -256,19 +259,23 @@ Operation operation_on(Operation::Kind kind, const rte_flow_action_handle* handl
 
 int async_handle_destroy(rte_eth_dev* dev, uint32_t queue, const rte_flow_op_attr* attr,
                          rte_flow_action_handle* handle, void* user_data, rte_flow_error* error) {
-  return enqueue_handle(dev, queue, attr, operation_on(Operation::Kind::kDestroyHandle, handle, user_data), error);
+  return enqueue_handle(dev, queue, attr, operation_on(Operation::Kind::kDestroyHandle, handle, user_data),
+                        error);
 }
 
 int async_handle_update(rte_eth_dev* dev, uint32_t queue, const rte_flow_op_attr* attr,
-                        rte_flow_action_handle* handle, const void* update, void* user_data, rte_flow_error* error) {
-  if (update == nullptr) return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, nullptr, "no update is given");
+                        rte_flow_action_handle* handle, const void* update, void* user_data,
+                        rte_flow_error* error) {
+  if (update == nullptr)
+    return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, nullptr, "no update is given");
   Operation operation = operation_on(Operation::Kind::kUpdateHandle, handle, user_data);
   operation.update = *static_cast<const rte_flow_update_age*>(update);
   return enqueue_handle(dev, queue, attr, operation, error);
 }
 
 int async_handle_query(rte_eth_dev* dev, uint32_t queue, const rte_flow_op_attr* attr,
-                       const rte_flow_action_handle* handle, void* data, void* user_data, rte_flow_error* error) {
+                       const rte_flow_action_handle* handle, void* data, void* user_data,
+                       rte_flow_error* error) {
   Operation operation = operation_on(Operation::Kind::kQueryHandle, handle, user_data);
   operation.data = data;
   return enqueue_handle(dev, queue, attr, operation, error);

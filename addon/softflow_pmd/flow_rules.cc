@@ -28,9 +28,13 @@ uint32_t items_with_targets(const rte_flow_item* pattern) {
 uint32_t actions_with_targets(const rte_flow_action* actions, const rte_flow_action* masks) {
   uint32_t places = 0;
   for (uint32_t i = 0; i < 32 && type_of(actions[i]) != RTE_FLOW_ACTION_TYPE_END; ++i) {
-    const bool constant = masks[i].conf != nullptr && load_raw<uint16_t>(masks[i].conf) != 0;
-    if (!constant && (is_port_action(type_of(actions[i])) || type_of(actions[i]) == RTE_FLOW_ACTION_TYPE_QUEUE))
-      places |= 1u << i;
+    const int type = type_of(actions[i]);
+    const void* mask = masks[i].conf;
+    if (type == RTE_FLOW_ACTION_TYPE_RSS) {
+      if (mask == nullptr || static_cast<const rte_flow_action_rss*>(mask)->queue_num == 0) places |= 1u << i;
+    } else if (is_port_action(type) || type == RTE_FLOW_ACTION_TYPE_QUEUE) {
+      if (mask == nullptr || load_raw<uint16_t>(mask) == 0) places |= 1u << i;
+    }
   }
   return places;
 }
@@ -38,10 +42,12 @@ uint32_t actions_with_targets(const rte_flow_action* actions, const rte_flow_act
 int check_targets(const Device& device, const rte_flow_item* pattern, const rte_flow_action* actions,
                   rte_flow_error* error, Places places) {
   const Domain& domain = Domain::get();
-  for (uint32_t i = 0; pattern != nullptr && i < 32 && places.items >> i != 0 && type_of(pattern[i]) != RTE_FLOW_ITEM_TYPE_END;
+  for (uint32_t i = 0; pattern != nullptr && i < 32 && places.items >> i != 0 &&
+                       type_of(pattern[i]) != RTE_FLOW_ITEM_TYPE_END;
        ++i) {
     const rte_flow_item& item = pattern[i];
-    if ((places.items >> i & 1) == 0 || type_of(item) != RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT || item.spec == nullptr)
+    if ((places.items >> i & 1) == 0 || type_of(item) != RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT ||
+        item.spec == nullptr)
       continue;
     const auto* mask = static_cast<const rte_flow_item_ethdev*>(item.mask);
     if (mask != nullptr && mask->port_id != UINT16_MAX) continue;
@@ -50,14 +56,23 @@ int check_targets(const Device& device, const rte_flow_item* pattern, const rte_
                   "REPRESENTED_PORT: the ethdev is not a port of this switch");
     }
   }
-  for (uint32_t i = 0;
-       actions != nullptr && i < 32 && places.actions >> i != 0 && type_of(actions[i]) != RTE_FLOW_ACTION_TYPE_END; ++i) {
+  for (uint32_t i = 0; actions != nullptr && i < 32 && places.actions >> i != 0 &&
+                       type_of(actions[i]) != RTE_FLOW_ACTION_TYPE_END;
+       ++i) {
     const rte_flow_action& action = actions[i];
     if ((places.actions >> i & 1) == 0 || action.conf == nullptr) continue;
     if (is_port_action(type_of(action)) &&
         domain.device(static_cast<const rte_flow_action_ethdev*>(action.conf)->port_id) == nullptr) {
       return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
                   named_message(action_name(type_of(action)), "the ethdev is not a port of this switch"));
+    }
+    if (type_of(action) == RTE_FLOW_ACTION_TYPE_RSS) {
+      const auto* rss = static_cast<const rte_flow_action_rss*>(action.conf);
+      for (uint32_t queue = 0; rss->queue != nullptr && queue < rss->queue_num; ++queue) {
+        if (rss->queue[queue] < device.data->nb_rx_queues) continue;
+        return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
+                    "RSS: the port has no such receive queue");
+      }
     }
     if (type_of(action) == RTE_FLOW_ACTION_TYPE_QUEUE &&
         static_cast<const rte_flow_action_queue*>(action.conf)->index >= device.data->nb_rx_queues) {

@@ -19,7 +19,9 @@ inline bool is_transfer(const FlowRule* rule) { return (FlowEngine::tag(rule) & 
 inline FlowEngine& engine_for(Device& device, bool transfer) {
   return transfer ? Domain::get().transfer() : *device.ingress;
 }
-inline FlowEngine& engine_of(Device& device, const FlowRule* rule) { return engine_for(device, is_transfer(rule)); }
+inline FlowEngine& engine_of(Device& device, const FlowRule* rule) {
+  return engine_for(device, is_transfer(rule));
+}
 
 // Items and actions by their place in a list, one bit each; kMaxItems and kMaxActions are 32.
 struct Places {

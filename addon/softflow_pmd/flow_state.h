@@ -21,7 +21,14 @@ inline constexpr uint16_t kNoFlowQueue = 0x7fff;         // of a rule that was c
 
 // One operation on its way through a flow queue.
 struct Operation {
-  enum class Kind : uint8_t { kCreateRule, kDestroyRule, kCreateHandle, kDestroyHandle, kUpdateHandle, kQueryHandle };
+  enum class Kind : uint8_t {
+    kCreateRule,
+    kDestroyRule,
+    kCreateHandle,
+    kDestroyHandle,
+    kUpdateHandle,
+    kQueryHandle
+  };
   Kind kind;
   bool failed;
   rte_flow_update_age update;  // kUpdateHandle
@@ -34,7 +41,8 @@ struct Operation {
   uint64_t ready_at;  // TSC; rte_flow_pull does not show it before
 };
 
-// A ring with three marks: [head, submitted) is done and waits to be pulled, [submitted, tail) waits to be pushed.
+// A ring with three marks: [head, submitted) is done and waits to be pulled, [submitted, tail) waits to be
+// pushed.
 struct FlowQueue {
   explicit FlowQueue(uint32_t queue_size);
   const uint32_t size;
@@ -86,8 +94,9 @@ struct FlowState {
   std::vector<std::unique_ptr<TemplateTable>> tables;
   RowSlab handles{sizeof(IndirectAction)};
   uint32_t live_handles = 0;
-  uint32_t counters = 0, ages = 0;  // of rules and handles; limited by `attr` for what comes through templates
-  uint64_t creations = 0;           // for fail_every
+  uint32_t counters = 0,
+           ages = 0;       // of rules and handles; limited by `attr` for what comes through templates
+  uint64_t creations = 0;  // for fail_every
   std::atomic<bool> aged_event_raised{false};  // and rte_flow_get_aged_flows was not called since
 
   IndirectAction* handle(uint32_t row) const { return reinterpret_cast<IndirectAction*>(handles.at(row)); }

@@ -1,5 +1,5 @@
-// Templates and tables of rte_flow. They are changed by one thread while none uses them, as rte_flow demands; the
-// engine's tables, which receive bursts read, under the domain's locks.
+// Templates and tables of rte_flow. They are changed by one thread while none uses them, as rte_flow demands;
+// the engine's tables, which receive bursts read, under the domain's locks.
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -31,11 +31,12 @@ int refuse_port_attr(rte_flow_error* error, const char* message, int code = EINV
   return fail(error, code, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, message);
 }
 
-int configure(rte_eth_dev* dev, const rte_flow_port_attr* port, uint16_t queues, const rte_flow_queue_attr* queue[],
-              rte_flow_error* error) {
+int configure(rte_eth_dev* dev, const rte_flow_port_attr* port, uint16_t queues,
+              const rte_flow_queue_attr* queue[], rte_flow_error* error) {
   Device& device = Device::of(dev);
   FlowState& flows = device.flows;
-  if (queues == 0 || queues > kMaxFlowQueues) return refuse_port_attr(error, "the number of flow queues must be 1 to 64");
+  if (queues == 0 || queues > kMaxFlowQueues)
+    return refuse_port_attr(error, "the number of flow queues must be 1 to 64");
   if (port->nb_meters != 0) return refuse_port_attr(error, "meters are not supported (nb_meters)", ENOTSUP);
   if (port->nb_conn_tracks != 0)
     return refuse_port_attr(error, "connection tracking is not supported (nb_conn_tracks)", ENOTSUP);
@@ -85,6 +86,14 @@ std::unique_ptr<uint64_t[]> copy_actions(const rte_flow_action* source, rte_flow
   auto* copied = reinterpret_cast<rte_flow_action*>(memory.get());
   for (size_t i = 0; i < plain.size(); ++i) {
     if (type_of(plain[i]) == RTE_FLOW_ACTION_TYPE_INDIRECT) copied[i].conf = source[i].conf;
+    if (type_of(plain[i]) != RTE_FLOW_ACTION_TYPE_MODIFY_FIELD || copied[i].conf == nullptr) continue;
+    // What a pointer leads to is the application's: its value is kept instead.
+    auto* modify = static_cast<rte_flow_action_modify_field*>(const_cast<void*>(copied[i].conf));
+    if (modify->src.field != RTE_FLOW_FIELD_POINTER || modify->src.pvalue == nullptr) continue;
+    const void* value = modify->src.pvalue;
+    modify->src.field = RTE_FLOW_FIELD_VALUE;
+    std::memcpy(modify->src.value, value,
+                std::min<size_t>((modify->width + 7) / 8, sizeof modify->src.value));
   }
   return memory;
 }
@@ -123,7 +132,8 @@ auto find_in(std::vector<std::unique_ptr<Held>>& held, const Handle* handle) {
   });
 }
 
-rte_flow_pattern_template* pattern_template_create(rte_eth_dev* dev, const rte_flow_pattern_template_attr* attr,
+rte_flow_pattern_template* pattern_template_create(rte_eth_dev* dev,
+                                                   const rte_flow_pattern_template_attr* attr,
                                                    const rte_flow_item pattern[], rte_flow_error* error) {
   Device& device = Device::of(dev);
   for (const rte_flow_attr& direction : directions_of(*attr)) {
@@ -154,9 +164,10 @@ int pattern_template_destroy(rte_eth_dev* dev, rte_flow_pattern_template* handle
   return destroy_template(Device::of(dev).flows.pattern_templates, handle, error);
 }
 
-rte_flow_actions_template* actions_template_create(rte_eth_dev* dev, const rte_flow_actions_template_attr* attr,
-                                                   const rte_flow_action actions[], const rte_flow_action masks[],
-                                                   rte_flow_error* error) {
+rte_flow_actions_template* actions_template_create(rte_eth_dev* dev,
+                                                   const rte_flow_actions_template_attr* attr,
+                                                   const rte_flow_action actions[],
+                                                   const rte_flow_action masks[], rte_flow_error* error) {
   Device& device = Device::of(dev);
   for (const rte_flow_attr& direction : directions_of(*attr)) {
     if (device.ingress->validate_template(direction, nullptr, actions, masks, error) != 0) return nullptr;
@@ -199,7 +210,8 @@ int make_tables(Device& device, TemplateTable& table, rte_flow_error* error) {
       table.tables.push_back(rows);
       // Receive bursts pass by a table without rules, so they need not wait for the pages to be cleared.
       if (!engine.reserve(rows, std::min(table.limit, kReservedRows) / pairs))
-        return fail(error, ENOMEM, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "no memory for the table's rules");
+        return fail(error, ENOMEM, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
+                    "no memory for the table's rules");
     }
   }
   return 0;
@@ -216,8 +228,10 @@ rte_flow_template_table* template_table_create(rte_eth_dev* dev, const rte_flow_
     return nullptr;
   };
   if (attr->nb_flows == 0) return refuse("a template table holds at least one rule (nb_flows)");
-  if (attr->nb_flows > device.arguments.max_rules) return refuse("more rules than max_rules (nb_flows)", ENOSPC);
-  if (pattern_count == 0 || actions_count == 0) return refuse("a template table needs a template of either kind");
+  if (attr->nb_flows > device.arguments.max_rules)
+    return refuse("more rules than max_rules (nb_flows)", ENOSPC);
+  if (pattern_count == 0 || actions_count == 0)
+    return refuse("a template table needs a template of either kind");
   auto made = std::make_unique<TemplateTable>();
   made->attr = attr->flow_attr;
   made->limit = attr->nb_flows;
@@ -252,7 +266,8 @@ int template_table_destroy(rte_eth_dev* dev, rte_flow_template_table* handle, rt
   auto& tables = device.flows.tables;
   const auto at = find_in(tables, handle);
   if (at == tables.end())
-    return fail(error, ENOENT, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the port has no such template table");
+    return fail(error, ENOENT, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
+                "the port has no such template table");
   const ChangeGuard changes(Domain::get());
   TemplateTable& table = **at;
   if (table.rules != 0) {

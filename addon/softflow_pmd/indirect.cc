@@ -31,7 +31,8 @@ int update(rte_eth_dev* dev, rte_flow_action_handle* handle, const void* update,
   auto* action = reinterpret_cast<IndirectAction*>(handle);
   const ChangeGuard changes(Domain::get());
   if (const int code = check_handle(Device::of(dev), action, error)) return code;
-  if (update == nullptr) return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, nullptr, "no update is given");
+  if (update == nullptr)
+    return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, nullptr, "no update is given");
   return update_handle(action, *static_cast<const rte_flow_update_age*>(update), error);
 }
 
@@ -67,8 +68,10 @@ IndirectAction* create_handle_locked(Device& device, uint16_t queue, const rte_f
   const auto* age = static_cast<const rte_flow_action_age*>(action->conf);
   if (!count) {
     if (age == nullptr) return refuse(EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, "needs a configuration");
-    if (age->reserved != 0) return refuse(EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, "reserved bits must be zero");
-    if (age->timeout == 0) return refuse(EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, "the timeout must not be zero");
+    if (age->reserved != 0)
+      return refuse(EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, "reserved bits must be zero");
+    if (age->timeout == 0)
+      return refuse(EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, "the timeout must not be zero");
   }
   if (flows.configured && count && flows.counters >= flows.attr.nb_counters)
     return refuse(ENOSPC, RTE_FLOW_ERROR_TYPE_ACTION,
@@ -126,7 +129,8 @@ int update_handle(IndirectAction* handle, const rte_flow_update_age& update, rte
 }
 
 int query_handle(IndirectAction* handle, void* data, rte_flow_error* error) {
-  if (data == nullptr) return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "no room for the answer");
+  if (data == nullptr)
+    return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "no room for the answer");
   if (handle->kind == Kind::kCount) {
     auto* out = static_cast<rte_flow_query_count*>(data);
     out->hits_set = 1;

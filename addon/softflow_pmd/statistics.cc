@@ -14,6 +14,13 @@ struct Totals {
   uint64_t sent_packets = 0, sent_bytes = 0;  // by the application
 };
 
+void add_up(const GroupCounters& queue, GroupCounters* sum) {
+  for (size_t group = 0; group <= GroupCounters::kShown; ++group) {
+    sum->hits[group] += queue.hits[group];
+    sum->misses[group] += queue.misses[group];
+  }
+}
+
 Totals add_up(const Device& device) {
   Totals totals;
   for (uint16_t i = 0; i < device.data->nb_rx_queues; ++i) {
@@ -27,6 +34,8 @@ Totals add_up(const Device& device) {
     totals.rx.forwarded_packets += queue.forwarded_packets;
     totals.rx.forwarded_bytes += queue.forwarded_bytes;
     for (size_t reason = 0; reason < kNicDrops; ++reason) totals.rx.dropped[reason] += queue.dropped[reason];
+    add_up(queue.transfer, &totals.rx.transfer);
+    add_up(queue.ingress, &totals.rx.ingress);
   }
   for (uint16_t i = 0; i < device.data->nb_tx_queues; ++i) {
     totals.sent_packets += device.tx[i].packets;
@@ -44,6 +53,20 @@ template <NicDrop kReason>
 uint64_t dropped(const Device&, const Totals& totals) {
   return totals.rx.dropped[static_cast<size_t>(kReason)];
 }
+
+template <GroupCounters RxCounters::*kDomain, uint64_t (GroupCounters::*kWhat)[GroupCounters::kShown + 1],
+          size_t kGroup>
+uint64_t looked_up(const Device&, const Totals& totals) {
+  return (totals.rx.*kDomain.*kWhat)[kGroup];
+}
+
+#define SOFTFLOW_GROUP(domain, label, group)                                                           \
+  {#domain "_group_" label "_hits", looked_up<&RxCounters::domain, &GroupCounters::hits, group>}, {    \
+#domain "_group_" label "_misses", looked_up < &RxCounters::domain, &GroupCounters::misses, group> \
+  }
+#define SOFTFLOW_GROUPS(domain)                                                                   \
+  SOFTFLOW_GROUP(domain, "0", 0), SOFTFLOW_GROUP(domain, "1", 1), SOFTFLOW_GROUP(domain, "2", 2), \
+      SOFTFLOW_GROUP(domain, "3", 3), SOFTFLOW_GROUP(domain, "other", GroupCounters::kShown)
 
 constexpr Statistic kStatistics[] = {
     {"wire_rx_packets", [](const Device&, const Totals& t) { return t.rx.wire_packets; }},
@@ -73,6 +96,9 @@ constexpr Statistic kStatistics[] = {
     {"nic_dropped_no_port", dropped<NicDrop::kNoPort>},
     {"nic_dropped_wire_full", dropped<NicDrop::kWireFull>},
     {"nic_dropped_ring_full", dropped<NicDrop::kRingFull>},
+    // Packets that a group's rules were asked about, while there were any.
+    SOFTFLOW_GROUPS(transfer),
+    SOFTFLOW_GROUPS(ingress),
     {"rules", [](const Device& d, const Totals&) { return static_cast<uint64_t>(d.rules); }},
 };
 constexpr unsigned kCount = std::size(kStatistics);

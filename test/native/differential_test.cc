@@ -1,5 +1,7 @@
 // Random rules and packets, engine against reference. SLUICE_ROUNDS (default 3000 rule sets) and SLUICE_SEED
 // change the run; the run fails if a kind of item, action or outcome was never reached.
+#include <rte_ethdev.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -22,6 +24,7 @@ Bytes random_l4(Random& random, uint8_t protocol) {
   switch (protocol) {
     case 6: return tcp(port_number(random), port_number(random), payload, static_cast<uint8_t>(random() % 4));
     case 17: return udp(port_number(random), port_number(random), payload, chance(random, 70));
+    case 58: return icmp_echo(chance(random, 50) ? 128 : 129, static_cast<uint16_t>(random() % 3), payload);
     case 1: return icmp_echo(chance(random, 50) ? 8 : 0, static_cast<uint16_t>(random() % 3), payload);
     default: return payload;
   }
@@ -31,10 +34,20 @@ Bytes random_frame(Random& random, int depth) {
   std::vector<uint16_t> tags;
   while (chance(random, 20) && tags.size() < 3) tags.push_back(static_cast<uint16_t>(5 + random() % 2));
   if (chance(random, 4)) return arp();
-  if (chance(random, 8)) {
-    const uint8_t next = chance(random, 50) ? 17 : 6;
-    return ethernet(kEtherTypeIpv6, ipv6(next, random_l4(random, next), static_cast<uint8_t>(random() % 3)),
-                    tags);
+  if (chance(random, 15)) {
+    constexpr uint8_t kNext[] = {17, 6, 58, 59};
+    uint8_t next = kNext[random() % 4];
+    Bytes payload = random_l4(random, next);
+    if (chance(random,
+               20)) {  // a fragment header before it (RFC 8200 section 4.5): next, reserved, offset and M, id
+      const Bytes extension = {next, 0, 0, static_cast<uint8_t>(chance(random, 50) ? 0x01 : 0x08),
+                               0,    0, 0, 1};
+      payload.insert(payload.begin(), extension.begin(), extension.end());
+      next = 44;
+    }
+    Bytes packet = ipv6(next, payload, static_cast<uint8_t>(random() % 3));
+    store_be32(packet.data(), 0x60000000 | static_cast<uint32_t>(random() % 0x10000000));
+    return ethernet(kEtherTypeIpv6, packet, tags);
   }
   Ipv4 header;
   header.source = address(random);
@@ -96,9 +109,22 @@ void add_layer(Random& random, Rule* rule, bool inner, std::map<std::string, uin
     spec.hdr.vlan_tci = rte_cpu_to_be_16(static_cast<uint16_t>(5 + random() % 2));
     chance(random, 50) ? rule->item(RTE_FLOW_ITEM_TYPE_VLAN, spec) : rule->item(RTE_FLOW_ITEM_TYPE_VLAN);
   }
-  const bool v6 = chance(random, 8);
+  const bool v6 = chance(random, 15);
   if (v6) {
-    rule->item(RTE_FLOW_ITEM_TYPE_IPV6);
+    rte_flow_item_ipv6 spec = {}, mask = {};
+    if (chance(random, 30)) {
+      spec.has_frag_ext = random() % 2;
+      mask.has_frag_ext = 1;
+      ++(*reached)["has_frag_ext"];
+      rule->item(RTE_FLOW_ITEM_TYPE_IPV6, spec, &mask);
+    } else if (chance(random, 30)) {
+      spec.hdr.src_addr[0] = 0x20;
+      spec.hdr.src_addr[15] = 1;
+      std::memset(mask.hdr.src_addr, 0xff, 16);
+      rule->item(RTE_FLOW_ITEM_TYPE_IPV6, spec, &mask);
+    } else {
+      rule->item(RTE_FLOW_ITEM_TYPE_IPV6);
+    }
   } else if (chance(random, 60)) {
     rte_flow_item_ipv4 spec = ipv4_spec(address(random), address(random)), mask = {}, last = {};
     if (chance(random, 50)) mask.hdr.src_addr = 0xffffffff;
@@ -149,7 +175,13 @@ void add_layer(Random& random, Rule* rule, bool inner, std::map<std::string, uin
       break;
     }
     default: {
-      if (v6) return;
+      if (v6) {
+        rte_flow_item_icmp6 echo = {};
+        echo.type = chance(random, 50) ? 128 : 129;
+        chance(random, 50) ? rule->item(RTE_FLOW_ITEM_TYPE_ICMP6)
+                           : rule->item(RTE_FLOW_ITEM_TYPE_ICMP6, echo);
+        return;
+      }
       rte_flow_item_icmp spec = {};
       spec.hdr.icmp_type = chance(random, 50) ? 8 : 0;
       chance(random, 50) ? rule->item(RTE_FLOW_ITEM_TYPE_ICMP) : rule->item(RTE_FLOW_ITEM_TYPE_ICMP, spec);
@@ -173,7 +205,9 @@ void add_modify(Random& random, Rule* rule) {
       {RTE_FLOW_FIELD_MAC_DST, 48},      {RTE_FLOW_FIELD_MAC_SRC, 48},      {RTE_FLOW_FIELD_VLAN_ID, 12},
       {RTE_FLOW_FIELD_IPV4_DSCP, 6},     {RTE_FLOW_FIELD_IPV4_TTL, 8},      {RTE_FLOW_FIELD_IPV4_SRC, 32},
       {RTE_FLOW_FIELD_IPV4_DST, 32},     {RTE_FLOW_FIELD_TCP_PORT_SRC, 16}, {RTE_FLOW_FIELD_TCP_PORT_DST, 16},
-      {RTE_FLOW_FIELD_UDP_PORT_SRC, 16}, {RTE_FLOW_FIELD_UDP_PORT_DST, 16}};
+      {RTE_FLOW_FIELD_UDP_PORT_SRC, 16}, {RTE_FLOW_FIELD_UDP_PORT_DST, 16}, {RTE_FLOW_FIELD_IPV6_DSCP, 6},
+      {RTE_FLOW_FIELD_IPV6_HOPLIMIT, 8}, {RTE_FLOW_FIELD_IPV6_SRC, 128},    {RTE_FLOW_FIELD_IPV6_DST, 128},
+      {RTE_FLOW_FIELD_META, 32},         {RTE_FLOW_FIELD_MARK, 32},         {RTE_FLOW_FIELD_TAG, 32}};
   const Field field = kFields[random() % std::size(kFields)];
   rte_flow_action_modify_field conf = {};
   conf.operation = static_cast<rte_flow_modify_op>(random() % 3);
@@ -181,8 +215,61 @@ void add_modify(Random& random, Rule* rule) {
   conf.dst.level = static_cast<uint32_t>(random() % 3);
   conf.src.field = RTE_FLOW_FIELD_VALUE;
   for (uint8_t& byte : conf.src.value) byte = static_cast<uint8_t>(random() % 4);
+  if (chance(random, 20)) {
+    const void* value = rule->keep(conf.src.value, sizeof conf.src.value);
+    conf.src.field = RTE_FLOW_FIELD_POINTER;
+    conf.src.pvalue = const_cast<void*>(value);
+  }
   conf.width = field.width;
   rule->action(RTE_FLOW_ACTION_TYPE_MODIFY_FIELD, conf);
+}
+
+// One to three items that look at what rules have set.
+void add_registers(Random& random, Rule* rule) {
+  if (chance(random, 40))
+    rule->item(RTE_FLOW_ITEM_TYPE_META, rte_flow_item_meta{static_cast<uint32_t>(random() % 2)});
+  if (chance(random, 40)) {
+    const rte_flow_item_mark mask = {1};
+    rule->item(RTE_FLOW_ITEM_TYPE_MARK, rte_flow_item_mark{static_cast<uint32_t>(random() % 2)}, &mask);
+  }
+  if (chance(random, 40)) {
+    rte_flow_item_tag tag = {};
+    tag.data = static_cast<uint32_t>(random() % 2);
+    tag.index = static_cast<uint8_t>(random() % 3);
+    rule->item(RTE_FLOW_ITEM_TYPE_TAG, tag);
+  }
+}
+
+rte_flow_action_rss random_rss(Random& random, Rule* rule) {
+  rte_flow_action_rss rss = {};
+  uint8_t key[40];
+  for (uint8_t& byte : key) byte = static_cast<uint8_t>(random());
+  uint16_t queues[5];
+  for (uint16_t& queue : queues) queue = static_cast<uint16_t>(random() % 4);
+  constexpr uint64_t kTypes[] = {0, RTE_ETH_RSS_IP, RTE_ETH_RSS_TCP, RTE_ETH_RSS_UDP | RTE_ETH_RSS_IPV4};
+  rss.level = static_cast<uint32_t>(random() % 3);
+  rss.types = kTypes[random() % 4];
+  rss.key_len = sizeof key;
+  rss.key = static_cast<const uint8_t*>(rule->keep(key, sizeof key));
+  rss.queue_num = static_cast<uint32_t>(1 + random() % 5);
+  rss.queue = static_cast<const uint16_t*>(rule->keep(queues, sizeof queues));
+  return rss;
+}
+
+// The bytes of a tunnel's headers, as testpmd writes them: only what varies is filled in.
+rte_flow_action_raw_encap random_raw_vxlan(Random& random, Rule* rule) {
+  Bytes bytes(50);
+  bytes[5] = static_cast<uint8_t>(random());
+  store_be16(&bytes[12], kEtherTypeIpv4);
+  store_be32(&bytes[26], static_cast<uint32_t>(random()));
+  store_be32(&bytes[30], static_cast<uint32_t>(random()));
+  store_be16(&bytes[34], static_cast<uint16_t>(random()));
+  store_be16(&bytes[36], chance(random, 50) ? 4789 : 0);
+  bytes[48] = static_cast<uint8_t>(random());
+  rte_flow_action_raw_encap conf = {};
+  conf.data = static_cast<uint8_t*>(rule->keep(bytes.data(), bytes.size()));
+  conf.size = bytes.size();
+  return conf;
 }
 
 void add_actions(Random& random, Rule* rule, bool vxlan, bool has_ports) {
@@ -197,7 +284,7 @@ void add_actions(Random& random, Rule* rule, bool vxlan, bool has_ports) {
   rte_flow_action_set_mac mac = {};
   for (uint8_t& byte : mac.mac_addr) byte = static_cast<uint8_t>(random());
   for (int n = static_cast<int>(random() % 7); n > 0; --n) {
-    switch (random() % 16) {
+    switch (random() % 26) {
       case 0:
         if (!counted) rule->action(RTE_FLOW_ACTION_TYPE_COUNT);
         counted = true;
@@ -257,11 +344,67 @@ void add_actions(Random& random, Rule* rule, bool vxlan, bool has_ports) {
                      rte_flow_action_of_set_vlan_vid{rte_cpu_to_be_16(5)});
         break;
       case 14: rule->action(RTE_FLOW_ACTION_TYPE_OF_POP_VLAN); break;
+      case 15:
+        rule->action(RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_PCP,
+                     rte_flow_action_of_set_vlan_pcp{static_cast<uint8_t>(random() % 8)});
+        break;
+      case 16: rule->action(RTE_FLOW_ACTION_TYPE_FLAG); break;
+      case 17:
+        rule->action(
+            RTE_FLOW_ACTION_TYPE_SET_META,
+            rte_flow_action_set_meta{static_cast<uint32_t>(random() % 2), chance(random, 80) ? ~0u : 2});
+        break;
+      case 18: {
+        rte_flow_action_set_tag tag = {};
+        tag.data = static_cast<uint32_t>(random() % 2);
+        tag.mask = chance(random, 80) ? ~0u : 2;
+        tag.index = static_cast<uint8_t>(random() % 3);
+        rule->action(RTE_FLOW_ACTION_TYPE_SET_TAG, tag);
+        break;
+      }
+      case 19:
+      case 20:
+        if (v6) {
+          rte_flow_action_set_ipv6 address6 = {};
+          for (uint8_t& byte : address6.ipv6_addr) byte = static_cast<uint8_t>(random());
+          rule->action(
+              chance(random, 50) ? RTE_FLOW_ACTION_TYPE_SET_IPV6_SRC : RTE_FLOW_ACTION_TYPE_SET_IPV6_DST,
+              address6);
+        }
+        break;
+      case 21:
+        if (v4 || v6)
+          rule->action(v4 ? RTE_FLOW_ACTION_TYPE_SET_IPV4_DSCP : RTE_FLOW_ACTION_TYPE_SET_IPV6_DSCP,
+                       rte_flow_action_set_dscp{static_cast<uint8_t>(random() % 64)});
+        break;
+      case 22:
+        rule->action(RTE_FLOW_ACTION_TYPE_RAW_ENCAP, random_raw_vxlan(random, rule));
+        ++tunnels;
+        break;
+      case 23:
+        if (tunnels > 0) {
+          const rte_flow_action_raw_encap encap = random_raw_vxlan(random, rule);
+          rule->action(RTE_FLOW_ACTION_TYPE_RAW_DECAP, rte_flow_action_raw_decap{encap.data, encap.size});
+          --tunnels;
+        }
+        break;
+      case 24:
+        if (eth) {
+          Bytes ethernet_bytes(chance(random, 30) ? 18 : 14, static_cast<uint8_t>(random()));
+          store_be16(&ethernet_bytes[12], ethernet_bytes.size() == 18 ? kEtherTypeVlan : kEtherTypeIpv4);
+          rule->action(RTE_FLOW_ACTION_TYPE_RAW_DECAP, rte_flow_action_raw_decap{nullptr, 14});
+          rte_flow_action_raw_encap l2 = {};
+          l2.data = static_cast<uint8_t*>(rule->keep(ethernet_bytes.data(), ethernet_bytes.size()));
+          l2.size = ethernet_bytes.size();
+          rule->action(RTE_FLOW_ACTION_TYPE_RAW_ENCAP, l2);
+        }
+        break;
       default: add_modify(random, rule); break;
     }
   }
-  switch (random() % 7) {
+  switch (random() % 8) {
     case 0: rule->action(RTE_FLOW_ACTION_TYPE_DROP); break;
+    case 6: rule->action(RTE_FLOW_ACTION_TYPE_RSS, random_rss(random, rule)); break;
     case 1:
       rule->action(RTE_FLOW_ACTION_TYPE_QUEUE, rte_flow_action_queue{static_cast<uint16_t>(random() % 4)});
       break;
@@ -278,6 +421,47 @@ void add_actions(Random& random, Rule* rule, bool vxlan, bool has_ports) {
       break;
     default: break;
   }
+}
+
+// Nine rules of one form, so that they share a table too large to be compared rule by rule.
+std::vector<std::unique_ptr<Rule>> family(Random& random) {
+  std::vector<std::unique_ptr<Rule>> rules;
+  const rte_flow_item_ipv4 mask = ipv4_spec(0xffffffff, 0xffffffff);
+  const auto group = static_cast<uint32_t>(random() % 2), priority = static_cast<uint32_t>(random() % 3);
+  const bool jumps = chance(random, 40);
+  for (uint32_t i = 0; i < 9; ++i) {
+    auto rule = std::make_unique<Rule>();
+    rule->attr.group = group;
+    rule->attr.priority = priority;
+    rule->item(RTE_FLOW_ITEM_TYPE_ETH)
+        .item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(0x0a000001 + i % 3, 0x0a000001 + i / 3), &mask);
+    rule->action(RTE_FLOW_ACTION_TYPE_COUNT);
+    rule->action(RTE_FLOW_ACTION_TYPE_MARK, rte_flow_action_mark{static_cast<uint32_t>(random() % 4)});
+    if (jumps) {
+      rule->action(RTE_FLOW_ACTION_TYPE_JUMP, rte_flow_action_jump{group + 1});
+    } else {
+      rule->action(RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT, port_spec(static_cast<uint16_t>(random() % 4)));
+    }
+    rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+// The same rule by way of a table of its own; some of its actions are the table's constants, which the row
+// leaves out.
+FlowRule* create_by_table(Random& random, FlowEngine& engine, const Rule& rule, rte_flow_error* error) {
+  std::vector<rte_flow_action> masks(rule.actions(), rule.actions() + rule.action_count() + 1), row = masks;
+  for (size_t i = 0; i < rule.action_count(); ++i) {
+    const auto* conf = static_cast<const uint8_t*>(masks[i].conf);
+    const bool zero = conf == nullptr || (conf[0] == 0 && masks[i].type != RTE_FLOW_ACTION_TYPE_RSS);
+    if (zero || chance(random, 50)) {
+      masks[i].conf = nullptr;
+    } else if (static_cast<int>(masks[i].type) != RTE_FLOW_ACTION_TYPE_MODIFY_FIELD) {
+      row[i].conf = nullptr;
+    }
+  }
+  RuleTable* table = engine.create_table(rule.attr, rule.items(), rule.actions(), masks.data(), error);
+  return table == nullptr ? nullptr : engine.create_row(table, rule.items(), row.data(), 0, error);
 }
 
 std::string fate_name(const Verdict& verdict) {
@@ -320,18 +504,30 @@ TEST(the_engine_agrees_with_the_reference_on_random_rules_and_packets) {
     Reference reference;
     std::vector<std::unique_ptr<Rule>> texts;
     std::vector<FlowRule*> rules;
+    std::vector<std::unique_ptr<Rule>> made;
+    if (chance(random, 50)) made = family(random);
     for (int n = static_cast<int>(1 + random() % 12); n > 0; --n) {
       auto rule = std::make_unique<Rule>();
       rule->attr.group = chance(random, 60) ? 0 : chance(random, 80) ? 1 : 101;
       rule->attr.priority = static_cast<uint32_t>(random() % 3);
       if (chance(random, 20))
         rule->item(RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, port_spec(static_cast<uint16_t>(random() % 2)));
+      if (chance(random, rule->attr.group == 0 ? 3 : 40)) add_registers(random, rule.get());
       bool vxlan = false, has_ports = false;
       add_layer(random, rule.get(), false, &reached, &vxlan, &has_ports);
       add_actions(random, rule.get(), vxlan, has_ports);
+      made.insert(made.begin() + static_cast<long>(random() % (made.size() + 1)), std::move(rule));
+    }
+    for (std::unique_ptr<Rule>& rule : made) {
       rte_flow_error error = {};
       const int valid = engine.validate(rule->attr, rule->items(), rule->actions(), &error);
-      FlowRule* added = engine.create(rule->attr, rule->items(), rule->actions(), 0, &error);
+      bool has_ranges = false;
+      for (size_t i = 0; i < rule->item_count(); ++i)
+        has_ranges = has_ranges || rule->items()[i].last != nullptr;
+      const bool by_table = !has_ranges && chance(random, 20);
+      if (by_table) ++reached["by table"];
+      FlowRule* added = by_table ? create_by_table(random, engine, *rule, &error)
+                                 : engine.create(rule->attr, rule->items(), rule->actions(), 0, &error);
       if (added == nullptr) {
         const bool twice =
             std::strcmp(error.message, "a rule with this pattern exists in the group at this priority") == 0;
@@ -344,25 +540,48 @@ TEST(the_engine_agrees_with_the_reference_on_random_rules_and_packets) {
       texts.push_back(std::move(rule));
       rules.push_back(added);
     }
-    for (int n = 0; n < 60; ++n) {
-      const Bytes in = random_packet(random);
-      const auto port = static_cast<uint16_t>(random() % 2);
-      Bytes expected = in;
-      const ReferenceVerdict wanted = reference.process(&expected, port);
-      Mbuf mbuf(in, 1024);
-      PacketContext context = context_of(mbuf, port);
-      const Verdict got = engine.process(context);
-      const uint32_t value = got.fate == Fate::kQueue ? got.queue : got.port_id;
-      const bool same = fate_name(got) == wanted.fate &&
-                        (got.fate == Fate::kMiss || got.fate == Fate::kDrop || value == wanted.value) &&
-                        context.marked == wanted.marked && (!wanted.marked || context.mark == wanted.mark) &&
-                        (got.fate == Fate::kDrop || same_frame(mbuf.frame(), expected));
-      if (!same) {
+    // In bursts of any size; one packet alone takes another way through the engine.
+    for (int n = 0; n < 60;) {
+      const size_t count = chance(random, 40) ? 1 : 1 + random() % 12;
+      std::vector<Bytes> in, expected;
+      std::vector<ReferenceVerdict> wanted;
+      std::vector<std::unique_ptr<Mbuf>> mbufs;
+      std::vector<PacketContext> contexts;
+      for (size_t i = 0; i < count; ++i, ++n) {
+        in.push_back(random_packet(random));
+        const auto port = static_cast<uint16_t>(random() % 2);
+        expected.push_back(in.back());
+        wanted.push_back(reference.process(&expected.back(), port));
+        mbufs.push_back(std::make_unique<Mbuf>(in.back(), 1024));
+        contexts.push_back(context_of(*mbufs.back(), port));
+      }
+      std::vector<PacketContext*> burst;
+      for (PacketContext& context : contexts) burst.push_back(&context);
+      std::vector<Verdict> got(count);
+      if (count == 1) {
+        got[0] = engine.process(contexts[0]);
+      } else {
+        engine.process_burst(burst.data(), count, got.data());
+      }
+      for (size_t i = 0; i < count; ++i) {
+        const uint32_t value = got[i].fate == Fate::kQueue ? got[i].queue : got[i].port_id;
+        const PacketContext& context = contexts[i];
+        const ReferenceVerdict& answer = wanted[i];
+        const bool same_words = context.marked == answer.marked && context.mark == answer.mark &&
+                                context.flagged == answer.flagged && context.has_meta == answer.has_meta &&
+                                context.meta == answer.meta && context.hashed == answer.hashed &&
+                                (!answer.hashed || context.hash == answer.hash);
+        const bool same =
+            fate_name(got[i]) == answer.fate && same_words &&
+            (got[i].fate == Fate::kMiss || got[i].fate == Fate::kDrop || value == answer.value) &&
+            (got[i].fate == Fate::kDrop || same_frame(mbufs[i]->frame(), expected[i]));
+        if (same) continue;
         fail_check(__FILE__, __LINE__,
-                   "round " + std::to_string(round) + " packet " + std::to_string(n) + " " + show(in) +
-                       "\n    engine    " + fate_name(got) + " " + std::to_string(value) + " " +
-                       show(mbuf.frame()) + "\n    reference " + wanted.fate + " " +
-                       std::to_string(wanted.value) + " " + show(expected));
+                   "round " + std::to_string(round) + " of " + std::to_string(count) + " packets, the " +
+                       std::to_string(i) + "th " + show(in[i]) + (same_words ? "" : " (words differ)") +
+                       "\n    engine    " + fate_name(got[i]) + " " + std::to_string(value) + " " +
+                       show(mbufs[i]->frame()) + "\n    reference " + answer.fate + " " +
+                       std::to_string(answer.value) + " " + show(expected[i]));
         return;
       }
     }
@@ -376,14 +595,25 @@ TEST(the_engine_agrees_with_the_reference_on_random_rules_and_packets) {
     for (size_t i = 0; i < rules.size(); i += 2) engine.destroy(rules[i]);
     CHECK_EQ(engine.rules(), static_cast<uint32_t>(rules.size() / 2));
   }
-  std::vector<std::string> classes = {
-      "miss",       "miss after a jump", "match: range",         "match: lower priority",
-      "has_vlan",   "refused: exists",   "drop: no inner frame", "fate: miss",
-      "fate: drop", "fate: queue",       "fate: representor",    "fate: port"};
+  std::vector<std::string> classes = {"miss",
+                                      "miss after a jump",
+                                      "match: range",
+                                      "match: lower priority",
+                                      "has_vlan",
+                                      "has_frag_ext",
+                                      "by table",
+                                      "refused: exists",
+                                      "drop: no inner frame",
+                                      "fate: miss",
+                                      "fate: drop",
+                                      "fate: queue",
+                                      "fate: representor",
+                                      "fate: port"};
   for (const int item :
        {RTE_FLOW_ITEM_TYPE_VOID, RTE_FLOW_ITEM_TYPE_ETH, RTE_FLOW_ITEM_TYPE_VLAN, RTE_FLOW_ITEM_TYPE_IPV4,
         RTE_FLOW_ITEM_TYPE_IPV6, RTE_FLOW_ITEM_TYPE_UDP, RTE_FLOW_ITEM_TYPE_TCP, RTE_FLOW_ITEM_TYPE_ICMP,
-        RTE_FLOW_ITEM_TYPE_VXLAN, RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT}) {
+        RTE_FLOW_ITEM_TYPE_VXLAN, RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, RTE_FLOW_ITEM_TYPE_ICMP6,
+        RTE_FLOW_ITEM_TYPE_META, RTE_FLOW_ITEM_TYPE_MARK, RTE_FLOW_ITEM_TYPE_TAG}) {
     classes.push_back("item " + std::to_string(item));
   }
   for (const int action : {RTE_FLOW_ACTION_TYPE_COUNT,
@@ -406,8 +636,25 @@ TEST(the_engine_agrees_with_the_reference_on_random_rules_and_packets) {
                            RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN,
                            RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID,
                            RTE_FLOW_ACTION_TYPE_OF_POP_VLAN,
+                           RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_PCP,
+                           RTE_FLOW_ACTION_TYPE_FLAG,
+                           RTE_FLOW_ACTION_TYPE_SET_META,
+                           RTE_FLOW_ACTION_TYPE_SET_TAG,
+                           RTE_FLOW_ACTION_TYPE_SET_IPV6_SRC,
+                           RTE_FLOW_ACTION_TYPE_SET_IPV6_DST,
+                           RTE_FLOW_ACTION_TYPE_SET_IPV4_DSCP,
+                           RTE_FLOW_ACTION_TYPE_SET_IPV6_DSCP,
+                           RTE_FLOW_ACTION_TYPE_RSS,
+                           RTE_FLOW_ACTION_TYPE_RAW_ENCAP,
+                           RTE_FLOW_ACTION_TYPE_RAW_DECAP,
                            RTE_FLOW_ACTION_TYPE_MODIFY_FIELD}) {
     classes.push_back("action " + std::to_string(action));
+  }
+  for (const int field :
+       {RTE_FLOW_FIELD_MAC_DST, RTE_FLOW_FIELD_VLAN_ID, RTE_FLOW_FIELD_IPV4_SRC, RTE_FLOW_FIELD_IPV6_DSCP,
+        RTE_FLOW_FIELD_IPV6_HOPLIMIT, RTE_FLOW_FIELD_IPV6_SRC, RTE_FLOW_FIELD_IPV6_DST, RTE_FLOW_FIELD_TAG,
+        RTE_FLOW_FIELD_MARK, RTE_FLOW_FIELD_META}) {
+    classes.push_back("modify " + std::to_string(field));
   }
   for (const std::string& name : classes) {
     if (reached[name] == 0) fail_check(__FILE__, __LINE__, "never reached: " + name);

@@ -96,7 +96,7 @@ TEST(actions_that_cannot_be_are_refused_by_name) {
   modify.src.field = RTE_FLOW_FIELD_TAG;
   modify.width = 8;
   refused([&](Rule& r) { r.action(RTE_FLOW_ACTION_TYPE_MODIFY_FIELD, modify); }, 0, kConf,
-          "MODIFY_FIELD: only an immediate value is supported as the source");
+          "MODIFY_FIELD: only an immediate value or a pointer to one is supported as the source");
   modify.src.field = RTE_FLOW_FIELD_VALUE;
   modify.width = 4;
   refused([&](Rule& r) { r.action(RTE_FLOW_ACTION_TYPE_MODIFY_FIELD, modify); }, 0, kConf,
@@ -128,6 +128,81 @@ TEST(more_rules_than_max_rules_are_refused_and_room_comes_back) {
   CHECK_EQ(rte_errno, ENOSPC);
   engine.destroy(first);
   CHECK(add(3) != nullptr);
+}
+
+TEST(registers_and_their_items_are_refused_beyond_what_there_is) {
+  Engine engine;
+  const auto refused = [&](rte_flow_item_type type, const void* spec, const void* mask, const void* last,
+                           size_t size, rte_flow_error_type error, const std::string& message) {
+    Rule rule;
+    rule.item(RTE_FLOW_ITEM_TYPE_ETH).raw_item(type, spec, mask, last, size);
+    rule.action(RTE_FLOW_ACTION_TYPE_DROP);
+    REFUSES(engine, rule, error, &rule.items()[1], message);
+  };
+  rte_flow_item_tag tag = {}, mask = {};
+  tag.index = 8;
+  refused(RTE_FLOW_ITEM_TYPE_TAG, &tag, nullptr, nullptr, sizeof tag, RTE_FLOW_ERROR_TYPE_ITEM_SPEC,
+          "TAG: registers are numbered 0 to 7");
+  tag.index = 1;
+  mask.index = 1;
+  refused(RTE_FLOW_ITEM_TYPE_TAG, &tag, &mask, nullptr, sizeof tag, RTE_FLOW_ERROR_TYPE_ITEM_MASK,
+          "TAG: the index must be masked whole");
+  refused(RTE_FLOW_ITEM_TYPE_TAG, nullptr, nullptr, nullptr, 0, RTE_FLOW_ERROR_TYPE_ITEM_SPEC,
+          "TAG: needs a spec, whose index names the register");
+  const rte_flow_item_meta meta = {5};
+  refused(RTE_FLOW_ITEM_TYPE_META, &meta, nullptr, &meta, sizeof meta, RTE_FLOW_ERROR_TYPE_ITEM_LAST,
+          "META: ranges are not supported");
+  rte_flow_item_ipv6 ipv6 = {}, esp = {};
+  esp.has_esp_ext = 1;
+  refused(RTE_FLOW_ITEM_TYPE_IPV6, &ipv6, &esp, nullptr, sizeof ipv6, RTE_FLOW_ERROR_TYPE_ITEM_MASK,
+          "IPV6: of the extension headers only has_frag_ext can be matched");
+}
+
+TEST(rss_is_refused_by_what_is_wrong_with_it) {
+  const uint16_t queues[65] = {};
+  const uint8_t key[52] = {};
+  const auto refused = [&](const std::function<void(rte_flow_action_rss&)>& change,
+                           const std::string& message) {
+    Engine engine;
+    rte_flow_action_rss rss = {};
+    rss.queue = queues;
+    rss.queue_num = 1;
+    change(rss);
+    Rule rule = plain_rule();
+    rule.action(RTE_FLOW_ACTION_TYPE_RSS, rss);
+    REFUSES(engine, rule, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &rule.actions()[0], message);
+  };
+  refused([](auto& rss) { rss.func = RTE_ETH_HASH_FUNCTION_SIMPLE_XOR; },
+          "RSS: only the Toeplitz hash is supported");
+  refused([](auto& rss) { rss.level = 3; }, "RSS: levels above 2 are not supported");
+  refused([](auto& rss) { rss.types = 1ull << 40; }, "RSS: only types of IP, TCP and UDP are supported");
+  refused([](auto& rss) { rss.queue_num = 0; }, "RSS: needs queues");
+  refused([](auto& rss) { rss.queue_num = 65; }, "RSS: more than 64 queues are not supported");
+  refused([&](auto& rss) { rss.key = key, rss.key_len = 52; }, "RSS: the key must have 40 bytes");
+}
+
+TEST(a_template_says_what_is_wrong_with_its_masks) {
+  Engine engine;
+  Rule rule = plain_rule();
+  rule.action(RTE_FLOW_ACTION_TYPE_MARK, rte_flow_action_mark{1}).action(RTE_FLOW_ACTION_TYPE_DROP);
+  const rte_flow_action_mark all = {UINT32_MAX};
+  const auto refused = [&](std::vector<rte_flow_action> actions, std::vector<rte_flow_action> masks,
+                           size_t cause, const std::string& message) {
+    rte_flow_error error = {};
+    CHECK(engine.engine.create_table(rule.attr, rule.items(), actions.data(), masks.data(), &error) ==
+          nullptr);
+    CHECK(error.cause == &actions[cause]);
+    CHECK_EQ(std::string(error.message == nullptr ? "" : error.message), message);
+  };
+  const rte_flow_action end = {RTE_FLOW_ACTION_TYPE_END, nullptr},
+                        drop = {RTE_FLOW_ACTION_TYPE_DROP, nullptr};
+  refused({{RTE_FLOW_ACTION_TYPE_MARK, nullptr}, end}, {{RTE_FLOW_ACTION_TYPE_MARK, &all}, end}, 0,
+          "MARK: its mask says constant, but there is no value");
+  refused({drop, end}, {{RTE_FLOW_ACTION_TYPE_MARK, &all}, end}, 0,
+          "DROP: the masks have another action in its place");
+  refused({{RTE_FLOW_ACTION_TYPE_INDIRECT, nullptr}, drop, end},
+          {{RTE_FLOW_ACTION_TYPE_INDIRECT, nullptr}, drop, end}, 0,
+          "INDIRECT: the mask must tell the type of the action behind the handle");
 }
 
 }  // namespace

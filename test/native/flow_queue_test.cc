@@ -1,5 +1,6 @@
-// net_softflow under an application that uses rte_flow's templates, flow queues and indirect actions. Wires are
-// net_ring devices, so that packets and what becomes of them are in the test's hand; the clock of AGE as well.
+// net_softflow under an application that uses rte_flow's templates, flow queues and indirect actions. Wires
+// are net_ring devices, so that packets and what becomes of them are in the test's hand; the clock of AGE as
+// well.
 #include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -22,8 +23,9 @@ constexpr uint32_t kCounters = 1000;
 
 struct Environment {
   Environment() {
-    static const char* arguments[] = {"flow_queue_test", "-l", "0",           "--no-huge", "-m", "64", "--no-pci",
-                                      "--no-shconf",     "--no-telemetry", "--log-level=3"};
+    static const char* arguments[] = {
+        "flow_queue_test", "-l",           "0", "--no-huge", "-m", "64", "--no-pci", "--no-shconf",
+        "--no-telemetry",  "--log-level=3"};
     char* copies[std::size(arguments)];
     for (size_t i = 0; i < std::size(arguments); ++i) copies[i] = strdup(arguments[i]);
     if (rte_eal_init(static_cast<int>(std::size(arguments)), copies) < 0) std::abort();
@@ -53,7 +55,9 @@ class Port {
     if (environment().pool == nullptr) std::abort();
     ring_ = rte_ring_create(("ring" + index).c_str(), 256, SOCKET_ID_ANY, 0);
     if (ring_ == nullptr) std::abort();
-    wire_ = rte_eth_from_rings(("wire" + index).c_str(), &ring_, 1, &ring_, 1, 0) < 0 ? "" : "net_ring_wire" + index;
+    wire_ = rte_eth_from_rings(("wire" + index).c_str(), &ring_, 1, &ring_, 1, 0) < 0
+                ? ""
+                : "net_ring_wire" + index;
     name_ = "net_softflow" + index;
     const std::string text = "wire=" + wire_ + arguments;
     if (rte_eal_hotplug_add("vdev", name_.c_str(), text.c_str()) != 0 ||
@@ -78,7 +82,8 @@ class Port {
     id = RTE_MAX_ETHPORTS;
   }
 
-  Said configure(uint16_t queues, uint32_t flags = 0, uint32_t counters = kCounters, uint32_t size = kQueueSize) {
+  Said configure(uint16_t queues, uint32_t flags = 0, uint32_t counters = kCounters,
+                 uint32_t size = kQueueSize) {
     rte_flow_port_attr attr = {};
     attr.nb_counters = attr.nb_aging_objects = counters;
     attr.flags = flags;
@@ -139,10 +144,12 @@ class Port {
 // eth / ipv4 src = host / end → count / age / drop, by template.
 class Table {
  public:
-  Table(Port& port, uint32_t rules, bool transfer = true, bool indirect = false) : port_(port), indirect_(indirect) {
+  Table(Port& port, uint32_t rules, bool transfer = true, bool indirect = false)
+      : port_(port), indirect_(indirect) {
     const rte_flow_item_ipv4 mask = ipv4_spec(0xffffffff, 0);
     Rule shape;
-    shape.item(RTE_FLOW_ITEM_TYPE_ETH).raw_item(RTE_FLOW_ITEM_TYPE_IPV4, nullptr, &mask, nullptr, sizeof mask);
+    shape.item(RTE_FLOW_ITEM_TYPE_ETH)
+        .raw_item(RTE_FLOW_ITEM_TYPE_IPV4, nullptr, &mask, nullptr, sizeof mask);
     rte_flow_pattern_template_attr pattern_attr = {};
     (transfer ? pattern_attr.transfer : pattern_attr.ingress) = 1;
     pattern = rte_flow_pattern_template_create(port.id, &pattern_attr, shape.items(), &port.error);
@@ -152,8 +159,10 @@ class Table {
     Rule list, masks;
     list.action(indirect ? RTE_FLOW_ACTION_TYPE_INDIRECT : RTE_FLOW_ACTION_TYPE_COUNT);
     masks.action(RTE_FLOW_ACTION_TYPE_COUNT);
-    for (Rule* part : {&list, &masks}) part->action(RTE_FLOW_ACTION_TYPE_AGE).action(RTE_FLOW_ACTION_TYPE_DROP);
-    actions = rte_flow_actions_template_create(port.id, &actions_attr, list.actions(), masks.actions(), &port.error);
+    for (Rule* part : {&list, &masks})
+      part->action(RTE_FLOW_ACTION_TYPE_AGE).action(RTE_FLOW_ACTION_TYPE_DROP);
+    actions = rte_flow_actions_template_create(port.id, &actions_attr, list.actions(), masks.actions(),
+                                               &port.error);
     CHECK(actions != nullptr);
     rte_flow_template_table_attr attr = {};
     (transfer ? attr.flow_attr.transfer : attr.flow_attr.ingress) = 1;
@@ -178,7 +187,8 @@ class Table {
     rte_flow_op_attr attr = {};
     attr.postpone = postpone;
     rte_flow_error error = {};
-    rte_flow* flow = rte_flow_async_create(port_.id, queue, &attr, table, items, 0, list, 0, user_data, &error);
+    rte_flow* flow =
+        rte_flow_async_create(port_.id, queue, &attr, table, items, 0, list, 0, user_data, &error);
     port_.error = error;
     return flow;
   }
@@ -211,7 +221,8 @@ TEST(what_a_port_offers_is_told_and_more_is_refused) {
   rte_eth_dev_stop(port.id);
   CHECK_EQ(port.configure(65).message, std::string("the number of flow queues must be 1 to 64"));
   CHECK_EQ(port.configure(1, 2).code, -ENOTSUP);
-  CHECK_EQ(port.configure(1, 0, UINT32_MAX).message, std::string("more counters than max_rules (nb_counters)"));
+  CHECK_EQ(port.configure(1, 0, UINT32_MAX).message,
+           std::string("more counters than max_rules (nb_counters)"));
   CHECK_EQ(port.configure(1, 0, 1, 65537).message,
            std::string("a flow queue holds at most 65536 operations (size)"));
   rte_flow_port_attr meters = {};
@@ -339,8 +350,8 @@ rte_flow_action_handle* make_handle(Port& port, rte_flow_action_type type, const
   const rte_flow_action action = {type, conf};
   if (queue < 0) return rte_flow_action_handle_create(port.id, &directions, &action, &port.error);
   rte_flow_op_attr attr = {};
-  return rte_flow_async_action_handle_create(port.id, static_cast<uint32_t>(queue), &attr, &directions, &action,
-                                             mark(1), &port.error);
+  return rte_flow_async_action_handle_create(port.id, static_cast<uint32_t>(queue), &attr, &directions,
+                                             &action, mark(1), &port.error);
 }
 
 TEST(rules_share_an_indirect_counter) {
@@ -359,7 +370,8 @@ TEST(rules_share_an_indirect_counter) {
     if (queue < 0) {
       CHECK_EQ(rte_flow_action_handle_query(port.id, handle, &count, &port.error), 0);
     } else {
-      CHECK_EQ(rte_flow_async_action_handle_query(port.id, 1, &at_once, handle, &count, mark(2), &port.error), 0);
+      CHECK_EQ(rte_flow_async_action_handle_query(port.id, 1, &at_once, handle, &count, mark(2), &port.error),
+               0);
       CHECK_EQ(port.pull(1).size(), 2u);
     }
     CHECK_EQ(count.hits, 5u);
@@ -400,7 +412,8 @@ TEST(only_counters_and_ages_are_indirect_and_each_for_its_direction) {
       CHECK_EQ(rte_flow_validate(port.id, &rule.attr, rule.items(), actions, &port.error), -EINVAL);
     }
     CHECK(port.error.cause == &actions[0]);
-    CHECK_EQ(std::string(port.error.message), std::string("INDIRECT: the handle was made for rules of another direction"));
+    CHECK_EQ(std::string(port.error.message),
+             std::string("INDIRECT: the handle was made for rules of another direction"));
   }
   rule.attr.transfer = 1;
   rule.attr.ingress = 0;
@@ -414,7 +427,9 @@ TEST(only_counters_and_ages_are_indirect_and_each_for_its_direction) {
   CHECK_EQ(rte_flow_action_handle_destroy(port.id, handle, &port.error), 0);
 }
 
-int count_event(uint16_t, rte_eth_event_type, void* counter, void*) { return ++*static_cast<int*>(counter), 0; }
+int count_event(uint16_t, rte_eth_event_type, void* counter, void*) {
+  return ++*static_cast<int*>(counter), 0;
+}
 
 int wait_for(const int& value, int wanted) {
   for (int i = 0; i < 300 && value < wanted; ++i) rte_delay_ms(10);
@@ -582,9 +597,9 @@ TEST(two_threads_insert_through_two_queues_while_packets_arrive) {
     }
   };
   std::thread first(insert, 0), second([&] {
-                insert(1);
-                done = true;
-              });
+    insert(1);
+    done = true;
+  });
   while (!done) CHECK_EQ(port.receive(1, 8), 8);
   first.join();
   second.join();

@@ -1,5 +1,7 @@
 #include "reference.h"
 
+#include <rte_ethdev.h>
+
 #include <cstring>
 
 namespace sluice::test {
@@ -16,12 +18,13 @@ void put(uint8_t* p, int bytes, uint64_t value) {
 
 // --- what is in a packet ---
 
-enum class Kind { kEth, kVlan, kIpv4, kIpv6, kUdp, kTcp, kIcmp, kVxlan };
+enum class Kind { kEth, kVlan, kIpv4, kIpv6, kUdp, kTcp, kIcmp, kIcmp6, kVxlan };
 struct Header {
   Kind kind;
   size_t at;
   int level;       // 0 outer, 1 inner
   size_t end = 0;  // of the packet that an IP header announces
+  bool fragment = false;
 };
 
 // A device parses a packet once: what was a tunnel on arrival stays one when a rule rewrites its UDP port,
@@ -30,6 +33,7 @@ struct Header {
 struct Packet {
   Bytes bytes;
   bool tunnel = false;
+  uint32_t meta = 0, mark = 0, tag[8] = {};
 };
 
 bool has_vxlan_port(const Bytes& frame, size_t udp) { return number(&frame[udp + 2], 2) == 4789; }
@@ -61,6 +65,7 @@ std::vector<Header> headers_of(const Packet& packet, bool look = false) {
       end = at + total;
       next = frame[at + 9];
       fragment = (number(&frame[at + 6], 2) & 0x3fff) != 0;
+      found.back().fragment = fragment;
       at += header;
     } else if (type == 0x86dd) {
       if (at + 40 > end || frame[at] >> 4 != 6) return found;
@@ -70,6 +75,10 @@ std::vector<Header> headers_of(const Packet& packet, bool look = false) {
       end = at + total;
       next = frame[at + 6];
       at += 40;
+      if (next == 44) {  // RFC 8200 section 4.5
+        if (at + 8 > end) return found;
+        found.back().fragment = fragment = true;
+      }
     } else {
       return found;
     }
@@ -78,6 +87,7 @@ std::vector<Header> headers_of(const Packet& packet, bool look = false) {
       const size_t header = (frame[at + 12] >> 4) * 4u;
       if (header >= 20 && at + header <= end) found.push_back({Kind::kTcp, at, level});
     }
+    if (next == 58 && type == 0x86dd && at + 8 <= end) found.push_back({Kind::kIcmp6, at, level});
     if (next == 1 && type == 0x0800 && at + 8 <= end) found.push_back({Kind::kIcmp, at, level});
     if (next != 17 || at + 8 > end) return found;
     const size_t datagram = number(&frame[at + 4], 2);
@@ -131,6 +141,7 @@ const std::vector<Known>& known() {
       {RTE_FLOW_ITEM_TYPE_UDP, Kind::kUdp, {2, 2, 2, 2}, mask_of(8, 0, 4)},
       {RTE_FLOW_ITEM_TYPE_TCP, Kind::kTcp, {2, 2, 4, 4, 1, 1, 2, 2, 2}, mask_of(20, 0, 4)},
       {RTE_FLOW_ITEM_TYPE_ICMP, Kind::kIcmp, {1, 1, 2, 2, 2}, mask_of(8, 0, 2)},
+      {RTE_FLOW_ITEM_TYPE_ICMP6, Kind::kIcmp6, {1, 1, 2}, mask_of(4, 0, 2)},
       {RTE_FLOW_ITEM_TYPE_VXLAN, Kind::kVxlan, {1, 3, 3, 1}, mask_of(8, 4, 7)},
   };
   return items;
@@ -173,6 +184,18 @@ bool matches(const rte_flow_item* items, const Packet& packet, uint16_t port, bo
         return false;
       continue;
     }
+    if (item->type == RTE_FLOW_ITEM_TYPE_META || item->type == RTE_FLOW_ITEM_TYPE_MARK ||
+        item->type == RTE_FLOW_ITEM_TYPE_TAG) {
+      if (item->spec == nullptr) continue;
+      const uint32_t wanted = *static_cast<const uint32_t*>(item->spec);
+      const uint32_t mask = item->mask == nullptr ? UINT32_MAX : *static_cast<const uint32_t*>(item->mask);
+      const uint32_t value = item->type == RTE_FLOW_ITEM_TYPE_META ? packet.meta
+                             : item->type == RTE_FLOW_ITEM_TYPE_MARK
+                                 ? packet.mark
+                                 : packet.tag[static_cast<const rte_flow_item_tag*>(item->spec)->index];
+      if ((value & mask) != (wanted & mask)) return false;
+      continue;
+    }
     const Known* description = nullptr;
     for (const Known& candidate : known()) {
       if (candidate.type == item->type) description = &candidate;
@@ -187,6 +210,11 @@ bool matches(const rte_flow_item* items, const Packet& packet, uint16_t port, bo
     }
     if (at == headers.size() || headers[at].kind != description->kind) return false;
     if (!header_matches(*description, *item, &frame[headers[at].at], in_range)) return false;
+    if (item->type == RTE_FLOW_ITEM_TYPE_IPV6 && item->mask != nullptr &&
+        static_cast<const rte_flow_item_ipv6*>(item->mask)->has_frag_ext &&
+        static_cast<const rte_flow_item_ipv6*>(item->spec)->has_frag_ext != headers[at].fragment) {
+      return false;
+    }
     if (item->type == RTE_FLOW_ITEM_TYPE_ETH && item->mask != nullptr) {
       const auto* mask = static_cast<const rte_flow_item_eth*>(item->mask);
       const bool tagged = at + 1 < headers.size() && headers[at + 1].kind == Kind::kVlan;
@@ -219,41 +247,45 @@ struct Checksum {
 std::vector<Checksum> checksums_of(const Packet& packet) {
   const Bytes& frame = packet.bytes;
   std::vector<Checksum> found;
-  size_t ipv6_end = 0;
-  for (const Header& header : headers_of(packet)) {
-    if (header.kind == Kind::kTcp || header.kind == Kind::kUdp) {
-      // Over IPv6, whose addresses no rule rewrites: their share of the pseudo-header stays the same.
-      if (ipv6_end == 0) continue;
-      const size_t offset = header.kind == Kind::kTcp ? 16 : 6;
-      if (header.kind == Kind::kUdp && number(&frame[header.at + 6], 2) == 0) continue;
-      Bytes message(frame.begin() + static_cast<long>(header.at),
-                    frame.begin() + static_cast<long>(ipv6_end));
-      message[offset] = message[offset + 1] = 0;
-      found.push_back({header.at + offset, message, header.kind == Kind::kUdp});
+  const auto add_transport = [&](size_t l4, size_t end, uint8_t protocol, const Bytes& addresses) {
+    const size_t offset = protocol == 6 ? 16 : protocol == 17 ? 6 : protocol == 1 || protocol == 58 ? 2 : 0;
+    const size_t needed = protocol == 6 ? 18 : 8;
+    if (offset == 0 || l4 + needed > end) return;
+    if (protocol == 17 && number(&frame[l4 + 6], 2) == 0) return;
+    Bytes message(frame.begin() + static_cast<long>(l4), frame.begin() + static_cast<long>(end));
+    message[offset] = message[offset + 1] = 0;
+    if (message.size() % 2 == 1) message.push_back(0);
+    if (protocol != 1) {  // the pseudo-header; its length never changes, so it need not be in the sum
+      message.insert(message.end(), addresses.begin(), addresses.end());
+      message.insert(message.end(), {0, protocol});
     }
-    if (header.kind == Kind::kIpv6) ipv6_end = header.end;
+    found.push_back({l4 + offset, message, protocol == 17});
+  };
+  for (const Header& header : headers_of(packet)) {
+    if (header.kind == Kind::kIpv6) {
+      uint8_t next = frame[header.at + 6];
+      size_t at = header.at + 40;
+      if (next == 44) {
+        if (at + 8 > header.end || number(&frame[at + 2], 2) >> 3 != 0) continue;
+        next = frame[at];
+        at += 8;
+      }
+      if (next == 1) continue;  // ICMP for IPv4 has no business here
+      add_transport(at, header.end, next,
+                    Bytes(frame.begin() + static_cast<long>(header.at + 8),
+                          frame.begin() + static_cast<long>(header.at + 40)));
+    }
     if (header.kind != Kind::kIpv4) continue;
-    ipv6_end = 0;
     const size_t ip = header.at, bytes = (frame[ip] & 15u) * 4;
     Bytes covered(frame.begin() + static_cast<long>(ip), frame.begin() + static_cast<long>(ip + bytes));
     covered[10] = covered[11] = 0;
     found.push_back({ip + 10, covered, false});
     const uint32_t fragment = number(&frame[ip + 6], 2) & 0x1fff;
-    const size_t l4 = ip + bytes;
     const uint8_t protocol = frame[ip + 9];
-    const size_t offset = protocol == 6 ? 16 : protocol == 17 ? 6 : protocol == 1 ? 2 : 0;
-    const size_t needed = protocol == 6 ? 18 : 8;
-    if (fragment != 0 || offset == 0 || l4 + needed > header.end) continue;
-    Bytes message(frame.begin() + static_cast<long>(l4), frame.begin() + static_cast<long>(header.end));
-    message[offset] = message[offset + 1] = 0;
-    if (message.size() % 2 == 1) message.push_back(0);
-    if (protocol != 1) {
-      message.insert(message.end(), frame.begin() + static_cast<long>(ip + 12),
-                     frame.begin() + static_cast<long>(ip + 20));
-      message.insert(message.end(), {0, protocol});
-    }
-    if (protocol == 17 && number(&frame[l4 + 6], 2) == 0) continue;
-    found.push_back({l4 + offset, message, protocol == 17});
+    if (fragment != 0 || protocol == 58) continue;
+    add_transport(
+        ip + bytes, header.end, protocol,
+        Bytes(frame.begin() + static_cast<long>(ip + 12), frame.begin() + static_cast<long>(ip + 20)));
   }
   return found;
 }
@@ -293,6 +325,8 @@ void apply_set(Packet* packet, const rte_flow_action& action) {
     case RTE_FLOW_ACTION_TYPE_SET_MAC_DST: write(Kind::kEth, 0, 6); break;
     case RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC: write(Kind::kIpv4, 12, 4); break;
     case RTE_FLOW_ACTION_TYPE_SET_IPV4_DST: write(Kind::kIpv4, 16, 4); break;
+    case RTE_FLOW_ACTION_TYPE_SET_IPV6_SRC: write(Kind::kIpv6, 8, 16); break;
+    case RTE_FLOW_ACTION_TYPE_SET_IPV6_DST: write(Kind::kIpv6, 24, 16); break;
     case RTE_FLOW_ACTION_TYPE_SET_TP_SRC:
       write(Kind::kUdp, 0, 2);
       write(Kind::kTcp, 0, 2);
@@ -320,14 +354,35 @@ void decrement_ttl(Packet* packet) {
   }
 }
 
+using Wide = unsigned __int128;
+
+void put_wide(uint8_t* p, int bytes, Wide value) {
+  for (int i = bytes; i-- > 0; value >>= 8) p[i] = static_cast<uint8_t>(value);
+}
+
 void modify(Packet* packet, const rte_flow_action_modify_field& conf) {
+  const uint8_t* source = conf.src.field == RTE_FLOW_FIELD_POINTER
+                              ? static_cast<const uint8_t*>(conf.src.pvalue)
+                              : conf.src.value;
+  uint32_t* word = conf.dst.field == RTE_FLOW_FIELD_MARK   ? &packet->mark
+                   : conf.dst.field == RTE_FLOW_FIELD_META ? &packet->meta
+                   : conf.dst.field == RTE_FLOW_FIELD_TAG  ? &packet->tag[conf.dst.level]
+                                                           : nullptr;
+  if (word != nullptr) {
+    uint32_t value;
+    std::memcpy(&value, source, sizeof value);
+    *word = conf.operation == RTE_FLOW_MODIFY_SET   ? value
+            : conf.operation == RTE_FLOW_MODIFY_ADD ? *word + value
+                                                    : *word - value;
+    return;
+  }
   Bytes* frame = &packet->bytes;
   struct Place {
     int field;
     Kind kind;
     size_t offset;
     int bytes;
-    uint64_t mask;
+    Wide mask;
     int shift;
   };
   static const Place places[] = {
@@ -338,6 +393,10 @@ void modify(Packet* packet, const rte_flow_action_modify_field& conf) {
       {RTE_FLOW_FIELD_IPV4_TTL, Kind::kIpv4, 8, 1, 0xff, 0},
       {RTE_FLOW_FIELD_IPV4_SRC, Kind::kIpv4, 12, 4, 0xffffffff, 0},
       {RTE_FLOW_FIELD_IPV4_DST, Kind::kIpv4, 16, 4, 0xffffffff, 0},
+      {RTE_FLOW_FIELD_IPV6_DSCP, Kind::kIpv6, 0, 2, 0x0fc0, 6},
+      {RTE_FLOW_FIELD_IPV6_HOPLIMIT, Kind::kIpv6, 7, 1, 0xff, 0},
+      {RTE_FLOW_FIELD_IPV6_SRC, Kind::kIpv6, 8, 16, ~Wide{0}, 0},
+      {RTE_FLOW_FIELD_IPV6_DST, Kind::kIpv6, 24, 16, ~Wide{0}, 0},
       {RTE_FLOW_FIELD_TCP_PORT_SRC, Kind::kTcp, 0, 2, 0xffff, 0},
       {RTE_FLOW_FIELD_TCP_PORT_DST, Kind::kTcp, 2, 2, 0xffff, 0},
       {RTE_FLOW_FIELD_UDP_PORT_SRC, Kind::kUdp, 0, 2, 0xffff, 0},
@@ -349,17 +408,18 @@ void modify(Packet* packet, const rte_flow_action_modify_field& conf) {
     const Header* header = first(headers, place.kind, conf.dst.level == 2 ? 1 : 0);
     if (header == nullptr) return;
     uint8_t* at = &(*frame)[header->at + place.offset];
-    uint64_t whole = 0, value = 0;
-    for (int i = 0; i < place.bytes; ++i) {
-      whole = whole << 8 | at[i];
-      value = value << 8 | conf.src.value[i];
-    }
-    const uint64_t old = (whole & place.mask) >> place.shift;
-    const uint64_t fresh = conf.operation == RTE_FLOW_MODIFY_SET   ? value
-                           : conf.operation == RTE_FLOW_MODIFY_ADD ? old + value
-                                                                   : old - value;
-    with_checksums(
-        packet, [&] { put(at, place.bytes, (whole & ~place.mask) | ((fresh << place.shift) & place.mask)); });
+    Wide whole = 0, value = 0;
+    for (int i = 0; i < place.bytes; ++i) whole = whole << 8 | at[i];
+    // The six bits of a DSCP are a byte of their own.
+    const int given = place.field == RTE_FLOW_FIELD_IPV6_DSCP ? 1 : place.bytes;
+    for (int i = 0; i < given; ++i) value = value << 8 | source[i];
+    const Wide old = (whole & place.mask) >> place.shift;
+    const Wide fresh = conf.operation == RTE_FLOW_MODIFY_SET   ? value
+                       : conf.operation == RTE_FLOW_MODIFY_ADD ? old + value
+                                                               : old - value;
+    with_checksums(packet, [&] {
+      put_wide(at, place.bytes, (whole & ~place.mask) | ((fresh << place.shift) & place.mask));
+    });
   }
 }
 
@@ -383,8 +443,9 @@ bool decapsulate(Packet* packet) {
   return true;
 }
 
+void encapsulate(Packet* packet, Bytes header, size_t ip);
+
 void encapsulate(Packet* packet, const rte_flow_action_vxlan_encap& conf) {
-  Bytes* frame = &packet->bytes;
   Bytes header;
   size_t ip = 14;
   for (const rte_flow_item* item = conf.definition; item->type != RTE_FLOW_ITEM_TYPE_END; ++item) {
@@ -398,6 +459,12 @@ void encapsulate(Packet* packet, const rte_flow_action_vxlan_encap& conf) {
     header.insert(header.end(), spec, spec + bytes);
   }
   if (ip == 18) put(&header[12], 2, 0x8100);
+  encapsulate(packet, header, ip);
+}
+
+// `header` is Ethernet, IPv4 at `ip`, UDP and VXLAN, where not everything is filled in.
+void encapsulate(Packet* packet, Bytes header, size_t ip) {
+  Bytes* frame = &packet->bytes;
   put(&header[ip - 2], 2, 0x0800);
   header[ip] = 0x45;
   put(&header[ip + 2], 2, frame->size() + 36);
@@ -413,6 +480,82 @@ void encapsulate(Packet* packet, const rte_flow_action_vxlan_encap& conf) {
   header[ip + 28] |= 8;
   frame->insert(frame->begin(), header.begin(), header.end());
   packet->tunnel = true;
+}
+
+// Toeplitz as RSS's specification has it: for each bit of the input that is set, the 32 bits of the key from
+// there on.
+uint32_t toeplitz(const Bytes& key, const Bytes& input) {
+  uint32_t hash = 0;
+  for (size_t bit = 0; bit < input.size() * 8; ++bit) {
+    if ((input[bit / 8] >> (7 - bit % 8) & 1) == 0) continue;
+    for (size_t i = 0; i < 32; ++i) {
+      const size_t at = bit + i;
+      hash ^= static_cast<uint32_t>(key[at / 8] >> (7 - at % 8) & 1) << (31 - i);
+    }
+  }
+  return hash;
+}
+
+void spread(const Packet& packet, const rte_flow_action_rss& conf, ReferenceVerdict* verdict) {
+  const std::vector<Header> headers = headers_of(packet);
+  int level = 0;
+  for (const Header& header : headers) {
+    if (conf.level == 2 && header.level == 1) level = 1;
+  }
+  const uint64_t types = conf.types == 0 ? ~0ull : conf.types;
+  verdict->fate = "queue";
+  verdict->value = conf.queue[0];
+  verdict->hashed = false;
+  const Header* v4 = first(headers, Kind::kIpv4, level);
+  const Header* ip = v4 != nullptr ? v4 : first(headers, Kind::kIpv6, level);
+  if (ip == nullptr) return;
+  const Header* tcp = first(headers, Kind::kTcp, level);
+  const Header* udp = first(headers, Kind::kUdp, level);
+  uint64_t two = v4 != nullptr ? RTE_ETH_RSS_IPV4 : RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_IPV6_EX, four = 0;
+  if (tcp != nullptr)
+    four =
+        v4 != nullptr ? RTE_ETH_RSS_NONFRAG_IPV4_TCP : RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_IPV6_TCP_EX;
+  if (udp != nullptr)
+    four =
+        v4 != nullptr ? RTE_ETH_RSS_NONFRAG_IPV4_UDP : RTE_ETH_RSS_NONFRAG_IPV6_UDP | RTE_ETH_RSS_IPV6_UDP_EX;
+  if (ip->fragment) two |= v4 != nullptr ? RTE_ETH_RSS_FRAG_IPV4 : RTE_ETH_RSS_FRAG_IPV6;
+  if (!ip->fragment && tcp == nullptr && udp == nullptr) {
+    two |= v4 != nullptr ? RTE_ETH_RSS_NONFRAG_IPV4_OTHER : RTE_ETH_RSS_NONFRAG_IPV6_OTHER;
+  }
+  if ((types & (two | four)) == 0) return;
+  const size_t addresses = ip->at + (v4 != nullptr ? 12 : 8);
+  Bytes input(packet.bytes.begin() + static_cast<long>(addresses),
+              packet.bytes.begin() + static_cast<long>(addresses + (v4 != nullptr ? 8 : 32)));
+  if ((types & four) != 0) {
+    const size_t ports = (tcp != nullptr ? tcp : udp)->at;
+    input.insert(input.end(), packet.bytes.begin() + static_cast<long>(ports),
+                 packet.bytes.begin() + static_cast<long>(ports + 4));
+  }
+  verdict->hashed = true;
+  verdict->hash = toeplitz(Bytes(conf.key, conf.key + conf.key_len), input);
+  verdict->value = conf.queue[verdict->hash % conf.queue_num];
+}
+
+// Where what follows Ethernet and its tags begins; 0 when that is not whole.
+size_t l2_end(const Packet& packet) {
+  const Bytes& frame = packet.bytes;
+  if (frame.size() < 14) return 0;
+  size_t at = 14;
+  while (number(&frame[at - 2], 2) == 0x8100 || number(&frame[at - 2], 2) == 0x88a8) {
+    at += 4;
+    if (at > frame.size()) return 0;
+  }
+  return at;
+}
+
+// RAW_DECAP of Ethernet and RAW_ENCAP of another: the EtherType stays that of what follows.
+void replace_ethernet(Packet* packet, const rte_flow_action_raw_encap& conf) {
+  const size_t end = l2_end(*packet);
+  if (end == 0) return;
+  Bytes fresh(conf.data, conf.data + conf.size);
+  std::memcpy(&fresh[fresh.size() - 2], &packet->bytes[end - 2], 2);
+  packet->bytes.erase(packet->bytes.begin(), packet->bytes.begin() + static_cast<long>(end));
+  packet->bytes.insert(packet->bytes.begin(), fresh.begin(), fresh.end());
 }
 
 ReferenceRule* find(std::vector<ReferenceRule>& rules, std::map<std::string, uint64_t>& reached,
@@ -438,7 +581,9 @@ ReferenceVerdict run(std::vector<ReferenceRule>& rules, std::map<std::string, ui
     ReferenceRule* rule = find(rules, reached, *packet, port, group);
     if (rule == nullptr) {
       ++reached[group == 0 ? "miss" : "miss after a jump"];
-      return ReferenceVerdict{"miss", 0, verdict.marked, verdict.mark};
+      verdict.fate = "miss";
+      verdict.value = 0;
+      return verdict;
     }
     for (const rte_flow_item* item = rule->items; item->type != RTE_FLOW_ITEM_TYPE_END; ++item) {
       ++reached["item " + std::to_string(item->type)];
@@ -452,8 +597,48 @@ ReferenceVerdict run(std::vector<ReferenceRule>& rules, std::map<std::string, ui
           break;
         case RTE_FLOW_ACTION_TYPE_MARK:
           verdict.marked = true;
-          verdict.mark = static_cast<const rte_flow_action_mark*>(action->conf)->id;
+          packet->mark = static_cast<const rte_flow_action_mark*>(action->conf)->id;
           break;
+        case RTE_FLOW_ACTION_TYPE_FLAG: verdict.flagged = true; break;
+        case RTE_FLOW_ACTION_TYPE_SET_META: {
+          const auto* conf = static_cast<const rte_flow_action_set_meta*>(action->conf);
+          packet->meta = (packet->meta & ~conf->mask) | (conf->data & conf->mask);
+          verdict.has_meta = true;
+          break;
+        }
+        case RTE_FLOW_ACTION_TYPE_SET_TAG: {
+          const auto* conf = static_cast<const rte_flow_action_set_tag*>(action->conf);
+          uint32_t& tag = packet->tag[conf->index];
+          tag = (tag & ~conf->mask) | (conf->data & conf->mask);
+          break;
+        }
+        case RTE_FLOW_ACTION_TYPE_SET_IPV4_DSCP:
+        case RTE_FLOW_ACTION_TYPE_SET_IPV6_DSCP: {
+          rte_flow_action_modify_field conf = {};
+          conf.dst.field = action->type == RTE_FLOW_ACTION_TYPE_SET_IPV4_DSCP ? RTE_FLOW_FIELD_IPV4_DSCP
+                                                                              : RTE_FLOW_FIELD_IPV6_DSCP;
+          conf.src.field = RTE_FLOW_FIELD_VALUE;
+          conf.src.value[0] = static_cast<const rte_flow_action_set_dscp*>(action->conf)->dscp;
+          modify(packet, conf);
+          break;
+        }
+        case RTE_FLOW_ACTION_TYPE_RSS:
+          spread(*packet, *static_cast<const rte_flow_action_rss*>(action->conf), &verdict);
+          break;
+        case RTE_FLOW_ACTION_TYPE_RAW_DECAP:
+          if (static_cast<const rte_flow_action_raw_decap*>(action->conf)->size < 20) break;  // see RAW_ENCAP
+          if (decapsulate(packet)) break;
+          verdict.fate = "drop";
+          return verdict;
+        case RTE_FLOW_ACTION_TYPE_RAW_ENCAP: {
+          const auto* conf = static_cast<const rte_flow_action_raw_encap*>(action->conf);
+          if (conf->size < 20) {
+            replace_ethernet(packet, *conf);
+          } else {
+            encapsulate(packet, Bytes(conf->data, conf->data + conf->size), conf->size - 36);
+          }
+          break;
+        }
         case RTE_FLOW_ACTION_TYPE_JUMP:
           group = static_cast<const rte_flow_action_jump*>(action->conf)->group;
           again = true;
@@ -478,6 +663,13 @@ ReferenceVerdict run(std::vector<ReferenceRule>& rules, std::map<std::string, ui
           break;
         case RTE_FLOW_ACTION_TYPE_DEC_TTL: decrement_ttl(packet); break;
         case RTE_FLOW_ACTION_TYPE_MODIFY_FIELD:
+          switch (static_cast<const rte_flow_action_modify_field*>(action->conf)->dst.field) {
+            case RTE_FLOW_FIELD_MARK: verdict.marked = true; break;
+            case RTE_FLOW_FIELD_META: verdict.has_meta = true; break;
+            default: break;
+          }
+          ++reached["modify " + std::to_string(static_cast<const rte_flow_action_modify_field*>(action->conf)
+                                                   ->dst.field)];
           modify(packet, *static_cast<const rte_flow_action_modify_field*>(action->conf));
           break;
         case RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN: {
@@ -492,6 +684,13 @@ ReferenceVerdict run(std::vector<ReferenceRule>& rules, std::map<std::string, ui
             uint8_t* tci = &(*frame)[14];
             put(tci, 2,
                 (number(tci, 2) & 0xf000) | (number(static_cast<const uint8_t*>(action->conf), 2) & 0x0fff));
+          }
+          break;
+        case RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_PCP:
+          if (const std::vector<Header> headers = headers_of(*packet);
+              headers.size() > 1 && headers[1].kind == Kind::kVlan) {
+            uint8_t* tci = &(*frame)[14];
+            tci[0] = static_cast<uint8_t>((tci[0] & 0x1f) | *static_cast<const uint8_t*>(action->conf) << 5);
           }
           break;
         case RTE_FLOW_ACTION_TYPE_OF_POP_VLAN:
@@ -516,7 +715,9 @@ ReferenceVerdict run(std::vector<ReferenceRule>& rules, std::map<std::string, ui
 ReferenceVerdict Reference::process(Bytes* frame, uint16_t port) {
   Packet packet{*frame};
   packet.tunnel = is_tunnel(packet);
-  const ReferenceVerdict verdict = run(rules, reached, &packet, port);
+  ReferenceVerdict verdict = run(rules, reached, &packet, port);
+  verdict.mark = packet.mark;
+  verdict.meta = packet.meta;
   *frame = packet.bytes;
   return verdict;
 }

@@ -26,6 +26,11 @@ struct ReferenceVerdict {
   uint32_t value = 0;
   bool marked = false;
   uint32_t mark = 0;
+  bool flagged = false;
+  bool has_meta = false;
+  uint32_t meta = 0;
+  bool hashed = false;
+  uint32_t hash = 0;
 };
 
 class Reference {
