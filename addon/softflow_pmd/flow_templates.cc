@@ -2,6 +2,7 @@
 // the engine's tables, which receive bursts read, under the domain's locks.
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include "flow_engine/flow_error.h"
@@ -120,6 +121,12 @@ std::vector<rte_flow_attr> directions_of(const TemplateAttr& attr) {
   return directions;
 }
 
+// An error in the attributes is in those that the application gave.
+std::nullptr_t refuse_template(rte_flow_error* error, const rte_flow_attr& direction, const void* attr) {
+  if (error != nullptr && error->cause == &direction) error->cause = attr;
+  return nullptr;
+}
+
 template <typename TemplateAttr>
 bool covers(const TemplateAttr& attr, const rte_flow_attr& table) {
   return table.transfer ? attr.transfer : attr.ingress;
@@ -137,7 +144,8 @@ rte_flow_pattern_template* pattern_template_create(rte_eth_dev* dev,
                                                    const rte_flow_item pattern[], rte_flow_error* error) {
   Device& device = Device::of(dev);
   for (const rte_flow_attr& direction : directions_of(*attr)) {
-    if (device.ingress->validate_template(direction, pattern, nullptr, nullptr, error) != 0) return nullptr;
+    if (device.ingress->validate_template(direction, pattern, nullptr, nullptr, error) != 0)
+      return refuse_template(error, direction, attr);
   }
   auto made = std::make_unique<PatternTemplate>();
   made->attr = *attr;
@@ -170,7 +178,8 @@ rte_flow_actions_template* actions_template_create(rte_eth_dev* dev,
                                                    const rte_flow_action masks[], rte_flow_error* error) {
   Device& device = Device::of(dev);
   for (const rte_flow_attr& direction : directions_of(*attr)) {
-    if (device.ingress->validate_template(direction, nullptr, actions, masks, error) != 0) return nullptr;
+    if (device.ingress->validate_template(direction, nullptr, actions, masks, error) != 0)
+      return refuse_template(error, direction, attr);
   }
   auto made = std::make_unique<ActionsTemplate>();
   made->attr = *attr;

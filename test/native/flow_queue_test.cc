@@ -26,9 +26,10 @@ struct Environment {
     static const char* arguments[] = {
         "flow_queue_test", "-l",           "0", "--no-huge", "-m", "64", "--no-pci", "--no-shconf",
         "--no-telemetry",  "--log-level=3"};
-    char* copies[std::size(arguments)];
-    for (size_t i = 0; i < std::size(arguments); ++i) copies[i] = strdup(arguments[i]);
-    if (rte_eal_init(static_cast<int>(std::size(arguments)), copies) < 0) std::abort();
+    static std::vector<std::string> kept(std::begin(arguments), std::end(arguments));  // EAL keeps pointers
+    std::vector<char*> copies;
+    for (std::string& argument : kept) copies.push_back(argument.data());
+    if (rte_eal_init(static_cast<int>(copies.size()), copies.data()) < 0) std::abort();
     pool = rte_pktmbuf_pool_create("pool", 1023, 0, 0, 2176, SOCKET_ID_ANY);
     if (pool == nullptr) std::abort();
   }

@@ -4,6 +4,7 @@
 """
 
 import re
+import time
 
 import pytest
 
@@ -159,6 +160,68 @@ def test_ingress_rules_choose_queues_and_marks(tmp_path):
     assert (stats["rx_q0_packets"], stats["rx_q1_packets"]) == (1, 1)
 
 
+def test_ipv6_addresses_and_ports_are_rewritten_with_right_checksums(tmp_path):
+    def packet(transport, extensions=()):
+        whole = scapy.Ether(src="02:00:00:01:00:11", dst="02:00:00:00:f0:01") / scapy.IPv6(src="2001:db8:1::5", dst="2001:db8:2::8")
+        for extension in extensions:
+            whole = whole / extension
+        return whole / transport
+
+    echo = packet(scapy.ICMPv6EchoRequest(id=7, data=b"ping"))
+    # The first fragment of a datagram has a checksum over addresses too, and no rule for UDP matches it.
+    whole = bytes(scapy.IPv6(src="2001:db8:1::5", dst="2001:db8:2::8") / scapy.UDP(sport=1000, dport=53) / (b"x" * 24))[40:]
+    first = packet(scapy.Raw(whole[:16]), [scapy.IPv6ExtHdrFragment(nh=17, m=1, id=9)])
+    received = [packet(scapy.UDP(sport=1000, dport=53) / b"query"), packet(scapy.TCP(sport=1000, dport=80) / b"abc"), echo, first]
+    run = Testpmd(tmp_path, [received, []])
+    output = run.run([
+        "set fwd rxonly",
+        f"flow create {FABRIC} transfer pattern eth / ipv6 src is 2001:db8:1::5 / udp / end actions set_ipv6_src ipv6_addr 2001:db8:9::1"
+        f" / set_tp_src port 2000 / dec_ttl / represented_port ethdev_port_id {EXTERNAL} / end",
+        f"flow create {FABRIC} transfer priority 1 pattern eth / ipv6 src is 2001:db8:1::5 / end actions set_ipv6_src ipv6_addr 2001:db8:9::1"
+        f" / set_ipv6_dscp dscp_value 46 / represented_port ethdev_port_id {EXTERNAL} / end",
+        *FORWARD, "show port xstats all",
+    ])
+    sent = run.sent(1)
+    assert [packet[scapy.IPv6].src for packet in sent] == ["2001:db8:9::1"] * 4, output
+    udp, tcp, ping, fragment = sent
+    assert (udp[scapy.UDP].sport, udp[scapy.IPv6].hlim, udp[scapy.IPv6].tc) == (2000, 63, 0)
+    assert tcp[scapy.IPv6].tc == ping[scapy.IPv6].tc == 46 << 2
+    assert bytes(udp) == with_right_checksums(udp)
+    assert bytes(tcp) == with_right_checksums(tcp)
+    again = scapy.Ether(bytes(ping))
+    del again[scapy.ICMPv6EchoRequest].cksum
+    assert bytes(again) == bytes(ping)
+    expected = bytes(scapy.IPv6(src="2001:db8:9::1", dst="2001:db8:2::8") / scapy.UDP(sport=1000, dport=53) / (b"x" * 24))[40:56]
+    assert bytes(fragment)[14 + 40 + 8:] == expected
+    assert xstats(output, FABRIC)["transfer_group_0_hits"] == 4
+
+
+def test_rss_spreads_by_the_toeplitz_hash_that_its_specification_lists(tmp_path):
+    # Microsoft, "Verifying the RSS hash calculation": 66.9.149.187:2794 to 161.142.100.80:1766.
+    packet = inner(scapy.TCP(sport=2794, dport=1766), src="66.9.149.187", dst="161.142.100.80")
+    run = Testpmd(tmp_path, [[packet, tunnelled(inner())], []], extra=["--rxq=2", "--txq=2"])
+    output = run.run([
+        "set fwd rxonly", "set verbose 1",
+        f"flow create {FABRIC} ingress pattern eth / ipv4 / tcp / end actions rss types ipv4-tcp end queues 0 1 end / end",
+        f"flow create {FABRIC} group 0 priority 1 ingress pattern eth / ipv4 / end actions jump group 2 / end",
+        *FORWARD, "show port xstats all",
+    ])
+    assert "RSS hash=0x51ccc178" in output, output
+    stats = xstats(output, FABRIC)
+    assert stats["rx_q0_packets"] == 2  # the hash is even; the other packet missed
+    assert (stats["ingress_group_0_hits"], stats["ingress_group_2_misses"], stats["ingress_group_2_hits"]) == (2, 1, 0)
+
+
+def test_creations_fail_and_take_time_as_the_device_was_told(tmp_path):
+    run = Testpmd(tmp_path, [[], []], arguments=(",fail_every=2", ",insert_latency=1000000"))
+    rule = "flow create {} transfer pattern eth / ipv4 src is 10.0.0.{} / end actions drop / end"
+    begin = time.monotonic()
+    said = answers(run.run([rule.format(FABRIC, 1), rule.format(FABRIC, 2), rule.format(FABRIC, 2), rule.format(EXTERNAL, 3)]))
+    assert time.monotonic() - begin >= 1
+    assert ["created" in text for _, text in said[:4]] == [True, False, True, True]
+    assert "this creation fails on purpose (fail_every)" in said[1][1]
+
+
 def test_a_frame_above_the_mtu_hits_no_rule(tmp_path):
     long = inner() / (b"x" * 600)
     run = Testpmd(tmp_path, [[long, inner()], []])
@@ -241,6 +304,8 @@ def test_what_cannot_be_is_refused_by_name_at_validate_and_create(tmp_path):
     [
         (",speed=10", "speed: unknown argument"),
         (",max_rules=none", "max_rules: must be"),
+        (",fail_every=0", "fail_every: must be a number above 0"),
+        (",insert_latency=5s", "insert_latency: must be 0 to 1000000 microseconds"),
         (",vxlan_port=0", "vxlan_port: must be"),
     ],
 )
