@@ -261,7 +261,9 @@ void Dataplane::run_posted_task() {
 void Dataplane::replay_open(const std::vector<CapturePath>& inputs, const std::vector<CapturePath>& outputs) {
   SlowPath& path = slow_path();
   if (!options_.slow_path.replay) throw NativeFault("STATE", "not a replay");
-  if (replay_) throw NativeFault("STATE", "the captures are open already");
+  if (replay_ && replay_->is_open()) throw NativeFault("STATE", "the captures are open already");
+  path.make_room = nullptr;  // reaches into the replay that goes now
+  replay_.reset();
   replay_.emplace(path, pool_, inputs, outputs);
   path.make_room = [this] { return replay_->collect(); };
 }

@@ -163,6 +163,7 @@ bool Replay::collect() {
 
 std::vector<std::string> Replay::close() {
   collect();
+  open_ = false;
   for (Side& side : sides_) {
     if (side.output != nullptr) side.output->close();
     side.output.reset();

@@ -34,6 +34,7 @@ class Replay {
   bool collect();
   // Flushes and closes the outputs; names the captures that were cut off.
   std::vector<std::string> close();
+  bool is_open() const { return open_; }
 
   uint64_t received(uint8_t port) const { return sides_[port].received; }
   uint64_t transmitted(uint8_t port) const { return sides_[port].transmitted; }
@@ -68,6 +69,7 @@ class Replay {
   Nanoseconds last_fed_ = 0;
   std::vector<rte_mbuf*> backlog_;  // received, not yet processed
   size_t backlog_at_ = 0;
+  bool open_ = true;
 };
 
 }  // namespace sluice

@@ -87,7 +87,7 @@ export interface Dataplane {
   /** JavaScript found the event ring empty and will sleep: the next event rings the doorbell. Returns true if events came in between. */
   armDoorbell(): boolean;
 
-  /** Opens the captures. @throws NativeError CAPTURE_OPEN naming the file */
+  /** Opens the captures. After replayClose() others may follow: sessions and clock go on, `statistics().ports` count those opened last. @throws NativeError CAPTURE_OPEN naming the file */
   replayOpen(
     inputs: readonly { port: number; path: string }[],
     outputs: readonly { port: number; path: string }[],

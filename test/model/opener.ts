@@ -1,0 +1,304 @@
+import { formatIpv4 } from '../../src/config/address.js';
+import { faultOfChoice, mappingRemote, pairedAddress, publicSource, type Request, type Source } from './allocation.js';
+import { bindingOf, type Classified, classify } from './destination.js';
+import { type Fate, type GatewayModel, protocolName, tupleOf } from './gateway-model.js';
+import { ICMP, Icmp, Packet, TCP } from './ipv4.js';
+import { hasPorts, type Mapping, type Session, type Tuple, tupleKey } from './state.js';
+import { Disagreement, describePacket } from './step.js';
+import { isBareSyn, openedAt } from './tcp.js';
+import { type Context, type Endpoint, OUTSIDE } from './topology.js';
+
+type Admitted = Extract<Classified, { kind: 'session' }>;
+
+/** RFC 5508 REQ-8 and the contract: exhaustion and limits are told to the inside host. */
+const TOLD = ['pool-exhausted', 'vpc-limit', 'address-limit', 'rate-limit', 'table-full'];
+const SYN_WAIT_MICROS = 6e6;
+
+/** An unsolicited SYN that waits for the inside's own (RFC 5382 REQ-4). */
+interface Waiter {
+  readonly due: number;
+  readonly packet: Packet;
+  readonly context: Context;
+  readonly mapping: Mapping;
+  /** The contract leaves open whether an answer comes. */
+  readonly open: boolean;
+}
+
+/** Packets of no session: refused, or a new session. */
+export class Opener {
+  private waiters: Waiter[] = [];
+
+  constructor(private readonly model: GatewayModel) {}
+
+  open(context: Context, packet: Packet, text: string): Fate {
+    const { model } = this;
+    if (packet.protocol === ICMP && packet.transport[0] !== Icmp.echo) return this.openNoQuery(context, packet, text);
+    const classified = classify(model.topology, model.state, context, packet);
+    if (classified.kind === 'refused') {
+      const reasons =
+        packet.protocol === TCP && !isBareSyn(packet.tcpFlags)
+          ? [...classified.reasons, 'not-syn']
+          : classified.reasons;
+      return model.refuse(reasons, text);
+    }
+    const wanted = this.source(classified, packet);
+    const inside = classified.bound !== null && classified.source === null ? classified.bound.address : packet.source;
+    const reasons = this.reasons(classified, packet, wanted);
+    const limits = model.limits.judge(classified.vpc, inside, model.micros);
+    reasons.push(...limits.reasons);
+    if (reasons.length > 0 || (limits.rateIsOpen && this.wasRateLimited())) {
+      return this.refuse(context, classified, packet, reasons.length > 0 ? reasons : ['rate-limit'], text);
+    }
+    return this.admit(context, classified, packet, wanted, inside, text);
+  }
+
+  /** ICMP that is neither an error nor an echo request: nothing is opened. */
+  private openNoQuery(context: Context, packet: Packet, text: string): Fate {
+    return this.model.refuse(['icmp-unsupported', 'filtered', ...this.reasonsUnbound(context, packet)], text);
+  }
+
+  /** Why a packet from outside the VPCs may be refused before its TTL is looked at. */
+  reasonsUnbound(context: Context, packet: Packet): readonly string[] {
+    const classified = classify(this.model.topology, this.model.state, context, packet);
+    return classified.kind === 'refused' ? classified.reasons : [];
+  }
+
+  private source(classified: Admitted, packet: Packet): Source | null {
+    if (classified.source === null) return null;
+    return publicSource(this.model.topology, this.model.state, this.request(classified, packet));
+  }
+
+  private request({ source, vpc }: Admitted, packet: Packet): Request {
+    if (source === null) throw new Error('this source stays');
+    return {
+      ...source,
+      vpc,
+      protocol: packet.protocol,
+      inside: { address: packet.source, port: packet.sourcePort },
+      remote: { address: packet.destination, port: packet.destinationPort },
+    };
+  }
+
+  /** All reasons that hold against a new session; the contract does not say which comes first. */
+  private reasons(classified: Admitted, packet: Packet, source: Source | null): string[] {
+    const { model } = this;
+    const reasons: string[] = [];
+    const { bound, reverseContext } = classified;
+    if (packet.protocol === TCP && !isBareSyn(packet.tcpFlags)) reasons.push('not-syn');
+    if (bound?.mapping && !this.passesFilter(bound.mapping, packet, source)) reasons.push('filtered');
+    if (source?.kind === 'no-pool' || source?.kind === 'pool-exhausted') reasons.push(source.kind);
+    if (model.state.live.size >= model.config.nat.maxSessions) reasons.push('table-full');
+    if (reverseContext >= 0 && bound !== null && model.topology.route(reverseContext, bound.address) === null)
+      reasons.push('no-route');
+    return reasons;
+  }
+
+  /** RFC 4787 section 5, of a dynamic mapping. Echo requests never pass. */
+  private passesFilter(mapping: Mapping, packet: Packet, source: Source | null): boolean {
+    if (packet.protocol === ICMP) return false;
+    const { filtering } = this.model.config.nat;
+    if (filtering === 'endpoint-independent' || !hasPorts(packet.protocol)) return true;
+    // A hairpinned packet comes from its public source.
+    const remote = this.presented(packet, source);
+    if (remote === null) return false;
+    return [...mapping.sessions].some((session) => {
+      if (session.sourceMapping !== mapping) return false;
+      const { destination, destinationPort } = session.forward;
+      if (destination !== remote.address) return false;
+      return filtering === 'address-dependent' || destinationPort === remote.port;
+    });
+  }
+
+  private presented(packet: Packet, source: Source | null): Endpoint | null {
+    if (source === null) return { address: packet.source, port: packet.sourcePort };
+    if (source.kind === 'static') return source.end;
+    return source.kind === 'mapping' ? source.mapping.public : null;
+  }
+
+  private wasRateLimited(): boolean {
+    const { step } = this.model;
+    return step.has('rate-limit');
+  }
+
+  private refuse(context: Context, classified: Admitted, packet: Packet, reasons: string[], text: string): Fate {
+    const { model } = this;
+    const mapping = classified.bound?.mapping ?? null;
+    const waits =
+      reasons.includes('filtered') && packet.protocol === TCP && isBareSyn(packet.tcpFlags) && mapping !== null;
+    if (waits) {
+      const reason = model.step.dropIfThere(reasons);
+      // An answer that is not for sure: hairpins and peers are like the outside, or not; a SYN with other faults.
+      const open = context !== OUTSIDE || reasons.length > 1;
+      this.waiters.push({ due: model.micros + SYN_WAIT_MICROS, packet, context, mapping, open });
+      if (reason === null) model.owed.push(['filtered']);
+      model.outcomes.add('refused:filtered:syn');
+      return { refused: ['filtered'] };
+    }
+    const reason = model.step.drop(reasons, text);
+    model.outcomes.add(`refused:${reason}`);
+    if (reason !== 'rate-limit') model.limits.refusedOtherwise(classified.vpc, model.micros);
+    if (TOLD.includes(reason) && context >= 0) this.tell(context, packet);
+    return { refused: [reason] };
+  }
+
+  private readonly told = new Map<string, number>();
+
+  /** Code 13, at most one a second and host. */
+  private tell(context: Context, packet: Packet): void {
+    const { model, told } = this;
+    const host = `${context} ${packet.source}`;
+    const last = told.get(host);
+    if (last !== undefined && model.micros - last < 1e6) {
+      model.outcomes.add('made:prohibited:suppressed');
+      return;
+    }
+    if (!model.transmitter.error(context, packet, { type: Icmp.unreachable, code: 13 })) return;
+    told.set(host, model.micros);
+    model.outcomes.add('made:prohibited');
+  }
+
+  private admit(
+    context: Context,
+    classified: Admitted,
+    packet: Packet,
+    source: Source | null,
+    inside: number,
+    text: string,
+  ): Fate {
+    const { model } = this;
+    const { bound, reverseContext, sessionClass, vpc } = classified;
+    const destination: Endpoint = bound ?? { address: packet.destination, port: packet.destinationPort };
+    let sourceMapping: Mapping | null = null;
+    let end: Endpoint = { address: packet.source, port: packet.sourcePort };
+    if (source?.kind === 'static') end = source.end;
+    else if (source !== null) {
+      sourceMapping = source.kind === 'mapping' ? source.mapping : this.adopt(classified, packet, destination, text);
+      end = sourceMapping.public;
+    }
+    const identifier = packet.protocol === ICMP;
+    const translated: Tuple = {
+      protocol: packet.protocol,
+      source: end.address,
+      sourcePort: identifier ? end.port : end.port,
+      destination: destination.address,
+      destinationPort: identifier ? end.port : destination.port,
+    };
+    const { second } = model.state;
+    const session: Session = {
+      sessionClass,
+      vpc,
+      insideAddress: inside,
+      forwardContext: context,
+      forward: tupleOf(packet),
+      reverseContext,
+      translated,
+      sourceMapping,
+      destinationMapping: bound?.mapping ?? null,
+      // Outbound is the inside's; where both ends are ours or our peers', the initiator's.
+      refreshedBy: sessionClass === 'external-to-vpc' ? 'reverse' : 'forward',
+      tcp: packet.protocol === TCP ? openedAt(second) : null,
+      last: second,
+      packets: { forward: 0, reverse: 0 },
+      bytes: { forward: 0, reverse: 0 },
+      entropy: { forward: null, reverse: null },
+      unheeded: false,
+      reset: false,
+    };
+    const name = protocolName(packet.protocol);
+    model.outcomes.add(`opened:${sessionClass}:${name}`);
+    model.outcomes.add(`source:${source === null ? 'kept' : source.kind}`);
+    if (
+      model.state.dead.some(
+        (dead) => tupleKey(dead.forwardContext, dead.forward) === tupleKey(context, session.forward),
+      )
+    ) {
+      model.outcomes.add('opened:again');
+    }
+    model.state.add(session);
+    model.limits.opened(vpc, model.micros);
+    if (session.tcp !== null) this.cancelWaiters(session);
+    const fate = model.serve(session, 'forward', packet, text);
+    // The first packet opens the session, whoever sent it.
+    session.last = second;
+    session.unheeded = false;
+    return fate;
+  }
+
+  /** Follows the choice of a public endpoint, if it is a legal one. */
+  private adopt(classified: Admitted, packet: Packet, destination: Endpoint, text: string): Mapping {
+    const { model } = this;
+    const request = this.request(classified, packet);
+    const seen = model.step.at(model.micros).find((frame) => {
+      if (
+        model.transmitter.fault(frame, { context: classified.reverseContext, destination: destination.address }, null)
+      )
+        return false;
+      const got = new Packet(frame.payload);
+      return got.protocol === packet.protocol && got.destination === destination.address && !got.isIcmpError;
+    });
+    if (seen === undefined) {
+      throw new Disagreement(`expected ${text} with a new public source\n${model.step.summary()}`);
+    }
+    const got = new Packet(seen.payload);
+    const end: Endpoint = { address: got.source, port: got.sourcePort };
+    const fault = faultOfChoice(model.topology, model.state, request, end);
+    if (fault !== null) {
+      throw new Disagreement(
+        `${text} left as ${formatIpv4(end.address)}:${end.port}, which ${fault}\n${describePacket(seen.payload)}`,
+      );
+    }
+    if (pairedAddress(model.state, request) !== null) model.outcomes.add('source:paired');
+    if (model.state.hasRested(request, end)) model.outcomes.add('source:reused-after-rest');
+    const { side, scope, vpc, protocol, inside } = request;
+    const mapping: Mapping = {
+      side,
+      scope,
+      vpc,
+      protocol,
+      inside,
+      public: end,
+      remote: mappingRemote(model.topology, request),
+      sessions: new Set(),
+    };
+    model.state.addMapping(mapping);
+    return mapping;
+  }
+
+  nextWaiter(): Waiter | null {
+    return this.waiters.reduce<Waiter | null>(
+      (first, waiter) => (first === null || waiter.due < first.due ? waiter : first),
+      null,
+    );
+  }
+
+  /** Six seconds after the SYN: port unreachable from the NAT address. */
+  runWaiter(waiter: Waiter): void {
+    const { model } = this;
+    this.waiters = this.waiters.filter((other) => other !== waiter);
+    const optional = waiter.open || !model.state.mappings.has(model.state.keyOf(waiter.mapping));
+    const source = waiter.packet.destination;
+    if (model.transmitter.error(waiter.context, waiter.packet, { type: Icmp.unreachable, code: 3, source, optional })) {
+      model.outcomes.add('made:port-unreachable');
+    }
+  }
+
+  /** The inside sent a SYN of its own to where one waits from: that one is dropped without a word. */
+  private cancelWaiters(session: Session): void {
+    const { translated, reverseContext } = session;
+    this.waiters = this.waiters.filter(({ packet, context }) => {
+      const solicited =
+        context === reverseContext &&
+        packet.source === translated.destination &&
+        packet.sourcePort === translated.destinationPort &&
+        packet.destination === translated.source &&
+        packet.destinationPort === translated.sourcePort;
+      if (solicited) this.model.outcomes.add('syn:solicited-in-time');
+      return !solicited;
+    });
+  }
+
+  /** Whether a packet from outside has somewhere to go. */
+  isBound(packet: Packet): boolean {
+    return bindingOf(this.model.topology, this.model.state, 'external', -1, packet, packet.source) !== null;
+  }
+}

@@ -1,0 +1,154 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ValidatedConfig } from '../../src/config/types.js';
+import { FlowDump, type FlowEntry } from '../../src/controller/flow-dump.js';
+import type { GatewayController } from '../../src/controller/gateway.js';
+import { nicTarget } from '../../src/controller/nic-target.js';
+import { Replay, type ReplayOptions } from '../../src/controller/replay.js';
+import { type Dataplane, type DataplaneOptions, loadBinding, ReplayStatus } from '../../src/native/binding.js';
+import { DropReasonNames } from '../../src/native/records.js';
+import { reusedBinding } from './devices.js';
+import { readPcap, type TimedFrame, writePcap } from './pcap.js';
+
+export interface PortFrame extends TimedFrame {
+  readonly port: number;
+}
+
+export type Drops = Readonly<Record<string, number>>;
+
+export interface Observed {
+  /** By port, in the order of sending. */
+  readonly sent: readonly PortFrame[];
+  /** What each drop counter rose by. */
+  readonly drops: Drops;
+  readonly transmitted: number;
+  readonly held: number;
+}
+
+const root = join(__dirname, '../..');
+const folder = mkdtempSync(join(tmpdir(), 'sluice-model-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+const files = (kind: string) => [0, 1].map((port) => ({ port, path: join(folder, `${kind}${port}.pcap`) }));
+const INPUTS = files('in');
+const OUTPUTS = files('out');
+const binding = reusedBinding(loadBinding(root));
+let created: Dataplane;
+const observedBinding = {
+  ...binding,
+  // Replay keeps its dataplane to itself; to step it from outside the model takes it where it is made.
+  Dataplane: ((options: DataplaneOptions) => {
+    created = new binding.Dataplane(options);
+    return created;
+  }) as unknown as new (
+    options: DataplaneOptions,
+  ) => Dataplane,
+};
+
+/** The gateway under test: engine, controller, compiler, slow path and software NIC, as `replay` puts them together. */
+export class Subject {
+  private readonly replay: Replay;
+  private readonly dataplane: Dataplane;
+  private readonly controller: GatewayController;
+  private drops: readonly number[];
+
+  constructor(config: ValidatedConfig) {
+    binding.next();
+    this.replay = new Replay(config, observedBinding, root, nicTarget(config.offload.target, 'net_softflow'));
+    this.dataplane = created;
+    this.controller = this.replay.controller;
+    this.drops = this.dataplane.statistics().drops;
+  }
+
+  /** Lets frames in, each at its time, and runs what timers are due on the way. */
+  step(frames: readonly PortFrame[], burst: number): Observed {
+    writeInputs(frames);
+    this.dataplane.replayOpen(INPUTS, OUTPUTS);
+    this.runUntilEmpty(burst);
+    this.dataplane.replayClose();
+    const { drops, ports, held } = this.dataplane.statistics();
+    const rose: Record<string, number> = {};
+    for (const [reason, count] of drops.entries()) {
+      if (count > this.drops[reason]) rose[DropReasonNames[reason]] = count - this.drops[reason];
+    }
+    this.drops = drops;
+    const transmitted = ports.reduce((sum, port) => sum + port.transmitted, 0);
+    return { sent: readOutputs(), drops: rose, transmitted, held };
+  }
+
+  /** Live sessions, as the flow dump tells them; counters are those of the last query. */
+  flows(): FlowEntry[] {
+    const [seconds, nanoseconds] = this.dataplane.clock();
+    return [...new FlowDump(this.controller).entries(seconds * 1000 + Math.floor(nanoseconds / 1e6))];
+  }
+
+  close(): void {
+    this.replay.close();
+  }
+
+  /** As Replay.run, but without its end: nothing is drained. */
+  private runUntilEmpty(burst: number): void {
+    const { dataplane, controller } = this;
+    const driver = this.replay as unknown as ReplayInside;
+    for (;;) {
+      const [seconds, nanoseconds] = driver.nextTimer();
+      const status = dataplane.replayRun(burst, seconds, nanoseconds);
+      if (status === ReplayStatus.events) {
+        controller.handleEvents();
+        continue;
+      }
+      const next = dataplane.replayNextTime();
+      if (next === null || status !== ReplayStatus.timer) return;
+      driver.runTimersUntil(next[0], next[1]);
+    }
+  }
+}
+
+/** Replay's own turns, so that a step does what a run does. */
+interface ReplayInside {
+  nextTimer(): readonly [number, number];
+  runTimersUntil(seconds: number, nanoseconds: number): void;
+}
+
+export interface WholeRun {
+  readonly sent: readonly PortFrame[];
+  readonly drops: Drops;
+  readonly flows: readonly FlowEntry[];
+  readonly nicPackets: number;
+}
+
+/** One `replay` over all frames at once. */
+export function replayAll(
+  config: ValidatedConfig,
+  frames: readonly PortFrame[],
+  burst: number,
+  reloads: readonly unknown[],
+): WholeRun {
+  binding.next();
+  const replay = new Replay(config, observedBinding, root, nicTarget(config.offload.target, 'net_softflow'));
+  try {
+    writeInputs(frames);
+    const options: ReplayOptions & { reloads: readonly unknown[] } = {
+      inputs: INPUTS,
+      outputs: OUTPUTS,
+      burst,
+      reloads,
+    };
+    const { counters, flows } = replay.run(options);
+    return { sent: readOutputs(), drops: counters.drops, flows, nicPackets: counters.nic.packets };
+  } finally {
+    replay.close();
+  }
+}
+
+function writeInputs(frames: readonly PortFrame[]): void {
+  for (const { port, path } of INPUTS)
+    writePcap(
+      path,
+      frames.filter((frame) => frame.port === port),
+    );
+}
+
+function readOutputs(): PortFrame[] {
+  return OUTPUTS.flatMap(({ port, path }) => readPcap(path).map((frame) => ({ ...frame, port })));
+}
