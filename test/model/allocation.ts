@@ -1,5 +1,9 @@
+import { ICMP } from './ipv4.js';
 import { hasPorts, type Mapping, type State } from './state.js';
 import { type Endpoint, inRanges, type Side, type Topology } from './topology.js';
+
+/** Finds bindings of whole addresses alone. */
+const NO_PROTOCOL = 256;
 
 /** Who asks for a public source. */
 export interface Request {
@@ -42,9 +46,14 @@ function serves(topology: Topology, mapping: Mapping, request: Request): boolean
 }
 
 /** The remote end that a mapping for this request is bound to; null: none (RFC 4787 REQ-1). */
-export function mappingRemote(topology: Topology, { protocol, remote }: Request): Endpoint | null {
+export function mappingRemote(
+  topology: Topology,
+  { protocol, remote }: Pick<Request, 'protocol' | 'remote'>,
+): Endpoint | null {
   if (!hasPorts(protocol)) return { address: remote.address, port: 0 };
-  return topology.config.nat.mapping === 'endpoint-independent' ? null : remote;
+  if (topology.config.nat.mapping === 'endpoint-independent') return null;
+  // An echo's remote end has no port of its own: the identifier is the mapping's.
+  return protocol === ICMP ? { address: remote.address, port: 0 } : remote;
 }
 
 /** The host's public address while it has one (RFC 4787 REQ-2, paired). */
@@ -88,7 +97,7 @@ function hasRoom(
   if (!hasPorts(request.protocol)) return faultOfEnd(topology, state, request, { address, port: 0 }) === null;
   // As many ports cannot all be taken by the few sessions of a model run.
   if (ports.last - ports.first > 4096)
-    return faultOfEnd(topology, state, { ...request, protocol: -1 }, { address, port: 0 }) === null;
+    return faultOfEnd(topology, state, { ...request, protocol: NO_PROTOCOL }, { address, port: 0 }) === null;
   for (let port = ports.first; port <= ports.last; port++) {
     if (faultOfEnd(topology, state, request, { address, port }) === null) return true;
   }
@@ -97,10 +106,11 @@ function hasRoom(
 
 /** Why an endpoint may not be given away now; null: it may. */
 function faultOfEnd(topology: Topology, state: State, request: Request, end: Endpoint): string | null {
-  const { side, scope, protocol, remote } = request;
+  const { side, scope, protocol } = request;
+  const remote = mappingRemote(topology, request);
   if (topology.staticByPublic(side, protocol, end.address, end.port) !== null) return 'is withheld by a static binding';
-  if (state.owner(side, scope, protocol, end, remote.address) !== null) return 'has an owner';
-  if (state.isResting(side, scope, protocol, end, remote.address, state.second)) return 'rests';
+  if (state.owner(side, scope, protocol, end, remote) !== null) return 'has an owner';
+  if (state.isResting(side, scope, protocol, end, remote, state.second)) return 'rests';
   return null;
 }
 
@@ -117,6 +127,7 @@ export function faultOfChoice(topology: Topology, state: State, request: Request
   if (!inPool) return 'is not in a pool of the VPC';
   const paired = pairedAddress(state, request);
   if (paired !== null && paired !== end.address) return 'is not on the address that the host is paired with';
-  if (!candidates(topology, state, request).includes(end.address)) return 'is not of the first pool with room';
+  const first = candidates(topology, state, request).includes(end.address);
+  if (!first && state.wasPaired(request) !== end.address) return 'is not of the first pool with room';
   return null;
 }

@@ -155,7 +155,7 @@ function wrongQuote(g: Generator): { port: number; bytes: Buffer } {
   const session = g.liveSession();
   const t =
     session?.reverseContext === OUTSIDE ? session.translated : g.tuple(UDP, ip('203.0.113.10'), REMOTES[0], 1, 2);
-  const quoted = g.builder.packet(t, { icmpType: Icmp.echo });
+  const quoted = g.builder.packet(t, { icmpType: Icmp.echo, size: 8 });
   quoted.writeUInt16BE(quoted.readUInt16BE(10) ^ 0x0101, 10);
   return g.builder.frame(OUTSIDE, g.builder.error(REMOTES[1], t.source, 3, 1, quoted, 548));
 }

@@ -1,3 +1,4 @@
+import { mappingRemote } from './allocation.js';
 import type { Packet } from './ipv4.js';
 import type { Mapping, SessionClass, State } from './state.js';
 import { type Bound, type Context, OUTSIDE, peerContext, peerOf, type Side, type Topology } from './topology.js';
@@ -21,12 +22,28 @@ export type Classified =
 const refused = (...reasons: string[]): Classified => ({ kind: 'refused', reasons });
 
 /** Who a public endpoint belongs to now: a static binding first, then a live mapping. */
-export function bindingOf(topology: Topology, state: State, side: Side, scope: number, packet: Packet, remote: number) {
+export function bindingOf(topology: Topology, state: State, side: Side, scope: number, packet: Packet) {
   const { protocol, destination: address, destinationPort: port } = packet;
   const fixed = topology.staticByPublic(side, protocol, address, port);
   if (fixed !== null) return { vpc: fixed.vpc, address: fixed.address, port: fixed.port, mapping: null };
+  const from = { address: packet.source, port: packet.sourcePort };
+  const remote = mappingRemote(topology, { protocol, remote: from });
   const mapping = state.owner(side, scope, protocol, { address, port }, remote);
   return mapping === null ? null : { vpc: mapping.vpc, ...mapping.inside, mapping };
+}
+
+/** No binding, or one that serves another remote alone: a filter by another name. */
+function unbound(state: State, side: Side, scope: number, packet: Packet): string[] {
+  const { protocol, destination, destinationPort } = packet;
+  const held = [...state.mappings.values()].some(
+    (mapping) =>
+      mapping.side === side &&
+      mapping.scope === scope &&
+      mapping.protocol === protocol &&
+      mapping.public.address === destination &&
+      mapping.public.port === destinationPort,
+  );
+  return held ? ['no-binding', 'filtered'] : ['no-binding'];
 }
 
 /** Lines 4 to 8 of the contract's classification, and what comes from outside and from peer gateways. */
@@ -37,8 +54,11 @@ export function classify(topology: Topology, state: State, context: Context, pac
 }
 
 function fromOutside(topology: Topology, state: State, packet: Packet): Classified {
-  const bound = bindingOf(topology, state, 'external', -1, packet, packet.source);
-  if (bound === null) return refused(topology.isExternal(packet.destination) ? 'no-binding' : 'not-for-us');
+  const bound = bindingOf(topology, state, 'external', -1, packet);
+  if (bound === null)
+    return refused(
+      ...(topology.isExternal(packet.destination) ? unbound(state, 'external', -1, packet) : ['not-for-us']),
+    );
   return {
     kind: 'session',
     sessionClass: 'external-to-vpc',
@@ -54,10 +74,10 @@ function fromPeer(topology: Topology, state: State, gateway: number, packet: Pac
   // A source that is no peering address of a VPC behind that gateway has no peering.
   if (from < 0 || topology.vpc(from).remoteGateway !== gateway)
     return refused('no-peering', 'source-not-in-vpc', 'no-binding');
-  const bound = bindingOf(topology, state, 'peering', from, packet, packet.source);
+  const bound = bindingOf(topology, state, 'peering', from, packet);
   const to = bound?.vpc ?? topology.peeringOwner(packet.destination);
   const reasons = [
-    ...(bound === null ? ['no-binding'] : []),
+    ...(bound === null ? unbound(state, 'peering', from, packet) : []),
     ...(to < 0 || !topology.arePeered(from, to) ? ['no-peering'] : []),
   ];
   if (bound === null || reasons.length > 0) return refused(...reasons);
@@ -73,14 +93,14 @@ function fromPeer(topology: Topology, state: State, gateway: number, packet: Pac
 
 function fromVpc(topology: Topology, state: State, vpc: number, packet: Packet): Classified {
   const { destination } = packet;
-  const hairpin = (side: Side, scope: number, reasons: string[]): Classified => {
-    const bound = bindingOf(topology, state, side, scope, packet, packet.source);
-    if (bound === null) return refused(...reasons);
+  const hairpin = (side: Side, scope: number): Classified => {
+    const bound = bindingOf(topology, state, side, scope, packet);
+    if (bound === null) return refused(...unbound(state, side, scope, packet));
     return { kind: 'session', sessionClass: 'hairpin', vpc, reverseContext: bound.vpc, bound, source: { side, scope } };
   };
-  if (topology.isExternal(destination)) return hairpin('external', -1, ['no-binding']);
+  if (topology.isExternal(destination)) return hairpin('external', -1);
   const owner = topology.peeringOwner(destination);
-  if (owner === vpc) return hairpin('peering', vpc, ['no-binding']);
+  if (owner === vpc) return hairpin('peering', vpc);
   if (topology.inSubnets(vpc, destination)) return refused('private-destination');
   if (owner >= 0) return towardsVpc(topology, state, vpc, owner, packet);
   if (topology.config.vpcs.some((other) => topology.inSubnets(other.index, destination)))
@@ -103,7 +123,7 @@ function towardsVpc(topology: Topology, state: State, vpc: number, owner: number
       source,
     };
   }
-  const bound = bindingOf(topology, state, 'peering', vpc, packet, packet.source);
-  if (bound === null) return refused('no-binding');
+  const bound = bindingOf(topology, state, 'peering', vpc, packet);
+  if (bound === null) return refused(...unbound(state, 'peering', vpc, packet));
   return { kind: 'session', sessionClass: 'vpc-to-vpc', vpc, reverseContext: owner, bound, source };
 }

@@ -1,4 +1,4 @@
-import type { Dataplane, DataplaneOptions, NativeBinding } from '../../src/native/binding.js';
+import type { DataplaneOptions, NativeBinding } from '../../src/native/binding.js';
 
 /**
  * The binding as one gateway after another sees it in one process: EAL starts once and the memory wires stay, while
@@ -10,13 +10,10 @@ export function reusedBinding(binding: NativeBinding): NativeBinding & { next():
   let first = 0;
   const fresh = (device: string) =>
     device.replace(/net_softflow(\d+)/, (_, index: string) => `net_softflow${first + Number(index)}`);
-  class FreshDataplane {
-    constructor(options: DataplaneOptions) {
-      const ports = options.ports.map((port) => ({ ...port, device: fresh(port.device) }));
-      // A constructor may return another object: here the native one.
-      return new binding.Dataplane({ ...options, ports }) as unknown as FreshDataplane;
-    }
-  }
+  const Dataplane = new Proxy(binding.Dataplane, {
+    construct: (target, [options]: [DataplaneOptions]) =>
+      new target({ ...options, ports: options.ports.map((port) => ({ ...port, device: fresh(port.device) })) }),
+  });
   return {
     next() {
       first += 2;
@@ -31,6 +28,6 @@ export function reusedBinding(binding: NativeBinding): NativeBinding & { next():
     },
     probeDevice: (devargs) => binding.probeDevice(fresh(devargs)),
     now: () => binding.now(),
-    Dataplane: FreshDataplane as unknown as new (options: DataplaneOptions) => Dataplane,
+    Dataplane,
   };
 }

@@ -55,6 +55,12 @@ export class FragmentTable {
       return;
     }
     const { session, direction } = datagram.flow;
+    if (!model.state.live.has(session)) {
+      // It ended between two pieces of a datagram: no piece may leave by it any more.
+      model.step.dropLater(['no-binding', 'fragment-timeout']);
+      model.outcomes.add('fragment:session-ended');
+      return;
+    }
     model.touched(session, direction);
     model.count(session, direction, packet);
     model.transmitter.forward(session, direction, packet, `${text} (${describePacket(packet.bytes)})`);

@@ -2,6 +2,7 @@ import type { ValidatedConfig } from '../../src/config/types.js';
 import { FragmentTable } from './fragment-table.js';
 import { answerIcmpError } from './icmp-errors.js';
 import { ICMP, Icmp, Packet, type Rewrite, rewritten, TCP, Tcp, UDP } from './ipv4.js';
+import { KNOWN } from './known.js';
 import { Limits } from './limits.js';
 import { claimLocalAnswer } from './local-answers.js';
 import { Opener } from './opener.js';
@@ -148,16 +149,30 @@ export class GatewayModel {
     if (packet.isIcmpError) return answerIcmpError(this, context, packet, text);
     const found = this.state.find(context, tupleOf(packet));
     // TTL is judged in the VPC before anything of NAT; outside, when it is clear that it would go on.
+    const bypassed =
+      found?.direction === 'reverse' &&
+      context === OUTSIDE &&
+      found?.session.forward.source === found?.session.translated.source;
+    if (KNOWN['F-M3'] === 'open' && packet.ttl <= 1 && bypassed && found !== null)
+      return this.refuse(['not-for-us'], text);
     if (packet.ttl <= 1 && (context >= 0 || found !== null)) return this.outlived(context, packet, text);
     if (packet.ttl <= 1)
       return this.refuse(['ttl-expired', ...this.opener.reasonsUnbound(context, packet)], text, packet, context);
     if (found === null) return this.opener.open(context, packet, text);
+    // An echo request to a dynamic identifier is dropped, also where an answer to it would pass.
+    const asks = packet.protocol === ICMP && packet.transport[0] === Icmp.echo;
+    if (asks && found.direction === 'reverse' && found.session.sourceMapping !== null) {
+      const perRemote = this.config.nat.mapping === 'address-and-port-dependent';
+      return this.refuse(perRemote && KNOWN['F-M1'] === 'open' ? ['filtered', 'no-binding'] : ['filtered'], text);
+    }
     return this.serve(found.session, found.direction, packet, text);
   }
 
   /** Lines 1 to 3 of the classification. */
   private beforeNat(context: Context, packet: Packet): readonly string[] | null {
     const { topology } = this;
+    // A frame above its port's MTU is dropped on receipt, as a NIC does.
+    if (packet.totalLength > topology.mtuTowards(context)) return ['too-big'];
     if (context >= 0 && !topology.inSubnets(context, packet.source)) return ['source-not-in-vpc'];
     const own =
       context >= 0
@@ -219,7 +234,10 @@ export class GatewayModel {
 
   /** Only the inside's packets refresh what is not TCP (RFC 4787 REQ-6). */
   touched(session: Session, direction: 'forward' | 'reverse'): void {
-    if (session.tcp !== null) return;
+    if (session.tcp !== null) {
+      if (session.tcp.phase === 'established') session.tcp.last = this.state.second;
+      return;
+    }
     if (direction === session.refreshedBy) {
       session.last = this.state.second;
       session.unheeded = false;
@@ -235,6 +253,9 @@ export class GatewayModel {
     const egress = egressOf(session, direction);
     const context = direction === 'forward' ? session.forwardContext : session.reverseContext;
     const reason = this.step.drop(['too-big'], text);
+    // It came from inside, and that is what keeps a mapping (RFC 4787 REQ-6); that it goes no further does not matter.
+    if (session.tcp !== null) segment(session.tcp, direction, packet.tcpFlags, this.state.second);
+    this.touched(session, direction);
     const mtu = this.topology.mtuTowards(egress.context);
     this.transmitter.error(context, packet, { type: Icmp.unreachable, code: 4, mtu });
     this.outcomes.add(`made:fragmentation-needed:${context === OUTSIDE ? 'outside' : 'vpc'}`);

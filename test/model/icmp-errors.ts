@@ -1,5 +1,6 @@
 import { type Fate, type GatewayModel, tupleOf } from './gateway-model.js';
 import { equalPackets, Packet, type Rewrite, rewrittenError } from './ipv4.js';
+import { KNOWN } from './known.js';
 import { reversed, type Session } from './state.js';
 import { describePacket } from './step.js';
 import { type Context, OUTSIDE } from './topology.js';
@@ -17,11 +18,16 @@ export function answerIcmpError(model: GatewayModel, context: Context, packet: P
     return { refused: [reason] };
   }
   if (found === null) {
+    // A datagram of fewer than 8 bytes is quoted whole; see known.ts.
+    const short = KNOWN['F-M2'] === 'open' && quoted.transport.length < 8 ? ['malformed'] : [];
     const unbound =
       context === OUTSIDE ? ['no-binding', 'not-for-us'] : ['no-binding', 'no-peering', 'private-destination'];
-    const reason = model.step.drop(['icmp-error-unknown', ...unbound], text);
+    const reason = model.step.drop(['icmp-error-unknown', ...unbound, ...short], text);
     model.outcomes.add(`icmp-error:unknown:${context === OUTSIDE ? 'outside' : context >= 0 ? 'vpc' : 'peer'}`);
     return { refused: [reason] };
+  }
+  if (KNOWN['F-M2'] === 'open' && quoted.transport.length < 8) {
+    return { refused: [model.step.drop(['malformed'], text)] };
   }
   const { session, direction } = found;
   const { outer, embedded, towards, receiver } = translation(session, direction, context);
@@ -54,7 +60,8 @@ function translation(session: Session, direction: 'forward' | 'reverse', context
       destinationPort: forward.destinationPort,
     };
     // A VPC's routers hide behind the address that their host is known by; a router outside keeps its own.
-    const source = context >= 0 ? { source: forward.destination } : {};
+    const hides = context >= 0 && forward.destination !== translated.destination;
+    const source = hides ? { source: forward.destination } : {};
     const outer: Rewrite = { ...source, destination: forward.source };
     return { outer, embedded, towards: session.forwardContext, receiver: forward.source };
   }
@@ -64,7 +71,8 @@ function translation(session: Session, direction: 'forward' | 'reverse', context
     destination: translated.source,
     destinationPort: translated.sourcePort,
   };
-  const source = context >= 0 ? { source: translated.source } : {};
+  const hides = context >= 0 && forward.source !== translated.source;
+  const source = hides ? { source: translated.source } : {};
   const outer: Rewrite = { ...source, destination: translated.destination };
   return { outer, embedded, towards: session.reverseContext, receiver: translated.destination };
 }

@@ -41,7 +41,7 @@ export class Limits {
       // A clock of milliseconds may refill a little less, or more.
       const slack = 0.002 * rate + 1e-6;
       if (bucket.most < 1 - slack) reasons.push('rate-limit');
-      else rateIsOpen = bucket.least < 1 + slack;
+      else rateIsOpen = bucket.least < 1 + (bucket.least < rate ? slack : 0);
     }
     return { reasons, rateIsOpen };
   }

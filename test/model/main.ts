@@ -25,6 +25,7 @@ for (; sequences < Number(values.sequences) && Date.now() < end && faults < Numb
   packets += verdict.packets;
   if (verdict.fault === null) continue;
   faults++;
+  console.log(`seed ${scenario.seed}: ${verdict.fault}\n`);
   const small = shrunk(scenario, 20_000);
   const { fault, log } = run(small);
   console.log(`seed ${scenario.seed}: ${small.operations.length} operations are left\n${log.join('\n')}\n${fault}\n`);

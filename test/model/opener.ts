@@ -1,9 +1,10 @@
 import { formatIpv4 } from '../../src/config/address.js';
 import { faultOfChoice, mappingRemote, pairedAddress, publicSource, type Request, type Source } from './allocation.js';
-import { bindingOf, type Classified, classify } from './destination.js';
+import { type Classified, classify } from './destination.js';
 import { type Fate, type GatewayModel, protocolName, tupleOf } from './gateway-model.js';
 import { ICMP, Icmp, Packet, TCP } from './ipv4.js';
-import { hasPorts, type Mapping, type Session, type Tuple, tupleKey } from './state.js';
+import { KNOWN } from './known.js';
+import { hasPorts, type Mapping, reversed, type Session, type Tuple, tupleKey } from './state.js';
 import { Disagreement, describePacket } from './step.js';
 import { isBareSyn, openedAt } from './tcp.js';
 import { type Context, type Endpoint, OUTSIDE } from './topology.js';
@@ -32,8 +33,11 @@ export class Opener {
 
   open(context: Context, packet: Packet, text: string): Fate {
     const { model } = this;
-    if (packet.protocol === ICMP && packet.transport[0] !== Icmp.echo) return this.openNoQuery(context, packet, text);
     const classified = classify(model.topology, model.state, context, packet);
+    // An echo reply that nobody asked for: the contract does not say whether it may open a session where a request may.
+    // Other ICMP, which has no identifier, never does.
+    const unasked = packet.protocol === ICMP && packet.transport[0] !== Icmp.echo;
+    if (unasked && (!packet.isEcho || classified.kind === 'refused')) return this.openNoQuery(context, packet, text);
     if (classified.kind === 'refused') {
       const reasons =
         packet.protocol === TCP && !isBareSyn(packet.tcpFlags)
@@ -46,7 +50,10 @@ export class Opener {
     const reasons = this.reasons(classified, packet, wanted);
     const limits = model.limits.judge(classified.vpc, inside, model.micros);
     reasons.push(...limits.reasons);
-    if (reasons.length > 0 || (limits.rateIsOpen && this.wasRateLimited())) {
+    if (unasked && (reasons.length > 0 || this.staysAway(classified, packet)))
+      reasons.push('icmp-unsupported', 'filtered');
+    if (reasons.length > 0 && limits.rateIsOpen) reasons.push('rate-limit');
+    if (reasons.length > 0 || (limits.rateIsOpen && this.staysAway(classified, packet))) {
       return this.refuse(context, classified, packet, reasons.length > 0 ? reasons : ['rate-limit'], text);
     }
     return this.admit(context, classified, packet, wanted, inside, text);
@@ -54,7 +61,7 @@ export class Opener {
 
   /** ICMP that is neither an error nor an echo request: nothing is opened. */
   private openNoQuery(context: Context, packet: Packet, text: string): Fate {
-    return this.model.refuse(['icmp-unsupported', 'filtered', ...this.reasonsUnbound(context, packet)], text);
+    return this.model.refuse([...this.reasonsUnbound(context, packet), 'icmp-unsupported', 'filtered'], text);
   }
 
   /** Why a packet from outside the VPCs may be refused before its TTL is looked at. */
@@ -85,28 +92,56 @@ export class Opener {
     const reasons: string[] = [];
     const { bound, reverseContext } = classified;
     if (packet.protocol === TCP && !isBareSyn(packet.tcpFlags)) reasons.push('not-syn');
-    if (bound?.mapping && !this.passesFilter(bound.mapping, packet, source)) reasons.push('filtered');
+    if (bound?.mapping && !this.passesFilter(classified, bound.mapping, packet, source)) reasons.push('filtered');
     if (source?.kind === 'no-pool' || source?.kind === 'pool-exhausted') reasons.push(source.kind);
+    const mappingsAreFull = model.state.mappings.size >= model.config.nat.maxSessions;
+    if (KNOWN['F-M4'] === 'open' && source?.kind === 'new' && mappingsAreFull) reasons.push('pool-exhausted');
+    if (
+      KNOWN['F-M6'] === 'open' &&
+      source?.kind === 'new' &&
+      !hasPorts(packet.protocol) &&
+      this.staysAway(classified, packet)
+    ) {
+      reasons.push('pool-exhausted');
+    }
+    if (this.conflicts(classified, packet, source)) reasons.push('pool-exhausted');
     if (model.state.live.size >= model.config.nat.maxSessions) reasons.push('table-full');
     if (reverseContext >= 0 && bound !== null && model.topology.route(reverseContext, bound.address) === null)
       reasons.push('no-route');
     return reasons;
   }
 
+  /**
+   * Whether replies would be those of another session: two public endpoints of one host, called from one remote. The
+   * contract has no word for it; it is refused like an endpoint that cannot be had (RFC 4787 REQ-11).
+   */
+  private conflicts(classified: Admitted, packet: Packet, source: Source | null): boolean {
+    const end = this.presented(packet, source);
+    if (end === null) return false;
+    const translated = translatedTuple(packet, end, classified.bound);
+    return this.model.state.find(classified.reverseContext, reversed(translated)) !== null;
+  }
+
   /** RFC 4787 section 5, of a dynamic mapping. Echo requests never pass. */
-  private passesFilter(mapping: Mapping, packet: Packet, source: Source | null): boolean {
-    if (packet.protocol === ICMP) return false;
+  private passesFilter(classified: Admitted, mapping: Mapping, packet: Packet, source: Source | null): boolean {
+    if (packet.protocol === ICMP && packet.transport[0] === Icmp.echo) return false;
     const { filtering } = this.model.config.nat;
     if (filtering === 'endpoint-independent' || !hasPorts(packet.protocol)) return true;
+    if (KNOWN['F-C2'] === 'open' && source !== null && this.staysAway(classified, packet)) return false;
     // A hairpinned packet comes from its public source.
     const remote = this.presented(packet, source);
     if (remote === null) return false;
-    return [...mapping.sessions].some((session) => {
-      if (session.sourceMapping !== mapping) return false;
-      const { destination, destinationPort } = session.forward;
-      if (destination !== remote.address) return false;
-      return filtering === 'address-dependent' || destinationPort === remote.port;
-    });
+    // Whom the inside has sent to. A session that a remote opened and nobody answered: the contract does not say.
+    let open = false;
+    for (const session of mapping.sessions) {
+      const called = session.sourceMapping === mapping;
+      const address = called ? session.forward.destination : session.translated.source;
+      const port = called ? session.forward.destinationPort : session.translated.sourcePort;
+      if (address !== remote.address || (filtering !== 'address-dependent' && port !== remote.port)) continue;
+      if (called || session.packets.reverse > 0) return true;
+      open = true;
+    }
+    return open && !this.staysAway(classified, packet);
   }
 
   private presented(packet: Packet, source: Source | null): Endpoint | null {
@@ -115,9 +150,16 @@ export class Opener {
     return source.kind === 'mapping' ? source.mapping.public : null;
   }
 
-  private wasRateLimited(): boolean {
-    const { step } = this.model;
-    return step.has('rate-limit');
+  /** Whether nothing left that could be this packet: where the contract leaves a refusal open, that tells. */
+  private staysAway(classified: Admitted, packet: Packet): boolean {
+    const { model } = this;
+    const destination = classified.bound?.address ?? packet.destination;
+    const egress = { context: classified.reverseContext, destination };
+    return !model.step.at(model.micros).some((seen) => {
+      if (model.transmitter.fault(seen, egress, null) !== null) return false;
+      const got = new Packet(seen.payload);
+      return got.protocol === packet.protocol && got.destination === destination && !got.isIcmpError;
+    });
   }
 
   private refuse(context: Context, classified: Admitted, packet: Packet, reasons: string[], text: string): Fate {
@@ -175,14 +217,7 @@ export class Opener {
       sourceMapping = source.kind === 'mapping' ? source.mapping : this.adopt(classified, packet, destination, text);
       end = sourceMapping.public;
     }
-    const identifier = packet.protocol === ICMP;
-    const translated: Tuple = {
-      protocol: packet.protocol,
-      source: end.address,
-      sourcePort: identifier ? end.port : end.port,
-      destination: destination.address,
-      destinationPort: identifier ? end.port : destination.port,
-    };
+    const translated = translatedTuple(packet, end, bound);
     const { second } = model.state;
     const session: Session = {
       sessionClass,
@@ -248,7 +283,10 @@ export class Opener {
       );
     }
     if (pairedAddress(model.state, request) !== null) model.outcomes.add('source:paired');
-    if (model.state.hasRested(request, end)) model.outcomes.add('source:reused-after-rest');
+    if (
+      model.state.hasRested(request.side, request.scope, request.protocol, end, mappingRemote(model.topology, request))
+    )
+      model.outcomes.add('source:reused-after-rest');
     const { side, scope, vpc, protocol, inside } = request;
     const mapping: Mapping = {
       side,
@@ -275,11 +313,19 @@ export class Opener {
   runWaiter(waiter: Waiter): void {
     const { model } = this;
     this.waiters = this.waiters.filter((other) => other !== waiter);
+    this.settleOwed();
     const optional = waiter.open || !model.state.mappings.has(model.state.keyOf(waiter.mapping));
     const source = waiter.packet.destination;
     if (model.transmitter.error(waiter.context, waiter.packet, { type: Icmp.unreachable, code: 3, source, optional })) {
       model.outcomes.add('made:port-unreachable');
     }
+  }
+
+  /** A SYN that waited is counted, if it was not when it came. */
+  private settleOwed(): void {
+    const { step, owed } = this.model;
+    const at = owed.findIndex(([reason]) => reason === 'filtered');
+    if (at >= 0 && step.dropIfThere(['filtered']) !== null) owed.splice(at, 1);
   }
 
   /** The inside sent a SYN of its own to where one waits from: that one is dropped without a word. */
@@ -292,13 +338,44 @@ export class Opener {
         packet.sourcePort === translated.destinationPort &&
         packet.destination === translated.source &&
         packet.destinationPort === translated.sourcePort;
-      if (solicited) this.model.outcomes.add('syn:solicited-in-time');
+      if (solicited) {
+        this.settleOwed();
+        this.model.outcomes.add('syn:solicited-in-time');
+      }
       return !solicited;
     });
   }
 
-  /** Whether a packet from outside has somewhere to go. */
-  isBound(packet: Packet): boolean {
-    return bindingOf(this.model.topology, this.model.state, 'external', -1, packet, packet.source) !== null;
+  /** Whether an echo reply comes to a dynamic identifier without having been asked for. */
+  isUnaskedReply(context: Context, bytes: Buffer): boolean {
+    const packet = new Packet(bytes);
+    if (packet.protocol !== ICMP || packet.fragmentOffset > 0 || packet.transport[0] !== Icmp.echoReply) return false;
+    const { state, topology } = this.model;
+    if (state.find(context, tupleOf(packet)) !== null) return false;
+    const classified = classify(topology, state, context, packet);
+    return classified.kind === 'session' && classified.bound?.mapping != null;
   }
+
+  /** Whether an equal SYN waits already. */
+  isWaiting(context: Context, bytes: Buffer): boolean {
+    const packet = new Packet(bytes);
+    if (packet.protocol !== TCP || packet.isFragment) return false;
+    const key = tupleKey(context, tupleOf(packet));
+    return this.waiters.some((waiter) => tupleKey(waiter.context, tupleOf(waiter.packet)) === key);
+  }
+}
+
+/** A new session's packets as they are sent on. */
+function translatedTuple(packet: Packet, end: Endpoint, bound: Endpoint | null): Tuple {
+  const destination: Endpoint = bound ?? { address: packet.destination, port: packet.destinationPort };
+  // An echo has one identifier: a query's is the source's, an answer's its receiver's.
+  const echo = packet.protocol === ICMP;
+  const answers = echo && packet.transport[0] === Icmp.echoReply;
+  return {
+    protocol: packet.protocol,
+    source: end.address,
+    sourcePort: answers ? destination.port : end.port,
+    destination: destination.address,
+    destinationPort: echo && !answers ? end.port : destination.port,
+  };
 }

@@ -1,5 +1,6 @@
 import type { ValidatedConfig } from '../../src/config/types.js';
 import { ICMP, TCP, UDP } from './ipv4.js';
+import { KNOWN } from './known.js';
 import { deadline, type TcpConnection } from './tcp.js';
 import type { Context, Endpoint, Side } from './topology.js';
 
@@ -69,9 +70,13 @@ export const reversed = (t: Tuple): Tuple => ({
 /** RFC protocols without ports share an address when their remotes differ: the remote then stands in the key. */
 export const hasPorts = (protocol: number) => protocol === TCP || protocol === UDP || protocol === ICMP;
 
-function ownerKey(side: Side, scope: number, protocol: number, end: Endpoint, remote: number): string {
-  return `${side} ${scope} ${protocol} ${end.address} ${hasPorts(protocol) ? end.port : `to ${remote}`}`;
+function ownerKey(side: Side, scope: number, protocol: number, end: Endpoint, remote: Endpoint | null): string {
+  const towards = remote === null ? '' : ` towards ${remote.address}:${remote.port}`;
+  return `${side} ${scope} ${protocol} ${end.address}:${hasPorts(protocol) ? end.port : 0}${towards}`;
 }
+
+const pairKey = ({ side, scope, vpc }: { side: Side; scope: number; vpc: number }, address: number) =>
+  `${side} ${scope} ${vpc} ${address}`;
 
 /** Sessions, mappings and resting endpoints. */
 export class State {
@@ -82,6 +87,8 @@ export class State {
   readonly mappings = new Map<string, Mapping>();
   /** By owner key: the second from which the endpoint is free again. */
   readonly resting = new Map<string, { until: number; side: Side; scope: number; protocol: number; end: Endpoint }>();
+  /** By side, scope, VPC and address: the public address that a host was given last, as long as it has sessions. */
+  private readonly pairs = new Map<string, number>();
   /** The last ones that ended, for packets that come late. */
   readonly dead: Session[] = [];
 
@@ -110,30 +117,49 @@ export class State {
       mapping.sessions.delete(session);
       if (mapping.sessions.size > 0 || !this.mappings.delete(this.keyOf(mapping))) continue;
       const { side, scope, protocol, public: end } = mapping;
-      if (reuseDelay > 0)
+      // What has no ports has nothing to rest (RFC 6888 REQ-8 speaks of ports).
+      const rests = hasPorts(protocol) && (mapping.remote === null || KNOWN['F-C4'] === 'fixed');
+      if (reuseDelay > 0 && rests)
         this.resting.set(this.keyOf(mapping), { until: second + reuseDelay, side, scope, protocol, end });
     }
+    this.forgetPairs(session);
     this.dead.push(session);
     if (this.dead.length > 12) this.dead.shift();
   }
 
-  keyOf(mapping: Mapping): string {
-    return ownerKey(mapping.side, mapping.scope, mapping.protocol, mapping.public, mapping.remote?.address ?? 0);
+  private forgetPairs({ vpc, insideAddress }: Session): void {
+    for (const other of this.live) if (other.vpc === vpc && other.insideAddress === insideAddress) return;
+    for (const key of this.pairs.keys()) if (key.endsWith(` ${vpc} ${insideAddress}`)) this.pairs.delete(key);
   }
 
-  owner(side: Side, scope: number, protocol: number, end: Endpoint, remote: number): Mapping | null {
+  /** The address of a host's last mapping on a side. */
+  wasPaired(of: { side: Side; scope: number; vpc: number; inside: Endpoint }): number | null {
+    return this.pairs.get(pairKey(of, of.inside.address)) ?? null;
+  }
+
+  keyOf(mapping: Mapping): string {
+    return ownerKey(mapping.side, mapping.scope, mapping.protocol, mapping.public, mapping.remote);
+  }
+
+  owner(side: Side, scope: number, protocol: number, end: Endpoint, remote: Endpoint | null): Mapping | null {
     return this.mappings.get(ownerKey(side, scope, protocol, end, remote)) ?? null;
   }
 
-  isResting(side: Side, scope: number, protocol: number, end: Endpoint, remote: number, second: number): boolean {
+  isResting(
+    side: Side,
+    scope: number,
+    protocol: number,
+    end: Endpoint,
+    remote: Endpoint | null,
+    second: number,
+  ): boolean {
     const rest = this.resting.get(ownerKey(side, scope, protocol, end, remote));
     return rest !== undefined && rest.until > second;
   }
 
   /** Whether the endpoint had an owner before, and its rest is over. */
-  hasRested(request: { side: Side; scope: number; protocol: number; remote: Endpoint }, end: Endpoint): boolean {
-    const { side, scope, protocol, remote } = request;
-    return this.resting.has(ownerKey(side, scope, protocol, end, remote.address));
+  hasRested(side: Side, scope: number, protocol: number, end: Endpoint, remote: Endpoint | null): boolean {
+    return this.resting.has(ownerKey(side, scope, protocol, end, remote));
   }
 
   /** DESIGN invariant 1 is kept here: an endpoint that has an owner gets no second. */
@@ -141,6 +167,7 @@ export class State {
     const key = this.keyOf(mapping);
     if (this.mappings.has(key)) throw new Error(`endpoint ${key} has an owner`);
     this.mappings.set(key, mapping);
+    this.pairs.set(pairKey(mapping, mapping.inside.address), mapping.public.address);
   }
 }
 

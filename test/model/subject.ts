@@ -6,7 +6,13 @@ import { FlowDump, type FlowEntry } from '../../src/controller/flow-dump.js';
 import type { GatewayController } from '../../src/controller/gateway.js';
 import { nicTarget } from '../../src/controller/nic-target.js';
 import { Replay, type ReplayOptions } from '../../src/controller/replay.js';
-import { type Dataplane, type DataplaneOptions, loadBinding, ReplayStatus } from '../../src/native/binding.js';
+import {
+  type Dataplane,
+  type DataplaneOptions,
+  loadBinding,
+  type NativeBinding,
+  ReplayStatus,
+} from '../../src/native/binding.js';
 import { DropReasonNames } from '../../src/native/records.js';
 import { reusedBinding } from './devices.js';
 import { readPcap, type TimedFrame, writePcap } from './pcap.js';
@@ -34,15 +40,15 @@ const INPUTS = files('in');
 const OUTPUTS = files('out');
 const binding = reusedBinding(loadBinding(root));
 let created: Dataplane;
-const observedBinding = {
+// Replay keeps its dataplane to itself; to step it from outside the model takes it where it is made.
+const observedBinding: NativeBinding = {
   ...binding,
-  // Replay keeps its dataplane to itself; to step it from outside the model takes it where it is made.
-  Dataplane: ((options: DataplaneOptions) => {
-    created = new binding.Dataplane(options);
-    return created;
-  }) as unknown as new (
-    options: DataplaneOptions,
-  ) => Dataplane,
+  Dataplane: new Proxy(binding.Dataplane, {
+    construct: (target, [options]: [DataplaneOptions]) => {
+      created = new target(options);
+      return created;
+    },
+  }),
 };
 
 /** The gateway under test: engine, controller, compiler, slow path and software NIC, as `replay` puts them together. */

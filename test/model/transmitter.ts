@@ -2,7 +2,8 @@ import { formatIpv4 } from '../../src/config/address.js';
 import { reassembled } from './fragment-table.js';
 import type { Seen } from './frames.js';
 import { egressOf, type GatewayModel, translatedBy } from './gateway-model.js';
-import { checksumsAreRight, equalPackets, ICMP, Icmp, Packet, withTransportChecksum } from './ipv4.js';
+import { checksumsAreRight, equalPackets, ICMP, Icmp, Packet, UDP, withTransportChecksum } from './ipv4.js';
+import { KNOWN } from './known.js';
 import type { Session } from './state.js';
 import { Disagreement, describePacket } from './step.js';
 import { type Context, OUTSIDE, peerOf } from './topology.js';
@@ -37,10 +38,19 @@ export class Transmitter {
     if (wanted.length > this.model.topology.mtuTowards(egress.context))
       return this.inFragments(egress, wanted, expected);
     const seen = this.model.step.claim(this.model.micros, expected, (frame) => this.fault(frame, egress, wanted));
-    if (checksumsAreRight(packet.bytes) && !checksumsAreRight(seen.payload)) {
+    this.noteChecksum(packet);
+    const zeros = KNOWN['F-M8'] === 'open' && seen.payload.subarray(20).every((byte) => byte === 0);
+    if (checksumsAreRight(packet.bytes) && !checksumsAreRight(seen.payload) && !zeros) {
       throw new Disagreement(`a checksum left wrong: ${describePacket(seen.payload)}`);
     }
     this.judgeEntropy(session, direction, seen);
+  }
+
+  private noteChecksum(packet: Packet): void {
+    if (packet.isFragment) return;
+    const { outcomes } = this.model;
+    if (packet.protocol === UDP && packet.transport.readUInt16BE(6) === 0) outcomes.add('checksum:none-kept');
+    else if (!checksumsAreRight(packet.bytes)) outcomes.add('checksum:wrong-carried');
   }
 
   private judgeEntropy(session: Session, direction: 'forward' | 'reverse', seen: Seen): void {

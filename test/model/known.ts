@@ -1,0 +1,26 @@
+/**
+ * Faults of the gateway that are known and open. The model follows the gateway there, says so at the end of every
+ * run, and goes back to what the contract says once an entry reads `fixed`.
+ */
+export const KNOWN: Readonly<Record<string, 'open' | 'fixed'>> = {
+  /** Endpoints of address-and-port-dependent mappings do not rest (RFC 6888 REQ-8). */
+  'F-C4': 'open',
+  /** Filtering compares a caller inside by its private endpoint (RFC 4787 REQ-8, REQ-9). */
+  'F-C2': 'open',
+  /** An echo request to the identifier of an address-and-port-dependent mapping drops as `no-binding`. */
+  'F-M1': 'open',
+  /** ICMP errors that quote a whole datagram with fewer than 8 bytes behind its header drop as `malformed`. */
+  'F-M2': 'open',
+  /** Replies of bypass sessions with TTL 1 drop as `not-for-us`. */
+  'F-M3': 'open',
+  /** The table of mappings is as small as that of sessions, and full before it: `pool-exhausted`. */
+  'F-M4': 'open',
+  /** A SYN that waits behind an equal one is delivered, late, when the inside calls: none such is sent. */
+  'F-M5': 'open',
+  /** Protocols without ports get one try at an address: refused though another one is free. */
+  'F-M6': 'open',
+  /** A stranger's echo reply reaches the host with the public identifier: none such is sent. */
+  'F-M7': 'open',
+  /** An ICMP message of zeros alone leaves with a checksum of zero. */
+  'F-M8': 'open',
+};
