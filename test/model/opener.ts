@@ -96,12 +96,7 @@ export class Opener {
     if (source?.kind === 'no-pool' || source?.kind === 'pool-exhausted') reasons.push(source.kind);
     const mappingsAreFull = model.state.mappings.size >= model.config.nat.maxSessions;
     if (KNOWN['F-M4'] === 'open' && source?.kind === 'new' && mappingsAreFull) reasons.push('pool-exhausted');
-    if (
-      KNOWN['F-M6'] === 'open' &&
-      source?.kind === 'new' &&
-      !hasPorts(packet.protocol) &&
-      this.staysAway(classified, packet)
-    ) {
+    if (source?.kind === 'new' && this.maySeemFull(classified, packet) && this.staysAway(classified, packet)) {
       reasons.push('pool-exhausted');
     }
     if (this.conflicts(classified, packet, source)) reasons.push('pool-exhausted');
@@ -109,6 +104,15 @@ export class Opener {
     if (reverseContext >= 0 && bound !== null && model.topology.route(reverseContext, bound.address) === null)
       reasons.push('no-route');
     return reasons;
+  }
+
+  /** Whether a refusal must be taken for what it is though the pool has room. */
+  private maySeemFull(classified: Admitted, packet: Packet): boolean {
+    const { state, config } = this.model;
+    // A host that is not paired any more but has sessions yet: whether it still keeps to its old address is not said.
+    if (state.wasPaired(this.request(classified, packet)) !== null) return true;
+    const isAlone = !hasPorts(packet.protocol) || config.nat.mapping === 'address-and-port-dependent';
+    return KNOWN['F-M6'] === 'open' && isAlone;
   }
 
   /**

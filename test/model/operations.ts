@@ -28,8 +28,10 @@ export const WEIGHTS = {
   local: 3,
   broken: 3,
   expiring: 4,
-  big: 4,
+  big: 7,
   fill: 4,
+  converse: 12,
+  callBack: 10,
 } as const;
 export type Kind = keyof typeof WEIGHTS;
 
@@ -133,6 +135,10 @@ export class Generator {
         return this.expiring();
       case 'big':
         return this.big();
+      case 'converse':
+        return this.converse();
+      case 'callBack':
+        return this.callBack();
     }
   }
 
@@ -218,14 +224,14 @@ export class Generator {
     });
   }
 
-  ofSession(session: Session | null, options: PacketOptions = {}): Arrival[] {
+  ofSession(session: Session | null, options: PacketOptions = {}, from?: 'forward' | 'reverse'): Arrival[] {
     if (session === null) return [];
     const { random } = this;
-    const direction = random.chance(0.5) ? 'forward' : 'reverse';
+    const direction = from ?? random.pick(['forward', 'reverse'] as const);
     const context = direction === 'forward' ? session.forwardContext : session.reverseContext;
     const t = direction === 'forward' ? session.forward : reversed(session.translated);
     const checksum = random.pick(['right', 'right', 'right', 'wrong', 'zero'] as const);
-    const tcpFlags = session.tcp === null ? 0 : this.flagsFor(session, direction);
+    const tcpFlags = session.tcp === null ? 0 : (options.tcpFlags ?? this.flagsFor(session, direction));
     // A wrong checksum on a segment that moves the state: whether it counts is open.
     const moves = (tcpFlags & (Tcp.syn | Tcp.fin | Tcp.rst)) !== 0;
     const icmpType = direction === 'forward' ? Icmp.echo : Icmp.echoReply;
@@ -237,6 +243,39 @@ export class Generator {
         this.next(),
       ),
     ];
+  }
+
+  /** A TCP connection goes on as connections do, so that its late states are reached. */
+  private converse(): Arrival[] {
+    const session = this.pick([...this.model.state.live].filter(({ tcp }) => tcp !== null).slice(-4));
+    if (session === null || session.tcp === null) return [];
+    const { phase, finished, reopener } = session.tcp;
+    const { syn, ack, fin } = Tcp;
+    if (phase === 'opening') return this.ofSession(session, { tcpFlags: syn | ack }, 'reverse');
+    if (phase === 'reopening')
+      return this.ofSession(session, { tcpFlags: syn | ack }, reopener === 'forward' ? 'reverse' : 'forward');
+    if (phase !== 'established') return this.ofSession(session, { tcpFlags: syn });
+    const unfinished = finished.forward
+      ? 'reverse'
+      : finished.reverse
+        ? 'forward'
+        : this.random.pick(['forward', 'reverse'] as const);
+    return this.ofSession(session, { tcpFlags: fin | ack }, unfinished);
+  }
+
+  /** The inside calls back one whose SYN waits. */
+  private callBack(): Arrival[] {
+    const waiter = this.model.opener.nextWaiter();
+    if (waiter === null || waiter.context !== OUTSIDE) return [];
+    const { mapping, packet } = waiter;
+    const t: Tuple = {
+      protocol: TCP,
+      source: mapping.inside.address,
+      sourcePort: mapping.inside.port,
+      destination: packet.source,
+      destinationPort: packet.sourcePort,
+    };
+    return [this.builder.arrival(mapping.vpc, this.builder.packet(t, { tcpFlags: Tcp.syn }), this.next())];
   }
 
   private flagsFor(session: Session, direction: 'forward' | 'reverse'): number {
@@ -280,6 +319,7 @@ export class Generator {
       ['203.0.113.11', random.pick([80, 80, 81]), random.pick([TCP, TCP, UDP, ICMP])],
       ['203.0.113.16', 2001, UDP],
       ['203.0.113.21', random.pick([80, 22]), random.pick(PROTOCOLS)],
+      ['203.0.113.22', 80, random.pick(PROTOCOLS)],
     ] as const);
     return this.toEndpoint(protocol, OUTSIDE, random.pick(REMOTES), ip(address), port);
   }

@@ -1,13 +1,67 @@
-/** The classes of outcome that a run must have reached; test/model/README.md says what each stands for. */
-export const OUTCOMES = [
-  ...['udp', 'tcp', 'icmp', 'other'].flatMap((protocol) => [
-    `opened:vpc-to-external:${protocol}`,
-    `opened:external-to-vpc:${protocol}`,
-    `opened:vpc-to-vpc:${protocol}`,
-    `opened:hairpin:${protocol}`,
-    `opened:site-to-site:${protocol}`,
+const PROTOCOLS = ['udp', 'tcp', 'icmp', 'other'];
+const CLASSES = ['vpc-to-external', 'external-to-vpc', 'vpc-to-vpc', 'hairpin', 'site-to-site'];
+const each = (prefix: string, names: readonly string[]) => names.map((name) => `${prefix}:${name}`);
+
+/** The classes of outcome that a run must have reached: what was never generated was never judged. */
+export const OUTCOMES: readonly string[] = [
+  ...CLASSES.flatMap((sessionClass) => [
+    ...each(`opened:${sessionClass}`, PROTOCOLS),
+    ...each(`passed:${sessionClass}`, ['forward', 'reverse']),
+    ...each(`icmp-error:${sessionClass}`, ['about-forward', 'about-reverse']),
   ]),
-] as const;
+  'opened:again',
+  ...each('source', ['new', 'mapping', 'static', 'kept', 'paired', 'reused-after-rest']),
+  ...each('refused', [
+    'address-limit',
+    'vpc-limit',
+    'rate-limit',
+    'table-full',
+    'pool-exhausted',
+    'no-pool',
+    'not-syn',
+  ]),
+  ...each('refused', ['filtered', 'filtered:syn', 'no-route']),
+  ...each('expired', [
+    'udp',
+    'icmp',
+    'other',
+    'tcp-opening',
+    'tcp-established',
+    'tcp-closed',
+    'tcp-reset',
+    'tcp-reopening',
+  ]),
+  ...each('expired:despite-inbound', ['udp', 'icmp', 'other']),
+  ...each('established', ['syn-ack', 'simultaneous']),
+  ...each('tcp', ['established', 'closed', 'reset', 'reopening', 'passed-while-closed', 'passed-while-reset']),
+  ...each('revived', ['after-fin', 'after-rst']),
+  'syn:solicited-in-time',
+  ...each('made', ['prohibited', 'prohibited:suppressed', 'port-unreachable', 'fragments']),
+  ...each('made:time-exceeded', ['vpc', 'outside']),
+  ...each('made:fragmentation-needed', ['vpc', 'outside']),
+  ...each('icmp-error:unknown', ['vpc', 'outside', 'peer']),
+  ...each('fragment', ['in-order', 'out-of-order', 'lost-first', 'timed-out', 'refused']),
+  ...each('checksum', ['wrong-carried', 'none-kept']),
+  ...each('local:ping', ['vpc', 'outside', 'underlay']),
+  ...['answered', 'ignored'].flatMap((fate) => each(`local:arp-${fate}`, ['vpc', 'outside', 'underlay'])),
+  ...each('dropped', [
+    'malformed',
+    'bad-checksum',
+    'not-for-us',
+    'unknown-vni',
+    'unknown-vtep',
+    'not-ipv4',
+    'no-peering',
+  ]),
+  ...each('dropped', [
+    'source-not-in-vpc',
+    'private-destination',
+    'no-binding',
+    'icmp-unsupported',
+    'too-big',
+    'tcp-state',
+  ]),
+];
 
 /** Counts what happened, by name. */
 export class Outcomes {
@@ -19,5 +73,16 @@ export class Outcomes {
 
   merge(other: Outcomes): void {
     for (const [name, count] of other.counts) this.add(name, count);
+  }
+
+  /** The classes of {@link OUTCOMES} that never occurred. */
+  missing(): string[] {
+    return OUTCOMES.filter((name) => !this.counts.has(name));
+  }
+
+  /** A line a class, and what occurred beyond them. */
+  table(): string {
+    const names = [...new Set([...OUTCOMES, ...[...this.counts.keys()].sort()])];
+    return names.map((name) => `${String(this.counts.get(name) ?? 0).padStart(8)}  ${name}`).join('\n');
   }
 }

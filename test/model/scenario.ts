@@ -64,7 +64,16 @@ export function randomDocument(random: Random): Document {
         name: 'blue',
         vni: 200,
         subnets: ['10.0.1.0/24', '10.0.2.0/24'],
-        routes: [{ prefix: '10.0.0.0/16', vtep: '172.30.0.12', mac: '02:00:00:02:00:12' }],
+        // One static host, 10.0.2.18, has no route.
+        routes: [
+          '10.0.1.0/24',
+          '10.0.2.0/28',
+          '10.0.2.16/31',
+          '10.0.2.19/32',
+          '10.0.2.20/30',
+          '10.0.2.24/29',
+          '10.0.2.64/26',
+        ].map((prefix) => ({ prefix, vtep: '172.30.0.12', mac: '02:00:00:02:00:12' })),
         limits: limits(),
       },
       {
