@@ -1,4 +1,5 @@
 import type { ValidatedConfig } from '../../src/config/types.js';
+import { followReload } from './follow-reload.js';
 import { FragmentTable } from './fragment-table.js';
 import { answerIcmpError } from './icmp-errors.js';
 import { ICMP, Icmp, Packet, type Rewrite, rewritten, TCP, Tcp, UDP } from './ipv4.js';
@@ -7,6 +8,7 @@ import { Limits } from './limits.js';
 import { claimLocalAnswer } from './local-answers.js';
 import { Opener } from './opener.js';
 import type { Outcomes } from './outcomes.js';
+import type { Reload } from './reload.js';
 import { type Session, State, sessionDeadline, type Tuple } from './state.js';
 import { Step } from './step.js';
 import type { Observed, PortFrame } from './subject.js';
@@ -76,8 +78,15 @@ export class GatewayModel {
   }
 
   /** Judges one step of the gateway. */
-  judge(arrivals: readonly Arrival[], observed: Observed): void {
+  judge(arrivals: readonly Arrival[], observed: Observed, reload: Reload | null): void {
     this.step = new Step(this.config, observed, this.owed);
+    if (reload !== null) {
+      // After the timers of its time, before the packets of it.
+      this.runTimers(reload.micros);
+      followReload(this, reload.config);
+      this.opener.followReload();
+      this.outcomes.add(`reconfigured:${reload.text}`);
+    }
     for (const arrival of arrivals) {
       this.runTimers(arrival.micros);
       this.receive(arrival);

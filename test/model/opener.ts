@@ -192,7 +192,7 @@ export class Opener {
   /** Code 13, at most one a second and host. */
   private tell(context: Context, packet: Packet): void {
     const { model, told } = this;
-    const host = `${context} ${packet.source}`;
+    const host = `${model.topology.vpc(context).name} ${packet.source}`;
     const last = told.get(host);
     if (last !== undefined && model.micros - last < 1e6) {
       model.outcomes.add('made:prohibited:suppressed');
@@ -304,6 +304,17 @@ export class Opener {
     };
     model.state.addMapping(mapping);
     return mapping;
+  }
+
+  /** Mappings are other objects, or gone, after a change of configuration. */
+  followReload(): void {
+    const { state } = this.model;
+    this.waiters = this.waiters.map((waiter) => {
+      const now = [...state.mappings.values()].find((m) => state.keyOf(m) === state.keyOf(waiter.mapping));
+      return now === undefined || waiter.mapping.side === 'peering'
+        ? { ...waiter, open: true }
+        : { ...waiter, mapping: now };
+    });
   }
 
   nextWaiter(): Waiter | null {

@@ -1,9 +1,10 @@
 import { parseIpv4 } from '../../src/config/address.js';
 import { brokenFrame } from './broken-frames.js';
 import { Builder, type PacketOptions } from './builder.js';
+import { meetsLeftOver } from './follow-reload.js';
 import { fragmentGroup } from './fragment-groups.js';
-import type { Arrival, GatewayModel } from './gateway-model.js';
-import { GRE, ICMP, Icmp, TCP, Tcp, UDP } from './ipv4.js';
+import { type Arrival, type GatewayModel, tupleOf } from './gateway-model.js';
+import { GRE, ICMP, Icmp, Packet, TCP, Tcp, UDP } from './ipv4.js';
 import { KNOWN } from './known.js';
 import { localFrame } from './local-frames.js';
 import { Random } from './random.js';
@@ -32,6 +33,7 @@ export const WEIGHTS = {
   fill: 4,
   converse: 12,
   callBack: 10,
+  reconfigure: 4,
 } as const;
 export type Kind = keyof typeof WEIGHTS;
 
@@ -89,8 +91,11 @@ export class Generator {
 
   /** Whether an open fault (known.ts) makes what a packet leads to unforeseeable. */
   private isKnownFault({ context, packet }: { context: Context; packet: Buffer }): boolean {
-    const { opener } = this.model;
+    const { opener, state } = this.model;
+    const { source, destination } = new Packet(packet);
+    const isNew = new Packet(packet).isFragment || state.find(context, tupleOf(new Packet(packet))) === null;
     return (
+      (isNew && meetsLeftOver(this.model, context, source, destination)) ||
       (KNOWN['F-M5'] === 'open' && opener.isWaiting(context, packet)) ||
       (KNOWN['F-M7'] === 'open' && opener.isUnaskedReply(context, packet))
     );
@@ -120,7 +125,7 @@ export class Generator {
       case 'fromPeer':
         return this.fromPeer();
       case 'bypass':
-        return this.new(2, random.pick(HOSTS.green), ip('192.0.2.5'));
+        return this.green() < 0 ? [] : this.new(this.green(), random.pick(HOSTS.green), ip('192.0.2.5'));
       case 'privateDestination':
         return this.new(0, random.pick(HOSTS.red), ip(random.pick(['10.0.1.99', '10.0.2.99', '10.0.3.3', '10.9.0.4'])));
       case 'error':
@@ -137,6 +142,11 @@ export class Generator {
         return this.big();
       case 'converse':
         return this.converse();
+      case 'reconfigure': {
+        // A packet that means the same under every configuration: the clock goes on with it.
+        const t = this.tuple(UDP, REMOTES[0], ip('203.0.113.77'), 53, 53);
+        return [this.builder.arrival(OUTSIDE, this.builder.packet(t), this.next() + 5)];
+      }
       case 'callBack':
         return this.callBack();
     }
@@ -152,6 +162,11 @@ export class Generator {
   pick<T>(choices: Iterable<T>): T | null {
     const all = [...choices];
     return all.length === 0 ? null : this.random.pick(all);
+  }
+
+  /** The VPC that comes and goes with the configuration; -1: gone. */
+  private green(): number {
+    return this.model.config.vpcs.findIndex(({ name }) => name === 'green');
   }
 
   /** Recent sessions are likelier: conversations go on. */
@@ -200,7 +215,8 @@ export class Generator {
   }
 
   opening(options: PacketOptions = {}): Arrival[] {
-    const vpc = this.random.pick([0, 0, 0, 1, 1, 2]);
+    const vpc = this.random.pick([0, 0, 0, 1, 1, this.green()]);
+    if (vpc < 0) return [];
     const host = this.random.pick(HOSTS[this.model.config.vpcs[vpc].name] ?? HOSTS.red);
     return this.new(vpc, host, this.random.pick(REMOTES), options);
   }
@@ -337,7 +353,8 @@ export class Generator {
 
   private hairpin(): Arrival[] {
     const { random } = this;
-    const vpc = random.pick([0, 0, 1, 2]);
+    const vpc = random.pick([0, 0, 1, this.green()]);
+    if (vpc < 0) return [];
     const host = random.pick(HOSTS[this.model.config.vpcs[vpc].name]);
     const target = random.weighted({ mapping: 5, fixed: 4, pool: 1, peering: 3 });
     if (target === 'mapping') {
@@ -373,7 +390,8 @@ export class Generator {
   /** To a peering address of another VPC: bound or not, peered or not, here or behind another gateway. */
   private peer(): Arrival[] {
     const { random } = this;
-    const vpc = random.pick([0, 0, 1, 1, 2]);
+    const vpc = random.pick([0, 0, 1, 1, this.green()]);
+    if (vpc < 0) return [];
     const host = random.pick(HOSTS[this.model.config.vpcs[vpc].name]);
     const mapping = this.pick(this.mappings('peering', vpc).filter((m) => m.vpc !== vpc && m.protocol !== GRE));
     if (mapping !== null && random.chance(0.4)) {
@@ -462,7 +480,7 @@ export class Generator {
           ? '10.0.1.77'
           : context === 1
             ? '10.0.2.77'
-            : context === 2
+            : context === this.green() && context >= 0
               ? '10.0.3.77'
               : null;
     const from = router !== null && random.chance(0.5) ? ip(router) : t.destination;

@@ -5,6 +5,7 @@ import { type Arrival, GatewayModel } from './gateway-model.js';
 import { Generator, type Kind, type Operation, randomOperation, WEIGHTS } from './operations.js';
 import { Outcomes } from './outcomes.js';
 import { Random } from './random.js';
+import { type Reload, randomReload } from './reload.js';
 import { type Document, randomDocument, validated } from './scenario.js';
 import { Disagreement, describe } from './step.js';
 import { type Drops, type Observed, type PortFrame, replayAll, Subject, type WholeRun } from './subject.js';
@@ -55,7 +56,12 @@ export function run(scenario: Scenario): Verdict {
     const [atOnce, ...others] = MODES;
     for (const mode of [atOnce, others[scenario.seed % others.length]]) {
       log.push(`-- the whole sequence with offload ${mode.mode}, burst ${mode.burst}`);
-      const whole = replayAll(withOffload(config, mode), fed, mode.burst, []);
+      const whole = replayAll(
+        withOffload(config, mode),
+        fed,
+        mode.burst,
+        stepped.reloads.map((reload) => ({ ...reload, config: withOffload(reload.config, mode) })),
+      );
       judgeWhole(model, stepped, whole);
     }
     return { outcomes, packets: fed.length, fault: null, log };
@@ -68,6 +74,7 @@ export function run(scenario: Scenario): Verdict {
 interface Stepped {
   readonly sent: PortFrame[];
   readonly drops: Record<string, number>;
+  readonly reloads: Reload[];
 }
 
 function runStepped(
@@ -78,29 +85,40 @@ function runStepped(
   log: string[],
 ): Stepped {
   const random = new Random(scenario.seed ^ 0x5eed);
-  const subject = new Subject(withOffload(config, random.pick(MODES)));
-  const stepped: Stepped = { sent: [], drops: {} };
-  const runStep = (kind: Kind, arrivals: readonly Arrival[]) => {
+  const offload = random.pick(MODES);
+  const subject = new Subject(withOffload(config, offload));
+  const stepped: Stepped = { sent: [], drops: {}, reloads: [] };
+  let { document } = scenario;
+  const runStep = (kind: Kind, arrivals: readonly Arrival[], reload: Reload | null) => {
     fed.push(...arrivals);
-    const observed = subject.step(arrivals, random.pick([1, 32]));
+    const observed = subject.step(arrivals, random.pick([1, 32]), reload);
+    if (reload !== null) log.push(`${(reload.micros / 1e6).toFixed(6)} another configuration: ${reload.text}`);
     note(log, config, kind, arrivals, observed);
-    model.judge(arrivals, observed);
+    model.judge(arrivals, observed, reload);
     judgeFlows(model, subject.flows(), false);
     stepped.sent.push(...observed.sent);
     for (const [reason, count] of Object.entries(observed.drops)) {
       stepped.drops[reason] = (stepped.drops[reason] ?? 0) + count;
     }
   };
+  const withMode = (reload: Reload): Reload => ({ ...reload, config: withOffload(reload.config, offload) });
+  const reloadOf = ({ kind, seed }: Operation, now: Document, micros: number) =>
+    kind === 'reconfigure' ? withMode(randomReload(now, scenario.document, new Random(seed), model, micros)) : null;
   try {
     let micros = START_MICROS;
     for (const operation of scenario.operations) {
       micros = later(micros, operation.delayMicros);
       const arrivals = new Generator(model, operation, micros).frames(operation.kind);
       if (arrivals.length === 0) continue;
-      micros = arrivals[arrivals.length - 1].micros + 1000;
       // Fragments stay together: the end of a step is the end of those that wait.
       const steps = operation.kind === 'fragments' ? [arrivals] : arrivals.map((arrival) => [arrival]);
-      for (const step of steps) runStep(operation.kind, step);
+      const reload = reloadOf(operation, document, micros);
+      if (reload !== null) {
+        stepped.reloads.push(reload);
+        document = reload.document;
+      }
+      micros = arrivals[arrivals.length - 1].micros + 1000;
+      for (const step of steps) runStep(operation.kind, step, reload);
     }
   } catch (error) {
     log.push('-- the gateway’s sessions', ...subject.flows().map((flow) => `    ${flowText(flow)}`));

@@ -127,6 +127,39 @@ export class State {
     if (this.dead.length > 12) this.dead.shift();
   }
 
+  /** VPCs have other indexes from now on; those that are gone have no sessions left. */
+  renumber(now: (context: Context) => Context): void {
+    const mappings = new Map<Mapping, Mapping>();
+    for (const mapping of this.mappings.values()) {
+      const scope = mapping.scope < 0 ? mapping.scope : now(mapping.scope);
+      mappings.set(mapping, { ...mapping, vpc: now(mapping.vpc), scope, sessions: new Set() });
+    }
+    const moved = (session: Session): Session => ({
+      ...session,
+      vpc: now(session.vpc),
+      forwardContext: now(session.forwardContext),
+      reverseContext: now(session.reverseContext),
+      sourceMapping: session.sourceMapping && (mappings.get(session.sourceMapping) ?? null),
+      destinationMapping: session.destinationMapping && (mappings.get(session.destinationMapping) ?? null),
+    });
+    const isGone = (context: Context) => context >= 0 && now(context) < 0;
+    const live = [...this.live];
+    const dead = this.dead.filter((s) => !isGone(s.forwardContext) && !isGone(s.reverseContext) && !isGone(s.vpc));
+    this.live.clear();
+    this.sessions.clear();
+    this.mappings.clear();
+    this.dead.splice(0, Infinity, ...dead.map(moved));
+    for (const mapping of mappings.values()) this.mappings.set(this.keyOf(mapping), mapping);
+    for (const session of live) this.add(moved(session));
+    const pairs = [...this.pairs];
+    this.pairs.clear();
+    for (const [key, address] of pairs) {
+      const [side, scope, vpc, host] = key.split(' ');
+      const [scopeNow, vpcNow] = [Number(scope), Number(vpc)].map((index) => (index < 0 ? index : now(index)));
+      this.pairs.set(`${side} ${scopeNow} ${vpcNow} ${host}`, address);
+    }
+  }
+
   private forgetPairs({ vpc, insideAddress }: Session): void {
     for (const other of this.live) if (other.vpc === vpc && other.insideAddress === insideAddress) return;
     for (const key of this.pairs.keys()) if (key.endsWith(` ${vpc} ${insideAddress}`)) this.pairs.delete(key);

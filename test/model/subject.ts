@@ -5,7 +5,7 @@ import type { ValidatedConfig } from '../../src/config/types.js';
 import { FlowDump, type FlowEntry } from '../../src/controller/flow-dump.js';
 import type { GatewayController } from '../../src/controller/gateway.js';
 import { nicTarget } from '../../src/controller/nic-target.js';
-import { Replay, type ReplayOptions } from '../../src/controller/replay.js';
+import { Replay, type ReplayOptions, type Reload as TimedReload } from '../../src/controller/replay.js';
 import {
   type Dataplane,
   type DataplaneOptions,
@@ -16,6 +16,7 @@ import {
 import { DropReasonNames } from '../../src/native/records.js';
 import { reusedBinding } from './devices.js';
 import { readPcap, type TimedFrame, writePcap } from './pcap.js';
+import type { Reload } from './reload.js';
 
 export interface PortFrame extends TimedFrame {
   readonly port: number;
@@ -67,8 +68,9 @@ export class Subject {
   }
 
   /** Lets frames in, each at its time, and runs what timers are due on the way. */
-  step(frames: readonly PortFrame[], burst: number): Observed {
+  step(frames: readonly PortFrame[], burst: number, reload: Reload | null): Observed {
     writeInputs(frames);
+    (this.replay as unknown as ReplayInside).reloads = reload === null ? [] : [asReload(reload)];
     this.dataplane.replayOpen(INPUTS, OUTPUTS);
     this.runUntilEmpty(burst);
     this.dataplane.replayClose();
@@ -101,6 +103,7 @@ export class Subject {
       const status = dataplane.replayRun(burst, seconds, nanoseconds);
       if (status === ReplayStatus.events) {
         controller.handleEvents();
+        if (controller.engine.reviewIsPending) driver.review();
         continue;
       }
       const next = dataplane.replayNextTime();
@@ -112,6 +115,8 @@ export class Subject {
 
 /** Replay's own turns, so that a step does what a run does. */
 interface ReplayInside {
+  reloads: TimedReload[];
+  review(): void;
   nextTimer(): readonly [number, number];
   runTimersUntil(seconds: number, nanoseconds: number): void;
 }
@@ -128,23 +133,22 @@ export function replayAll(
   config: ValidatedConfig,
   frames: readonly PortFrame[],
   burst: number,
-  reloads: readonly unknown[],
+  reloads: readonly Reload[],
 ): WholeRun {
   binding.next();
   const replay = new Replay(config, observedBinding, root, nicTarget(config.offload.target, 'net_softflow'));
   try {
     writeInputs(frames);
-    const options: ReplayOptions & { reloads: readonly unknown[] } = {
-      inputs: INPUTS,
-      outputs: OUTPUTS,
-      burst,
-      reloads,
-    };
+    const options: ReplayOptions = { inputs: INPUTS, outputs: OUTPUTS, burst, reloads: reloads.map(asReload) };
     const { counters, flows } = replay.run(options);
     return { sent: readOutputs(), drops: counters.drops, flows, nicPackets: counters.nic.packets };
   } finally {
     replay.close();
   }
+}
+
+function asReload({ micros, config }: Reload): TimedReload {
+  return { seconds: Math.floor(micros / 1e6), nanoseconds: (micros % 1e6) * 1000, config };
 }
 
 function writeInputs(frames: readonly PortFrame[]): void {
