@@ -62,6 +62,8 @@ export class GatewayModel {
   readonly fragments: FragmentTable;
   /** Counted at the latest when all is drained. */
   readonly owed: string[][] = [];
+  /** Endpoints that a static binding was given while a dynamic mapping had them. */
+  readonly takenOver = new Set<string>();
   topology: Topology;
   step!: Step;
   micros = 0;

@@ -12,7 +12,7 @@ function model(...options: string[]) {
 }
 
 test('gateway and model agree on random sequences, and every class of outcome occurs', () => {
-  const { status, stdout, stderr } = model('--seed', '1', '--sequences', '90', '--seconds', '240', '--all-outcomes');
+  const { status, stdout, stderr } = model('--seed', '1', '--sequences', '120', '--seconds', '240', '--all-outcomes');
   expect({ status, stdout: status === 0 ? '' : stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' });
 }, 300_000);
 

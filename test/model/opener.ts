@@ -245,6 +245,12 @@ export class Opener {
     };
     const name = protocolName(packet.protocol);
     model.outcomes.add(`opened:${sessionClass}:${name}`);
+    if (
+      bound?.mapping === null &&
+      model.takenOver.has(`${packet.protocol} ${packet.destination}:${packet.destinationPort}`)
+    ) {
+      model.outcomes.add('reconfigured:static-owns-after-close');
+    }
     model.outcomes.add(`source:${source === null ? 'kept' : source.kind}`);
     if (
       model.state.dead.some(

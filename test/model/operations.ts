@@ -26,14 +26,14 @@ export const WEIGHTS = {
   privateDestination: 1,
   error: 10,
   fragments: 6,
-  local: 3,
-  broken: 3,
+  local: 4,
+  broken: 4,
   expiring: 4,
-  big: 7,
+  big: 9,
   fill: 4,
   converse: 12,
   callBack: 10,
-  reconfigure: 4,
+  reconfigure: 6,
 } as const;
 export type Kind = keyof typeof WEIGHTS;
 
@@ -330,6 +330,11 @@ export class Generator {
 
   private inwardStatic(): Arrival[] {
     const { random } = this;
+    const forms = this.model.config.staticBindings.filter((form) => form.side === 'external' && form.protocol !== null);
+    const last = forms[forms.length - 1];
+    if (last !== undefined && last.protocol !== null && random.chance(0.3)) {
+      return this.toEndpoint(last.protocol, OUTSIDE, random.pick(REMOTES), last.public.first, last.publicPort ?? 0);
+    }
     const [address, port, protocol] = random.pick([
       ['203.0.113.10', random.pick([80, 22]), random.pick(PROTOCOLS)],
       ['203.0.113.11', random.pick([80, 80, 81]), random.pick([TCP, TCP, UDP, ICMP])],

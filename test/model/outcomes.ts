@@ -1,3 +1,5 @@
+import { CHANGE_NAMES } from './reload.js';
+
 const PROTOCOLS = ['udp', 'tcp', 'icmp', 'other'];
 const CLASSES = ['vpc-to-external', 'external-to-vpc', 'vpc-to-vpc', 'hairpin', 'site-to-site'];
 const each = (prefix: string, names: readonly string[]) => names.map((name) => `${prefix}:${name}`);
@@ -61,6 +63,8 @@ export const OUTCOMES: readonly string[] = [
     'too-big',
     'tcp-state',
   ]),
+  ...each('reconfigured', [...CHANGE_NAMES, 'kept', 'static-owns-after-close']),
+  ...each('reconfigured:ended', CLASSES),
 ];
 
 /** Counts what happened, by name. */

@@ -57,6 +57,8 @@ const CHANGES: Readonly<
     const green = d.vpcs.some(({ name }) => name === 'green');
     d.bypass = isThere || !green ? [] : original.bypass;
   },
+  'what a session stands on': (d, _, random, model) => undermine(d, random, model),
+  'what another session stands on': (d, _, random, model) => undermine(d, random, model),
   nothing: () => undefined,
 };
 
@@ -84,6 +86,26 @@ function toggle(d: Document, original: Document, list: 'peerings' | 'staticBindi
   else all.push(structuredClone(item));
 }
 
+/** Takes away the static binding or the peering that a live session needs. */
+function undermine(d: Document, random: Random, model: GatewayModel): void {
+  const sessions = [...model.state.live].filter(
+    (s) => s.sessionClass !== 'vpc-to-external' || s.sourceMapping === null,
+  );
+  if (sessions.length === 0) return;
+  const { sessionClass, forward, translated } = random.pick(sessions);
+  if ((sessionClass === 'vpc-to-vpc' || sessionClass === 'site-to-site') && random.chance(0.5)) {
+    const names = [forward.source, forward.destination].map((address) => model.topology.peeringOwner(address));
+    const owner = model.config.vpcs[names[1]]?.name;
+    d.peerings = d.peerings.filter(({ vpcs }) => !vpcs.includes(owner));
+    return;
+  }
+  const isPublic = (text: string | undefined) =>
+    text !== undefined &&
+    [forward.destination, translated.source].some((address) => text.startsWith(formatIpv4(address)));
+  const at = d.staticBindings.findIndex(({ external, peering }) => isPublic(external) || isPublic(peering));
+  if (at >= 0) d.staticBindings.splice(at, 1);
+}
+
 /** A port mapping for the endpoint that a host of the red VPC holds dynamically just now. */
 function bindLive(d: Document, random: Random, model: GatewayModel): void {
   const mappings = [...model.state.mappings.values()].filter(
@@ -94,5 +116,6 @@ function bindLive(d: Document, random: Random, model: GatewayModel): void {
   const external = `${formatIpv4(end.address)}:${end.port}`;
   const name = protocol === UDP ? 'udp' : protocol === TCP ? 'tcp' : '';
   if (name === '' || d.staticBindings.some((b) => b.external === external && b.protocol === name)) return;
+  model.takenOver.add(`${protocol} ${end.address}:${end.port}`);
   d.staticBindings.push({ vpc: 'red', protocol: name, private: `10.0.1.8:${7000 + (end.port % 1000)}`, external });
 }
