@@ -33,12 +33,19 @@ function isStillLegal(after: Topology, session: Session, vpcNow: (vpc: number) =
   const [from, to] = contexts;
   if (from >= 0 && !reaches(after, from, forward.source)) return false;
   if (to >= 0 && !reaches(after, to, translated.destination)) return false;
+  if (session.sessionClass === 'vpc-to-external' && !leadsOutside(after, forward.destination)) return false;
   return sourceIsRight(after, session, from) && destinationIsRight(after, session, from, to);
 }
 
 /** The host is in the VPC, and there is a way to it. */
 function reaches(after: Topology, vpc: number, address: number): boolean {
   return after.inSubnets(vpc, address) && after.route(vpc, address) !== null;
+}
+
+/** An address that is no VPC's, no peering address and none of ours outside. */
+function leadsOutside(after: Topology, address: number): boolean {
+  const isPrivate = after.config.vpcs.some(({ index }) => after.inSubnets(index, address));
+  return !isPrivate && !after.isExternal(address) && after.peeringOwner(address) < 0;
 }
 
 function sourceIsRight(after: Topology, session: Session, from: Context): boolean {

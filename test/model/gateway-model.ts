@@ -86,7 +86,7 @@ export class GatewayModel {
       // After the timers of its time, before the packets of it.
       this.runTimers(reload.micros);
       followReload(this, reload.config);
-      this.opener.followReload();
+      this.opener.waiters.followReload();
       this.outcomes.add(`reconfigured:${reload.text}`);
     }
     for (const arrival of arrivals) {
@@ -106,10 +106,10 @@ export class GatewayModel {
         const at = sessionDeadline(session, this.config);
         if (at < due) [next, due] = [session, at];
       }
-      const waiter = this.opener.nextWaiter();
+      const waiter = this.opener.waiters.next();
       if (waiter !== null && waiter.due <= micros && waiter.due < due * 1e6) {
         this.setClock(waiter.due);
-        this.opener.runWaiter(waiter);
+        this.opener.waiters.run(waiter);
       } else if (next !== null && due * 1e6 <= micros) {
         this.setClock(due * 1e6);
         this.expire(next, due);

@@ -31,13 +31,10 @@ export function localFrame(g: Generator): Arrival[] {
     () => ping(0, ip('10.0.1.8'), topology.externalAddress),
     () => ping(OUTSIDE, REMOTES[0], topology.externalAddress),
     () => arp(OUTSIDE, ip('203.0.113.254'), topology.externalAddress, true),
-    () =>
-      arp(
-        OUTSIDE,
-        ip('203.0.113.254'),
-        ip(random.pick(['203.0.113.10', '203.0.113.11', '203.0.113.16', '203.0.113.22'])),
-        true,
-      ),
+    () => {
+      const asked = ip(random.pick(['203.0.113.10', '203.0.113.11', '203.0.113.16', '203.0.113.22']));
+      return arp(OUTSIDE, ip('203.0.113.254'), asked, topology.isExternal(asked));
+    },
     () => arp(OUTSIDE, ip('203.0.113.254'), ip('203.0.113.99'), false),
     () => arp(0, ip('10.0.1.7'), ip('10.0.1.250'), false),
     () => vpcArp(g),

@@ -6,6 +6,7 @@ import { ICMP, Icmp, Packet, TCP } from './ipv4.js';
 import { KNOWN } from './known.js';
 import { hasPorts, type Mapping, reversed, type Session, type Tuple, tupleKey } from './state.js';
 import { Disagreement, describePacket } from './step.js';
+import { SynWaiters } from './syn-waiters.js';
 import { isBareSyn, openedAt } from './tcp.js';
 import { type Context, type Endpoint, OUTSIDE } from './topology.js';
 
@@ -13,23 +14,14 @@ type Admitted = Extract<Classified, { kind: 'session' }>;
 
 /** RFC 5508 REQ-8 and the contract: exhaustion and limits are told to the inside host. */
 const TOLD = ['pool-exhausted', 'vpc-limit', 'address-limit', 'rate-limit', 'table-full'];
-const SYN_WAIT_MICROS = 6e6;
-
-/** An unsolicited SYN that waits for the inside's own (RFC 5382 REQ-4). */
-interface Waiter {
-  readonly due: number;
-  readonly packet: Packet;
-  readonly context: Context;
-  readonly mapping: Mapping;
-  /** The contract leaves open whether an answer comes. */
-  readonly open: boolean;
-}
 
 /** Packets of no session: refused, or a new session. */
 export class Opener {
-  private waiters: Waiter[] = [];
+  readonly waiters: SynWaiters;
 
-  constructor(private readonly model: GatewayModel) {}
+  constructor(private readonly model: GatewayModel) {
+    this.waiters = new SynWaiters(model);
+  }
 
   open(context: Context, packet: Packet, text: string): Fate {
     const { model } = this;
@@ -175,7 +167,7 @@ export class Opener {
       const reason = model.step.dropIfThere(reasons);
       // An answer that is not for sure: hairpins and peers are like the outside, or not; a SYN with other faults.
       const open = context !== OUTSIDE || reasons.length > 1;
-      this.waiters.push({ due: model.micros + SYN_WAIT_MICROS, packet, context, mapping, open });
+      this.waiters.add(packet, context, mapping, open);
       if (reason === null) model.owed.push(['filtered']);
       model.outcomes.add('refused:filtered:syn');
       return { refused: ['filtered'] };
@@ -261,7 +253,7 @@ export class Opener {
     }
     model.state.add(session);
     model.limits.opened(vpc, model.micros);
-    if (session.tcp !== null) this.cancelWaiters(session);
+    if (session.tcp !== null) this.waiters.cancel(session);
     const fate = model.serve(session, 'forward', packet, text);
     // The first packet opens the session, whoever sent it.
     session.last = second;
@@ -312,61 +304,6 @@ export class Opener {
     return mapping;
   }
 
-  /** Mappings are other objects, or gone, after a change of configuration. */
-  followReload(): void {
-    const { state } = this.model;
-    this.waiters = this.waiters.map((waiter) => {
-      const now = [...state.mappings.values()].find((m) => state.keyOf(m) === state.keyOf(waiter.mapping));
-      return now === undefined || waiter.mapping.side === 'peering'
-        ? { ...waiter, open: true }
-        : { ...waiter, mapping: now };
-    });
-  }
-
-  nextWaiter(): Waiter | null {
-    return this.waiters.reduce<Waiter | null>(
-      (first, waiter) => (first === null || waiter.due < first.due ? waiter : first),
-      null,
-    );
-  }
-
-  /** Six seconds after the SYN: port unreachable from the NAT address. */
-  runWaiter(waiter: Waiter): void {
-    const { model } = this;
-    this.waiters = this.waiters.filter((other) => other !== waiter);
-    this.settleOwed();
-    const optional = waiter.open || !model.state.mappings.has(model.state.keyOf(waiter.mapping));
-    const source = waiter.packet.destination;
-    if (model.transmitter.error(waiter.context, waiter.packet, { type: Icmp.unreachable, code: 3, source, optional })) {
-      model.outcomes.add('made:port-unreachable');
-    }
-  }
-
-  /** A SYN that waited is counted, if it was not when it came. */
-  private settleOwed(): void {
-    const { step, owed } = this.model;
-    const at = owed.findIndex(([reason]) => reason === 'filtered');
-    if (at >= 0 && step.dropIfThere(['filtered']) !== null) owed.splice(at, 1);
-  }
-
-  /** The inside sent a SYN of its own to where one waits from: that one is dropped without a word. */
-  private cancelWaiters(session: Session): void {
-    const { translated, reverseContext } = session;
-    this.waiters = this.waiters.filter(({ packet, context }) => {
-      const solicited =
-        context === reverseContext &&
-        packet.source === translated.destination &&
-        packet.sourcePort === translated.destinationPort &&
-        packet.destination === translated.source &&
-        packet.destinationPort === translated.sourcePort;
-      if (solicited) {
-        this.settleOwed();
-        this.model.outcomes.add('syn:solicited-in-time');
-      }
-      return !solicited;
-    });
-  }
-
   /** Whether an echo reply comes to a dynamic identifier without having been asked for. */
   isUnaskedReply(context: Context, bytes: Buffer): boolean {
     const packet = new Packet(bytes);
@@ -375,14 +312,6 @@ export class Opener {
     if (state.find(context, tupleOf(packet)) !== null) return false;
     const classified = classify(topology, state, context, packet);
     return classified.kind === 'session' && classified.bound?.mapping != null;
-  }
-
-  /** Whether an equal SYN waits already. */
-  isWaiting(context: Context, bytes: Buffer): boolean {
-    const packet = new Packet(bytes);
-    if (packet.protocol !== TCP || packet.isFragment) return false;
-    const key = tupleKey(context, tupleOf(packet));
-    return this.waiters.some((waiter) => tupleKey(waiter.context, tupleOf(waiter.packet)) === key);
   }
 }
 

@@ -1,6 +1,7 @@
 import { parseIpv4 } from '../../src/config/address.js';
 import { brokenFrame } from './broken-frames.js';
 import { Builder, type PacketOptions } from './builder.js';
+import { callBack, converse, ofSession } from './conversations.js';
 import { meetsLeftOver } from './follow-reload.js';
 import { fragmentGroup } from './fragment-groups.js';
 import { type Arrival, type GatewayModel, tupleOf } from './gateway-model.js';
@@ -96,7 +97,7 @@ export class Generator {
     const isNew = new Packet(packet).isFragment || state.find(context, tupleOf(new Packet(packet))) === null;
     return (
       (isNew && meetsLeftOver(this.model, context, source, destination)) ||
-      (KNOWN['F-M5'] === 'open' && opener.isWaiting(context, packet)) ||
+      (KNOWN['F-M5'] === 'open' && opener.waiters.isWaiting(context, packet)) ||
       (KNOWN['F-M7'] === 'open' && opener.isUnaskedReply(context, packet))
     );
   }
@@ -141,14 +142,14 @@ export class Generator {
       case 'big':
         return this.big();
       case 'converse':
-        return this.converse();
+        return converse(this);
       case 'reconfigure': {
         // A packet that means the same under every configuration: the clock goes on with it.
         const t = this.tuple(UDP, REMOTES[0], ip('203.0.113.77'), 53, 53);
         return [this.builder.arrival(OUTSIDE, this.builder.packet(t), this.next() + 5)];
       }
       case 'callBack':
-        return this.callBack();
+        return callBack(this);
     }
   }
 
@@ -240,75 +241,8 @@ export class Generator {
     });
   }
 
-  ofSession(session: Session | null, options: PacketOptions = {}, from?: 'forward' | 'reverse'): Arrival[] {
-    if (session === null) return [];
-    const { random } = this;
-    const direction = from ?? random.pick(['forward', 'reverse'] as const);
-    const context = direction === 'forward' ? session.forwardContext : session.reverseContext;
-    const t = direction === 'forward' ? session.forward : reversed(session.translated);
-    const checksum = random.pick(['right', 'right', 'right', 'wrong', 'zero'] as const);
-    const tcpFlags = session.tcp === null ? 0 : (options.tcpFlags ?? this.flagsFor(session, direction));
-    // A wrong checksum on a segment that moves the state: whether it counts is open.
-    const moves = (tcpFlags & (Tcp.syn | Tcp.fin | Tcp.rst)) !== 0;
-    const icmpType = direction === 'forward' ? Icmp.echo : Icmp.echoReply;
-    const transportChecksum = moves ? 'right' : checksum;
-    return [
-      this.builder.arrival(
-        context,
-        this.builder.packet(t, { tcpFlags, icmpType, transportChecksum, ...options }),
-        this.next(),
-      ),
-    ];
-  }
-
-  /** A TCP connection goes on as connections do, so that its late states are reached. */
-  private converse(): Arrival[] {
-    const session = this.pick([...this.model.state.live].filter(({ tcp }) => tcp !== null).slice(-4));
-    if (session === null || session.tcp === null) return [];
-    const { phase, finished, reopener } = session.tcp;
-    const { syn, ack, fin } = Tcp;
-    if (phase === 'opening') return this.ofSession(session, { tcpFlags: syn | ack }, 'reverse');
-    if (phase === 'reopening')
-      return this.ofSession(session, { tcpFlags: syn | ack }, reopener === 'forward' ? 'reverse' : 'forward');
-    if (phase !== 'established') return this.ofSession(session, { tcpFlags: syn });
-    const unfinished = finished.forward
-      ? 'reverse'
-      : finished.reverse
-        ? 'forward'
-        : this.random.pick(['forward', 'reverse'] as const);
-    return this.ofSession(session, { tcpFlags: fin | ack }, unfinished);
-  }
-
-  /** The inside calls back one whose SYN waits. */
-  private callBack(): Arrival[] {
-    const waiter = this.model.opener.nextWaiter();
-    if (waiter === null || waiter.context !== OUTSIDE) return [];
-    const { mapping, packet } = waiter;
-    const t: Tuple = {
-      protocol: TCP,
-      source: mapping.inside.address,
-      sourcePort: mapping.inside.port,
-      destination: packet.source,
-      destinationPort: packet.sourcePort,
-    };
-    return [this.builder.arrival(mapping.vpc, this.builder.packet(t, { tcpFlags: Tcp.syn }), this.next())];
-  }
-
-  private flagsFor(session: Session, direction: 'forward' | 'reverse'): number {
-    const { random } = this;
-    const { syn, ack, fin, rst, psh } = Tcp;
-    if (random.chance(0.02)) return random.pick([syn | fin, syn | rst | ack]);
-    switch (session.tcp?.phase) {
-      case 'opening':
-        if (direction === 'reverse') return random.pick([syn | ack, syn | ack, syn | ack, syn, rst | ack, ack]);
-        return random.pick([syn, syn, ack, rst, fin | ack]);
-      case 'established':
-        return random.pick([ack, ack | psh, ack, ack | psh, ack, fin | ack, fin | ack, rst, syn, syn | ack]);
-      case 'reopening':
-        return random.pick([syn | ack, syn, ack, rst]);
-      default:
-        return random.pick([ack, fin | ack, rst, syn, syn, syn | ack]);
-    }
+  ofSession(session: Session | null, options: PacketOptions = {}): Arrival[] {
+    return ofSession(this, session, options);
   }
 
   /** From some remote, old or new, to the public end of a mapping. */
