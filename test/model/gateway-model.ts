@@ -1,5 +1,5 @@
 import type { ValidatedConfig } from '../../src/config/types.js';
-import { followReload } from './follow-reload.js';
+import { followReload, isLeftOver } from './follow-reload.js';
 import { FragmentTable } from './fragment-table.js';
 import { answerIcmpError } from './icmp-errors.js';
 import { ICMP, Icmp, Packet, type Rewrite, rewritten, TCP, Tcp, UDP } from './ipv4.js';
@@ -73,6 +73,7 @@ export class GatewayModel {
     readonly outcomes: Outcomes,
   ) {
     this.topology = new Topology(config);
+    this.state.restingPerRemote = config.nat.maxSessions;
     this.limits = new Limits(this.topology, this.state);
     this.transmitter = new Transmitter(this);
     this.opener = new Opener(this);
@@ -160,23 +161,28 @@ export class GatewayModel {
     if (packet.isIcmpError) return answerIcmpError(this, context, packet, text);
     const found = this.state.find(context, tupleOf(packet));
     // TTL is judged in the VPC before anything of NAT; outside, when it is clear that it would go on.
-    const bypassed =
-      found?.direction === 'reverse' &&
-      context === OUTSIDE &&
-      found?.session.forward.source === found?.session.translated.source;
-    if (KNOWN['F-M3'] === 'open' && packet.ttl <= 1 && bypassed && found !== null)
+    if (KNOWN['F-M3'] === 'open' && packet.ttl <= 1 && found !== null && this.isUnboundReply(context, found)) {
       return this.refuse(['not-for-us'], text);
+    }
     if (packet.ttl <= 1 && (context >= 0 || found !== null)) return this.outlived(context, packet, text);
     if (packet.ttl <= 1)
       return this.refuse(['ttl-expired', ...this.opener.reasonsUnbound(context, packet)], text, packet, context);
     if (found === null) return this.opener.open(context, packet, text);
     // An echo request to a dynamic identifier is dropped, also where an answer to it would pass.
     const asks = packet.protocol === ICMP && packet.transport[0] === Icmp.echo;
-    if (asks && found.direction === 'reverse' && found.session.sourceMapping !== null) {
+    const { sourceMapping } = found.session;
+    if (asks && found.direction === 'reverse' && sourceMapping !== null) {
+      // Of an address that a new configuration took away: by which name, nobody says.
+      if (isLeftOver(this.topology, sourceMapping)) return this.refuse(['filtered', 'no-binding', 'not-for-us'], text);
       const perRemote = this.config.nat.mapping === 'address-and-port-dependent';
       return this.refuse(perRemote && KNOWN['F-M1'] === 'open' ? ['filtered', 'no-binding'] : ['filtered'], text);
     }
     return this.serve(found.session, found.direction, packet, text);
+  }
+
+  /** A reply of a session to an address that is not ours, or not any more. */
+  private isUnboundReply(context: Context, { session, direction }: { session: Session; direction: string }): boolean {
+    return context === OUTSIDE && direction === 'reverse' && !this.topology.isExternal(session.translated.source);
   }
 
   /** Lines 1 to 3 of the classification. */

@@ -4,14 +4,14 @@
  */
 export const KNOWN: Readonly<Record<string, 'open' | 'fixed'>> = {
   /** Endpoints of address-and-port-dependent mappings do not rest (RFC 6888 REQ-8). */
-  'F-C4': 'open',
+  'F-C4': 'fixed',
   /** Filtering compares a caller inside by its private endpoint (RFC 4787 REQ-8, REQ-9). */
   'F-C2': 'open',
   /** An echo request to the identifier of an address-and-port-dependent mapping drops as `no-binding`. */
   'F-M1': 'open',
   /** ICMP errors that quote a whole datagram with fewer than 8 bytes behind its header drop as `malformed`. */
   'F-M2': 'open',
-  /** Replies of bypass sessions with TTL 1 drop as `not-for-us`. */
+  /** Replies with TTL 1 of bypass sessions, and to addresses that a reload took from the pools, drop as `not-for-us`. */
   'F-M3': 'open',
   /** The table of mappings is as small as that of sessions, and full before it: `pool-exhausted`. */
   'F-M4': 'open',

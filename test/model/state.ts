@@ -80,6 +80,8 @@ const pairKey = ({ side, scope, vpc }: { side: Side; scope: number; vpc: number 
 
 /** Sessions, mappings and resting endpoints. */
 export class State {
+  /** How many endpoints that are reused per destination rest at once: memory is bounded by `nat.maxSessions` (DESIGN invariant 5). */
+  restingPerRemote = Infinity;
   /** The gateway clock, whole seconds. */
   second = 0;
   readonly sessions = new Map<string, { session: Session; direction: 'forward' | 'reverse' }>();
@@ -119,9 +121,11 @@ export class State {
       const { side, scope, protocol, public: end } = mapping;
       // What has no ports has nothing to rest (RFC 6888 REQ-8 speaks of ports).
       const rests = hasPorts(protocol) && (mapping.remote === null || KNOWN['F-C4'] === 'fixed');
+      this.resting.delete(this.keyOf(mapping));
       if (reuseDelay > 0 && rests)
         this.resting.set(this.keyOf(mapping), { until: second + reuseDelay, side, scope, protocol, end });
     }
+    this.boundRests();
     this.forgetPairs(session);
     this.dead.push(session);
     if (this.dead.length > 12) this.dead.shift();
@@ -158,6 +162,12 @@ export class State {
       const [scopeNow, vpcNow] = [Number(scope), Number(vpc)].map((index) => (index < 0 ? index : now(index)));
       this.pairs.set(`${side} ${scopeNow} ${vpcNow} ${host}`, address);
     }
+  }
+
+  private boundRests(): void {
+    const perRemote = [...this.resting.keys()].filter((key) => key.includes(' towards '));
+    for (const key of perRemote.slice(0, Math.max(0, perRemote.length - this.restingPerRemote)))
+      this.resting.delete(key);
   }
 
   private forgetPairs({ vpc, insideAddress }: Session): void {
