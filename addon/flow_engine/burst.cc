@@ -6,8 +6,7 @@
 namespace sluice {
 namespace {
 
-// Tables of a group whose look-ups are prepared; a packet that fits more has the others looked up as they
-// come.
+// Tables of a group whose look-ups are prepared; of further ones each is looked up as it comes.
 constexpr size_t kPrepared = 8;
 
 struct Lookup {
@@ -19,48 +18,52 @@ struct Lookup {
   uint32_t hash[kPrepared];
 };
 
-// Hashes for the tables that the packet fits, and asks for their index buckets.
+// Hashes for the tables with an index that the packet fits, and asks for their buckets.
 void prepare(Lookup* lookup) {
-  lookup->prepared = 0;
-  for (const RuleTable* table : lookup->group->tables) {
-    if (table->size() == 0 || table->is_listed() || !table->fits(lookup->view)) continue;
+  uint8_t prepared = 0;
+  for (const Group::Candidate& candidate : lookup->group->tables) {
+    const RuleTable* table = candidate.table;
+    if (!candidate.fits(lookup->view) || table->is_listed()) continue;
     const uint32_t hash = table->hash_of(lookup->view);
     table->index.prefetch(hash);
-    lookup->table[lookup->prepared] = table;
-    lookup->hash[lookup->prepared] = hash;
-    if (++lookup->prepared == kPrepared) break;
+    lookup->table[prepared] = table;
+    lookup->hash[prepared] = hash;
+    if (++prepared == kPrepared) break;
   }
+  lookup->prepared = prepared;
 }
 
 // The buckets have come: asks for the rules that they name.
 void fetch_rules(const Lookup& lookup) {
   for (uint8_t i = 0; i < lookup.prepared; ++i) {
-    const uint32_t row = lookup.table[i]->index.candidate(lookup.hash[i]);
+    const RuleTable* table = lookup.table[i];
+    const uint32_t row = table->index.candidate(lookup.hash[i]);
     if (row == 0) continue;
-    const auto* rule = reinterpret_cast<const uint8_t*>(lookup.table[i]->rule(row));
+    const auto* rule = reinterpret_cast<const uint8_t*>(table->rule(row));
     // Rows are eight-byte aligned and up to some hundred bytes long: two or three lines.
     __builtin_prefetch(rule, 1);
     __builtin_prefetch(rule + 64);
-    if (lookup.table[i]->row_bytes > 72) __builtin_prefetch(rule + lookup.table[i]->row_bytes - 1);
+    if (table->row_bytes > 72) __builtin_prefetch(rule + table->row_bytes - 1);
   }
 }
 
-FlowRule* best_of(const Lookup& lookup) {
+// The rule that a packet hits: of the highest priority, then the oldest. `prepared` may be null.
+FlowRule* best_of(const Group& group, const PacketView& view, const Lookup* prepared) {
   FlowRule* best = nullptr;
   uint32_t priority = 0;
   uint8_t next = 0;
-  for (const RuleTable* table : lookup.group->tables) {
-    if (best != nullptr && table->attr.priority != priority) break;
+  for (const Group::Candidate& candidate : group.tables) {
+    if (best != nullptr && candidate.priority != priority) break;
+    if (!candidate.fits(view) || candidate.table->size() == 0) continue;
     FlowRule* rule;
-    if (next < lookup.prepared && lookup.table[next] == table) {
-      rule = table->lookup(lookup.view, lookup.hash[next++]);
+    if (prepared != nullptr && next < prepared->prepared && prepared->table[next] == candidate.table) {
+      rule = candidate.table->lookup(view, prepared->hash[next++]);
     } else {
-      if (table->size() == 0 || !table->fits(lookup.view)) continue;
-      rule = table->lookup(lookup.view);
+      rule = candidate.table->lookup(view);
     }
     if (rule == nullptr || (best != nullptr && best->sequence() < rule->sequence())) continue;
     best = rule;
-    priority = table->attr.priority;
+    priority = candidate.priority;
   }
   return best;
 }
@@ -106,7 +109,7 @@ void FlowEngine::Implementation::process_burst(PacketContext* const* packets, si
     left = 0;
     for (size_t i = 0; i < found; ++i) {
       const uint16_t packet = lookups[i].packet;
-      FlowRule* rule = best_of(lookups[i]);
+      FlowRule* rule = best_of(*lookups[i].group, lookups[i].view, &lookups[i]);
       const size_t counted = GroupCounters::index(group_of[packet]);
       if (rule == nullptr) {
         ++counters->misses[counted];
@@ -130,17 +133,7 @@ FlowRule* FlowEngine::Implementation::match(const PacketContext& packet, uint32_
   if (searched == nullptr || searched->tables.empty()) return nullptr;
   PacketView view;
   view_of(packet, *searched, &view);
-  FlowRule* best = nullptr;
-  uint32_t priority = 0;
-  for (const RuleTable* table : searched->tables) {
-    if (best != nullptr && table->attr.priority != priority) break;
-    if (table->size() == 0 || !table->fits(view)) continue;
-    FlowRule* rule = table->lookup(view);
-    if (rule == nullptr || (best != nullptr && best->sequence() < rule->sequence())) continue;
-    best = rule;
-    priority = table->attr.priority;
-  }
-  return best;
+  return best_of(*searched, view, nullptr);
 }
 
 Verdict FlowEngine::Implementation::follow(Execution done, PacketContext& packet, ApplyScope scope) const {

@@ -14,7 +14,16 @@ inline constexpr size_t kEmptyTablesKept = 256;
 inline constexpr uint32_t kSmallGroups = 64;  // found by index; others by hash
 
 struct Group {
-  std::vector<RuleTable*> tables;  // by priority, then by creation
+  // What tells whether a packet may hit a table at all, beside each other: most packets fit few of a group's
+  // tables, and the others' own memory is not touched.
+  struct Candidate {
+    uint32_t required_mask, required_value;  // as in PatternShape
+    uint32_t priority;
+    RuleTable* table;
+
+    bool fits(const PacketView& view) const { return (view.presence & required_mask) == required_value; }
+  };
+  std::vector<Candidate> tables;  // by priority, then by creation
   bool matches_integrity = false;
 };
 

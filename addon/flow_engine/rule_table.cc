@@ -102,21 +102,27 @@ FlowRule* RuleTable::lookup(const PacketView& view) const {
 }
 
 bool RuleTable::insert(FlowRule* added, uint32_t hash) {
-  const bool was_listed = is_listed();
-  if (pattern.shape.ranges == 0 &&
+  const bool has_ranges = pattern.shape.ranges != 0;
+  if (!has_ranges &&
       !index.insert(hash, added->row, [this](uint32_t row) { return hash_key(rule(row)->key()); })) {
     return false;
   }
-  if (was_listed) listed_rows.push_back(added->row);
+  ++rows;
+  if (!listed) return true;
+  listed = has_ranges || rows <= kFew;
+  if (listed) {
+    listed_rows.push_back(added->row);
+  } else {
+    listed_rows.clear();
+  }
   return true;
 }
 
 void RuleTable::erase(FlowRule* removed, uint32_t hash) {
-  if (is_listed()) listed_rows.erase(std::find(listed_rows.begin(), listed_rows.end(), removed->row));
-  if (pattern.shape.ranges != 0) return;
-  index.erase(hash, removed->row);
-  // Full again when the table has been empty: a table that shrinks to a few rules stays with its index.
-  if (index.size() == 0) listed_rows.clear();
+  --rows;
+  if (listed) listed_rows.erase(std::find(listed_rows.begin(), listed_rows.end(), removed->row));
+  if (pattern.shape.ranges == 0) index.erase(hash, removed->row);
+  if (rows == 0) listed = true;  // a table that shrinks to a few rules stays with its index
 }
 
 }  // namespace sluice

@@ -46,6 +46,7 @@ struct RuleTable {
   RuleTable(const rte_flow_attr& attributes, const CompiledPattern& compiled, const ActionProgram& actions,
             uint64_t seed);
 
+  uint32_t rows = 0;
   uint16_t id = 0;
   bool templated = false;         // made by create_table; others come and go with their rules
   void* owner = nullptr;          // of the engine's user
@@ -64,12 +65,10 @@ struct RuleTable {
   static constexpr size_t kFew = 3;
   std::vector<uint32_t> listed_rows;
 
-  bool is_listed() const {
-    return pattern.shape.ranges != 0 || (index.size() == listed_rows.size() && listed_rows.size() <= kFew);
-  }
-  uint32_t size() const {
-    return pattern.shape.ranges == 0 ? index.size() : static_cast<uint32_t>(listed_rows.size());
-  }
+  bool listed = true;  // what listed_rows holds is all there is
+
+  bool is_listed() const { return listed; }
+  uint32_t size() const { return rows; }
   FlowRule* rule(uint32_t row) const { return reinterpret_cast<FlowRule*>(slab.at(row)); }
   uint8_t* low(FlowRule* rule) const { return reinterpret_cast<uint8_t*>(rule->key() + pattern.shape.words); }
   uint8_t* high(FlowRule* rule) const { return low(rule) + pattern.shape.ranges * kMaxRangeBytes; }
@@ -104,9 +103,6 @@ struct RuleTable {
     uint64_t difference = 0;
     for (uint8_t i = 0; i < pattern.shape.words; ++i) difference |= a[i] ^ b[i];
     return difference == 0;
-  }
-  bool fits(const PacketView& view) const {
-    return (view.presence & pattern.shape.required_mask) == pattern.shape.required_value;
   }
 };
 
