@@ -36,9 +36,9 @@ void* allocate_zeroed(size_t bytes) {
 }
 
 void populate(void* memory, size_t bytes) {
-  if (bytes < kHugePage)
-    return;  // cleared when it was allocated, or little of a larger block
-             // Linux 5.14; without it the first touch clears, as ever.
+  // Less was cleared when it was allocated, or is little of a larger block.
+  if (bytes < kHugePage) return;
+  // Linux 5.14; without it the first touch clears, as ever.
 #ifdef MADV_POPULATE_WRITE
   madvise(memory, rounded(bytes, kHugePage), MADV_POPULATE_WRITE);
 #else
