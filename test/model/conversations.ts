@@ -1,6 +1,6 @@
 import type { PacketOptions } from './builder.js';
 import type { Arrival } from './gateway-model.js';
-import { Icmp, TCP, Tcp } from './ipv4.js';
+import { ICMP, Icmp, TCP, Tcp, UDP } from './ipv4.js';
 import type { Generator } from './operations.js';
 import { reversed, type Session, type Tuple } from './state.js';
 import { OUTSIDE } from './topology.js';
@@ -76,4 +76,18 @@ function flagsFor(g: Generator, session: Session, direction: 'forward' | 'revers
     default:
       return random.pick([ack, fin | ack, rst, syn, syn, syn | ack]);
   }
+}
+
+/** One whom a host inside has called calls back, from another port: filtering knows it by its public address. */
+export function callCaller(g: Generator): Arrival[] {
+  const calls = [...g.model.state.live].filter(
+    (s) => s.sourceMapping !== null && s.reverseContext >= 0 && s.forward.protocol !== ICMP,
+  );
+  const session = g.pick(calls);
+  const caller = session?.sourceMapping;
+  if (session == null || caller == null || (caller.protocol !== TCP && caller.protocol !== UDP)) return [];
+  const { reverseContext, translated } = session;
+  return g.newOf(caller.protocol, reverseContext, translated.destination, caller.public.address, caller.public.port, {
+    tcpFlags: Tcp.syn,
+  });
 }

@@ -160,6 +160,11 @@ export class Opener {
 
   private refuse(context: Context, classified: Admitted, packet: Packet, reasons: string[], text: string): Fate {
     const { model } = this;
+    if (this.waiters.isWaiting(context, packet.bytes) && !isBareSyn(packet.tcpFlags)) {
+      // It may be kept behind the SYN of its flow and be counted with it.
+      model.step.dropLater([...reasons, 'filtered', 'no-binding']);
+      return { refused: reasons };
+    }
     const mapping = classified.bound?.mapping ?? null;
     const waits =
       reasons.includes('filtered') && packet.protocol === TCP && isBareSyn(packet.tcpFlags) && mapping !== null;

@@ -1,7 +1,7 @@
 import { parseIpv4 } from '../../src/config/address.js';
 import { brokenFrame } from './broken-frames.js';
 import { Builder, type PacketOptions } from './builder.js';
-import { callBack, converse, ofSession } from './conversations.js';
+import { callBack, callCaller, converse, ofSession } from './conversations.js';
 import { meetsLeftOver } from './follow-reload.js';
 import { fragmentGroup } from './fragment-groups.js';
 import { type Arrival, type GatewayModel, tupleOf } from './gateway-model.js';
@@ -35,6 +35,7 @@ export const WEIGHTS = {
   converse: 12,
   callBack: 10,
   reconfigure: 6,
+  callCaller: 5,
 } as const;
 export type Kind = keyof typeof WEIGHTS;
 
@@ -148,6 +149,8 @@ export class Generator {
         const t = this.tuple(UDP, REMOTES[0], ip('203.0.113.77'), 53, 53);
         return [this.builder.arrival(OUTSIDE, this.builder.packet(t), this.next() + 5)];
       }
+      case 'callCaller':
+        return callCaller(this);
       case 'callBack':
         return callBack(this);
     }
