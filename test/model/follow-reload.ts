@@ -1,5 +1,6 @@
 import type { ValidatedConfig } from '../../src/config/types.js';
 import type { GatewayModel } from './gateway-model.js';
+import { KNOWN } from './known.js';
 import type { Mapping, Session } from './state.js';
 import { type Context, inRanges, Topology } from './topology.js';
 
@@ -24,6 +25,9 @@ export function followReload(model: GatewayModel, config: ValidatedConfig): void
   model.config = config;
   model.topology = after;
   model.limits.reconfigure(after);
+  for (const mapping of state.mappings.values()) {
+    if (isLeftOver(after, mapping)) model.onceLeftOver.add(state.keyOf(mapping));
+  }
 }
 
 function isStillLegal(after: Topology, session: Session, vpcNow: (vpc: number) => number): boolean {
@@ -55,7 +59,13 @@ function sourceIsRight(after: Topology, session: Session, from: Context): boolea
   if (sessionClass === 'vpc-to-external' && translated.source === forward.source) {
     return after.isBypassed(from, forward.destination);
   }
-  const side = after.isExternal(forward.destination) || sessionClass === 'vpc-to-external' ? 'external' : 'peering';
+  // A pool that gave its address away leaves sessions as they are.
+  const mapped = session.destinationMapping?.side;
+  const side =
+    (mapped ?? (after.isExternal(forward.destination) ? 'external' : 'peering')) === 'external' ||
+    sessionClass === 'vpc-to-external'
+      ? 'external'
+      : 'peering';
   return after.staticByPrivate(side, from, forward.source) === translated.source;
 }
 
@@ -96,7 +106,8 @@ export function isLeftOver(topology: Topology, mapping: Mapping): boolean {
 /** Whether the contract leaves open what becomes of a packet of no session, since it meets what an older configuration left. */
 export function meetsLeftOver(model: GatewayModel, context: Context, source: number, destination: number): boolean {
   for (const mapping of model.state.mappings.values()) {
-    if (!isLeftOver(model.topology, mapping)) continue;
+    const once = KNOWN['F-M9'] === 'open' && model.onceLeftOver.has(model.state.keyOf(mapping));
+    if (!once && !isLeftOver(model.topology, mapping)) continue;
     if (context === mapping.vpc && source === mapping.inside.address) return true;
     if (destination === mapping.public.address) return true;
   }

@@ -64,6 +64,8 @@ export class GatewayModel {
   readonly owed: string[][] = [];
   /** Endpoints that a static binding was given while a dynamic mapping had them. */
   readonly takenOver = new Set<string>();
+  /** Mappings that an earlier configuration would not have made; by their key. */
+  readonly onceLeftOver = new Set<string>();
   topology: Topology;
   step!: Step;
   micros = 0;

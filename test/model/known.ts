@@ -23,4 +23,6 @@ export const KNOWN: Readonly<Record<string, 'open' | 'fixed'>> = {
   'F-M7': 'open',
   /** An ICMP message of zeros alone leaves with a checksum of zero. */
   'F-M8': 'open',
+  /** A mapping whose address left the pools once is not found from outside, though the address came back: no such packet is sent. */
+  'F-M9': 'open',
 };
