@@ -36,9 +36,9 @@ void* allocate_zeroed(size_t bytes) {
 }
 
 void populate(void* memory, size_t bytes) {
-  // Less was cleared when it was allocated, or is little of a larger block.
+  // Less was cleared when it was allocated, or is little of a larger block. Before Linux 5.14 the first touch
+  // clears, as ever.
   if (bytes < kHugePage) return;
-  // Linux 5.14; without it the first touch clears, as ever.
 #ifdef MADV_POPULATE_WRITE
   madvise(memory, rounded(bytes, kHugePage), MADV_POPULATE_WRITE);
 #else

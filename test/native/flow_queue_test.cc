@@ -70,7 +70,7 @@ class Port {
     rte_eth_dev_configure(id, 1, 1, &conf);
     rte_eth_rx_queue_setup(id, 0, 64, SOCKET_ID_ANY, nullptr, environment().pool);
     rte_eth_tx_queue_setup(id, 0, 64, SOCKET_ID_ANY, nullptr);
-    if (queues != 0) CHECK_EQ(configure(queues, flags, counters).code, 0);
+    if (queues != 0) CHECK_EQ(configure(queues, flags, counters, kQueueSize, counters).code, 0);
     CHECK_EQ(rte_eth_dev_start(id), 0);
   }
   ~Port() {
@@ -84,9 +84,10 @@ class Port {
   }
 
   Said configure(uint16_t queues, uint32_t flags = 0, uint32_t counters = kCounters,
-                 uint32_t size = kQueueSize) {
+                 uint32_t size = kQueueSize, uint32_t ages = kCounters) {
     rte_flow_port_attr attr = {};
-    attr.nb_counters = attr.nb_aging_objects = counters;
+    attr.nb_counters = counters;
+    attr.nb_aging_objects = ages;
     attr.flags = flags;
     rte_flow_queue_attr queue = {};
     queue.size = size;
@@ -334,15 +335,21 @@ TEST(what_a_rule_brings_wrongly_is_refused_by_name_when_it_is_asked_for) {
   CHECK_EQ(port.xstat("rules"), 0u);
 }
 
-TEST(counters_end_where_rte_flow_configure_said) {
-  Port port("", 1, 0, 2);
-  Table table(port, 16);
-  CHECK(table.add(1) != nullptr);
-  rte_flow* second = table.add(2);
-  CHECK(table.add(3) == nullptr);
-  CHECK_EQ(rte_errno, ENOSPC);
-  table.remove(second);
-  CHECK(table.add(3) != nullptr);
+TEST(counters_and_aging_objects_end_where_rte_flow_configure_said) {
+  for (const bool counters : {true, false}) {
+    Port port("", 0);
+    rte_eth_dev_stop(port.id);
+    CHECK_EQ(port.configure(1, 0, counters ? 2 : 100, kQueueSize, counters ? 100 : 2).code, 0);
+    rte_eth_dev_start(port.id);
+    Table table(port, 16);
+    CHECK(table.add(1) != nullptr);
+    rte_flow* second = table.add(2);
+    CHECK(table.add(3) == nullptr);
+    CHECK_EQ(rte_errno, ENOSPC);
+    CHECK_EQ(std::string(port.error.message).substr(0, 8), std::string(counters ? "COUNT: a" : "AGE: all"));
+    table.remove(second);
+    CHECK(table.add(3) != nullptr);
+  }
 }
 
 rte_flow_action_handle* make_handle(Port& port, rte_flow_action_type type, const void* conf, int queue = -1) {
