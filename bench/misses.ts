@@ -133,6 +133,10 @@ export class EngineAlone implements DecisionSink {
     this.removed.push(row);
   }
 
+  dropAll(): void {
+    this.outcome = Outcome.other;
+  }
+
   retry(): void {
     this.outcome = Outcome.other;
   }

@@ -223,6 +223,8 @@ inline constexpr uint32_t kMissOptions = 4u;
 inline constexpr uint32_t kMissLaterFragment = 8u;
 // Session flag: run the TCP state machine.
 inline constexpr uint32_t kSessionFlagTcp = 1u;
+// drop, icmp-error: packets of the flow that wait behind the held one are dropped with it.
+inline constexpr uint32_t kDecisionFlagFlow = 128u;
 // Session flag: stateless second half of half-NAT with state kept elsewhere.
 inline constexpr uint32_t kSessionFlagNoTcpCheck = 2u;
 

@@ -1,5 +1,6 @@
 #include "packet/rewrite.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "packet/checksum.h"
@@ -162,6 +163,10 @@ void set_icmp_ident(uint8_t* frame, const LayerHeaders& layer, uint16_t ident_be
   if (!query || old == ident_be) return;
   store_raw(icmp + kIcmpIdent, ident_be);
   repair(icmp + kIcmpChecksum, old, ident_be);
+  // An update cannot tell the two zeros of one's complement apart: only of nothing but zeros is the sum +0, and the
+  // checksum 0xffff (RFC 1624 section 3).
+  const bool all_zero = std::all_of(icmp, frame + layer.l3_end, [](uint8_t byte) { return byte == 0; });
+  if (all_zero) store_raw<uint16_t>(icmp + kIcmpChecksum, 0xffff);
 }
 
 }  // namespace sluice

@@ -109,7 +109,22 @@ void SlowPath::carry_out(const Decision& decision) {
   } else {
     drop(packet, reason_of(decision));
   }
-  resume(rest);
+  if ((decision.flags & kDecisionFlagFlow) != 0) {
+    drop_list(rest, reason_of(decision));
+  } else {
+    resume(rest);
+  }
+}
+
+// Packets that waited behind one that nobody answered in time, all repetitions of it.
+void SlowPath::drop_list(uint32_t list, DropReason reason) {
+  while (list != kNone) {
+    const uint32_t next = hold_.next(list);
+    Packet packet = hold_.packet(list);
+    hold_.give_back(list);
+    drop(packet, reason);
+    list = next;
+  }
 }
 
 void SlowPath::decide_session(const Decision& decision) {

@@ -15,6 +15,7 @@ constexpr uint32_t kUseMask = (1u << (32 - kEntryBits)) - 1;
 FragmentTable::FragmentTable(uint32_t capacity)
     // One less than 2^16: no handle is then kNone.
     : capacity_(std::clamp(capacity, 1u, kMaxDatagrams - 1)),
+      share_(capacity_),
       bucket_mask_(power_of_two_at_least(capacity_) - 1),
       seed_(random_seed()),
       entries_(std::make_unique<Datagram[]>(capacity_)),
@@ -38,7 +39,8 @@ Datagram* FragmentTable::find(const FragmentKey& key) {
 
 Datagram* FragmentTable::create(const FragmentKey& key, uint32_t now_seconds) {
   const uint32_t entry = free_;
-  if (entry == kNone) return nullptr;
+  if (entry == kNone || !share_.may_take(key.vni)) return nullptr;
+  share_.take(key.vni);
   Datagram& created = entries_[entry];
   free_ = created.newer;
   const uint32_t use = created.use + 1;
@@ -68,6 +70,7 @@ void FragmentTable::remove(Datagram* datagram) {
   while (*link != entry) link = &entries_[*link].bucket_next;
   *link = datagram->bucket_next;
   unlink(entry);
+  share_.give_back(datagram->key.vni);
   datagram->use++;
   datagram->newer = free_;
   free_ = entry;

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "slow_path/fair_share.h"
 #include "slow_path/packet.h"
 
 namespace sluice {
@@ -53,7 +54,8 @@ class FragmentTable {
   explicit FragmentTable(uint32_t capacity);
 
   Datagram* find(const FragmentKey& key);
-  // Null when the table is full: an entry is never taken from another datagram.
+  // Null when the table, or the share of where the fragment came from, is full: an entry is never taken from
+  // another datagram.
   Datagram* create(const FragmentKey& key, uint32_t now_seconds);
   // An IP identification used again: a new datagram under the same key. Nothing may be held.
   void restart(Datagram* datagram, uint32_t now_seconds);
@@ -71,6 +73,7 @@ class FragmentTable {
   uint32_t bucket_of(const FragmentKey& key) const;
 
   uint32_t capacity_;
+  FairShare share_;
   uint32_t free_ = kNone;
   uint32_t oldest_ = kNone, newest_ = kNone;
   uint32_t bucket_mask_;

@@ -49,8 +49,14 @@ void SlowPath::receive_later_fragment(Packet& packet) {
 
 void SlowPath::hold_fragment(Datagram& datagram, Packet& packet) {
   const bool bounded = datagram.held < FragmentTable::kMaxHeldPerDatagram;
-  const uint32_t slot = bounded ? hold_.take(packet) : kNone;
-  if (slot == kNone) return drop(packet, DropReason::kFragmentLimit);
+  const bool fair = held_fragments_.may_take(datagram.key.vni);
+  const uint32_t slot = bounded && fair ? hold_.take(packet) : kNone;
+  if (slot == kNone) {
+    // A datagram of which nothing is here would only fill the table.
+    if (datagram.state == DatagramState::kWaiting && datagram.held == 0) fragments_.remove(&datagram);
+    return drop(packet, DropReason::kFragmentLimit);
+  }
+  held_fragments_.take(datagram.key.vni);
   datagram.held++;
   if (datagram.first_held == kNone) {
     datagram.first_held = slot;
@@ -87,6 +93,7 @@ void SlowPath::release_fragments(Datagram& datagram, Nanoseconds stamp) {
     const uint32_t next = hold_.next(slot);
     Packet packet = hold_.packet(slot);
     hold_.give_back(slot);
+    held_fragments_.give_back(datagram.key.vni);
     if (options_.replay) fields_.stamp(packet.context.mbuf) = packet.stamp = stamp;
     packet.received = now_;
     packet.context.now_seconds = whole_seconds(now_);
@@ -121,6 +128,7 @@ void SlowPath::remove_datagram(Datagram& datagram, DropReason reason) {
     const uint32_t next = hold_.next(slot);
     Packet packet = hold_.packet(slot);
     hold_.give_back(slot);
+    held_fragments_.give_back(datagram.key.vni);
     drop(packet, reason);
     slot = next;
   }

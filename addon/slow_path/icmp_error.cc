@@ -31,7 +31,13 @@ DropReason read_quoted(const Packet& packet, Quoted* quoted) {
   quoted->ip = frame + begin;
   const uint32_t header = (quoted->ip[0] & 0x0fu) * 4;
   if (quoted->ip[0] >> 4 != 4 || header < kIpv4Bytes) return DropReason::kMalformed;
-  if (begin + header + kQuotedTransportBytes > layer.l3_end) return DropReason::kMalformed;
+  // A datagram that carries less is quoted whole (RFC 792); what has ports or an identifier never does.
+  const uint32_t total = load_be16(quoted->ip + kIpv4TotalLength);
+  const uint8_t protocol = quoted->ip[kIpv4Protocol];
+  const bool may_be_short = !has_ports(protocol) && protocol != kProtocolIcmp && total > header;
+  const uint32_t demanded =
+      may_be_short ? std::min(kQuotedTransportBytes, total - header) : kQuotedTransportBytes;
+  if (begin + header + demanded > layer.l3_end) return DropReason::kMalformed;
   if (checksum_sum(quoted->ip, header) != 0xffff) return DropReason::kBadChecksum;
   quoted->transport = quoted->ip + header;
   quoted->transport_bytes = layer.l3_end - begin - header;

@@ -125,7 +125,8 @@ bool SlowPath::open_session(const Decision& decision) {
   row.session_class = decision.session_class;
   row.tcp_state = decision.tcp_state;
   row.flags = decision.flags;
-  row.last_forward_seconds = row.last_reverse_seconds = whole_seconds(now_);
+  row.last_forward_seconds = whole_seconds(now_);
+  row.last_reverse_seconds = 0;  // no answer yet
   row.state_since_seconds = row.created_seconds = whole_seconds(now_);
   row.software_packets = 0;
   row.offload_after_packets = decision.offload_after_packets;

@@ -38,6 +38,8 @@ SlowPath::SlowPath(const SlowPathOptions& options, std::vector<GatewayPort> port
       events_(events_memory_, options.event_slots),
       decisions_(decisions_memory_, options.decision_slots),
       hold_(options.max_held),
+      // Half of the slots stay for first packets, however many fragments wait.
+      held_fragments_(std::max(options.max_held / 2, 2u)),
       fragments_(options.max_held),
       scratch_(rte_pktmbuf_alloc(pool)) {
   if (scratch_ == nullptr) throw NativeFault("MEMORY", "no packet buffer", ENOMEM);

@@ -157,6 +157,7 @@ class SlowPath {
   void decide_session(const Decision& decision);
   bool take_held(uint32_t hold, Packet* packet, uint32_t* rest);
   void resume(uint32_t rest);
+  void drop_list(uint32_t list, DropReason reason);
 
   // session_rules.cc
   bool open_session(const Decision& decision);
@@ -205,6 +206,7 @@ class SlowPath {
   EventRing events_;
   DecisionRing decisions_;
   HoldTable hold_;
+  FairShare held_fragments_;
   FragmentTable fragments_;
   rte_mbuf* scratch_ = nullptr;  // for the packet that an ICMP error's rule is looked up with
   Nanoseconds now_ = 0;

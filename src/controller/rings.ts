@@ -5,6 +5,7 @@ import type { Egress } from '../nat/egress.js';
 import type { DecidedSession, DecisionSink } from '../nat/sink.js';
 import {
   Decision as D,
+  DECISION_FLAG_FLOW,
   DecisionType,
   type DropReason,
   EVENT_SLOT_BYTES,
@@ -94,6 +95,13 @@ export class DecisionRing implements DecisionSink {
     this.commit();
   }
 
+  dropAll(hold: number, reason: DropReason): void {
+    const at = this.begin(DecisionType.drop, hold);
+    this.view.setUint8(at + D.reason, reason);
+    this.view.setUint8(at + D.flags, DECISION_FLAG_FLOW);
+    this.commit();
+  }
+
   retry(hold: number): void {
     this.begin(DecisionType.retry, hold);
     this.commit();
@@ -150,6 +158,8 @@ export class DecisionRing implements DecisionSink {
     view.setUint8(at + D.icmpCode, icmpCode);
     view.setUint16(at + D.icmpMtu, mtu, true);
     view.setUint32(at + D.sourceAddress, sourceAddress, true);
+    // What a timer answers has waited long, and what waits behind it is its repetition.
+    if (atSeconds > 0) view.setUint8(at + D.flags, DECISION_FLAG_FLOW);
     view.setUint32(at + D.atSeconds, atSeconds, true);
     view.setUint32(at + D.atNanoseconds, atNanoseconds, true);
     this.writeEgress(at, egress);

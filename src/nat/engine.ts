@@ -134,7 +134,7 @@ export class NatEngine {
     else classifyExternal(this.topology, this.bindings, packet, c);
     switch (c.verdict) {
       case Verdict.drop:
-        return this.sink.drop(packet.hold, c.reason);
+        return this.refuse(packet, c);
       case Verdict.answer:
         return this.answerPing(packet, c);
       case Verdict.expired:
@@ -142,6 +142,22 @@ export class NatEngine {
       default:
         return this.open(packet, c);
     }
+  }
+
+  /** Drops what classification refuses, unless a session that needs no binding says more of it. */
+  private refuse(packet: MissedPacket, c: Classification): void {
+    const known = this.belongsToSession(packet, c);
+    if (known && packet.ttl <= 1) return this.tellSender(packet, c, DropReason.ttlExpired, IcmpType.timeExceeded, 0, 0);
+    const asksDynamic = known && packet.protocol === Protocol.icmp && packet.icmpType === IcmpType.echoRequest;
+    this.sink.drop(packet.hold, asksDynamic ? DropReason.filtered : c.reason);
+  }
+
+  private belongsToSession(packet: MissedPacket, c: Classification): boolean {
+    if (packet.kind === MissKind.icmpError) return false;
+    if (packet.port === this.config.fabricPort && c.sourceVpc < 0 && c.peer < 0) return false;
+    const { protocol, source, destination, sourcePort, destinationPort } = packet;
+    const context = contextOf(c);
+    return this.sessions.find(context, protocol, source, destination, sourcePort, destinationPort) >= 0;
   }
 
   /** A TCP state began, or its timer began again. */
@@ -208,7 +224,7 @@ export class NatEngine {
     const waiter = this.waiters.takeFirst();
     if (waiter === null) return;
     if (resolveEgress(this.topology, OUTSIDE_CONTEXT, waiter.source, this.back) !== DropReason.none) {
-      return this.sink.drop(waiter.hold, DropReason.filtered);
+      return this.sink.dropAll(waiter.hold, DropReason.filtered);
     }
     this.sink.icmpError(
       waiter.hold,
@@ -226,7 +242,7 @@ export class NatEngine {
   /** The end of a replay: what still waits is dropped unanswered. */
   drain(): void {
     for (let waiter = this.waiters.takeFirst(); waiter !== null; waiter = this.waiters.takeFirst()) {
-      this.sink.drop(waiter.hold, DropReason.filtered);
+      this.sink.dropAll(waiter.hold, DropReason.filtered);
     }
   }
 
@@ -236,7 +252,16 @@ export class NatEngine {
     const insideInitiated = this.sessions.insideInitiated(row);
     // Outbound is the initiator's direction everywhere but for what came from the outside.
     const outboundIsForward = sessionClass !== SessionClass.externalToVpc || insideInitiated;
-    return sessionDeadline(this.rows, row, this.sessions.protocol(row), outboundIsForward, this.config.nat.timeouts);
+    const { timeouts } = this.config.nat;
+    const deadline = sessionDeadline(this.rows, row, this.sessions.protocol(row), outboundIsForward, timeouts);
+    const fromOutside = sessionClass === SessionClass.externalToVpc;
+    const mapping = fromOutside ? this.sessions.destinationMapping(row) : this.sessions.sourceMapping(row);
+    if (mapping < 0) return deadline;
+    const answered = !fromOutside || this.rows.word(row, SessionRow.lastReverseSeconds) > 0;
+    // A stranger whom nobody answered lives off a mapping that he cannot keep alive (RFC 4787 REQ-6).
+    if (!answered) return Math.min(deadline, this.mappings.leaseUntil(mapping));
+    this.mappings.extendLease(mapping, deadline);
+    return deadline;
   }
 
   /**
@@ -414,7 +439,7 @@ export class NatEngine {
     const { protocol } = packet;
     facts.protocol = protocol;
     facts.sessionClass = c.sessionClass;
-    facts.forwardContext = c.sourceVpc >= 0 ? c.sourceVpc : c.peer >= 0 ? peerContext(c.peer) : OUTSIDE_CONTEXT;
+    facts.forwardContext = contextOf(c);
     facts.forwardSource = packet.source;
     facts.forwardDestination = packet.destination;
     facts.forwardSourcePort = packet.sourcePort;
@@ -437,7 +462,8 @@ export class NatEngine {
     }
     if (protocol === Protocol.tcp && !isBareSyn(packet.tcpFlags)) return sink.drop(packet.hold, DropReason.notSyn);
     facts.destinationMapping = c.destinationBound ? bound.mapping : -1;
-    if (facts.destinationMapping >= 0 && !this.admits(facts.destinationMapping, packet.source)) {
+    facts.vpc = c.sourceVpc >= 0 ? c.sourceVpc : c.destinationVpc;
+    if (facts.destinationMapping >= 0 && !this.admits(facts, c)) {
       return this.refuseFiltered(packet);
     }
     facts.reverseContext =
@@ -450,7 +476,6 @@ export class NatEngine {
     facts.translatedDestinationPort = c.destinationBound ? bound.port : packet.destinationPort;
     facts.destinationVpc = c.destinationVpc;
     facts.insideInitiated = c.sourceVpc >= 0;
-    facts.vpc = c.sourceVpc >= 0 ? c.sourceVpc : c.destinationVpc;
     const insideAddress = c.sourceVpc >= 0 ? packet.source : facts.translatedDestination;
     const noWay =
       resolveEgress(this.topology, facts.reverseContext, facts.translatedDestination, this.onward) ||
@@ -479,8 +504,15 @@ export class NatEngine {
     decided.ageSeconds = idleSeconds(this.config.nat.timeouts, protocol, decided.tcpState);
     sink.session(packet.hold, decided);
     if (this.config.nat.log === 'sessions') this.log.session(true, facts, packet.seconds);
-    this.wheel.arm(decided.row, packet.seconds + decided.ageSeconds, packet.seconds);
+    this.wheel.arm(decided.row, this.firstDeadline(facts, packet.seconds + decided.ageSeconds), packet.seconds);
     if (protocol === Protocol.tcp) this.answerWaiter(facts);
+  }
+
+  /** The lcore has not filled the session's row yet. */
+  private firstDeadline(facts: SessionFacts, deadline: number): number {
+    if (facts.sourceMapping >= 0) this.mappings.extendLease(facts.sourceMapping, deadline);
+    if (facts.sessionClass !== SessionClass.externalToVpc || facts.destinationMapping < 0) return deadline;
+    return Math.min(deadline, this.mappings.leaseUntil(facts.destinationMapping));
   }
 
   private judgeLimits(vpc: number, insideAddress: number, nowMs: number): DropReason {
@@ -495,12 +527,15 @@ export class NatEngine {
   }
 
   /** Filtering of what arrives at a dynamic mapping (RFC 4787 REQ-8). Static bindings are open to all. */
-  private admits(mapping: number, remote: number): boolean {
+  private admits(facts: SessionFacts, c: Classification): boolean {
     switch (this.config.nat.filtering) {
       case 'endpoint-independent':
         return true;
-      case 'address-dependent':
-        return (this.remotes.get(mapping * 0x1_0000_0000 + remote) ?? 0) > 0;
+      case 'address-dependent': {
+        // A caller from inside is known by the address that he presents (RFC 4787 REQ-9).
+        const remote = this.sources.presentedAddress(facts, c);
+        return remote >= 0 && (this.remotes.get(facts.destinationMapping * 0x1_0000_0000 + remote) ?? 0) > 0;
+      }
       default:
         // A packet of a known remote endpoint belongs to a session and never comes here.
         return false;
@@ -546,7 +581,7 @@ export class NatEngine {
       sourcePort: facts.translatedDestinationPort,
       destinationPort: facts.translatedSourcePort,
     });
-    if (waiter !== null) this.sink.drop(waiter.hold, DropReason.filtered);
+    if (waiter !== null) this.sink.dropAll(waiter.hold, DropReason.filtered);
   }
 
   /** A next hop or VTEP without a known MAC is asked for; the packet is lost, its repetition will not be. */
@@ -648,6 +683,12 @@ export class NatEngine {
   }
 }
 
+/** Context of the side that a packet came from. */
+function contextOf(c: Classification): number {
+  if (c.sourceVpc >= 0) return c.sourceVpc;
+  return c.peer >= 0 ? peerContext(c.peer) : OUTSIDE_CONTEXT;
+}
+
 function decidedSession(facts: SessionFacts, forwardEgress: Egress, reverseEgress: Egress): DecidedSession {
   return {
     row: 0,
@@ -662,11 +703,10 @@ function decidedSession(facts: SessionFacts, forwardEgress: Egress, reverseEgres
   };
 }
 
-/** ICMP queries: only echo; a reply opens nothing from inside, a request nothing through a dynamic identifier. */
+/** ICMP queries: only echo; a reply opens nothing from inside, and nothing opens through a dynamic identifier. */
 function judgeQuery(packet: MissedPacket, c: Classification, destinationMapping: number): DropReason {
-  if (packet.icmpType === IcmpType.echoRequest) {
-    return destinationMapping >= 0 ? DropReason.filtered : DropReason.none;
-  }
-  if (packet.icmpType !== IcmpType.echoReply) return DropReason.icmpUnsupported;
-  return c.sourceVpc >= 0 ? DropReason.icmpUnsupported : DropReason.none;
+  const { icmpType } = packet;
+  if (icmpType !== IcmpType.echoRequest && icmpType !== IcmpType.echoReply) return DropReason.icmpUnsupported;
+  if (icmpType === IcmpType.echoReply && c.sourceVpc >= 0) return DropReason.icmpUnsupported;
+  return destinationMapping >= 0 ? DropReason.filtered : DropReason.none;
 }

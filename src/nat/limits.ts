@@ -30,14 +30,18 @@ export class RefusalLimit {
   allows(host: number, nowMs: number): boolean {
     const last = this.lastMs.get(host);
     if (last !== undefined && nowMs - last < 1000) return false;
-    if (this.lastMs.size >= 4096) this.forgetOld(nowMs);
+    this.forgetOld(nowMs);
     // With 4096 hosts told within one second, further ones are refused in silence: memory stays bounded.
     if (this.lastMs.size >= 4096) return false;
     this.lastMs.set(host, nowMs);
     return true;
   }
 
+  /** Entries stand in the order of time, since one that is too old is forgotten before it comes again. */
   private forgetOld(nowMs: number): void {
-    for (const [host, ms] of this.lastMs) if (nowMs - ms >= 1000) this.lastMs.delete(host);
+    for (const [host, ms] of this.lastMs) {
+      if (nowMs - ms < 1000) return;
+      this.lastMs.delete(host);
+    }
   }
 }

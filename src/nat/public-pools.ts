@@ -9,7 +9,10 @@ import { RangeTable } from './range-table.js';
 import type { BindingSide, Topology } from './topology.js';
 
 /** Result of an allocation that failed. Ports are >= 0. */
-export const Allocation = { noPool: -1, exhausted: -2 } as const;
+export const Allocation = { noPool: -1, exhausted: -2, tableFull: -3 } as const;
+
+/** A search whose failure says nothing of the next one. */
+const NO_KEY = -1;
 
 /** One pool of the configuration, in one scope: its addresses in turn. */
 class Pool {
@@ -30,15 +33,15 @@ class Pool {
     return this.ranges.some(({ first, last }) => address >= first && address <= last);
   }
 
-  /** @returns The first address from the cursor on that is usable, or -1; `key` names what is looked for within a second. */
+  /** @returns The first address from the cursor on that is usable, or -1; `key` names what is looked for within a second, unless NO_KEY. */
   pickAddress(key: number, nowSeconds: number, isUsable: (address: number) => boolean): number {
-    if (this.exhaustedAt.get(key) === nowSeconds) return -1;
+    if (key !== NO_KEY && this.exhaustedAt.get(key) === nowSeconds) return -1;
     for (let tried = 0; tried < this.size; tried++) {
       const address = this.addressAt(this.cursor);
       this.cursor = this.cursor + 1 === this.size ? 0 : this.cursor + 1;
       if (isUsable(address)) return address;
     }
-    this.exhaustedAt.set(key, nowSeconds);
+    if (key !== NO_KEY) this.exhaustedAt.set(key, nowSeconds);
     return -1;
   }
 
@@ -105,9 +108,18 @@ export class PublicPools {
    * @param protocol 6, 17 or 1; 0 pairs an address and takes no port.
    * @param host     Row of the host in that scope; its pairing may be set.
    * @param inside   The host's private address.
+   * @param accepts  Whether an address will do; for protocol 0, where the remote decides.
    * @returns The port (0 for protocol 0), with `address` set, or an Allocation code; then nothing changed.
    */
-  take(vpc: number, scope: number, protocol: number, host: number, inside: number, nowSeconds: number): number {
+  take(
+    vpc: number,
+    scope: number,
+    protocol: number,
+    host: number,
+    inside: number,
+    nowSeconds: number,
+    accepts: ((address: number) => boolean) | null = null,
+  ): number {
     const pools = this.poolsOf(vpc, scope);
     const subscriber = vpc * 0x1_0000_0000 + inside;
     if (this.hosts.isPaired(host)) {
@@ -116,7 +128,7 @@ export class PublicPools {
       // A host whose address left its pools is paired anew.
       if (ports !== undefined) {
         this.address = address;
-        if (ports === null) return 0;
+        if (ports === null) return accepts === null || accepts(address) ? 0 : Allocation.exhausted;
         const port = ports.take(nowSeconds, this.random, subscriber);
         return port < 0 ? Allocation.exhausted : port;
       }
@@ -125,8 +137,9 @@ export class PublicPools {
     for (const pool of pools) {
       // An address whose remaining ports all turn out to be withheld has none from then on: the loop ends.
       for (;;) {
-        const address = pool.pickAddress(protocol, nowSeconds, (candidate) => {
+        const address = pool.pickAddress(accepts === null ? protocol : NO_KEY, nowSeconds, (candidate) => {
           if (this.isReserved(scope, candidate)) return false;
+          if (accepts !== null && !accepts(candidate)) return false;
           return protocol === 0 || this.portsOf(pool, scope, protocol, candidate).hasFree(nowSeconds);
         });
         if (address < 0) break;
@@ -164,7 +177,8 @@ export class PublicPools {
     const set = this.sets.get(keyOf(scope, protocol, address));
     if (set === undefined) return;
     set.ports.release(port, untilSeconds);
-    set.pool?.refresh(protocol);
+    // A port that rests changes nothing within the second that exhaustion is remembered for.
+    if (this.config.nat.portReuseDelaySeconds === 0) set.pool?.refresh(protocol);
   }
 
   /** Whether the configuration gives the VPC any public address in that scope. */

@@ -20,6 +20,8 @@ export interface DecidedSession {
 /** What the NAT engine says; the controller carries it out. Nothing is answered: effects come back as events. */
 export interface DecisionSink {
   drop(hold: number, reason: DropReason): void;
+  /** Drops a packet that waited long, with all of its flow that wait behind it. */
+  dropAll(hold: number, reason: DropReason): void;
   /** The packet is looked up once more: what it needs is on its way. */
   retry(hold: number): void;
   /** Installs a session and sends the held packet through it. */

@@ -1,5 +1,6 @@
 import { DropReason } from '../native/records.js';
 import type { Classification } from './classify.js';
+import { ExhaustedRemotes } from './exhausted-remotes.js';
 import type { HostTable } from './host-table.js';
 import { hasPorts, type MappingTable, Tenure } from './mapping-table.js';
 import { Allocation, type PublicPools } from './public-pools.js';
@@ -9,6 +10,8 @@ import type { Topology } from './topology.js';
 
 /** Gives a session its public source: a static binding's, a live mapping's, or a new mapping's. */
 export class SourceTranslation {
+  private readonly exhausted = new ExhaustedRemotes();
+
   constructor(
     private readonly topology: Topology,
     private readonly mappings: MappingTable,
@@ -42,8 +45,7 @@ export class SourceTranslation {
     const isNew = mapping < 0;
     if (isNew) {
       mapping = this.allocate(facts, c.sourceScope, port, nowSeconds);
-      if (mapping === Allocation.noPool) return DropReason.noPool;
-      if (mapping < 0) return DropReason.poolExhausted;
+      if (mapping < 0) return reasonOf(mapping);
     }
     facts.sourceMapping = mapping;
     facts.translatedSource = this.mappings.publicAddress(mapping);
@@ -62,45 +64,84 @@ export class SourceTranslation {
    * same remote endpoint has; towards others it may be in use (RFC 7857 section 3).
    */
   private translateAlone(facts: SessionFacts, scope: number, nowSeconds: number): DropReason {
+    this.resting.expire(nowSeconds);
+    let port = -1;
+    const isFree = (candidate: number) => {
+      facts.translatedSourcePort = candidate;
+      if (facts.protocol === 1) facts.translatedDestinationPort = candidate;
+      return !this.sessions.reverseIsTaken(facts) && !this.resting.has(facts, nowSeconds);
+    };
+    const accepts = (address: number) => {
+      facts.translatedSource = address;
+      port = this.pools.findPort(facts.vpc, scope, facts.protocol, address, isFree);
+      return port >= 0;
+    };
+    const host = this.holdPaired(facts, scope, nowSeconds, accepts);
+    if (host < 0) return reasonOf(host);
+    facts.sourceMapping = this.mappings.insert(
+      facts.vpc,
+      scope,
+      facts.protocol,
+      facts.forwardSource,
+      facts.forwardSourcePort,
+      facts.translatedSource,
+      port,
+      host,
+      Tenure.alone,
+    );
+    if (facts.sourceMapping >= 0) return DropReason.none;
+    this.hosts.release(host);
+    return DropReason.tableFull;
+  }
+
+  /**
+   * Pairs a host with an address that will do for this remote, or keeps the one it has.
+   *
+   * @returns The host's row, held, or an Allocation code.
+   */
+  private holdPaired(
+    facts: SessionFacts,
+    scope: number,
+    nowSeconds: number,
+    accepts: (address: number) => boolean,
+  ): number {
     const host = this.hosts.hold(facts.vpc, scope, facts.forwardSource);
-    if (host < 0) return DropReason.poolExhausted;
-    let reason: DropReason = DropReason.poolExhausted;
-    const paired = this.pools.take(facts.vpc, scope, 0, host, facts.forwardSource, nowSeconds);
-    if (paired === Allocation.noPool) reason = DropReason.noPool;
-    else if (paired >= 0) {
-      facts.translatedSource = this.pools.address;
-      this.resting.expire(nowSeconds);
-      const isFree = (port: number) => {
-        facts.translatedSourcePort = port;
-        if (facts.protocol === 1) facts.translatedDestinationPort = port;
-        return !this.sessions.reverseIsTaken(facts) && !this.resting.has(facts, nowSeconds);
-      };
-      const port = this.pools.findPort(facts.vpc, scope, facts.protocol, this.pools.address, isFree);
-      if (port >= 0) {
-        const { address } = this.pools;
-        const inside = facts.forwardSourcePort;
-        facts.sourceMapping = this.mappings.insert(
-          facts.vpc,
-          scope,
-          facts.protocol,
-          facts.forwardSource,
-          inside,
-          address,
-          port,
-          host,
-          Tenure.alone,
-        );
-        if (facts.sourceMapping >= 0) return DropReason.none;
+    if (host < 0) return Allocation.tableFull;
+    const { vpc, protocol, translatedDestination, translatedDestinationPort } = facts;
+    const own = this.hosts.isPaired(host) ? this.hosts.pairedAddress(host) : -1;
+    const key = `${vpc} ${scope} ${own} ${protocol} ${translatedDestination} ${translatedDestinationPort}`;
+    if (!this.exhausted.has(key, nowSeconds)) {
+      const paired = this.pools.take(vpc, scope, 0, host, facts.forwardSource, nowSeconds, accepts);
+      if (paired >= 0) return host;
+      if (paired !== Allocation.exhausted) {
+        this.hosts.release(host);
+        return paired;
       }
+      this.exhausted.add(key, nowSeconds);
     }
     this.hosts.release(host);
-    return reason;
+    return Allocation.exhausted;
+  }
+
+  /**
+   * The address that a caller from inside presents on the other side, before anything is allocated.
+   *
+   * @returns u32 host order, or -1 when it has none yet.
+   */
+  presentedAddress(facts: SessionFacts, c: Classification): number {
+    const { vpc, forwardSource } = facts;
+    if (c.sourceSide === null) return forwardSource;
+    const binding = this.topology[c.sourceSide].byPrivate(vpc, forwardSource);
+    if (binding !== null) return binding.public.first + (forwardSource - binding.private.first);
+    const host = this.hosts.find(vpc, c.sourceScope, forwardSource);
+    return host >= 0 && this.hosts.isPaired(host) ? this.hosts.pairedAddress(host) : -1;
   }
 
   /** A session no longer uses its mappings; with its last session a mapping ends. @param untilSeconds End of the port's rest. */
   release(facts: SessionFacts, untilSeconds: number): void {
     const { sourceMapping, destinationMapping } = facts;
     if (this.perSession && sourceMapping >= 0 && hasPorts(facts.protocol)) this.resting.add(facts, untilSeconds);
+    this.exhausted.clear();
     this.leave(sourceMapping, untilSeconds);
     this.leave(destinationMapping, untilSeconds);
   }
@@ -115,20 +156,24 @@ export class SourceTranslation {
   }
 
   private allocate(facts: SessionFacts, scope: number, insidePort: number, nowSeconds: number): number {
-    const host = this.hosts.hold(facts.vpc, scope, facts.forwardSource);
-    if (host < 0) return Allocation.exhausted;
     const withPort = hasPorts(facts.protocol);
-    const port = this.pools.take(
-      facts.vpc,
-      scope,
-      withPort ? facts.protocol : 0,
-      host,
-      facts.forwardSource,
-      nowSeconds,
-    );
-    if (port < 0) {
-      this.hosts.release(host);
-      return port;
+    let host: number;
+    let port = 0;
+    if (withPort) {
+      host = this.hosts.hold(facts.vpc, scope, facts.forwardSource);
+      if (host < 0) return Allocation.tableFull;
+      port = this.pools.take(facts.vpc, scope, facts.protocol, host, facts.forwardSource, nowSeconds);
+      if (port < 0) {
+        this.hosts.release(host);
+        return port;
+      }
+    } else {
+      // Without ports the remote alone tells replies apart: an address that has a session towards it will not do.
+      host = this.holdPaired(facts, scope, nowSeconds, (address) => {
+        facts.translatedSource = address;
+        return !this.sessions.reverseIsTaken(facts);
+      });
+      if (host < 0) return host;
     }
     const mapping = this.mappings.insert(
       facts.vpc,
@@ -141,12 +186,10 @@ export class SourceTranslation {
       host,
       Tenure.shared,
     );
-    if (mapping < 0) {
-      if (withPort) this.pools.release(scope, facts.protocol, this.pools.address, port, nowSeconds);
-      this.hosts.release(host);
-      return Allocation.exhausted;
-    }
-    return mapping;
+    if (mapping >= 0) return mapping;
+    if (withPort) this.pools.release(scope, facts.protocol, this.pools.address, port, nowSeconds);
+    this.hosts.release(host);
+    return Allocation.tableFull;
   }
 
   private free(mapping: number, untilSeconds: number): void {
@@ -164,4 +207,9 @@ export class SourceTranslation {
     this.mappings.remove(mapping);
     this.hosts.release(host);
   }
+}
+
+function reasonOf(failure: number): DropReason {
+  if (failure === Allocation.noPool) return DropReason.noPool;
+  return failure === Allocation.tableFull ? DropReason.tableFull : DropReason.poolExhausted;
 }

@@ -352,6 +352,8 @@ export const MISS_OPTIONS = 4;
 export const MISS_LATER_FRAGMENT = 8;
 /** Session flag: run the TCP state machine. */
 export const SESSION_FLAG_TCP = 1;
+/** drop, icmp-error: packets of the flow that wait behind the held one are dropped with it. */
+export const DECISION_FLAG_FLOW = 128;
 /** Session flag: stateless second half of half-NAT with state kept elsewhere. */
 export const SESSION_FLAG_NO_TCP_CHECK = 2;
 
@@ -376,6 +378,7 @@ export const SessionRow = {
   flags: 31,
   /** Whole seconds of the gateway clock at the last hit, initiator's direction. */
   lastForwardSeconds: 32,
+  /** 0: no answer yet. */
   lastReverseSeconds: 36,
   /** When the TCP state's timer last (re)started. */
   stateSinceSeconds: 40,
@@ -523,7 +526,7 @@ export const Decision = {
   nicForwardTemplate: 20,
   nicReverseTemplate: 22,
   offloadAfterPackets: 24,
-  /** SESSION_FLAG_*. */
+  /** SESSION_FLAG_*; DECISION_FLAG_*. */
   flags: 28,
   /** session: initial state, before the held packet. */
   tcpState: 29,
