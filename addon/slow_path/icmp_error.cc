@@ -34,7 +34,7 @@ DropReason read_quoted(const Packet& packet, Quoted* quoted) {
   // A datagram that carries less is quoted whole (RFC 792); what has ports or an identifier never does.
   const uint32_t total = load_be16(quoted->ip + kIpv4TotalLength);
   const uint8_t protocol = quoted->ip[kIpv4Protocol];
-  const bool may_be_short = !has_ports(protocol) && protocol != kProtocolIcmp && total > header;
+  const bool may_be_short = !has_ports(protocol) && protocol != kProtocolIcmp && total >= header;
   const uint32_t demanded =
       may_be_short ? std::min(kQuotedTransportBytes, total - header) : kQuotedTransportBytes;
   if (begin + header + demanded > layer.l3_end) return DropReason::kMalformed;

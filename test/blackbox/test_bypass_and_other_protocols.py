@@ -90,7 +90,6 @@ def test_different_protocols_between_the_same_hosts_are_different_flows(config):
         result.into("red", s, destination=(host, None))
 
 
-@pytest.mark.xfail(strict=True, reason="with TTL 1 a binding of the destination is looked for, and a bypass session has none")
 def test_a_reply_of_a_bypassed_flow_with_ttl_1_is_answered_with_time_exceeded(config):
     # gateway.md "TTL goes down by one per gateway … at 1 it is not forwarded: ICMP time exceeded goes back"; facts/nat.md §4.
     config["bypass"] = [{"vpc": "red", "destinations": ["198.51.100.0/24"]}]

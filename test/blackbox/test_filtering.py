@@ -157,7 +157,6 @@ def test_a_syn_to_a_port_without_a_mapping_gets_no_answer_at_all(config):
     assert result.seen == [] and result.drops == {"no-binding": 2}
 
 
-@pytest.mark.xfail(strict=True, reason="the filter is asked about the caller's private address, and remembers public ones")
 @pytest.mark.parametrize("vpc, caller, address", [("red", RED_STATIC, RED_STATIC_EXTERNAL), ("blue", BLUE_STATIC, BLUE_STATIC_PEERING)], ids=["hairpin", "peering"])
 def test_address_dependent_filtering_knows_inside_callers_by_their_public_addresses(config, vpc, caller, address):
     # facts/nat.md rows 4787-8, 4787-9: the mapping's owner has called this address, so it may answer from any port, although it is inside.

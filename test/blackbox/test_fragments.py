@@ -164,7 +164,6 @@ def with_identification(frame, identification):
     return frame[:at] + bytes(header) + frame[at + 20 :]
 
 
-@pytest.mark.xfail(strict=True, reason="waiting fragments take the slots of packets that wait for a decision, of all VPCs")
 @pytest.mark.parametrize("side", ["red", "outside"])
 def test_a_flood_of_orphan_fragments_leaves_other_tenants_their_new_flows(config, side):
     # DESIGN.md §4 invariants 5 and 6; facts/nat.md §7 "one VPC at its limit never harms another": as many orphans as there are packets that may

@@ -109,7 +109,6 @@ def test_a_closed_connection_frees_its_port_after_the_transitory_time_and_the_re
     assert result.drops == {"pool-exhausted": 1}
 
 
-@pytest.mark.xfail(strict=True, reason="a session that a stranger's datagram opens holds the mapping for the whole idle time, counted from its own creation")
 def test_strangers_alone_do_not_keep_a_mapping_alive(config):
     # facts/nat.md row 4787-6; gateway.md "settled": inbound packets refresh nothing for UDP and ICMP; only outbound ones do. With
     # endpoint-independent filtering each stranger's first datagram makes a session, but the host has said nothing since 0 s.
