@@ -1,6 +1,5 @@
 """From the first packet of a mapping to the reuse of its endpoint (facts/nat.md §2, rows 4787-6, 6888-8; gateway.md "settled")."""
 
-import pytest
 
 from frames import one_external_address
 from harness import THOROUGH, Replay
