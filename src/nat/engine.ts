@@ -26,6 +26,7 @@ import { idleSeconds, type NativeRows, sessionDeadline } from './session-timers.
 import { forwardShape, reverseShape } from './shapes.js';
 import type { DecidedSession, DecisionSink } from './sink.js';
 import { SourceTranslation } from './source-translation.js';
+import { Strangers } from './strangers.js';
 import { SynWaiters } from './syn-waiters.js';
 import { TimerWheel } from './timer-wheel.js';
 import { Topology } from './topology.js';
@@ -63,6 +64,7 @@ export class NatEngine {
   private readonly pools: PublicPools;
   private readonly wheel: TimerWheel;
   private readonly waiters = new SynWaiters();
+  private readonly strangers = new Strangers();
   private readonly refusals = new RefusalLimit();
   private readonly resting: RestingTuples;
   // What a change of configuration replaces.
@@ -169,6 +171,8 @@ export class NatEngine {
 
   /** The row's last hits are up to date: the session ends, or its timer runs on. */
   onQueried(row: number, generation: number, nowSeconds: number): void {
+    if (!this.isLive(row, generation)) return;
+    this.judgeStranger(row);
     if (!this.isLive(row, generation) || this.wheel.isArmed(row)) return;
     const deadline = this.deadlineOf(row);
     if (deadline > nowSeconds) this.wheel.arm(row, deadline, nowSeconds);
@@ -181,7 +185,11 @@ export class NatEngine {
     const until = nowSeconds + this.config.nat.portReuseDelaySeconds;
     this.sessions.read(row, this.other);
     this.forgetRemote(this.other);
+    const { sourceMapping, destinationMapping } = this.other;
+    if (isFromStranger(this.other)) this.strangers.remove(destinationMapping, row);
     this.sources.release(this.other, until);
+    this.askStrangers(sourceMapping);
+    this.askStrangers(destinationMapping);
     if (this.config.nat.log === 'sessions') this.log.session(false, this.other, nowSeconds);
     this.hosts.addSessions(this.other.host, -1);
     this.hosts.release(this.other.host);
@@ -253,15 +261,7 @@ export class NatEngine {
     // Outbound is the initiator's direction everywhere but for what came from the outside.
     const outboundIsForward = sessionClass !== SessionClass.externalToVpc || insideInitiated;
     const { timeouts } = this.config.nat;
-    const deadline = sessionDeadline(this.rows, row, this.sessions.protocol(row), outboundIsForward, timeouts);
-    const fromOutside = sessionClass === SessionClass.externalToVpc;
-    const mapping = fromOutside ? this.sessions.destinationMapping(row) : this.sessions.sourceMapping(row);
-    if (mapping < 0) return deadline;
-    const answered = !fromOutside || this.rows.word(row, SessionRow.lastReverseSeconds) > 0;
-    // A stranger whom nobody answered lives off a mapping that he cannot keep alive (RFC 4787 REQ-6).
-    if (!answered) return Math.min(deadline, this.mappings.leaseUntil(mapping));
-    this.mappings.extendLease(mapping, deadline);
-    return deadline;
+    return sessionDeadline(this.rows, row, this.sessions.protocol(row), outboundIsForward, timeouts);
   }
 
   /**
@@ -427,6 +427,25 @@ export class NatEngine {
     return this.sessions.life(row) === SessionLife.live && this.sessions.generation(row) === generation;
   }
 
+  /** A session less uses a mapping: are all that are left strangers? */
+  private askStrangers(mapping: number): void {
+    if (mapping < 0) return;
+    for (const row of this.strangers.askIfAlone(mapping, this.mappings.addSessions(mapping, 0))) {
+      if (this.sessions.life(row) === SessionLife.live) this.sink.query(row, this.sessions.generation(row));
+    }
+  }
+
+  private judgeStranger(row: number): void {
+    if (this.sessions.sessionClass(row) !== SessionClass.externalToVpc) return;
+    const mapping = this.sessions.destinationMapping(row);
+    if (mapping < 0) return;
+    const isAnswered = this.rows.word(row, SessionRow.lastReverseSeconds) > 0;
+    const sessions = this.mappings.addSessions(mapping, 0);
+    for (const alone of this.strangers.told(mapping, row, isAnswered, sessions)) {
+      if (this.sessions.life(alone) === SessionLife.live) this.end(alone);
+    }
+  }
+
   private end(row: number): void {
     this.wheel.disarm(row);
     this.sessions.unlink(row);
@@ -504,15 +523,9 @@ export class NatEngine {
     decided.ageSeconds = idleSeconds(this.config.nat.timeouts, protocol, decided.tcpState);
     sink.session(packet.hold, decided);
     if (this.config.nat.log === 'sessions') this.log.session(true, facts, packet.seconds);
-    this.wheel.arm(decided.row, this.firstDeadline(facts, packet.seconds + decided.ageSeconds), packet.seconds);
+    this.wheel.arm(decided.row, packet.seconds + decided.ageSeconds, packet.seconds);
+    if (isFromStranger(facts)) this.strangers.add(facts.destinationMapping, decided.row);
     if (protocol === Protocol.tcp) this.answerWaiter(facts);
-  }
-
-  /** The lcore has not filled the session's row yet. */
-  private firstDeadline(facts: SessionFacts, deadline: number): number {
-    if (facts.sourceMapping >= 0) this.mappings.extendLease(facts.sourceMapping, deadline);
-    if (facts.sessionClass !== SessionClass.externalToVpc || facts.destinationMapping < 0) return deadline;
-    return Math.min(deadline, this.mappings.leaseUntil(facts.destinationMapping));
   }
 
   private judgeLimits(vpc: number, insideAddress: number, nowMs: number): DropReason {
@@ -681,6 +694,11 @@ export class NatEngine {
     }
     this.sink.arpReply(packet.hold, port.mac, back);
   }
+}
+
+/** Whether the outside opened a session through a dynamic mapping. */
+function isFromStranger(facts: SessionFacts): boolean {
+  return facts.sessionClass === SessionClass.externalToVpc && facts.destinationMapping >= 0;
 }
 
 /** Context of the side that a packet came from. */

@@ -1,7 +1,7 @@
 import { RowPool } from './row-pool.js';
 import { TupleIndex } from './tuple-index.js';
 
-const WORDS = 8;
+const WORDS = 7;
 const INSIDE_ADDRESS = 0;
 /** Inside port (high half), public port (low half). */
 const PORTS = 1;
@@ -12,8 +12,6 @@ const VPC_AND_SCOPE = 3;
 const PROTOCOL_AND_TENURE = 4;
 const SESSIONS = 5;
 const HOST = 6;
-/** Second until which outbound packets have kept the mapping, as far as is known. */
-const LEASE_UNTIL = 7;
 
 /** How a mapping holds its public endpoint. */
 export const Tenure = {
@@ -33,7 +31,7 @@ export function hasPorts(protocol: number): boolean {
 /**
  * Dynamic mappings: an internal endpoint with the external one that stands for it, whatever the remote (RFC 4787
  * REQ-1). A mapping lives as long as a session uses it. Scope 0 is the outside, scope n+1 VPC n as a destination.
- * A 32-byte row and two index entries a mapping.
+ * A 28-byte row and two index entries a mapping.
  */
 export class MappingTable {
   private readonly words: Int32Array;
@@ -116,7 +114,6 @@ export class MappingTable {
     this.words[base + PROTOCOL_AND_TENURE] = protocol | (tenure << 8);
     this.words[base + SESSIONS] = 0;
     this.words[base + HOST] = host;
-    this.words[base + LEASE_UNTIL] = 0;
     if (tenure === Tenure.shared) {
       this.inside.insert(row);
       if (hasPorts(protocol)) this.outside.insert(row);
@@ -138,6 +135,24 @@ export class MappingTable {
     this.words[row * WORDS + PROTOCOL_AND_TENURE] = protocol | (Tenure.retired << 8);
   }
 
+  /** The configuration offers a retired mapping again: new sessions find it, unless its ends have been given to others. */
+  revive(row: number): void {
+    const protocol = this.protocol(row);
+    if (this.tenure(row) !== Tenure.retired) return;
+    const inside = this.byInside(
+      this.vpc(row),
+      this.scope(row),
+      protocol,
+      this.insideAddress(row),
+      this.insidePort(row),
+    );
+    const outside = this.byPublic(this.scope(row), protocol, this.publicAddress(row), this.publicPort(row));
+    if (inside >= 0 || outside >= 0) return;
+    this.inside.insert(row);
+    if (hasPorts(protocol)) this.outside.insert(row);
+    this.words[row * WORDS + PROTOCOL_AND_TENURE] = protocol | (Tenure.shared << 8);
+  }
+
   /** Whether the public port goes back to its pool when the mapping ends. */
   ownsPort(row: number): boolean {
     return this.tenure(row) !== Tenure.alone && hasPorts(this.protocol(row));
@@ -152,17 +167,6 @@ export class MappingTable {
   addSessions(row: number, count: number): number {
     this.words[row * WORDS + SESSIONS] += count;
     return this.words[row * WORDS + SESSIONS];
-  }
-
-  /** The inside has kept the mapping until then at least (RFC 4787 REQ-6: only outbound packets refresh it). */
-  extendLease(row: number, untilSeconds: number): void {
-    const at = row * WORDS + LEASE_UNTIL;
-    if (untilSeconds > this.words[at] >>> 0) this.words[at] = untilSeconds;
-  }
-
-  /** @returns Second of the gateway clock. */
-  leaseUntil(row: number): number {
-    return this.words[row * WORDS + LEASE_UNTIL] >>> 0;
   }
 
   vpc(row: number): number {

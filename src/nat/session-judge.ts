@@ -44,8 +44,8 @@ export class SessionJudge {
     const f = this.facts;
     this.sessions.read(row, f);
     if (!this.destinationStands(f) || !this.sourceStands(f)) return Fate.end;
-    this.retireMapping(f.sourceMapping);
-    this.retireMapping(f.destinationMapping);
+    this.followOffer(f.sourceMapping);
+    this.followOffer(f.destinationMapping);
     const forward = this.wayOf(f.reverseContext, f.translatedDestination, cause);
     const reverse = this.wayOf(f.forwardContext, f.forwardSource, cause);
     return Math.max(forward, reverse);
@@ -102,8 +102,8 @@ export class SessionJudge {
     return f.translatedSource === binding.public.first + (f.forwardSource - binding.private.first);
   }
 
-  /** A mapping that a new session could not get any more is found by none. */
-  private retireMapping(mapping: number): void {
+  /** A mapping that a new session could not get any more is found by none, until it could again. */
+  private followOffer(mapping: number): void {
     if (mapping < 0) return;
     const { mappings } = this;
     const offered = this.pools.offers(
@@ -113,7 +113,8 @@ export class SessionJudge {
       mappings.publicAddress(mapping),
       mappings.publicPort(mapping),
     );
-    if (!offered) mappings.retire(mapping);
+    if (offered) mappings.revive(mapping);
+    else mappings.retire(mapping);
   }
 
   private wayOf(context: number, address: number, { previous, neighbour }: ReviewCause): number {

@@ -125,8 +125,9 @@ export class Opener {
     if (filtering === 'endpoint-independent' || !hasPorts(packet.protocol)) return true;
     if (KNOWN['F-C2'] === 'open' && source !== null && this.staysAway(classified, packet)) return false;
     // A hairpinned packet comes from its public source.
-    const remote = this.presented(packet, source);
-    if (remote === null) return false;
+    const paired = source?.kind === 'new' ? this.pairedAddress(classified, packet) : null;
+    const remote = paired === null ? this.presented(packet, source) : { address: paired, port: 0 };
+    if (remote === null || (paired !== null && filtering !== 'address-dependent')) return false;
     // Whom the inside has sent to. A session that a remote opened and nobody answered: the contract does not say.
     let open = false;
     for (const session of mapping.sessions) {
@@ -138,6 +139,16 @@ export class Opener {
       open = true;
     }
     return open && !this.staysAway(classified, packet);
+  }
+
+  /** The public address that a host presents in a new mapping because it has others there (RFC 4787 REQ-2); null: none yet. */
+  private pairedAddress(classified: Admitted, packet: Packet): number | null {
+    const { side, scope, vpc, inside } = this.request(classified, packet);
+    for (const mapping of this.model.state.mappings.values()) {
+      const same = mapping.side === side && mapping.scope === scope && mapping.vpc === vpc;
+      if (same && mapping.inside.address === inside.address) return this.model.state.wasPaired(mapping);
+    }
+    return null;
   }
 
   private presented(packet: Packet, source: Source | null): Endpoint | null {

@@ -117,6 +117,10 @@ export class State {
     for (const mapping of [session.sourceMapping, session.destinationMapping]) {
       if (mapping === null) continue;
       mapping.sessions.delete(session);
+      // Those whom the inside never answered keep nothing alive (RFC 4787 REQ-6).
+      if ([...mapping.sessions].every((other) => isUnansweredStranger(other, mapping))) {
+        for (const other of [...mapping.sessions]) if (this.live.has(other)) this.end(other, second, reuseDelay);
+      }
       if (mapping.sessions.size > 0 || !this.mappings.delete(this.keyOf(mapping))) continue;
       const { side, scope, protocol, public: end } = mapping;
       // What has no ports has nothing to rest (RFC 6888 REQ-8 speaks of ports).
@@ -212,6 +216,12 @@ export class State {
     this.mappings.set(key, mapping);
     this.pairs.set(pairKey(mapping, mapping.inside.address), mapping.public.address);
   }
+}
+
+/** Whether the outside opened the session through this mapping and has had no answer. */
+function isUnansweredStranger(session: Session, mapping: Mapping): boolean {
+  const { sessionClass, destinationMapping, packets } = session;
+  return sessionClass === 'external-to-vpc' && destinationMapping === mapping && packets.reverse === 0;
 }
 
 /** Whole second at which a session ends unless something refreshes it. */

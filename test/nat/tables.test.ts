@@ -230,7 +230,12 @@ describe('MappingTable', () => {
     table.retire(row);
     expect([table.byInside(0, 0, 17, 1, 1), table.byPublic(0, 17, 2, 2)]).toEqual([-1, -1]);
     expect(table.ownsPort(row)).toBe(true);
+    table.revive(row);
+    expect([table.byInside(0, 0, 17, 1, 1), table.byPublic(0, 17, 2, 2)]).toEqual([row, row]);
+    table.retire(row);
     const next = table.insert(0, 0, 17, 1, 1, 2, 3, 0, Tenure.shared);
+    table.revive(row);
+    expect(table.byPublic(0, 17, 2, 2)).toBe(-1);
     table.remove(row);
     expect(table.byInside(0, 0, 17, 1, 1)).toBe(next);
   });
