@@ -1,5 +1,6 @@
 """Start, end, sudden death and what they leave behind."""
 
+import copy
 import json
 import os
 import re
@@ -49,6 +50,43 @@ def test_sigint_ends_it_as_sigterm_does(start, config):
     gateway = start(config)
     assert gateway.process.end(signal.SIGINT) == 0
     assert not gateway.socket_path.exists()
+
+
+def test_sighup_follows_the_file_and_traffic_that_stays_legal_loses_nothing(start, network, config):
+    gateway = start(config)
+    eventually("traffic", lambda: all_answered(network.red, FAR_ADDRESS) and all_answered(network.blue, FAR_ADDRESS))
+    red, blue = Pings(network.red, FAR_ADDRESS), Pings(network.blue, FAR_ADDRESS)
+    eventually("replies", lambda: len(red.replies()) > 5 and len(blue.replies()) > 5)
+    before = {flow["id"] for flow in gateway.sessions() if flow["vpc"] == "red"}
+    # Blue may not go outside any more.
+    changed = copy.deepcopy(config)
+    changed["externalPools"][0]["vpcs"] = ["red"]
+    gateway.reload(changed)
+    eventually("the reload", lambda: "new configuration is in force" in gateway.log())
+    # A ping sent before may still be answered; after that none is.
+    seen = len(blue.replies())
+    time.sleep(0.5)
+    assert len(blue.replies()) <= seen + 2
+    eventually("more replies", lambda: len(red.replies()) > 30)
+    answered = red.replies()
+    assert answered == list(range(1, len(answered) + 1)), "red lost or reordered replies over the reload"
+    assert {flow["vpc"] for flow in gateway.sessions()} == {"red"}
+    assert before <= {flow["id"] for flow in gateway.sessions()}
+    assert gateway.counters()["drops"].get("no-pool", 0) > 0
+    red.stop()
+    blue.stop()
+
+
+def test_sighup_refuses_what_cannot_change_and_goes_on_as_before(start, network, config):
+    gateway = start(config)
+    eventually("traffic", lambda: all_answered(network.red, FAR_ADDRESS))
+    changed = copy.deepcopy(config)
+    changed["externalPools"][0]["vpcs"] = ["red"]
+    changed["nat"]["maxSessions"] += 1
+    gateway.reload(changed)
+    eventually("the refusal", lambda: "new configuration refused" in gateway.log())
+    assert "/nat/maxSessions" in gateway.log()
+    assert all_answered(network.red, FAR_ADDRESS) and all_answered(network.blue, FAR_ADDRESS)
 
 
 def test_killed_in_the_middle_of_traffic_the_next_start_works_at_once_and_traffic_goes_on(start, network, config):

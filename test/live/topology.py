@@ -305,6 +305,14 @@ class Gateway:
         """What `sluice flows` prints."""
         return run(SLUICE, "flows", "--socket", self.socket_path, *arguments)
 
+    def sessions(self):
+        return [json.loads(line) for line in self.get("/v1/flows").splitlines()]
+
+    def reload(self, config):
+        """Another configuration in its file, and SIGHUP."""
+        self.file.write_text(json.dumps(config, indent=2), encoding="utf-8")
+        os.kill(self.process.pid, signal.SIGHUP)
+
     def kill(self):
         self.process.kill()
 
