@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
 import type { LiveGateway as Gateway } from '../controller/live.js';
+import type { GatewayMetrics } from '../metrics/gateway-metrics.js';
 
 export function register(program: Command): void {
   program
@@ -36,18 +37,36 @@ async function run(options: { config: string }): Promise<void> {
     log,
   );
   let control: Awaited<ReturnType<typeof serveControl>> | null = null;
+  let monitoring: Monitoring | null = null;
   try {
     if (config.control !== null) control = await serveControl(gateway, config.control.socket);
+    monitoring = await startMonitoring(gateway);
     gateway.start();
-    process.on('SIGHUP', () => void reload(gateway, options.config, log));
+    process.on('SIGHUP', () => void reload(gateway, options.config, log, monitoring?.metrics ?? null));
     log.info({ config: options.config, vpcs: config.vpcs.length }, 'gateway runs');
     log.info({ signal: await ended }, 'draining');
     log.info(gateway.counters(), 'counters');
   } finally {
     // Also takes its socket away.
     await control?.close();
+    await monitoring?.server.close();
     gateway.close();
   }
+}
+
+interface Monitoring {
+  readonly metrics: GatewayMetrics;
+  readonly server: { close(): Promise<unknown> };
+}
+
+/** @returns Null when the configuration asks for no metrics. @throws Error METRICS_ADDRESS */
+async function startMonitoring(gateway: Gateway): Promise<Monitoring | null> {
+  const address = gateway.config.metrics;
+  if (address === null) return null;
+  const { GatewayMetrics } = await import('../metrics/gateway-metrics.js');
+  const { serveMetrics } = await import('../metrics/serve.js');
+  const metrics = new GatewayMetrics(gateway.controller);
+  return { metrics, server: await serveMetrics(metrics, address) };
 }
 
 /** The first SIGTERM or SIGINT; a second one ends the process at once. */
@@ -63,7 +82,7 @@ function endSignal(): Promise<string> {
 }
 
 /** Follows the file as a whole or not at all; a fault leaves everything as it is. */
-async function reload(gateway: Gateway, path: string, log: Logger): Promise<void> {
+async function reload(gateway: Gateway, path: string, log: Logger, metrics: GatewayMetrics | null): Promise<void> {
   const { loadConfig } = await import('../config/load.js');
   const { liveFaults } = await import('../config/purpose.js');
   const { immutableChanges } = await import('../config/changes.js');
@@ -77,10 +96,12 @@ async function reload(gateway: Gateway, path: string, log: Logger): Promise<void
       ]
     : result.faults;
   if (!result.ok || faults.length > 0) {
+    metrics?.reloaded('refused');
     log.error({ faults }, 'new configuration refused; the old one stays');
     return;
   }
   log.level = result.config.log.level;
   const sessions = await gateway.reconfigure(result.config);
+  metrics?.reloaded('ok');
   log.info({ config: path, sessions }, 'new configuration is in force');
 }

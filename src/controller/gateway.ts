@@ -43,6 +43,8 @@ export class GatewayController {
   };
   /** NIC rules asked for and not yet removed: bounded by offload.maxRules. */
   private nicRules = 0;
+  /** By error (a negative errno): NIC rules that could not be installed. */
+  readonly installFailures = new Map<number, number>();
   private readonly rulesOfRow: Uint8Array;
 
   /**
@@ -73,6 +75,11 @@ export class GatewayController {
   /** The configuration as it is now. */
   get config(): ValidatedConfig {
     return this.engine.config;
+  }
+
+  /** NIC rules asked for and not yet removed. */
+  get nicRulesWanted(): number {
+    return this.nicRules;
   }
 
   /**
@@ -170,6 +177,7 @@ export class GatewayController {
           return this.engine.onRefused(row, generation, seconds);
         }
         const error = view.getInt32(at + SessionEvent.error, true);
+        this.installFailures.set(error, (this.installFailures.get(error) ?? 0) + 1);
         this.onInstallFailure?.({ row, direction, error });
         return;
       }

@@ -17,7 +17,6 @@ export function ignoredParts(config: ValidatedConfig): string[] {
   const parts: [string, boolean][] = [
     ['mirror', config.mirror !== null],
     ['ha', config.ha !== null],
-    ['metrics', config.metrics !== null],
   ];
   return parts.filter(([, used]) => used).map(([name]) => name);
 }

@@ -9,6 +9,7 @@ import { RateLimit, RefusalLimit } from './limits.js';
 import { MappingTable } from './mapping-table.js';
 import { type NatLog, NO_LOG } from './nat-log.js';
 import { emptyPacket, IcmpType, isBareSyn, type MissedPacket, Protocol, readMiss } from './packet.js';
+import type { PoolCount } from './pool-use.js';
 import { PublicPools } from './public-pools.js';
 import { Random } from './random.js';
 import { RestingTuples } from './resting-tuples.js';
@@ -22,6 +23,7 @@ import {
   SessionLife,
   SessionTable,
 } from './session-table.js';
+import { SessionTally } from './session-tally.js';
 import { idleSeconds, type NativeRows, sessionDeadline } from './session-timers.js';
 import { forwardShape, reverseShape } from './shapes.js';
 import type { DecidedSession, DecisionSink } from './sink.js';
@@ -61,6 +63,7 @@ export class NatEngine {
   readonly sessions: SessionTable;
   readonly mappings: MappingTable;
   readonly hosts: HostTable;
+  readonly tally: SessionTally;
   private readonly pools: PublicPools;
   private readonly wheel: TimerWheel;
   private readonly waiters = new SynWaiters();
@@ -111,6 +114,7 @@ export class NatEngine {
     this.wheel = new TimerWheel(capacity);
     this.rates = config.vpcs.map(({ limits }) => new RateLimit(limits.newSessionsPerSecond));
     this.sessionsOfVpc = config.vpcs.map(() => 0);
+    this.tally = new SessionTally(config.vpcs);
     this.decided = decidedSession(this.facts, this.onward, this.back);
     this.described = decidedSession(emptyFacts(), emptyEgress(), emptyEgress());
   }
@@ -122,6 +126,11 @@ export class NatEngine {
 
   get topology(): Topology {
     return this.currentTopology;
+  }
+
+  /** How much of each pool mappings own. */
+  get poolUse(): Iterable<PoolCount> {
+    return this.pools.use.counts();
   }
 
   /** Decides on one missed packet. @param at Offset of its MissEvent in `view`. */
@@ -194,6 +203,7 @@ export class NatEngine {
     this.hosts.addSessions(this.other.host, -1);
     this.hosts.release(this.other.host);
     this.sessionsOfVpc[this.other.vpc]--;
+    this.tally.ended(this.other.vpc, this.other.sessionClass);
     this.sessions.release(row);
   }
 
@@ -286,6 +296,7 @@ export class NatEngine {
       return same ? rate : new RateLimit(limits.newSessionsPerSecond);
     });
     while (this.sessionsOfVpc.length < aligned.vpcs.length) this.sessionsOfVpc.push(0);
+    this.tally.follow(aligned.vpcs);
     this.currentConfig = aligned;
     this.currentTopology = new Topology(aligned);
     this.topology.adoptLearned(previous);
@@ -510,6 +521,7 @@ export class NatEngine {
     facts.host = this.hosts.hold(facts.vpc, 0, insideAddress);
     this.hosts.addSessions(facts.host, 1);
     this.sessionsOfVpc[facts.vpc]++;
+    this.tally.opened(facts.vpc, facts.sessionClass);
     this.rates[facts.vpc].spend();
     if (facts.sourceMapping >= 0) this.mappings.addSessions(facts.sourceMapping, 1);
     if (facts.destinationMapping >= 0) this.mappings.addSessions(facts.destinationMapping, 1);

@@ -2,6 +2,7 @@ import type { Ipv4Range, PortRange, ValidatedConfig } from '../config/types.js';
 import type { HostTable } from './host-table.js';
 import { hasPorts, type MappingTable } from './mapping-table.js';
 import type { NatLog } from './nat-log.js';
+import { type PoolCount, PoolUse } from './pool-use.js';
 import { SubscriberBlocks } from './port-blocks.js';
 import { type PortAllocator, PortSet } from './port-set.js';
 import type { Random } from './random.js';
@@ -67,6 +68,7 @@ interface AddressPorts {
   readonly protocol: number;
   readonly address: number;
   readonly ports: PortAllocator;
+  count: PoolCount;
   /** The pool that gives them out; null after a change of configuration, until one does again. */
   pool: Pool | null;
 }
@@ -78,6 +80,7 @@ interface AddressPorts {
 export class PublicPools {
   /** Address of the last successful take(). */
   address = 0;
+  readonly use: PoolUse;
 
   private config: ValidatedConfig;
   private topology: Topology;
@@ -98,6 +101,7 @@ export class PublicPools {
   ) {
     this.config = config;
     this.topology = topology;
+    this.use = new PoolUse(config);
     this.readPools();
   }
 
@@ -124,12 +128,12 @@ export class PublicPools {
     const subscriber = vpc * 0x1_0000_0000 + inside;
     if (this.hosts.isPaired(host)) {
       const address = this.hosts.pairedAddress(host);
-      const ports = this.pairedPorts(pools, scope, protocol, address);
+      const set = this.pairedPorts(pools, scope, protocol, address);
       // A host whose address left its pools is paired anew.
-      if (ports !== undefined) {
+      if (set !== undefined) {
         this.address = address;
-        if (ports === null) return accepts === null || accepts(address) ? 0 : Allocation.exhausted;
-        const port = ports.take(nowSeconds, this.random, subscriber);
+        if (set === null) return accepts === null || accepts(address) ? 0 : Allocation.exhausted;
+        const port = this.takeFrom(set, nowSeconds, subscriber);
         return port < 0 ? Allocation.exhausted : port;
       }
     }
@@ -140,11 +144,11 @@ export class PublicPools {
         const address = pool.pickAddress(accepts === null ? protocol : NO_KEY, nowSeconds, (candidate) => {
           if (this.isReserved(scope, candidate)) return false;
           if (accepts !== null && !accepts(candidate)) return false;
-          return protocol === 0 || this.portsOf(pool, scope, protocol, candidate).hasFree(nowSeconds);
+          return protocol === 0 || this.portsOf(pool, scope, protocol, candidate).ports.hasFree(nowSeconds);
         });
         if (address < 0) break;
         const port =
-          protocol === 0 ? 0 : this.portsOf(pool, scope, protocol, address).take(nowSeconds, this.random, subscriber);
+          protocol === 0 ? 0 : this.takeFrom(this.portsOf(pool, scope, protocol, address), nowSeconds, subscriber);
         if (port < 0) continue;
         this.hosts.pair(host, address);
         this.address = address;
@@ -177,6 +181,7 @@ export class PublicPools {
     const set = this.sets.get(keyOf(scope, protocol, address));
     if (set === undefined) return;
     set.ports.release(port, untilSeconds);
+    set.count.owned--;
     // A port that rests changes nothing within the second that exhaustion is remembered for.
     if (this.config.nat.portReuseDelaySeconds === 0) set.pool?.refresh(protocol);
   }
@@ -200,6 +205,7 @@ export class PublicPools {
     this.config = config;
     this.topology = topology;
     this.readPools();
+    this.use.follow(config);
     const owned = this.ownedPorts(mappings);
     for (const row of mappings.rowsInUse()) {
       const address = mappings.publicAddress(row);
@@ -211,12 +217,11 @@ export class PublicPools {
       const { scope, protocol, address } = set;
       const side = sideOf(scope);
       const pool: { readonly portRange: PortRange } | undefined = pools[side][ranges[side].find(address)];
+      const ownedHere = owned.get(keyOf(scope, protocol, address)) ?? [];
       set.pool = null;
-      set.ports.rebuild(
-        pool?.portRange ?? null,
-        (port) => this.isWithheld(scope, protocol, address, port),
-        owned.get(keyOf(scope, protocol, address)) ?? [],
-      );
+      set.count = this.use.of(scope, protocol, address);
+      set.count.owned += ownedHere.length;
+      set.ports.rebuild(pool?.portRange ?? null, (port) => this.isWithheld(scope, protocol, address, port), ownedHere);
     }
   }
 
@@ -247,10 +252,10 @@ export class PublicPools {
     scope: number,
     protocol: number,
     address: number,
-  ): PortAllocator | null | undefined {
+  ): AddressPorts | null | undefined {
     if (protocol !== 0) {
       const set = this.sets.get(keyOf(scope, protocol, address));
-      if (set !== undefined && set.pool !== null && pools.includes(set.pool)) return set.ports;
+      if (set !== undefined && set.pool !== null && pools.includes(set.pool)) return set;
     }
     if (this.isReserved(scope, address)) return undefined;
     const pool = pools.find((candidate) => candidate.has(address));
@@ -271,15 +276,22 @@ export class PublicPools {
     return pools;
   }
 
-  private portsOf(pool: Pool, scope: number, protocol: number, address: number): PortAllocator {
+  private portsOf(pool: Pool, scope: number, protocol: number, address: number): AddressPorts {
     const key = keyOf(scope, protocol, address);
     let set = this.sets.get(key);
     if (set === undefined) {
-      set = { scope, protocol, address, ports: this.newPorts(pool, scope, protocol, address), pool };
+      const ports = this.newPorts(pool, scope, protocol, address);
+      set = { scope, protocol, address, ports, count: this.use.of(scope, protocol, address), pool };
       this.sets.set(key, set);
     }
     set.pool = pool;
-    return set.ports;
+    return set;
+  }
+
+  private takeFrom(set: AddressPorts, nowSeconds: number, subscriber: number): number {
+    const port = set.ports.take(nowSeconds, this.random, subscriber);
+    if (port >= 0) set.count.owned++;
+    return port;
   }
 
   private newPorts({ portRange }: Pool, scope: number, protocol: number, address: number): PortAllocator {

@@ -27,5 +27,6 @@ test('what this version cannot do to packets is refused at its pointer, nothing 
 test('what this version leaves undone without harm to packets is named', () => {
   expect(ignoredParts(validated({}))).toEqual([]);
   const mirror = { redis: 'redis://127.0.0.1:6379', mode: 'async' };
-  expect(ignoredParts(validated({ mirror, nat: { log: 'blocks' } }))).toEqual(['mirror']);
+  const metrics = { address: '127.0.0.1:9464' };
+  expect(ignoredParts(validated({ mirror, metrics, nat: { log: 'blocks' } }))).toEqual(['mirror']);
 });
