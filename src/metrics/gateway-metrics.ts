@@ -25,6 +25,9 @@ type Labels = Readonly<Record<string, string>>;
 
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = { 1: 'icmp', 6: 'tcp', 17: 'udp' };
 
+/** Of the event loop's lag since the last scrape: NaN or 2^63 ns when two scrapes come within its 10 ms of resolution. */
+const UNDEFINED_WHEN_IDLE = ['mean', 'stddev', 'min'].map((what) => `nodejs_eventloop_lag_${what}_seconds`);
+
 /**
  * The gateway's Prometheus metrics (docs/metrics.md). Nothing is kept here but reloads: what others count is copied at
  * each scrape, at a cost that depends on the configuration's VPCs, ports and pools and not on the sessions there are.
@@ -62,6 +65,7 @@ export class GatewayMetrics {
 
   constructor(private readonly measured: Measured) {
     collectDefaultMetrics({ register: this.registry });
+    for (const name of UNDEFINED_WHEN_IDLE) this.registry.removeSingleMetric(name);
     for (const result of ['ok', 'refused']) this.reloads.inc({ result }, 0);
   }
 

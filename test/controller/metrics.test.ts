@@ -172,6 +172,16 @@ test('counters copied at each scrape do not add up from scrape to scrape', async
   expect(await scrape(metrics)).toEqual(await scrape(metrics));
 });
 
+test('a scrape right after another has a number for everything', async () => {
+  const { metrics } = gateway();
+  for (let scrapes = 0; scrapes < 2; scrapes++) {
+    const values = (await metrics.text()).split('\n').flatMap((line) => /^[a-z].* (\S+)$/.exec(line)?.[1] ?? []);
+    expect(values.length).toBeGreaterThan(60);
+    expect(values.filter((value) => !/^\d+(\.\d+)?(e-?\d+)?$/.test(value))).toEqual([]);
+  }
+  expect(await metrics.text()).not.toMatch(/^nodejs_eventloop_lag\w* \d{4,}/m);
+});
+
 test('reloads are counted by their result, from zero', async () => {
   const { metrics } = gateway();
   expect((await scrape(metrics)).get('sluice_config_reloads_total{result="refused"}')).toBe(0);

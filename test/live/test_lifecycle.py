@@ -1,6 +1,7 @@
 """Start, end, sudden death and what they leave behind."""
 
 import copy
+import http.client
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import exposition
 from net import eventually
 from topology import FAR_ADDRESS, SHARED_HOST, STATIC_EXTERNAL, STATIC_HOST, Pings, all_answered, is_fault
 
@@ -182,6 +184,78 @@ def test_a_control_socket_in_use_is_one_clear_line_and_exit_1_and_the_first_gate
     eventually("traffic", lambda: all_answered(network.red, FAR_ADDRESS))
     assert first.counters()
     assert first.stop() == 0
+
+
+def with_metrics(config, port, folder):
+    changed = json.loads(json.dumps(config))
+    changed["metrics"] = {"address": f"127.0.0.1:{port}"}
+    changed["control"]["socket"] = str(folder / "gw.sock")
+    return changed
+
+
+def scrape(network, port):
+    """What a monitoring system gets, read strictly. @returns types by metric, and values by name and label values"""
+
+    def get():
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        assert response.status == 200 and response.getheader("Content-Type").startswith("text/plain; version=0.0.4")
+        return response.read().decode()
+
+    types, samples = exposition.read(network.gateway.inside(get))
+    return types, {(name, *(value for _, value in labels)): value for (name, labels), value in samples.items()}
+
+
+def test_metrics_are_scraped_while_traffic_flows(start, network, config, tmp_path):
+    gateway = start(with_metrics(config, 9464, tmp_path))
+    eventually("traffic", lambda: all_answered(network.red, FAR_ADDRESS))
+    pings = Pings(network.red, FAR_ADDRESS)
+    eventually("replies", lambda: len(pings.replies()) > 5)
+    types, first = scrape(network, 9464)
+    replies = len(pings.replies())
+    eventually("more replies", lambda: len(pings.replies()) >= replies + 20)
+    network.red.socket(socket.SOCK_DGRAM).sendto(b"a flow for the NIC, which echo requests are not", (FAR_ADDRESS, 9402))
+    eventually("a NIC rule each way", lambda: scrape(network, 9464)[1][("sluice_nic_rules_wanted",)] >= 2)
+    _, second = scrape(network, 9464)
+    pings.stop()
+
+    ours = {name: kind for name, kind in types.items() if name.startswith("sluice_")}
+    assert all((kind == "counter") == name.endswith("_total") for name, kind in ours.items())
+    assert {"sluice_sessions", "sluice_drops_total", "process_cpu_seconds_total", "nodejs_eventloop_lag_p99_seconds"} <= set(types)
+    # Labels in alphabetical order: class, vpc.
+    session = ("vpc-to-external", "red")
+    assert second[("sluice_sessions", *session)] >= 1
+    opened, ended = (second[(f"sluice_sessions_{what}_total", *session)] for what in ("opened", "ended"))
+    assert opened - ended == second[("sluice_sessions", *session)]
+    assert second[("sluice_sessions_max",)] == 10000
+    owned = second[("sluice_pool_ports_owned", "external", "internet", "icmp", "")]
+    assert 1 <= owned <= second[("sluice_mappings",)]
+    assert second[("sluice_pool_ports_max", "external", "internet", "icmp", "")] > 16 * 60000
+    for direction in ("received", "transmitted"):
+        key = ("sluice_port_packets_total", direction, "external")
+        assert second[key] >= first[key] + 20
+    paths = [sum(sample[("sluice_packets_total", path)] for path in ("software", "nic")) for sample in (first, second)]
+    assert paths[1] >= paths[0] + 40, "requests and replies"
+    assert second[("sluice_nic_rules",)] >= second[("sluice_nic_rules_wanted",)] - first[("sluice_nic_rules_wanted",)]
+    for key, value in first.items():
+        if types.get(key[0]) == "counter":
+            assert second[key] >= value, key
+
+    gateway.file.write_text("{", encoding="utf-8")
+    gateway.process.send(signal.SIGHUP)
+    eventually("a refusal is counted", lambda: scrape(network, 9464)[1][("sluice_config_reloads_total", "refused")] == 1)
+    assert gateway.stop() == 0
+
+
+def test_an_address_for_metrics_in_use_is_one_clear_line_and_exit_1(start, network, config, tmp_path):
+    network.gateway.listen("127.0.0.1", 9465)
+    gateway = start(with_metrics(config, 9465, tmp_path), wait=False)
+    assert gateway.process.wait(15) == 1
+    lines = messages(gateway.process)
+    assert len(lines) == 1, gateway.log()
+    assert lines[0].startswith("/metrics/address: 127.0.0.1:9465 is in use")
+    assert not gateway.socket_path.exists()
 
 
 def test_sluice_flows_says_in_one_line_that_no_gateway_answers(network, config):
