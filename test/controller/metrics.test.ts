@@ -141,6 +141,16 @@ test('a VPC that left keeps its name for sessions that still end; the next one a
   expect([...tally.counts()]).toEqual([{ vpc: 'blue', sessionClass: SessionClass.hairpin, opened: 1, ended: 0 }]);
 });
 
+test('sessions of a VPC that came by a change of configuration are counted under its name, apart from those before', async () => {
+  const { alone, metrics, vpc, config } = gateway();
+  alone.open(1, 0, BEGIN);
+  alone.engine.reconfigure({ ...config, vpcs: config.vpcs.map((old) => ({ ...old, name: 'renamed' })) });
+  expect(alone.open(2, 0, BEGIN)).toBe(Outcome.session);
+  const samples = await scrape(metrics);
+  expect(samples.get(`sluice_sessions{vpc="${vpc}",class="vpc-to-external"}`)).toBe(1);
+  expect(samples.get('sluice_sessions{vpc="renamed",class="vpc-to-external"}')).toBe(1);
+});
+
 test('what the lcore counts stands under its name; packets for the gateway itself are no drops', async () => {
   const { metrics, installFailures, config } = gateway();
   installFailures.set(-28, 3);
