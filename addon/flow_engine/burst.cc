@@ -1,22 +1,12 @@
 // A packet's way through the groups: one at a time, or a burst side by side.
 #include <rte_mbuf.h>
 
+#include <algorithm>
+
 #include "flow_engine/engine_state.h"
 
 namespace sluice {
 namespace {
-
-// Tables of a group whose look-ups are prepared; of further ones each is looked up as it comes.
-constexpr size_t kPrepared = 8;
-
-struct Lookup {
-  PacketView view;
-  const Group* group;
-  uint16_t packet;  // index in the burst
-  uint8_t prepared;
-  const RuleTable* table[kPrepared];
-  uint32_t hash[kPrepared];
-};
 
 // Hashes for the tables with an index that the packet fits, and asks for their buckets.
 void prepare(Lookup* lookup) {
@@ -33,18 +23,21 @@ void prepare(Lookup* lookup) {
   lookup->prepared = prepared;
 }
 
-// The buckets have come: asks for the rules that they name.
-void fetch_rules(const Lookup& lookup) {
+// The buckets have come: asks for the rules that they name. The last of them, or null when there is none.
+FlowRule* fetch_rules(const Lookup& lookup) {
+  FlowRule* likely = nullptr;
   for (uint8_t i = 0; i < lookup.prepared; ++i) {
     const RuleTable* table = lookup.table[i];
     const uint32_t row = table->index.candidate(lookup.hash[i]);
     if (row == 0) continue;
-    const auto* rule = reinterpret_cast<const uint8_t*>(table->rule(row));
+    likely = table->rule(row);
+    const auto* rule = reinterpret_cast<const uint8_t*>(likely);
     // Rows are eight-byte aligned and up to some hundred bytes long: two or three lines.
     __builtin_prefetch(rule, 1);
     __builtin_prefetch(rule + 64);
     if (table->row_bytes > 72) __builtin_prefetch(rule + table->row_bytes - 1);
   }
+  return likely;
 }
 
 // The rule that a packet hits: of the highest priority, then the oldest. `prepared` may be null.
@@ -161,6 +154,27 @@ Verdict FlowEngine::process(PacketContext& packet, GroupCounters* counters) {
 
 FlowRule* FlowEngine::match(const PacketContext& packet, uint32_t group) {
   return self_->match(packet, group);
+}
+
+void FlowEngine::look_ahead(PacketContext* const* packets, size_t count, const FlowRule** likely) {
+  const Group* searched = self_->group(0);
+  if (searched == nullptr || searched->tables.empty()) {
+    std::fill_n(likely, count, nullptr);
+    for (size_t i = 0; i < count; ++i) self_->ahead[i].group = searched;
+    return;
+  }
+  Lookup* lookups = self_->ahead;
+  for (size_t i = 0; i < count; ++i) {
+    lookups[i].group = searched;
+    view_of(*packets[i], *searched, &lookups[i].view);
+    prepare(&lookups[i]);
+  }
+  for (size_t i = 0; i < count; ++i) likely[i] = fetch_rules(lookups[i]);
+}
+
+FlowRule* FlowEngine::match_ahead(size_t index) {
+  const Lookup& lookup = self_->ahead[index];
+  return lookup.group->tables.empty() ? nullptr : best_of(*lookup.group, lookup.view, &lookup);
 }
 
 Verdict FlowEngine::apply(FlowRule* rule, PacketContext& packet, ApplyScope scope) {

@@ -27,6 +27,19 @@ struct Group {
   bool matches_integrity = false;
 };
 
+// Tables of a group whose look-ups are prepared; of further ones each is looked up as it comes.
+inline constexpr size_t kPrepared = 8;
+
+// A packet's look-up in one group.
+struct Lookup {
+  PacketView view;
+  const Group* group;
+  uint16_t packet;  // index in the burst
+  uint8_t prepared;
+  const RuleTable* table[kPrepared];
+  uint32_t hash[kPrepared];
+};
+
 struct FlowEngine::Implementation {
   Implementation(const EngineOptions& engine_options, uint64_t secret)
       : options(engine_options), seed(secret) {}
@@ -80,6 +93,7 @@ struct FlowEngine::Implementation {
   uint64_t next_sequence = 0;
   uint32_t rules = 0;
   size_t empty_derived = 0;
+  Lookup ahead[kMaxBurst];  // of look_ahead()
 };
 
 }  // namespace sluice

@@ -141,6 +141,12 @@ class FlowEngine {
   void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
                      GroupCounters* counters = nullptr);
 
+  // match() in group 0 in two steps, for up to kMaxBurst packets side by side: first the memory that the look-ups
+  // touch is asked for, then each is done. Between the two neither rules nor the packets' headers change.
+  // `likely` gets the rule that each will probably hit, null where none will: a guess, of use for further
+  // prefetching alone.
+  void look_ahead(PacketContext* const* packets, size_t count, const FlowRule** likely);
+  FlowRule* match_ahead(size_t index);
   // The two steps apart, for one group: the caller looks at the rule's context before it decides to run it.
   // Of tables of one priority the rule created first wins. -EEXIST refuses a rule equal to one of the same
   // shape.

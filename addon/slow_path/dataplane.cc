@@ -153,10 +153,7 @@ uint32_t Dataplane::round(uint32_t burst) {
   for (uint8_t port = 0; port < path.ports().size(); port++) {
     const uint16_t count =
         rte_eth_rx_burst(path.ports()[port].port_id, 0, frames, static_cast<uint16_t>(burst));
-    for (uint16_t i = 0; i < count; i++) {
-      if (i + 1 < count) rte_prefetch0(rte_pktmbuf_mtod(frames[i + 1], void*));
-      path.receive(frames[i], port);
-    }
+    path.receive_burst(frames, count, port);
     received += count;
   }
   path.flush_transmit();

@@ -31,6 +31,7 @@ uint32_t HoldTable::take(const Packet& packet) {
   Slot& taken = slots_[slot];
   free_ = taken.next;
   taken.packet = packet;
+  taken.packet.ahead = -1;  // it will meet other rules
   taken.next = kNone;
   taken.tail = slot;
   taken.in_use = true;

@@ -1,5 +1,9 @@
 // Whose frame is it, is it well-formed, what is its flow. The order of the checks is the order of the drop
 // reasons.
+#include <rte_prefetch.h>
+
+#include <algorithm>
+
 #include "packet/checksum.h"
 #include "slow_path/slow_path.h"
 
@@ -70,28 +74,67 @@ void describe_ipv4(Packet* packet) {
 }
 
 void SlowPath::receive(rte_mbuf* frame, uint8_t port_index) {
+  Packet packet;
+  if (begin(frame, port_index, &packet)) receive_parsed(packet);
+}
+
+// What the look-ups of a burst touch is asked for, for all its packets, before the first one waits for it.
+void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_index) {
+  PacketContext* contexts[kAhead];
+  const FlowRule* likely[kAhead];
+  for (uint16_t done = 0; done < count;) {
+    const auto end = static_cast<uint16_t>(std::min<uint32_t>(count, done + kAhead));
+    uint16_t parsed = 0;
+    for (; done < end; done++) {
+      if (done + 1 < count) rte_prefetch0(rte_pktmbuf_mtod(frames[done + 1], void*));
+      Packet& packet = ahead_[parsed];
+      packet = Packet{};
+      if (!begin(frames[done], port_index, &packet)) continue;
+      contexts[parsed++] = &packet.context;
+    }
+    engine_.look_ahead(contexts, parsed, likely);
+    for (uint16_t i = 0; i < parsed; i++) {
+      if (likely[i] != nullptr) sessions_.prefetch(RuleContext::unpack(engine_.age_context(likely[i])).row);
+    }
+    for (uint16_t i = 0; i < parsed; i++) {
+      ahead_[i].ahead = static_cast<int8_t>(i);
+      receive_parsed(ahead_[i]);
+    }
+  }
+}
+
+// False: the frame is dropped already.
+bool SlowPath::begin(rte_mbuf* frame, uint8_t port_index, Packet* packet) {
   GatewayPort& port = ports_[port_index];
   port.received++;
-  Packet packet;
-  packet.context.mbuf = frame;
-  packet.context.ingress_port_id = port.port_id;
-  packet.flow.port = port_index;
+  packet->context.mbuf = frame;
+  packet->context.ingress_port_id = port.port_id;
+  packet->flow.port = port_index;
   if (options_.replay) {
-    packet.stamp = fields_.stamp(frame);
-    advance(packet.stamp);
+    packet->stamp = fields_.stamp(frame);
+    advance(packet->stamp);
   }
-  packet.received = now_;
-  packet.context.now_seconds = whole_seconds(now_);
+  packet->received = now_;
+  packet->context.now_seconds = whole_seconds(now_);
 
-  if (frame->nb_segs > 1 && rte_pktmbuf_linearize(frame) != 0) return drop(packet, DropReason::kTooBig);
-  const uint32_t length = rte_pktmbuf_data_len(frame);
-  const uint32_t wire_length = options_.replay ? fields_.wire_length(frame) : length;
-  ParsedPacket& headers = packet.context.headers;
+  if (frame->nb_segs > 1 && rte_pktmbuf_linearize(frame) != 0) {
+    drop(*packet, DropReason::kTooBig);
+    return false;
+  }
   ParseOptions parse_options;
   parse_options.vxlan_udp_port = options_.vxlan_udp_port;
   parse_options.verify_ipv4_checksum = true;
   parse_options.l4_of_first_fragment = true;
-  parse(packet.frame(), length, parse_options, &headers);
+  parse(packet->frame(), rte_pktmbuf_data_len(frame), parse_options, &packet->context.headers);
+  return true;
+}
+
+void SlowPath::receive_parsed(Packet& packet) {
+  const GatewayPort& port = ports_[packet.flow.port];
+  rte_mbuf* frame = packet.context.mbuf;
+  const uint32_t length = rte_pktmbuf_data_len(frame);
+  const uint32_t wire_length = options_.replay ? fields_.wire_length(frame) : length;
+  const ParsedPacket& headers = packet.context.headers;
 
   const bool vlan_port = port.options.vlan >= 0;
   const uint32_t tag_bytes = vlan_port && headers.tags > 0 ? kVlanBytes : 0;
@@ -121,6 +164,7 @@ void SlowPath::receive(rte_mbuf* frame, uint8_t port_index) {
 }
 
 void SlowPath::receive_external(Packet& packet) {
+  if (packet.context.headers.has_inner) packet.ahead = -1;  // it was looked up as a tunnel's
   forget_tunnel(&packet.context.headers);
   receive_ipv4(packet);
 }

@@ -82,6 +82,13 @@ class SessionTable {
   SessionRef at(uint32_t row) const {
     return {rows_->as<SessionRow>() + row, states_.as<SessionState>() + row, row, kForward};
   }
+  void prefetch(uint32_t row) const {
+    if (row >= capacity_) return;
+    __builtin_prefetch(rows_->as<SessionRow>() + row, 1);
+    const auto* state = reinterpret_cast<const uint8_t*>(states_.as<SessionState>() + row);
+    __builtin_prefetch(state, 1);
+    __builtin_prefetch(state + 64, 1);
+  }
   SessionCounters& counters(uint32_t row) const { return counters_->as<SessionCounters>()[row]; }
 
   uint32_t capacity() const { return capacity_; }

@@ -86,6 +86,7 @@ class SlowPath {
   void drain_decisions(uint32_t limit);
   // Takes over the frame.
   void receive(rte_mbuf* frame, uint8_t port);
+  void receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port);
   // Sends what waits for a burst to fill.
   void flush_transmit();
   // End: fragments that still wait are dropped.
@@ -111,6 +112,8 @@ class SlowPath {
 
  private:
   // receive.cc
+  bool begin(rte_mbuf* frame, uint8_t port, Packet* packet);
+  void receive_parsed(Packet& packet);
   void receive_external(Packet& packet);
   void receive_fabric(Packet& packet);
   void receive_ipv4(Packet& packet);
@@ -205,6 +208,8 @@ class SlowPath {
   SharedRegion decisions_memory_;
   EventRing events_;
   DecisionRing decisions_;
+  static constexpr uint16_t kAhead = 32;
+  Packet ahead_[kAhead];  // of the burst that is being received
   HoldTable hold_;
   FairShare held_fragments_;
   FragmentTable fragments_;

@@ -36,6 +36,7 @@ FlowRule* SlowPath::match(Packet& packet) {
   LayerHeaders& layer =
       packet.context.headers.has_inner ? packet.context.headers.inner : packet.context.headers.outer;
   const bool fragment = layer.fragment;
+  if (packet.ahead >= 0 && !fragment) return engine_.match_ahead(static_cast<size_t>(packet.ahead));
   layer.fragment = false;
   FlowRule* rule = engine_.match(packet.context, 0);
   layer.fragment = fragment;
