@@ -225,8 +225,6 @@ inline constexpr uint32_t kMissLaterFragment = 8u;
 inline constexpr uint32_t kSessionFlagTcp = 1u;
 // drop, icmp-error: packets of the flow that wait behind the held one are dropped with it.
 inline constexpr uint32_t kDecisionFlagFlow = 128u;
-// Session flag: stateless second half of half-NAT with state kept elsewhere.
-inline constexpr uint32_t kSessionFlagNoTcpCheck = 2u;
 
 // One session, one cache line. Written by the lcore alone; TypeScript reads it as external memory.
 struct alignas(8) SessionRow {

@@ -61,7 +61,6 @@ void SlowPath::translate(Packet& packet, FlowRule* rule, const SessionRef& sessi
 // False when the segment is one that no state permits.
 bool SlowPath::follow_tcp(const Packet& packet, const SessionRef& session) {
   SessionRow& row = *session.row;
-  if ((row.flags & kSessionFlagNoTcpCheck) != 0) return true;
   const bool syn = has(packet.tcp_flags, TcpFlag::kSyn);
   if (syn && (has(packet.tcp_flags, TcpFlag::kFin) || has(packet.tcp_flags, TcpFlag::kRst))) return false;
   if ((row.flags & kSessionFlagTcp) == 0 || packet.opens_session) return true;

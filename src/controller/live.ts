@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { ValidatedConfig } from '../config/types.js';
-import type { ReviewReport } from '../nat/engine.js';
+import type { ReviewReport } from '../nat/session-review.js';
 import type { Dataplane, NativeBinding, NativeError } from '../native/binding.js';
 import { ealArguments } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';

@@ -1,6 +1,7 @@
 import { DropReason, MissKind, SessionClass } from '../native/records.js';
 import type { Bindings } from './bindings.js';
 import { IcmpType, type MissedPacket, Protocol } from './packet.js';
+import { OUTSIDE_CONTEXT, peerContext } from './session-table.js';
 import type { Topology } from './topology.js';
 
 export const Verdict = { drop: 0, answer: 1, expired: 2, session: 3 } as const;
@@ -184,4 +185,10 @@ function session(
   out.sourceSide = sourceSide;
   out.sourceScope = sourceScope;
   out.destinationBound = destinationBound;
+}
+
+/** Context of the side that a packet came from. */
+export function contextOf(c: Classification): number {
+  if (c.sourceVpc >= 0) return c.sourceVpc;
+  return c.peer >= 0 ? peerContext(c.peer) : OUTSIDE_CONTEXT;
 }

@@ -1,24 +1,34 @@
 import type { ValidatedConfig } from '../config/types.js';
 import { DropReason, MissKind, SessionClass, SessionRow, TcpState } from '../native/records.js';
-import { alignConfig, isRetired } from './alignment.js';
+import { alignConfig } from './alignment.js';
 import { Bindings } from './bindings.js';
-import { type Classification, classifyExternal, classifyFabric, emptyClassification, Verdict } from './classify.js';
+import {
+  type Classification,
+  classifyExternal,
+  classifyFabric,
+  contextOf,
+  emptyClassification,
+  Verdict,
+} from './classify.js';
 import { type Egress, emptyEgress, resolveEgress } from './egress.js';
 import { HostTable } from './host-table.js';
 import { RateLimit, RefusalLimit } from './limits.js';
 import { MappingTable } from './mapping-table.js';
 import { type NatLog, NO_LOG } from './nat-log.js';
+import { OwnAnswers } from './own-answers.js';
 import { emptyPacket, IcmpType, isBareSyn, type MissedPacket, Protocol, readMiss } from './packet.js';
 import type { PoolCount } from './pool-use.js';
 import { PublicPools } from './public-pools.js';
 import { Random } from './random.js';
+import { referredParts } from './referred-parts.js';
+import { RemoteFilter } from './remote-filter.js';
 import { RestingTuples } from './resting-tuples.js';
-import { Fate, type ReviewCause, SessionJudge } from './session-judge.js';
+import { Fate, SessionJudge } from './session-judge.js';
+import { type ReviewReport, SessionReview } from './session-review.js';
 import {
   emptyFacts,
   OUTSIDE_CONTEXT,
   peerContext,
-  peerOfContext,
   type SessionFacts,
   SessionLife,
   SessionTable,
@@ -36,24 +46,6 @@ import { Topology } from './topology.js';
 const COMMUNICATION_PROHIBITED = 13;
 const FRAGMENTATION_NEEDED = 4;
 const PORT_UNREACHABLE = 3;
-
-/** What a change of configuration did to the sessions there were. */
-export interface ReviewReport {
-  /** Sessions that live on, with those updated. */
-  kept: number;
-  /** Sessions whose way changed: their rules were made anew. */
-  updated: number;
-  ended: number;
-}
-
-interface Review {
-  /** Row to go on with. */
-  next: number;
-  readonly cause: ReviewCause;
-  readonly report: ReviewReport;
-}
-
-const NOTHING_REVIEWED: ReviewReport = { kept: 0, updated: 0, ended: 0 };
 
 /**
  * The NAT engine: decides what becomes of a packet that no rule serves, and when a session ends. It owns policy,
@@ -76,12 +68,11 @@ export class NatEngine {
   private bindings: Bindings;
   private sources: SourceTranslation;
   private judge: SessionJudge;
+  private answers: OwnAnswers;
   private rates: RateLimit[];
   private readonly sessionsOfVpc: number[];
-  /** Sessions that a change of configuration has yet to be applied to; null when there are none. */
-  private review: Review | null = null;
-  /** By mapping * 2^32 + remote address: sessions, for address-dependent filtering. */
-  private readonly remotes = new Map<number, number>();
+  private readonly review: SessionReview;
+  private readonly filter: RemoteFilter;
 
   // One object each, used again for every packet: nothing is allocated on a first packet's way.
   private readonly packet: MissedPacket = emptyPacket();
@@ -108,9 +99,12 @@ export class NatEngine {
     this.hosts = new HostTable(capacity * 2);
     this.pools = new PublicPools(config, this.topology, this.hosts, new Random(config.nat.seed), log);
     this.resting = new RestingTuples(capacity);
+    this.filter = new RemoteFilter(config.nat.filtering);
+    this.review = new SessionReview(this.sessions);
     this.bindings = this.newBindings();
     this.sources = this.newSources();
     this.judge = this.newJudge();
+    this.answers = this.newAnswers();
     this.wheel = new TimerWheel(capacity);
     this.rates = config.vpcs.map(({ limits }) => new RateLimit(limits.newSessionsPerSecond));
     this.sessionsOfVpc = config.vpcs.map(() => 0);
@@ -137,7 +131,7 @@ export class NatEngine {
   onMiss(view: DataView, at: number): void {
     const packet = this.packet;
     readMiss(view, at, packet);
-    if (packet.kind === MissKind.arp) return this.answerArp(packet);
+    if (packet.kind === MissKind.arp) return this.answers.answerArp(packet);
     const c = this.classified;
     const fromFabric = packet.port === this.config.fabricPort;
     if (packet.kind === MissKind.tooBig) return this.refuseTooBig(packet);
@@ -147,9 +141,9 @@ export class NatEngine {
       case Verdict.drop:
         return this.refuse(packet, c);
       case Verdict.answer:
-        return this.answerPing(packet, c);
+        return this.answers.answerPing(packet, c);
       case Verdict.expired:
-        return this.tellSender(packet, c, c.reason, IcmpType.timeExceeded, 0, 0);
+        return this.answers.tellSender(packet, c, c.reason, IcmpType.timeExceeded, 0, 0);
       default:
         return this.open(packet, c);
     }
@@ -158,7 +152,8 @@ export class NatEngine {
   /** Drops what classification refuses, unless a session that needs no binding says more of it. */
   private refuse(packet: MissedPacket, c: Classification): void {
     const known = this.belongsToSession(packet, c);
-    if (known && packet.ttl <= 1) return this.tellSender(packet, c, DropReason.ttlExpired, IcmpType.timeExceeded, 0, 0);
+    if (known && packet.ttl <= 1)
+      return this.answers.tellSender(packet, c, DropReason.ttlExpired, IcmpType.timeExceeded, 0, 0);
     const asksDynamic = known && packet.protocol === Protocol.icmp && packet.icmpType === IcmpType.echoRequest;
     this.sink.drop(packet.hold, asksDynamic ? DropReason.filtered : c.reason);
   }
@@ -193,7 +188,7 @@ export class NatEngine {
     if (this.sessions.life(row) !== SessionLife.removing || this.sessions.generation(row) !== generation) return;
     const until = nowSeconds + this.config.nat.portReuseDelaySeconds;
     this.sessions.read(row, this.other);
-    this.forgetRemote(this.other);
+    this.filter.forget(this.other);
     const { sourceMapping, destinationMapping } = this.other;
     if (isFromStranger(this.other)) this.strangers.remove(destinationMapping, row);
     this.sources.release(this.other, until);
@@ -282,14 +277,13 @@ export class NatEngine {
    */
   reconfigure(config: ValidatedConfig): void {
     const previous = this.topology;
-    const used = this.referredParts(config);
+    const used = referredParts(this.config, this.sessions, this.mappings);
     const aligned = alignConfig(
       this.config,
       config,
       (vpc) => !used.vpcs.has(vpc),
       (peer) => !used.peers.has(peer),
     );
-    const filteringChanged = aligned.nat.filtering !== this.config.nat.filtering;
     this.rates = aligned.vpcs.map(({ index, limits }) => {
       const rate = this.rates[index];
       const same = rate !== undefined && rate.perSecond === limits.newSessionsPerSecond;
@@ -304,18 +298,19 @@ export class NatEngine {
     this.bindings = this.newBindings();
     this.sources = this.newSources();
     this.judge = this.newJudge();
-    if (filteringChanged) this.recountRemotes();
-    this.beginReview({ previous, neighbour: null });
+    this.answers = this.newAnswers();
+    this.filter.follow(aligned.nat.filtering, this.sessions);
+    this.review.begin({ previous, neighbour: null });
   }
 
   /** An ARP sender was seen: sessions that go its way follow its MAC. */
   onNeighbour(port: number, address: number, mac: number): void {
-    if (this.topology.learn(port, address, mac)) this.beginReview({ previous: null, neighbour: { port, address } });
+    if (this.topology.learn(port, address, mac)) this.review.begin({ previous: null, neighbour: { port, address } });
   }
 
   /** Whether sessions have yet to follow a change. */
   get reviewIsPending(): boolean {
-    return this.review !== null;
+    return this.review.isPending;
   }
 
   /**
@@ -324,30 +319,13 @@ export class NatEngine {
    * @returns What became of all sessions so far when none is left, null while some are.
    */
   reviewSessions(most: number, nowSeconds: number): ReviewReport | null {
-    const { review } = this;
-    if (review === null) return NOTHING_REVIEWED;
-    const { report } = review;
-    const end = Math.min(review.next + most, this.sessions.highWater);
-    for (; review.next < end; review.next++) {
-      const row = review.next;
-      if (this.sessions.life(row) !== SessionLife.live) continue;
-      const fate = this.judge.judge(row, review.cause);
-      if (fate === Fate.end) {
-        report.ended++;
-        this.end(row);
-        continue;
-      }
-      report.kept++;
-      if (fate === Fate.update) {
-        report.updated++;
-        const session = this.describe(row);
-        if (session !== null) this.sink.update(session);
-      }
+    return this.review.run(this.judge, most, (row, fate) => {
+      if (fate === Fate.end) return this.end(row);
+      const session = fate === Fate.update ? this.describe(row) : null;
+      if (session !== null) this.sink.update(session);
+      // Its idle times may be shorter now.
       this.onSessionState(row, this.sessions.generation(row), nowSeconds);
-    }
-    if (review.next < this.sessions.highWater) return null;
-    this.review = null;
-    return report;
+    });
   }
 
   /** @returns A live session as it is to be installed now, or null when there is no way. Valid until the next call. */
@@ -367,50 +345,6 @@ export class NatEngine {
     session.tcpState = this.rows.byte(row, SessionRow.tcpState);
     session.ageSeconds = idleSeconds(this.config.nat.timeouts, facts.protocol, session.tcpState);
     return session;
-  }
-
-  private beginReview(cause: ReviewCause): void {
-    // Sessions that the last review did not reach have missed its change too: all ways may differ.
-    const both = this.review !== null;
-    this.review = {
-      next: 0,
-      cause: both ? { previous: null, neighbour: null } : cause,
-      report: { kept: 0, updated: 0, ended: 0 },
-    };
-  }
-
-  /** VPCs and peer gateways that sessions refer to; only looked for when the new configuration could take their places. */
-  private referredParts(next: ValidatedConfig): { vpcs: Set<number>; peers: Set<number> } {
-    const vpcs = new Set<number>();
-    const peers = new Set<number>();
-    const old = this.config;
-    const mayReuse = [...old.vpcs, ...old.peerGateways].some(isRetired) && next !== old;
-    if (!mayReuse) return { vpcs, peers };
-    const { sessions, other } = this;
-    for (let row = 0; row < sessions.highWater; row++) {
-      if (sessions.life(row) === 0) continue;
-      sessions.read(row, other);
-      for (const context of [other.forwardContext, other.reverseContext]) {
-        const peer = peerOfContext(context);
-        if (peer >= 0) peers.add(peer);
-        else if (context !== OUTSIDE_CONTEXT) vpcs.add(context);
-      }
-      vpcs.add(other.vpc);
-      vpcs.add(other.destinationVpc);
-      for (const mapping of [other.sourceMapping, other.destinationMapping]) {
-        if (mapping >= 0) vpcs.add(this.mappings.vpc(mapping)).add(this.mappings.scope(mapping) - 1);
-      }
-    }
-    return { vpcs, peers };
-  }
-
-  private recountRemotes(): void {
-    this.remotes.clear();
-    for (let row = 0; row < this.sessions.highWater; row++) {
-      if (this.sessions.life(row) === 0) continue;
-      this.sessions.read(row, this.other);
-      this.rememberRemote(this.other);
-    }
   }
 
   private newBindings(): Bindings {
@@ -434,6 +368,10 @@ export class NatEngine {
     return new SessionJudge(this.topology, this.bindings, this.mappings, this.pools, this.sessions);
   }
 
+  private newAnswers(): OwnAnswers {
+    return new OwnAnswers(this.topology, this.sink, (address) => this.pools.isStillUsed(address, this.mappings));
+  }
+
   private isLive(row: number, generation: number): boolean {
     return this.sessions.life(row) === SessionLife.live && this.sessions.generation(row) === generation;
   }
@@ -441,7 +379,7 @@ export class NatEngine {
   /** A session less uses a mapping: are all that are left strangers? */
   private askStrangers(mapping: number): void {
     if (mapping < 0) return;
-    for (const row of this.strangers.askIfAlone(mapping, this.mappings.addSessions(mapping, 0))) {
+    for (const row of this.strangers.askIfAlone(mapping, this.mappings.sessions(mapping))) {
       if (this.sessions.life(row) === SessionLife.live) this.sink.query(row, this.sessions.generation(row));
     }
   }
@@ -451,7 +389,7 @@ export class NatEngine {
     const mapping = this.sessions.destinationMapping(row);
     if (mapping < 0) return;
     const isAnswered = this.rows.word(row, SessionRow.lastReverseSeconds) > 0;
-    const sessions = this.mappings.addSessions(mapping, 0);
+    const sessions = this.mappings.sessions(mapping);
     for (const alone of this.strangers.told(mapping, row, isAnswered, sessions)) {
       if (this.sessions.life(alone) === SessionLife.live) this.end(alone);
     }
@@ -493,9 +431,8 @@ export class NatEngine {
     if (protocol === Protocol.tcp && !isBareSyn(packet.tcpFlags)) return sink.drop(packet.hold, DropReason.notSyn);
     facts.destinationMapping = c.destinationBound ? bound.mapping : -1;
     facts.vpc = c.sourceVpc >= 0 ? c.sourceVpc : c.destinationVpc;
-    if (facts.destinationMapping >= 0 && !this.admits(facts, c)) {
+    if (facts.destinationMapping >= 0 && !this.filter.admits(facts, c, this.sources))
       return this.refuseFiltered(packet);
-    }
     facts.reverseContext =
       c.sourceVpc >= 0 && c.peer >= 0
         ? peerContext(c.peer)
@@ -525,7 +462,7 @@ export class NatEngine {
     this.rates[facts.vpc].spend();
     if (facts.sourceMapping >= 0) this.mappings.addSessions(facts.sourceMapping, 1);
     if (facts.destinationMapping >= 0) this.mappings.addSessions(facts.destinationMapping, 1);
-    this.rememberRemote(facts);
+    this.filter.remember(facts);
     const decided = this.decided;
     decided.forwardShape = forwardShape(facts);
     decided.reverseShape = reverseShape(facts);
@@ -551,44 +488,6 @@ export class NatEngine {
     return this.sessions.isFull ? DropReason.tableFull : DropReason.none;
   }
 
-  /** Filtering of what arrives at a dynamic mapping (RFC 4787 REQ-8). Static bindings are open to all. */
-  private admits(facts: SessionFacts, c: Classification): boolean {
-    switch (this.config.nat.filtering) {
-      case 'endpoint-independent':
-        return true;
-      case 'address-dependent': {
-        // A caller from inside is known by the address that he presents (RFC 4787 REQ-9).
-        const remote = this.sources.presentedAddress(facts, c);
-        return remote >= 0 && (this.remotes.get(facts.destinationMapping * 0x1_0000_0000 + remote) ?? 0) > 0;
-      }
-      default:
-        // A packet of a known remote endpoint belongs to a session and never comes here.
-        return false;
-    }
-  }
-
-  private rememberRemote(facts: SessionFacts): void {
-    if (this.config.nat.filtering !== 'address-dependent') return;
-    this.countRemote(facts, 1);
-  }
-
-  private forgetRemote(facts: SessionFacts): void {
-    if (this.config.nat.filtering !== 'address-dependent') return;
-    this.countRemote(facts, -1);
-  }
-
-  private countRemote(facts: SessionFacts, count: number): void {
-    if (facts.sourceMapping >= 0) this.addRemote(facts.sourceMapping, facts.forwardDestination, count);
-    if (facts.destinationMapping >= 0) this.addRemote(facts.destinationMapping, facts.translatedSource, count);
-  }
-
-  private addRemote(mapping: number, remote: number, count: number): void {
-    const key = mapping * 0x1_0000_0000 + remote;
-    const now = (this.remotes.get(key) ?? 0) + count;
-    if (now > 0) this.remotes.set(key, now);
-    else this.remotes.delete(key);
-  }
-
   private refuseFiltered(packet: MissedPacket): void {
     const { hold, source, destination, sourcePort, destinationPort } = packet;
     const waits =
@@ -611,23 +510,10 @@ export class NatEngine {
 
   /** A next hop or VTEP without a known MAC is asked for; the packet is lost, its repetition will not be. */
   private refuseNoWay(packet: MissedPacket, c: Classification, reason: DropReason): void {
-    if (reason === DropReason.unknownVtep) this.askFor(packet, c);
-    this.sink.drop(packet.hold, reason);
-  }
-
-  private askFor(packet: MissedPacket, c: Classification): void {
-    const { config } = this.topology;
-    const nextHop = this.topology.externalPort?.nextHop;
-    if (nextHop && this.topology.nextHopMac() === null) this.sink.arpRequest(config.externalPort, nextHop.address);
-    for (const [vpc, address] of [
-      [c.sourceVpc, packet.source],
-      [c.peer < 0 ? c.destinationVpc : -1, this.facts.translatedDestination],
-    ]) {
-      const route = vpc >= 0 ? this.topology.route(vpc, address) : null;
-      if (route !== null && this.topology.neighbourMac(route.vtep) === null) {
-        this.sink.arpRequest(config.fabricPort, route.vtep);
-      }
+    if (reason === DropReason.unknownVtep) {
+      this.answers.askForWay(packet, c, this.facts.translatedDestination);
     }
+    this.sink.drop(packet.hold, reason);
   }
 
   /** Exhaustion and limits: code 13 to an inside host, at most once a second (RFC 5508 REQ-8, RFC 1812 section 5.2.7.1). */
@@ -636,7 +522,7 @@ export class NatEngine {
       reason !== DropReason.noPool &&
       c.sourceVpc >= 0 &&
       this.refusals.allows(c.sourceVpc * 0x1_0000_0000 + packet.source, nowMs);
-    if (told) this.tellSender(packet, c, reason, IcmpType.unreachable, COMMUNICATION_PROHIBITED, 0);
+    if (told) this.answers.tellSender(packet, c, reason, IcmpType.unreachable, COMMUNICATION_PROHIBITED, 0);
     else this.sink.drop(packet.hold, reason);
   }
 
@@ -644,79 +530,13 @@ export class NatEngine {
     const c = this.classified;
     c.sourceVpc = packet.port === this.config.fabricPort ? this.topology.localVpcByVni(packet.vni) : -1;
     c.peer = c.sourceVpc < 0 ? this.topology.peerBySender(packet.vni, packet.outerSource) : -1;
-    this.tellSender(packet, c, DropReason.tooBig, IcmpType.unreachable, FRAGMENTATION_NEEDED, packet.mtu);
-  }
-
-  /** Sends an ICMP error to where the packet came from, from the gateway's address on that side. */
-  private tellSender(
-    packet: MissedPacket,
-    c: Classification,
-    reason: DropReason,
-    icmpType: number,
-    icmpCode: number,
-    mtu: number,
-  ): void {
-    const context = this.senderContext(packet, c);
-    if (resolveEgress(this.topology, context, packet.source, this.back) !== DropReason.none) {
-      return this.sink.drop(packet.hold, reason);
-    }
-    const own =
-      context === OUTSIDE_CONTEXT
-        ? (this.topology.externalPort?.address?.address ?? 0)
-        : ((c.sourceVpc >= 0 ? this.config.vpcs[c.sourceVpc].gatewayAddress : null) ?? this.config.underlay.vtep);
-    this.sink.icmpError(packet.hold, reason, icmpType, icmpCode, mtu, own, this.back, 0, 0);
-  }
-
-  private senderContext(packet: MissedPacket, c: Classification): number {
-    if (packet.port !== this.config.fabricPort) return OUTSIDE_CONTEXT;
-    return c.sourceVpc >= 0 ? c.sourceVpc : peerContext(c.peer);
-  }
-
-  private answerPing(packet: MissedPacket, c: Classification): void {
-    const noWay = resolveEgress(this.topology, this.senderContext(packet, c), packet.source, this.back);
-    if (noWay !== DropReason.none) this.sink.drop(packet.hold, noWay);
-    else this.sink.echoReply(packet.hold, this.back);
-  }
-
-  /** ARP requests for addresses of ours are answered; others are consumed in silence. */
-  private answerArp(packet: MissedPacket): void {
-    const { config } = this.topology;
-    const inVpc = packet.port === config.fabricPort ? this.topology.localVpcByVni(packet.vni) : -1;
-    const port = config.ports[packet.port];
-    let ours: boolean;
-    if (inVpc >= 0) ours = config.vpcs[inVpc].gatewayAddress === packet.destination;
-    else if (packet.port === config.fabricPort) {
-      ours = packet.vni === 0xffffffff && packet.destination === config.underlay.vtep;
-    } else {
-      const { destination } = packet;
-      ours =
-        destination === port.address?.address ||
-        this.topology.isExternal(destination) ||
-        this.pools.isStillUsed(destination, this.mappings);
-    }
-    if (!ours) return this.sink.drop(packet.hold, DropReason.local);
-    const back = this.back;
-    back.port = packet.port;
-    back.mac = 0;
-    back.vni = 0xffffffff;
-    back.vtep = 0;
-    back.innerMac = 0;
-    if (inVpc >= 0 && resolveEgress(this.topology, inVpc, packet.source, back) !== DropReason.none) {
-      return this.sink.drop(packet.hold, DropReason.local);
-    }
-    this.sink.arpReply(packet.hold, port.mac, back);
+    this.answers.tellSender(packet, c, DropReason.tooBig, IcmpType.unreachable, FRAGMENTATION_NEEDED, packet.mtu);
   }
 }
 
 /** Whether the outside opened a session through a dynamic mapping. */
 function isFromStranger(facts: SessionFacts): boolean {
   return facts.sessionClass === SessionClass.externalToVpc && facts.destinationMapping >= 0;
-}
-
-/** Context of the side that a packet came from. */
-function contextOf(c: Classification): number {
-  if (c.sourceVpc >= 0) return c.sourceVpc;
-  return c.peer >= 0 ? peerContext(c.peer) : OUTSIDE_CONTEXT;
 }
 
 function decidedSession(facts: SessionFacts, forwardEgress: Egress, reverseEgress: Egress): DecidedSession {

@@ -163,6 +163,11 @@ export class MappingTable {
     for (let row = 0; row < this.rows.highWater; row++) if (this.words[row * WORDS + SESSIONS] > 0) yield row;
   }
 
+  /** @returns Sessions that use the mapping. */
+  sessions(row: number): number {
+    return this.words[row * WORDS + SESSIONS];
+  }
+
   /** @returns Sessions that use the mapping, after adding `count`. */
   addSessions(row: number, count: number): number {
     this.words[row * WORDS + SESSIONS] += count;

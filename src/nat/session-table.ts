@@ -265,6 +265,11 @@ export class SessionTable {
     into.insideInitiated = this.insideInitiated(row);
   }
 
+  /** Sessions that live or whose rules are being removed. */
+  *rowsInUse(): Generator<number> {
+    for (let row = 0; row < this.rows.highWater; row++) if (this.life(row) !== 0) yield row;
+  }
+
   /** Rows from here on were never used: where a walk over all rows may end. */
   get highWater(): number {
     return this.rows.highWater;

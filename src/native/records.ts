@@ -354,8 +354,6 @@ export const MISS_LATER_FRAGMENT = 8;
 export const SESSION_FLAG_TCP = 1;
 /** drop, icmp-error: packets of the flow that wait behind the held one are dropped with it. */
 export const DECISION_FLAG_FLOW = 128;
-/** Session flag: stateless second half of half-NAT with state kept elsewhere. */
-export const SESSION_FLAG_NO_TCP_CHECK = 2;
 
 /** One session, one cache line. Written by the lcore alone; TypeScript reads it as external memory. Offsets in bytes. */
 export const SessionRow = {

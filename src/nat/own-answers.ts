@@ -1,0 +1,95 @@
+import { DropReason } from '../native/records.js';
+import { type Classification, contextOf } from './classify.js';
+import { type Egress, emptyEgress, resolveEgress } from './egress.js';
+import type { MissedPacket } from './packet.js';
+import { OUTSIDE_CONTEXT } from './session-table.js';
+import type { DecisionSink } from './sink.js';
+import type { Topology } from './topology.js';
+
+/** What the gateway says in its own name: ICMP errors, echo replies, ARP. */
+export class OwnAnswers {
+  private readonly back: Egress = emptyEgress();
+
+  /** @param isStillUsed Whether live mappings have an external address that the configuration no longer names. */
+  constructor(
+    private readonly topology: Topology,
+    private readonly sink: DecisionSink,
+    private readonly isStillUsed: (address: number) => boolean,
+  ) {}
+
+  /** Sends an ICMP error to where the packet came from, from the gateway's address on that side. */
+  tellSender(
+    packet: MissedPacket,
+    c: Classification,
+    reason: DropReason,
+    icmpType: number,
+    icmpCode: number,
+    mtu: number,
+  ): void {
+    const context = contextOf(c);
+    // A frame from a VPC or peer gateway that left the configuration meanwhile: nobody to tell.
+    const isNobodys = context === OUTSIDE_CONTEXT && packet.port === this.topology.config.fabricPort;
+    if (isNobodys || resolveEgress(this.topology, context, packet.source, this.back) !== DropReason.none) {
+      return this.sink.drop(packet.hold, reason);
+    }
+    const own =
+      context === OUTSIDE_CONTEXT
+        ? (this.topology.externalPort?.address?.address ?? 0)
+        : ((c.sourceVpc >= 0 ? this.topology.config.vpcs[c.sourceVpc].gatewayAddress : null) ??
+          this.topology.config.underlay.vtep);
+    this.sink.icmpError(packet.hold, reason, icmpType, icmpCode, mtu, own, this.back, 0, 0);
+  }
+
+  answerPing(packet: MissedPacket, c: Classification): void {
+    const noWay = resolveEgress(this.topology, contextOf(c), packet.source, this.back);
+    if (noWay !== DropReason.none) this.sink.drop(packet.hold, noWay);
+    else this.sink.echoReply(packet.hold, this.back);
+  }
+
+  /** ARP requests for addresses of ours are answered; others are consumed in silence. */
+  answerArp(packet: MissedPacket): void {
+    const { config } = this.topology;
+    const inVpc = packet.port === config.fabricPort ? this.topology.localVpcByVni(packet.vni) : -1;
+    const port = config.ports[packet.port];
+    let ours: boolean;
+    if (inVpc >= 0) ours = config.vpcs[inVpc].gatewayAddress === packet.destination;
+    else if (packet.port === config.fabricPort) {
+      ours = packet.vni === 0xffffffff && packet.destination === config.underlay.vtep;
+    } else {
+      const { destination } = packet;
+      ours =
+        destination === port.address?.address || this.topology.isExternal(destination) || this.isStillUsed(destination);
+    }
+    if (!ours) return this.sink.drop(packet.hold, DropReason.local);
+    const back = this.back;
+    back.port = packet.port;
+    back.mac = 0;
+    back.vni = 0xffffffff;
+    back.vtep = 0;
+    back.innerMac = 0;
+    if (inVpc >= 0 && resolveEgress(this.topology, inVpc, packet.source, back) !== DropReason.none) {
+      return this.sink.drop(packet.hold, DropReason.local);
+    }
+    this.sink.arpReply(packet.hold, port.mac, back);
+  }
+
+  /**
+   * Asks for the MACs that a packet's way lacks; the packet is lost, its repetition will not be.
+   *
+   * @param destination Translated, u32 host order.
+   */
+  askForWay(packet: MissedPacket, c: Classification, destination: number): void {
+    const { config } = this.topology;
+    const nextHop = this.topology.externalPort?.nextHop;
+    if (nextHop && this.topology.nextHopMac() === null) this.sink.arpRequest(config.externalPort, nextHop.address);
+    for (const [vpc, address] of [
+      [c.sourceVpc, packet.source],
+      [c.peer < 0 ? c.destinationVpc : -1, destination],
+    ]) {
+      const route = vpc >= 0 ? this.topology.route(vpc, address) : null;
+      if (route !== null && this.topology.neighbourMac(route.vtep) === null) {
+        this.sink.arpRequest(config.fabricPort, route.vtep);
+      }
+    }
+  }
+}
