@@ -7,14 +7,24 @@ const RESULT_FD = 3;
 /** One run in a process of its own: EAL starts once a process, and no run inherits another's memory. */
 export type Part = (options: never) => Promise<unknown>;
 
+export interface ChildOptions {
+  /** Flags of Node. */
+  readonly flags?: readonly string[];
+  /** A program and its arguments, under which Node runs. */
+  readonly under?: readonly string[];
+}
+
 /** Runs one part of a bench in a child. @throws Error with the child's stderr when it fails */
-export function runInChild<Result>(bench: string, part: string, options: unknown): Promise<Result> {
+export function runInChild<Result>(
+  bench: string,
+  part: string,
+  options: unknown,
+  { flags = [], under = [] }: ChildOptions = {},
+): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const child = spawn(
-      process.execPath,
-      ['--expose-gc', process.argv[1], '--part', bench, part, JSON.stringify(options)],
-      { stdio: ['ignore', 'inherit', 'pipe', 'pipe'] },
-    );
+    const node = [process.execPath, '--expose-gc', ...flags, process.argv[1]];
+    const [program, ...args] = [...under, ...node, '--part', bench, part, JSON.stringify(options)];
+    const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'pipe', 'pipe'] });
     let told = '';
     let said = '';
     child.stdio[RESULT_FD]?.on('data', (chunk) => {

@@ -24,6 +24,10 @@ export interface FixtureOptions {
   readonly behindSoftwareNic: boolean;
   readonly checkEvery: number;
   readonly untranslated?: boolean;
+  /** Seconds after which an idle session ends; absent: longer than any run. */
+  readonly idleSeconds?: number;
+  /** Seconds that a freed port rests. */
+  readonly portReuseDelaySeconds?: number;
 }
 
 export interface Fixture {
@@ -71,8 +75,9 @@ export function fixture(options: FixtureOptions): Fixture {
       seed: options.seed,
       mapping: 'endpoint-independent',
       filtering: 'endpoint-independent',
-      // Longer than any run: what ends a session is not part of these figures.
-      timeouts: { udp: 3600, tcpEstablished: 7440, tcpTransitory: 240, icmp: 60, other: 300 },
+      // Longer than any run, where what ends a session is not part of the figures.
+      timeouts: { udp: options.idleSeconds ?? 3600, tcpEstablished: 7440, tcpTransitory: 240, icmp: 60, other: 300 },
+      portReuseDelay: options.portReuseDelaySeconds ?? 120,
       maxSessions: options.flows,
     },
     offload: { mode: options.offload, target: 'auto', maxRules: options.flows * 2 + 64 },

@@ -85,6 +85,7 @@ export class LcoreGateway implements GatewayUnderTest {
 export class OneCoreGateway implements GatewayUnderTest {
   readonly bench: BenchBinding;
   readonly controller: GatewayController;
+  private readonly binding: NativeBinding;
   private readonly dataplane: Dataplane;
 
   constructor(
@@ -93,6 +94,7 @@ export class OneCoreGateway implements GatewayUnderTest {
   ) {
     const { root, binding, bench } = loadBindings();
     this.bench = bench;
+    this.binding = binding;
     bench.setScenario(scenario);
     binding.startEal(ealArguments(root, { memoryMb: MEMORY_MB, lcores: 1, pci: [] }));
     for (const port of config.ports) binding.probeDevice(port.device ?? '');
@@ -135,6 +137,20 @@ export class OneCoreGateway implements GatewayUnderTest {
       now = performance.now();
     }
     return (now - begin) / 1000;
+  }
+
+  /** So many rounds of both, whatever comes of them. */
+  rounds(count: number): void {
+    for (let i = 0; i < count; i++) {
+      this.dataplane.poll(this.burst);
+      this.controller.handleEvents();
+    }
+  }
+
+  /** Asks after sessions whose time is up, so many at most; idle ones end in the rounds that follow. @returns How many. */
+  runTimers(most: number): number {
+    const [seconds] = this.binding.now();
+    return this.controller.engine.runSessionTimers(seconds, Math.min(most, this.controller.roomForTimers()));
   }
 
   close(): void {

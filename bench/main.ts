@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { answer, type Part } from './child.js';
 import * as forward from './forward.js';
 import * as insert from './insert.js';
+import * as instructions from './instructions.js';
 import * as memory from './memory.js';
 import type { BenchOptions } from './options.js';
 import { type Report, text } from './report.js';
@@ -12,7 +13,7 @@ const BENCHES: Readonly<
     string,
     { readonly measure: (options: BenchOptions) => Promise<Report>; readonly parts: Readonly<Record<string, Part>> }
   >
-> = { setup, forward, insert, memory };
+> = { setup, forward, insert, memory, instructions };
 
 const USAGE = `usage: npm run bench -- NAME [options]      NAME: ${Object.keys(BENCHES).join(', ')}
   --json          the last line is {"name": …, "figures": …}
@@ -23,7 +24,8 @@ const USAGE = `usage: npm run bench -- NAME [options]      NAME: ${Object.keys(B
   --flows N       new flows of a run of setup (300000)
   --seed N        of addresses, ports and orders (1)
   --burst N       packets received at once (32)
-  --window N      first packets on their way at most in setup (1024)`;
+  --window N      first packets on their way at most in setup (1024)
+  --update        instructions: the figures become the baseline`;
 
 async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === '--part') {
@@ -42,7 +44,9 @@ async function main(argv: readonly string[]): Promise<number> {
   const report = await BENCHES[name].measure(options);
   process.stdout.write(`${text(report)}\n`);
   if (json) process.stdout.write(`${JSON.stringify({ name: report.name, figures: report.figures })}\n`);
-  return 0;
+  if (report.failure === undefined) return 0;
+  process.stderr.write(`${report.failure}\n`);
+  return 1;
 }
 
 function parse(argv: readonly string[]): { name: string; json: boolean; options: BenchOptions } {
@@ -54,6 +58,7 @@ function parse(argv: readonly string[]): { name: string; json: boolean; options:
     options: {
       json: boolean,
       full: boolean,
+      update: boolean,
       runs: string,
       seconds: string,
       resident: string,
@@ -65,7 +70,11 @@ function parse(argv: readonly string[]): { name: string; json: boolean; options:
   });
   const [name, ...rest] = positionals;
   if (name === undefined || !Object.hasOwn(BENCHES, name) || rest.length > 0) throw new Error('name one bench');
-  const number = (key: Exclude<keyof typeof values, 'json' | 'full'>, otherwise: number, most: number): number => {
+  const number = (
+    key: Exclude<keyof typeof values, 'json' | 'full' | 'update'>,
+    otherwise: number,
+    most: number,
+  ): number => {
     const given = values[key];
     const value = given === undefined ? otherwise : Number(given);
     if (!(value > 0 && value <= most) || (key !== 'seconds' && !Number.isInteger(value))) {
@@ -85,6 +94,8 @@ function parse(argv: readonly string[]): { name: string; json: boolean; options:
       seed: number('seed', 1, 0xffff_ffff),
       burst: number('burst', 32, 64),
       window: number('window', 1024, 6000),
+      full,
+      update: values.update ?? false,
     },
   };
 }

@@ -111,6 +111,12 @@ export interface BenchBinding {
   templateInterface(device: string): string | null;
   /** @throws NativeError RULE */
   insertion(options: InsertionOptions): InsertionResult;
+  /** That made the native code. */
+  readonly compiler: string;
+  /** Begins to count instructions, in callgrind. @returns False outside it. */
+  startCounting(): boolean;
+  /** Writes what was counted since as callgrind's dump of that name. */
+  stopCounting(phase: string): void;
   /** Bytes of the lcore's structures, one each a session. */
   sizes(): { readonly sessionRow: number; readonly sessionCounters: number; readonly sessionState: number };
 }

@@ -12,6 +12,10 @@ export interface BenchOptions {
   readonly burst: number;
   /** First packets on their way at most, where the rate is sought. */
   readonly window: number;
+  /** Longer runs, more of them, and what takes many minutes. */
+  readonly full: boolean;
+  /** `instructions`: the figures become the baseline. */
+  readonly update: boolean;
 }
 
 /** Order of the runs: drawn, so that a machine that changes with time does not favour one kind. */

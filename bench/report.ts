@@ -21,6 +21,8 @@ export interface Report {
   readonly conditions: { readonly [key: string]: string | number };
   /** Why a figure is null, or not what it should be. */
   readonly remarks: readonly string[];
+  /** Why the command fails all the same; absent when it does not. */
+  readonly failure?: string;
 }
 
 export function spread(values: readonly number[]): Spread {

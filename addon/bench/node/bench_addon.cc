@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "bench/node/insertion.h"
+#include "bench/node/instruction_count.h"
 #include "bench/node/wire_loop.h"
 #include "bench/scenario.h"
 #include "binding/arguments.h"
@@ -236,6 +237,17 @@ Napi::Value insertion_call(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value start_counting_call(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), start_counting());
+}
+
+Napi::Value stop_counting_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    stop_counting(text(info[0], "phase"));
+    return info.Env().Undefined();
+  });
+}
+
 Napi::Value sizes_call(const Napi::CallbackInfo& info) {
   Napi::Object out = Napi::Object::New(info.Env());
   out.Set("sessionRow", Napi::Number::New(info.Env(), sizeof(SessionRow)));
@@ -258,7 +270,10 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add_call("openPorts", open_ports_call);
   add_call("templateInterface", template_interface_call);
   add_call("insertion", insertion_call);
+  add_call("startCounting", start_counting_call);
+  add_call("stopCounting", stop_counting_call);
   add_call("sizes", sizes_call);
+  exports.Set("compiler", Napi::String::New(env, "GCC " __VERSION__));
   return exports;
 }
 
