@@ -20,8 +20,8 @@ export function register(program: Command): void {
     .addOption(new Option('--format <format>', 'how to print rules').choices(['testpmd', 'json']).default('testpmd'))
     .option('--static', 'print first the constant rules that the others rely on: punts, and the jump to their group')
     .action(async (file: string, options: CompileOptions, command: Command) => {
-      const { targets } = await import('../compiler/target.js');
-      if (!targets().has(options.target)) {
+      const { targetNamed, targets } = await import('../compiler/target.js');
+      if (targetNamed(options.target) === null) {
         command.error(`error: unknown target '${options.target}' (targets: ${[...targets().keys()].join(', ')})`, {
           exitCode: 2,
         });

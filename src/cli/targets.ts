@@ -1,22 +1,26 @@
 import type { Command } from 'commander';
-import type { Target } from '../compiler/target.js';
+import type { Offer } from '../compiler/partial.js';
+import type { Release, Target } from '../compiler/target.js';
 import type { SampleShape } from './sample-shapes.js';
 
 export function register(program: Command): void {
   program
     .command('targets')
     .description('what each NIC can offload, and what of NAT it cannot, with the reason')
-    .argument('[target]', 'one target in full')
+    .argument('[target]', 'one target in full; NAME@22.11 is its table as of DPDK 22.11')
     .action(async (name: string | undefined, _options: object, command: Command) => {
-      const { targets } = await import('../compiler/target.js');
-      const known = targets();
+      const { targetNamed, targets } = await import('../compiler/target.js');
       if (name === undefined) {
-        process.stdout.write(await overview([...known.values()]));
+        process.stdout.write(await overview());
         return;
       }
-      const target = known.get(name);
+      const target = targetNamed(name);
       if (target) process.stdout.write(await inFull(target));
-      else command.error(`error: unknown target '${name}' (targets: ${[...known.keys()].join(', ')})`, { exitCode: 2 });
+      else {
+        command.error(`error: unknown target '${name}' (targets: ${[...targets().keys()].join(', ')})`, {
+          exitCode: 2,
+        });
+      }
     });
 }
 
@@ -27,43 +31,72 @@ async function table(head: readonly string[], rows: readonly (readonly string[])
   return `${made.toString()}\n`;
 }
 
-async function overview(all: readonly Target[]): Promise<string> {
-  const summary = all.map((target) => [target.name, target.title, target.drivers.join(', ') || '—']);
-  const shapes = await Promise.all(all.map((target) => offloads(target)));
-  const rows = shapes[0].map(({ shape }, i) => [
-    shape.direction,
-    shape.protocol,
-    ...shapes.map((verdicts) => {
-      const { codes } = verdicts[i];
-      return codes.length === 0 ? 'full' : `none: ${codes.join(', ')}`;
-    }),
-  ]);
+/** A line a target: how many of the NAT engine's directions it offloads, and what the others lack. */
+async function overview(): Promise<string> {
+  const { RELEASES, targets } = await import('../compiler/target.js');
+  const rows: string[][] = [];
+  for (const name of targets().keys()) {
+    const cells = [name, targets().get(name)?.title ?? ''];
+    for (const release of RELEASES) cells.push(await summary(targets(release).get(name) as Target));
+    cells.push(await lacks(targets().get(name) as Target));
+    rows.push(cells);
+  }
+  const head = ['target', 'what', ...RELEASES.map((release: Release) => `DPDK ${release}`), 'why not all'];
   return [
-    await table(['target', 'what', 'drivers'], summary),
-    await table(['NAT direction', 'protocol', ...all.map((target) => target.name)], rows),
-  ].join('\n');
+    'NAT directions (UDP, TCP and other protocols; ICMP stays in software) that a NIC executes whole, in part, not.\n',
+    await table(head, rows),
+    'Tables are modelled from source: no line comes from a device. `sluice targets NAME` cites the source of each.\n',
+  ].join('');
+}
+
+async function summary(target: Target): Promise<string> {
+  const verdicts = (await offers(target)).filter(({ shape }) => shape.protocol !== 'icmp');
+  const count = (kinds: readonly Offer['kind'][]) => verdicts.filter(({ offer }) => kinds.includes(offer.kind)).length;
+  const full = count(['full']);
+  if (full === verdicts.length) return 'full';
+  const partial = count(['decapsulate', 'classify']);
+  if (full + partial === 0) return 'none';
+  return [full > 0 ? `full ${full}` : '', partial > 0 ? `partial ${partial}` : '', `of ${verdicts.length}`]
+    .filter((part) => part !== '')
+    .join(' ');
+}
+
+async function lacks(target: Target): Promise<string> {
+  const reasons = new Map<string, Set<string>>();
+  for (const { shape, offer } of await offers(target)) {
+    if (offer.kind === 'full' || shape.protocol === 'icmp') continue;
+    for (const { message } of offer.diagnostics) {
+      const [, kind, what] = /^\S+ (cannot \w+) (.*)$/.exec(message) ?? [message, message, ''];
+      const known = reasons.get(kind) ?? new Set();
+      reasons.set(kind, known.add(what.replace(/ from the rule|, so .*|, which .*/, '')));
+    }
+  }
+  const lines = [...reasons].map(([kind, what]) => `${kind} ${[...what].join(', ')}`);
+  return lines.map((line) => wrapped(line, 80)).join('\n');
+}
+
+/** Lines of at most `width` characters, broken at spaces. */
+function wrapped(text: string, width: number): string {
+  return text.replace(new RegExp(`(.{1,${width}})(?: |$)`, 'g'), '$1\n').trimEnd();
 }
 
 async function inFull(target: Target): Promise<string> {
   const items = Object.entries(target.items).map(([name, { fields, source }]) => {
     const shown = Object.entries(fields).map(([field, forms]) => `${field}: ${forms.join(', ')}`);
-    return [name, shown.join('\n') || 'presence', source];
+    return [name, shown.join('\n') || 'presence', wrapped(source, 60)];
   });
   const actions = Object.entries(target.actions).map(([name, { forms, note, source }]) => {
-    return [name, forms.length === 0 ? 'no' : forms.join(', '), note ?? '', source];
+    return [name, forms.length === 0 ? 'no' : forms.join(', '), wrapped(note ?? '', 50), wrapped(source, 60)];
   });
-  const punts = Object.entries(target.punts).map(([name, { means, source }]) => [name, means, source]);
-  const verdicts = await offloads(target);
-  const shapes = verdicts.map(({ shape, codes, reasons }) => [
-    shape.direction,
-    shape.protocol,
-    codes.length === 0 ? 'full' : 'none',
-    reasons.join('\n'),
-  ]);
-  const groups = `group ${target.groups.static} constant rules, group ${target.groups.nat} NAT rules`;
-  const first = target.actionOrder.first.join(', ');
+  const punts = Object.entries(target.punts).map(([name, { means, source }]) => [name, means, wrapped(source, 60)]);
+  const shapes = (await offers(target)).map(({ shape, offer }) => {
+    const reasons = offer.kind === 'full' ? [] : [...new Set(offer.diagnostics.map(({ message }) => message))];
+    const verdict = offer.kind === 'decapsulate' || offer.kind === 'classify' ? `partial: ${offer.kind}` : offer.kind;
+    return [shape.direction, shape.protocol, verdict, reasons.map((reason) => wrapped(reason, 80)).join('\n')];
+  });
   return [
-    `${target.name}: ${target.title}. ${target.domain} domain, ${groups}. First actions: ${first}.\n`,
+    `${target.name}: ${target.title}, DPDK ${target.release}. Modelled from source.\n`,
+    await table(['rule', 'what', 'source'], rules(target)),
     await table(['item', 'matched by', 'source'], items),
     await table(['action', 'as', 'note', 'source'], actions),
     await table(['kept from NAT rules', 'by', 'source'], punts),
@@ -71,22 +104,47 @@ async function inFull(target: Target): Promise<string> {
   ].join('\n');
 }
 
-interface Verdict {
-  readonly shape: SampleShape;
-  readonly codes: readonly string[];
-  readonly reasons: readonly string[];
+/** What holds for whole rules. */
+function rules(target: Target): string[][] {
+  const { api, groups, actionOrder, exclusive, rewriteSets, modifyField, budgets } = target;
+  const steps = actionOrder.steps.map((step) => step.join(' | ')).join(', ');
+  const calls = [api.sync ? 'synchronous' : '', api.template ? 'template tables' : ''].filter((call) => call !== '');
+  const nat = groups.perPort ? `${groups.nat} + port` : String(groups.nat);
+  const rows = [
+    ['calls', calls.join(', ') || 'none', api.source],
+    ['domain', target.domain, groups.source],
+    ['groups', `constant rules ${groups.static}, NAT rules ${nat}`, groups.source],
+    ['order', `${actionOrder.strict ? 'strict' : 'free'}; emitted: ${steps}, the rest, fate`, actionOrder.source],
+  ];
+  if (exclusive) {
+    rows.push(['not in one rule', exclusive.pairs.map((pair) => pair.join(' with ')).join(', '), exclusive.source]);
+  }
+  if (rewriteSets) {
+    rows.push(['rewritten together', rewriteSets.sets.map((set) => set.join('+')).join(', '), rewriteSets.source]);
+  }
+  if (modifyField) rows.push(['level of MODIFY_FIELD', String(modifyField.level), modifyField.source]);
+  if (budgets) {
+    const { source, ...limits } = budgets;
+    rows.push([
+      'budgets',
+      Object.entries(limits)
+        .map((limit) => limit.join(' '))
+        .join(', '),
+      source,
+    ]);
+  }
+  return rows.map(([rule, what, source]) => [rule, wrapped(what, 60), wrapped(source, 60)]);
 }
 
-/** Compiles every direction for the target, with MTUs that leave room for VXLAN. */
-async function offloads(target: Target): Promise<readonly Verdict[]> {
-  const { compileFor } = await import('../compiler/compile.js');
+interface Verdict {
+  readonly shape: SampleShape;
+  readonly offer: Offer;
+}
+
+/** What the target offers for every direction, with MTUs that leave room for VXLAN. */
+async function offers(target: Target): Promise<readonly Verdict[]> {
+  const { offer } = await import('../compiler/partial.js');
   const { DEFAULT_CONTEXT } = await import('../compiler/parse-list.js');
   const { sampleShapes } = await import('./sample-shapes.js');
-  return sampleShapes().map((shape) => {
-    const result = compileFor(shape.list, target, DEFAULT_CONTEXT);
-    if (result.ok) return { shape, codes: [], reasons: [] };
-    const codes = [...new Set(result.diagnostics.map((diagnostic) => diagnostic.code))];
-    const reasons = [...new Set(result.diagnostics.map((diagnostic) => diagnostic.message))];
-    return { shape, codes, reasons };
-  });
+  return sampleShapes().map((shape) => ({ shape, offer: offer(shape.list, target, DEFAULT_CONTEXT) }));
 }

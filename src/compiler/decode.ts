@@ -139,6 +139,7 @@ const CONF_FIELDS: Partial<Record<ActionType, readonly ConfField[]>> = {
   [ActionType.portRepresentor]: host('port_id', 2),
   [ActionType.representedPort]: host('ethdev_port_id', 2),
   [ActionType.vxlanEncap]: ENCAP_FIELDS,
+  [ActionType.rawEncap]: ENCAP_FIELDS,
   [ActionType.setMacSource]: wire('mac_addr', 6, 'mac'),
   [ActionType.setMacDestination]: wire('mac_addr', 6, 'mac'),
   [ActionType.setIpv4Source]: wire('ipv4_addr', 4, 'address'),

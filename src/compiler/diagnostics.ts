@@ -1,5 +1,4 @@
 import type { Diagnostic } from './index.js';
-import type { Located } from './rule.js';
 
 /** Every code the compiler can give; docs/diagnostics.md has a section for each. */
 export const DIAGNOSTIC_CODES = [
@@ -28,8 +27,19 @@ export const DIAGNOSTIC_CODES = [
   'icmp-in-software',
   'protocol-unmatched',
   'egress-mtu',
+  'rewrite-set',
+  'order-impossible',
+  'actions-exclusive',
+  'match-budget',
+  'modify-budget',
+  'encap-budget',
 ] as const;
 export type DiagnosticCode = (typeof DIAGNOSTIC_CODES)[number];
+
+/** Something with an index into the list as it was given. */
+interface Place {
+  readonly index: number;
+}
 
 /** Collects the diagnostics of one list for one target. */
 export class DiagnosticCollector {
@@ -44,11 +54,11 @@ export class DiagnosticCollector {
     this.found.push({ code, rule: this.rule, target: this.target, message, hint });
   }
 
-  item(at: Located<unknown>, code: DiagnosticCode, message: string, hint: string): void {
+  item(at: Place, code: DiagnosticCode, message: string, hint: string): void {
     this.found.push({ code, rule: this.rule, itemIndex: at.index, target: this.target, message, hint });
   }
 
-  action(at: Located<unknown>, code: DiagnosticCode, message: string, hint: string): void {
+  action(at: Place, code: DiagnosticCode, message: string, hint: string): void {
     this.found.push({ code, rule: this.rule, actionIndex: at.index, target: this.target, message, hint });
   }
 }

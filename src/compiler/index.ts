@@ -46,4 +46,4 @@ export { printJson } from './print-json.js';
 export { printTestpmd } from './print-testpmd.js';
 export { staticRules } from './static-rules.js';
 export type { Target } from './target.js';
-export { targetOfDriver, targets } from './target.js';
+export { releaseOf, targetNamed, targetOfDriver, targets } from './target.js';

@@ -20,12 +20,13 @@ const PRIVATE_ACTIONS: ReadonlySet<string> = new Set(['set-icmp-ident']);
 export function printTestpmd(template: RuleTemplate, row?: DataView, portIds?: readonly number[]): string[] {
   const rule = decode(row ? instantiate(template, row) : template);
   const port = (text: string): string => (portIds ? String(portIds[Number(text)]) : text);
-  const ingress = rule.items[0].fields[0].spec;
 
   const lines: string[] = [];
   for (const action of rule.actions) {
     if (PRIVATE_ACTIONS.has(action.type)) lines.push(`# ${word(action.type)} is not rte_flow's: software table only`);
     if (action.type === 'vxlan-encap') lines.push(...vxlanPreamble(action));
+    if (action.type === 'raw-encap') lines.push(rawEncapPreamble(action));
+    if (action.type === 'raw-decap') lines.push(`set raw_decap ${RAW_INDEX} eth / ipv4 / udp / vxlan / end_set`);
   }
 
   const attributes = [
@@ -35,7 +36,7 @@ export function printTestpmd(template: RuleTemplate, row?: DataView, portIds?: r
   ];
   const pattern = rule.items.map((item) => printItem(item, port)).join(' / ');
   const actions = rule.actions.map((action) => printAction(action, port)).join(' / ');
-  const create = `flow create ${port(ingress)} ${attributes.join(' ')} pattern ${pattern} / end actions ${actions} / end`;
+  const create = `flow create ${port(String(template.ingress))} ${attributes.join(' ')} pattern ${pattern} / end actions ${actions} / end`;
   return [...lines, ...fitted(create)];
 }
 
@@ -60,6 +61,20 @@ function fitted(create: string): string[] {
     rest = rest.slice(space + 1);
   }
   return lines;
+}
+
+/** Where testpmd keeps the header of the rule that follows. */
+const RAW_INDEX = 0;
+
+/** raw_encap takes its header, all of it, from `set raw_encap`. */
+function rawEncapPreamble(action: DecodedAction): string {
+  const value = Object.fromEntries(action.values);
+  return [
+    `set raw_encap ${RAW_INDEX} eth src is ${value['eth-src']} dst is ${value['eth-dst']} type is 0x0800`,
+    `ipv4 tos is ${value['ip-tos']} ttl is ${value['ip-ttl']} fragment_offset is 0x4000 proto is 17 src is ${value['ip-src']} dst is ${value['ip-dst']}`,
+    `udp src is ${value['udp-src']} dst is ${value['udp-dst']}`,
+    `vxlan vni is ${value.vni} / end_set`,
+  ].join(' / ');
 }
 
 const word = (type: string): string => type.replaceAll('-', '_');
@@ -90,6 +105,7 @@ const ACTION_WORDS: Readonly<Record<string, string>> = {
 function printAction(action: DecodedAction, port: (text: string) => string): string {
   const words = [ACTION_WORDS[action.type] ?? word(action.type)];
   if (action.type === 'vxlan-encap') return words[0];
+  if (action.type === 'raw-encap' || action.type === 'raw-decap') return `${words[0]} index ${RAW_INDEX}`;
   const isPort = action.type === 'represented-port' || action.type === 'port-representor';
   for (const [name, value] of action.values) words.push(name, isPort ? port(value) : value);
   return words.join(' ');

@@ -1,18 +1,16 @@
 import { compileFor } from './compile.js';
+import { gateMatch } from './gate.js';
 import type { CompileContext, CompilePort } from './index.js';
 import type { FlowList, MatchItem } from './ir.js';
+import { FRAGMENT_BITS } from './passes/conditions.js';
 import type { PuntName, Target } from './target.js';
-import { targets } from './target.js';
+import { targetNamed } from './target.js';
 import type { RuleTemplate } from './template.js';
 
 const PUNT_PRIORITY = 0;
 const JUMP_PRIORITY = 1;
 
-/** MF and the 13 offset bits: not 0 in every fragment, the first and the last included (RFC 791 section 3.1). */
-const FRAGMENT_BITS = 0x3fff;
 const TCP_FLAGS = { fin: 0x01, syn: 0x02, rst: 0x04 } as const; // RFC 9293 section 3.1
-const ETHERTYPE_IPV4 = 0x0800;
-const ETHERTYPE_VLAN = 0x8100;
 
 const ETH: MatchItem = { type: 'eth' };
 const IPV4: MatchItem = { type: 'ipv4' };
@@ -21,18 +19,26 @@ const IPV4: MatchItem = { type: 'ipv4' };
  * The constant rules of the first group that the NAT rules of every port rely on.
  *
  * Higher priority: to the application goes what only software may serve. Lowest: frames to the gateway's own MAC jump to the
- * NAT rules. What neither serves misses, to the application. Empty for a target that sees only what software gives it.
+ * NAT rules. What neither serves misses, to the application. Empty for a target that sees only what software gives it, or that can serve no NAT rule.
  *
  * @throws Error when a target table says `rule` of a punt that the target's own items cannot express.
  */
 export function staticRules(target: string, context: CompileContext): RuleTemplate[] {
-  const found = targets().get(target);
+  const found = targetNamed(target);
   if (!found) throw new Error(`there is no target ${target}`);
   return staticRulesFor(found, context);
 }
 
+/** Whether the target has the means to keep from NAT rules what only software may serve. Otherwise it gets none. */
+function servesNat(target: Target): boolean {
+  const means = (['fragments', 'options', 'ttl', 'ipv4-checksum'] as const).map((punt) => target.punts[punt].means);
+  if (target.kind === 'software' || means.includes('none')) return false;
+  if (target.groups.static !== target.groups.nat && target.actions.jump.forms.length === 0) return false;
+  return !Object.values(target.punts).some(({ means: by }) => by === 'rule') || target.actions.punt.forms.length > 0;
+}
+
 export function staticRulesFor(target: Target, context: CompileContext): RuleTemplate[] {
-  if (target.kind === 'software') return [];
+  if (!servesNat(target)) return [];
   return context.ports.flatMap((port, index) => {
     const punts = puntMatches(port, target, context).map(({ name, match }) =>
       staticRule(
@@ -42,11 +48,12 @@ export function staticRulesFor(target: Target, context: CompileContext): RuleTem
         context,
       ),
     );
+    if (target.groups.static === target.groups.nat) return punts;
     const jump: FlowList = {
       name: `${port.name}-nat`,
       ingress: index,
-      match: ownFrames(port, context),
-      actions: [{ type: 'jump', group: target.groups.nat }],
+      match: gateMatch(port, target, context),
+      actions: [{ type: 'jump', group: target.groups.perPort ? target.groups.nat + index : target.groups.nat }],
     };
     return [...punts, staticRule(jump, JUMP_PRIORITY, target, context)];
   });
@@ -113,19 +120,4 @@ function puntMatches(
     }
   }
   return punts;
-}
-
-/** IPv4 frames to the gateway itself, with the port's tag or none. */
-function ownFrames(port: CompilePort, context: CompileContext): readonly MatchItem[] {
-  const mac = port.role === 'fabric' ? context.underlay.mac : port.mac;
-  const eth: MatchItem = { type: 'eth', destination: mac, etherType: port.vlan >= 0 ? ETHERTYPE_VLAN : ETHERTYPE_IPV4 };
-  const tag: readonly MatchItem[] = port.vlan >= 0 ? [{ type: 'vlan', vid: port.vlan }] : [];
-  if (port.role === 'external') return [eth, ...tag, IPV4];
-  return [
-    eth,
-    ...tag,
-    { type: 'ipv4', destination: context.underlay.vtep },
-    { type: 'udp', destination: context.underlay.udpPort },
-    { type: 'vxlan' },
-  ];
 }

@@ -47,6 +47,8 @@ export interface TemplatePatch {
 /** A rule whose values are filled per flow: what a shape is compiled to, once per target. */
 export interface RuleTemplate {
   readonly name: string;
+  /** Gateway port (index) on whose device the rule is created, and on whose wire its packets arrive. */
+  readonly ingress: number;
   readonly group: number;
   readonly priority: number;
   readonly domain: 'transfer' | 'ingress';

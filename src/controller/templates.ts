@@ -9,7 +9,7 @@ import {
 import type { ValidatedConfig } from '../config/types.js';
 import { shapeList } from '../nat/shapes.js';
 import type { Dataplane, NativeError } from '../native/binding.js';
-import { ItemType, NO_TEMPLATE } from '../native/records.js';
+import { NO_TEMPLATE } from '../native/records.js';
 
 /** What a shape became on this gateway. */
 export interface CompiledShape {
@@ -43,7 +43,7 @@ export class TemplateRegistry {
   installStaticRules(): void {
     if (this.target === null) return;
     for (const rule of staticRules(this.target, this.context)) {
-      this.dataplane.installStatic(ingressOf(rule), nativeTemplate(rule));
+      this.dataplane.installStatic(rule.ingress, nativeTemplate(rule));
     }
   }
 
@@ -89,10 +89,4 @@ export function compileContext(config: ValidatedConfig): CompileContext {
     underlay: config.underlay,
     tcpWithoutFlags: config.offload.tcpWithoutFlags,
   };
-}
-
-/** Port on whose device a constant rule is created: the one whose wire it matches. */
-function ingressOf(rule: RuleTemplate): number {
-  const item = rule.items.find(({ type }) => type === ItemType.representedPort);
-  return item?.spec === undefined ? 0 : item.spec[0] | (item.spec[1] << 8);
 }

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { main } from '../../src/cli/main';
+import { targets } from '../../src/compiler/target';
 
 let folder: string;
 beforeAll(() => {
@@ -105,27 +106,32 @@ describe('sluice compile', () => {
 });
 
 describe('sluice targets', () => {
-  test('shows every NAT direction of every target', async () => {
+  test('shows every target, what it can of NAT with each DPDK release, and why not all', async () => {
     const { code, out } = await run('targets');
     expect(code).toBe(0);
-    const row = (direction: string, protocol: string) =>
+    const row = (target: string) =>
       out
         .split('\n')
-        .find((line) => line.includes(direction) && line.includes(` ${protocol} `))
+        .find((line) => line.includes(`│ ${target} `))
         ?.split('│')
         .map((cell) => cell.trim());
-    expect(row('vpc-to-external, forward', 'udp')).toEqual(['', 'vpc-to-external, forward', 'udp', 'full', 'full', '']);
-    expect(row('vpc-to-vpc, reverse', 'icmp')?.slice(3, 5)).toEqual(['none: icmp-in-software', 'full']);
+    for (const target of targets().keys()) expect(row(target)?.length).toBe(7);
+    expect(row('softflow')?.slice(3, 6)).toEqual(['full', 'full', '']);
+    expect(row('ntnic')?.slice(3, 5)).toEqual(['none', 'partial 6 of 30']);
+    expect(row('enic')?.[5]).toBe('cannot keep fragments, options, ttl, ipv4-checksum');
+  });
+  test('shows each NAT direction of one, partial offload included', async () => {
+    const { out } = await run('targets', 'sfc@22.11');
+    const row = (direction: string) => out.split('\n').find((line) => line.includes(direction));
+    expect(row('vpc-to-external, forward')).toMatch(/│ partial: decapsulate +│ sfc cannot keep options from the rule/);
+    expect(row('vpc-to-external, reverse')).toMatch(/│ partial: classify +│/);
+    expect(out).toContain('DPDK 22.11. Modelled from source');
+    expect(out).toContain('Not before DPDK 26.07');
   });
   test('shows one in full, with the source of every line', async () => {
     const { code, out } = await run('targets', 'softflow');
     expect(code).toBe(0);
-    for (const word of [
-      'vxlan-decap',
-      'kIpv4Fields',
-      'rte_flow has no action that rewrites an ICMP identifier',
-      'integrity',
-    ]) {
+    for (const word of ['vxlan-decap', 'kIpv4Fields', 'rte_flow has no action that rewrites an ICMP', 'integrity']) {
       expect(out).toContain(word);
     }
   });

@@ -149,7 +149,12 @@ describe('a list that is wrong for any target', () => {
     const result = compile(list([eth, ipv4], [out]), 'connectx', CONTEXT);
     expect(result).toMatchObject({
       ok: false,
-      diagnostics: [{ code: 'target-unknown', hint: 'targets: softflow, software' }],
+      diagnostics: [
+        {
+          code: 'target-unknown',
+          hint: expect.stringMatching(/^targets: bnxt, .*, softflow, software, .*NAME@22\.11/),
+        },
+      ],
     });
     seen.add('target-unknown');
   });
@@ -234,7 +239,10 @@ describe('a target that lacks something', () => {
     list([eth, ipv4, udp], [{ type: 'drop' }]),
     list([eth, ipv4, udp], [{ type: 'punt', port: 1 }]),
   ];
-  const uses = (given: FlowList, action: string) => given.actions.some(({ type }) => type === action);
+  /** A list that leaves by a port also needs the constant rules before it, and these punt and jump. */
+  const uses = (given: FlowList, action: string) =>
+    given.actions.some(({ type }) => type === action) ||
+    ((action === 'jump' || action === 'punt') && given.actions.at(-1)?.type === 'output');
   const actions = Object.keys(softflow.actions).filter(
     (name) => softflow.actions[name as Action['type']].forms.length > 0 && name !== 'checksum',
   );
@@ -248,12 +256,8 @@ describe('a target that lacks something', () => {
       if (!uses(given, name)) expect(refused(given, less)).toEqual([]);
       else {
         needed++;
-        expectRefusal(
-          given,
-          'action-unsupported',
-          { actionIndex: given.actions.findIndex(({ type }) => type === name) },
-          less,
-        );
+        const actionIndex = given.actions.findIndex(({ type }) => type === name);
+        expectRefusal(given, 'action-unsupported', actionIndex < 0 ? null : { actionIndex }, less);
         expect(refused(given, less)[0].message).toContain(name);
       }
     }
@@ -278,6 +282,52 @@ describe('a target that lacks something', () => {
     });
     const masked = list([eth, { ...ipv4, protocol: 17, ttl: { value: 0, mask: 0xfe } }], [out]);
     expectRefusal(masked, 'field-unsupported', { itemIndex: 1 }, exactOnly);
+  });
+});
+
+describe('a target with rules about whole rules', () => {
+  const named = (name: string) => targets().get(name) as Target;
+  const hws = named('mlx5-hws');
+  const narrowed = (budgets: Partial<Target['budgets']>): Target => {
+    return { ...hws, budgets: { source: 'test', ...budgets } };
+  };
+  test('knows only some sets of fields to rewrite', () => {
+    const cxgbe: Target = { ...softflow, name: 'less', rewriteSets: named('cxgbe').rewriteSets as never };
+    expectRefusal(nat('vxlan', 'plain', 'other'), 'rewrite-set', null, cxgbe);
+    expect(refused(nat('vxlan', 'plain', 'other'), cxgbe)[0].message).toContain('source and nothing else');
+    const all = { from: 'plain', to: 'plain', l4: 'udp', source: true, destination: true, ports: true } as const;
+    expect(refused(natList({ ...all, outerSource: false }), cxgbe)).toEqual([]);
+  });
+  test('insists on an order that the list cannot take', () => {
+    const late: Action = { type: 'set-ethernet', source: 1 };
+    const toFabric: Action = { type: 'output', port: 0 };
+    expectRefusal(list([eth, ipv4, udp], [push, late, toFabric]), 'order-impossible', { actionIndex: 1 }, hws);
+    expect(refused(list([eth, ipv4, udp], [late, push, toFabric]), hws)).toEqual([]);
+  });
+  test('cannot do two things in one rule', () => {
+    const given = nat('vxlan', 'vxlan', 'udp');
+    const actionIndex = given.actions.findIndex(({ type }) => type === 'push-vxlan');
+    expectRefusal(given, 'actions-exclusive', { actionIndex }, { ...named('mlx5-sws'), groups: hws.groups });
+    expect(refused(nat('vxlan', 'plain', 'udp'), named('mlx5-sws'))).toEqual([]);
+  });
+  test('has room for so much matching, rewriting and encapsulating', () => {
+    const peer = natList({
+      from: 'vxlan',
+      to: 'plain',
+      l4: 'udp',
+      source: true,
+      destination: false,
+      ports: true,
+      outerSource: true,
+    });
+    expectRefusal(peer, 'match-budget', null, hws);
+    expect(refused(nat('vxlan', 'plain', 'udp'), hws)).toEqual([]);
+    expectRefusal(nat('vxlan', 'plain', 'udp'), 'modify-budget', null, narrowed({ modifyCommands: 7 }));
+    expect(refused(nat('vxlan', 'plain', 'udp'), narrowed({ modifyCommands: 8 }))).toEqual([]);
+    const given = nat('plain', 'vxlan', 'udp');
+    const actionIndex = given.actions.findIndex(({ type }) => type === 'push-vxlan');
+    expectRefusal(given, 'encap-budget', { actionIndex }, narrowed({ encapBytes: 49 }));
+    expect(refused(given, narrowed({ encapBytes: 50 }))).toEqual([]);
   });
 });
 

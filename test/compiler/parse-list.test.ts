@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Ajv2020 from 'ajv/dist/2020';
 import fc from 'fast-check';
-import { compile, targets } from '../../src/compiler/index';
+import { compile } from '../../src/compiler/index';
 import type { FlowList } from '../../src/compiler/ir';
 import { DEFAULT_CONTEXT, parseLists } from '../../src/compiler/parse-list';
 
@@ -222,13 +222,14 @@ describe('the schema and the parser', () => {
     expect(faultsOf(GOOD)).toEqual([]);
     expect(fitsSchema(GOOD)).toBe(true);
   });
-  test('both accept the schema’s example, and every target compiles it', () => {
+  test('both accept the schema’s example, and what executes all of NAT compiles it', () => {
     for (const example of schema.examples) {
       expect(fitsSchema(example)).toBe(true);
       const result = parseLists(JSON.stringify(example));
       if (!result.ok) throw new Error(JSON.stringify(result.faults));
       for (const { list } of result.lists) {
-        for (const target of targets().keys()) expect(compile(list, target, result.context).ok).toBe(true);
+        for (const target of ['software', 'softflow', 'mlx5-sws'])
+          expect(compile(list, target, result.context).ok).toBe(true);
       }
     }
   });

@@ -1,10 +1,20 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Ajv2020 from 'ajv/dist/2020';
 import { sampleShapes } from '../../src/cli/sample-shapes';
 import { ACTION_FIELDS, ITEM_LAYOUTS } from '../../src/compiler/fields';
-import { compile, nativeTemplate, staticRules, targetOfDriver, targets } from '../../src/compiler/index';
+import {
+  compile,
+  nativeTemplate,
+  releaseOf,
+  staticRules,
+  targetNamed,
+  targetOfDriver,
+  targets,
+} from '../../src/compiler/index';
 import { DEFAULT_CONTEXT } from '../../src/compiler/parse-list';
+import { nicTarget } from '../../src/controller/nic-target';
 import { ActionType, FlowArguments, ItemType, PatchTarget } from '../../src/native/records';
 import { compiled } from './flows';
 
@@ -12,24 +22,64 @@ const folder = join(__dirname, '../../schemas/targets');
 const read = (name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8'));
 
 describe('target tables', () => {
-  const validate = new Ajv2020().compile(read('target.schema.json'));
+  const validate = new Ajv2020({ strict: false }).compile(read('target.schema.json'));
 
-  test('know software and softflow', () => {
-    expect([...targets().keys()]).toEqual(['softflow', 'software']);
+  test('are there for every driver of DPDK’s matrix', () => {
+    const drivers = new Set(
+      ['22.11', '26.07'].flatMap((release) => {
+        const path = join(folder, '../dpdk', `${release}.json`);
+        return Object.keys(JSON.parse(readFileSync(path, 'utf8')).drivers);
+      }),
+    );
+    // One driver, three lists: vector and VF paths of cnxk.
+    for (const part of ['cnxk_vec', 'cnxk_vf']) drivers.delete(part);
+    const tables = [...targets().keys()].map((name) => read(`${name}.json`).matrix);
+    expect(new Set(tables.filter((matrix) => matrix !== null))).toEqual(drivers);
+    expect(tables.filter((matrix) => matrix === 'mlx5').length).toBe(2);
+  });
+  test('claim no action or item that the matrix of a release lacks', () => {
+    const script = join(__dirname, '../../scripts/import-dpdk-matrix.mjs');
+    expect(spawnSync('node', [script, '--tables'], { encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
+  });
+  test('are chosen by driver, device arguments and DPDK release', () => {
     expect(targetOfDriver('net_softflow')?.name).toBe('softflow');
     expect(targetOfDriver('net_null')).toBeNull();
+    expect(targetOfDriver('mlx5_pci')?.name).toBe('mlx5-sws');
+    expect(targetOfDriver('mlx5_pci', 'representor=[0],dv_flow_en=2')?.name).toBe('mlx5-hws');
+    const forms = (name: string) => targetNamed(name)?.actions['set-l4'].forms;
+    expect(forms('sfc')).toEqual(['set-tp']);
+    expect(forms('sfc@22.11')).toEqual([]);
+    expect(targetNamed('ntnic@22.11')?.items).toEqual({});
+    expect(targetNamed('sfc@21.11')).toBeNull();
+    expect([releaseOf('DPDK 22.11.11'), releaseOf('DPDK 26.03.0'), releaseOf('DPDK 26.11.0-rc0')]).toEqual([
+      '22.11',
+      '22.11',
+      '26.07',
+    ]);
+  });
+  test('auto takes a software NIC for the NIC of its profile', () => {
+    expect(nicTarget('auto', 'net_softflow')).toBe('softflow');
+    expect(nicTarget('auto', 'net_softflow', 'wire=net_null0,profile=sfc@22.11')).toBe('sfc@22.11');
+    expect(nicTarget('auto', 'mlx5_pci', 'dv_flow_en=2', '22.11')).toBe('mlx5-hws@22.11');
+    expect(nicTarget('auto', 'net_virtio')).toBeNull();
+    expect(nicTarget('software', 'net_softflow')).toBeNull();
+    expect(() => nicTarget('sfc@1', 'net_softflow')).toThrow(RangeError);
   });
   test('speak of the items, fields and actions that lists have', () => {
     for (const target of targets().values()) {
       expect(Object.keys(target.actions).sort()).toEqual(Object.keys(ACTION_FIELDS).sort());
       for (const [item, { fields }] of Object.entries(target.items)) {
-        if (item === 'integrity') continue;
+        if (item === 'integrity' || item === 'represented-port') continue;
         const known = Object.keys(ITEM_LAYOUTS[item as keyof typeof ITEM_LAYOUTS].fields);
         expect(known).toEqual(expect.arrayContaining(Object.keys(fields)));
       }
     }
   });
   test.each([
+    [
+      'with a form of a release that there is not',
+      (target: { actions: { age: object } }) => Object.assign(target.actions.age, { since: { age: '21.11' } }),
+    ],
     ['without a source', (target: { items: { eth: { source?: string } } }) => delete target.items.eth.source],
     [
       'with an unknown form',

@@ -28,16 +28,18 @@ const ITEM_TYPES: Record<MatchItem['type'], ItemType> = {
 /** `bits` of an integrity item; see TemplateItem. */
 export const INTEGRITY_IPV4_CSUM_OK = 2;
 
-/** Writes the pattern (ingress port first) and the actions; what varies becomes patches. */
+/** Writes the pattern (the ingress port first, if the rule says it) and the actions; what varies becomes patches. */
 export function emit(formed: FormedRule): RuleTemplate {
   const { rule, placement } = formed;
   const patches: TemplatePatch[] = [];
-  const items = [ingressItem(rule.ingress), ...rule.match.map((at, i) => headerItem(at.node, i + 1, patches))];
+  const items = formed.matchesPort ? [ingressItem(rule.ingress)] : [];
+  for (const { node } of rule.match) items.push(headerItem(node, items.length, patches));
   formed.formed.forEach((action, index) => {
     for (const patch of action.patches) patches.push({ target: 'action', index, ...patch });
   });
   return {
     name: rule.name,
+    ingress: rule.ingress,
     group: placement.group,
     priority: placement.priority,
     domain: placement.domain,

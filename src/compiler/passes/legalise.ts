@@ -4,7 +4,8 @@ import { matchedFrames } from '../headers.js';
 import type { CompileContext } from '../index.js';
 import type { MatchValue } from '../ir.js';
 import type { Rule } from '../rule.js';
-import type { MatchForm, PuntName, Target } from '../target.js';
+import type { MatchForm, PuntName, RewrittenField, Target } from '../target.js';
+import { conditioned, conditionsOf } from './conditions.js';
 
 /** Bytes that VXLAN adds to the IPv4 packet inside: inner Ethernet 14, VXLAN 8, UDP 8, IPv4 20 (RFC 7348 section 5). */
 export const VXLAN_OVERHEAD_BYTES = 50;
@@ -15,7 +16,8 @@ const PROTOCOL_TCP = 6;
 const formOf = (value: MatchValue): MatchForm => (isMasked(value) ? 'mask' : isRange(value) ? 'range' : 'exact');
 
 /**
- * Refuses what the target cannot execute, everything at once; drops `checksum` where the target implies it.
+ * Refuses what the target cannot execute, everything at once; adds the conditions by which the rule itself keeps away what only
+ * software may serve; drops `checksum` where the target implies it.
  *
  * Precondition: verified and canonical. What passes is executed by the target as the list says, and by no packet that only
  * software may serve.
@@ -24,11 +26,65 @@ export function legalise(rule: Rule, target: Target, context: CompileContext, re
   const fate = rule.actions.at(-1)?.node;
   const forwards = target.kind === 'nic' && fate?.type === 'output';
   const icmp = forwards && legaliseTraffic(rule, target, context, report);
-  legaliseItems(rule, target, report);
+  const match = forwards ? withConditions(rule.match, target) : rule.match;
+  legaliseItems({ ...rule, match }, target, report);
   legaliseActions(rule, target, icmp, report);
-  if (forwards) legaliseSize(rule, context.ports[fate.port].mtu, context, report);
+  if (forwards) {
+    legaliseConstantRules(target, report);
+    legaliseRewrites(rule, target, report);
+    legaliseSize(rule, context.ports[fate.port].mtu, context, report);
+  }
   const implied = target.actions.checksum.forms.includes('implied');
-  return { ...rule, actions: rule.actions.filter((at) => at.node.type !== 'checksum'), checksumsImplied: implied };
+  const actions = rule.actions.filter((at) => at.node.type !== 'checksum');
+  return { ...rule, match, actions, checksumsImplied: implied };
+}
+
+/** Conditions of rules that no gate stands before, and of TCP rules everywhere: a gate is one for all protocols. */
+function withConditions(match: Rule['match'], target: Target): Rule['match'] {
+  const gated = target.groups.static !== target.groups.nat;
+  const conditions = gated ? { fragments: false, options: false, checksum: false } : conditionsOf(target);
+  return conditioned(match, { ...conditions, tcpFlags: target.punts['tcp-flags'].means === 'condition' });
+}
+
+/** The constant rules that a NAT rule relies on need actions of their own. */
+function legaliseConstantRules(target: Target, report: DiagnosticCollector): void {
+  const needs: { action: 'jump' | 'punt'; when: boolean; why: string }[] = [
+    { action: 'jump', when: target.groups.static !== target.groups.nat, why: 'the way to the NAT rules' },
+    {
+      action: 'punt',
+      when: Object.values(target.punts).some(({ means }) => means === 'rule'),
+      why: 'keeping from the NAT rules what only software may serve',
+    },
+  ];
+  for (const { action, when, why } of needs) {
+    const capability = target.actions[action];
+    if (!when || capability.forms.length > 0) continue;
+    const hint = capability.note ?? `see ${capability.source}`;
+    report.list('action-unsupported', `${target.name} cannot execute ${action}, which ${why} needs`, hint);
+  }
+}
+
+/** A NIC may know only some sets of addresses and ports that are rewritten together. */
+function legaliseRewrites(rule: Rule, target: Target, report: DiagnosticCollector): void {
+  const written = new Set<RewrittenField>();
+  for (const { node } of rule.actions) {
+    if (node.type === 'set-ipv4') {
+      if (node.source !== undefined) written.add('source');
+      if (node.destination !== undefined) written.add('destination');
+    } else if (node.type === 'set-l4') {
+      if (node.source !== undefined) written.add('sport');
+      if (node.destination !== undefined) written.add('dport');
+    }
+  }
+  if (!target.rewriteSets || written.size === 0) return;
+  const { sets, source } = target.rewriteSets;
+  if (sets.some((set) => set.length === written.size && set.every((field) => written.has(field)))) return;
+  const known = sets.map((set) => set.join(' + ')).join('; ');
+  report.list(
+    'rewrite-set',
+    `${target.name} cannot rewrite ${[...written].join(' + ')} and nothing else`,
+    `it can rewrite: ${known} (${source})`,
+  );
 }
 
 function legaliseItems(rule: Rule, target: Target, report: DiagnosticCollector): void {

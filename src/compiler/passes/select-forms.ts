@@ -1,8 +1,8 @@
 import { ActionType } from '../../native/records.js';
 import { isArgument, writeBigEndian, writeLittleEndian } from '../fields.js';
 import type { Action, ArgumentName, Value } from '../ir.js';
-import type { Target } from '../target.js';
-import type { PlacedRule } from './split-groups.js';
+import type { Placement, Rule } from '../rule.js';
+import type { ActionForm, Target } from '../target.js';
 
 export interface ConfPatch {
   readonly offset: number;
@@ -14,21 +14,34 @@ export interface ConfPatch {
 /** One rte_flow action with the values that vary. */
 export interface FormedAction {
   readonly type: ActionType;
+  /** The action of the list that it comes from, and its place there. */
+  readonly of: Action['type'];
+  readonly index: number;
   readonly conf: Uint8Array;
   readonly patches: readonly ConfPatch[];
 }
 
-export interface FormedRule extends PlacedRule {
+export interface FormedRule {
+  readonly rule: Rule;
+  readonly placement: Placement;
   readonly formed: readonly FormedAction[];
+  /** Whether the rule itself says on which port packets arrive. */
+  readonly matchesPort: boolean;
 }
+
+/** An action as the builders below make it, before it is known where it comes from. */
+type Encoded = Omit<FormedAction, 'of' | 'index'>;
 
 /**
  * Chooses for each action the rte_flow actions that the target knows for it, and encodes their configurations.
  *
  * Precondition: legal for the target, so each action has a form.
  */
-export function selectForms(placed: PlacedRule, target: Target): FormedRule {
-  return { ...placed, formed: placed.rule.actions.flatMap((at) => formedActions(at.node, target)) };
+export function selectForms(rule: Rule, placement: Placement, target: Target): FormedRule {
+  const formed = rule.actions.flatMap(({ node, index }) =>
+    formedActions(node, target).map((encoded) => ({ ...encoded, of: node.type, index })),
+  );
+  return { rule, placement, formed, matchesPort: target.domain === 'transfer' };
 }
 
 class ConfBuilder {
@@ -58,48 +71,114 @@ class ConfBuilder {
     return this;
   }
 
-  build(): FormedAction {
+  build(): Encoded {
     return { type: this.type, conf: this.conf, patches: this.patches };
   }
 }
 
-const bare = (type: ActionType): FormedAction => ({ type, conf: new Uint8Array(0), patches: [] });
-const network = (type: ActionType, width: number, value: Value): FormedAction =>
+const bare = (type: ActionType): Encoded => ({ type, conf: new Uint8Array(0), patches: [] });
+const network = (type: ActionType, width: number, value: Value): Encoded =>
   new ConfBuilder(type, width).networkOrder(0, width, value).build();
-const host = (type: ActionType, width: number, value: Value): FormedAction =>
+const host = (type: ActionType, width: number, value: Value): Encoded =>
   new ConfBuilder(type, width).hostOrder(0, width, value).build();
 
-function optional(pairs: readonly (readonly [ActionType, number, Value | undefined])[]): FormedAction[] {
-  const formed: FormedAction[] = [];
+function optional(pairs: readonly (readonly [ActionType, number, Value | undefined])[]): Encoded[] {
+  const formed: Encoded[] = [];
   for (const [type, width, value] of pairs) if (value !== undefined) formed.push(network(type, width, value));
   return formed;
 }
 
-function formedActions(action: Action, target: Target): readonly FormedAction[] {
+/** enum rte_flow_field_id of DPDK's rte_flow.h; the numbers are the same from 22.11 on. */
+export const FIELD_ID = {
+  macDestination: 1,
+  macSource: 2,
+  ipv4Ttl: 7,
+  ipv4Source: 8,
+  ipv4Destination: 9,
+  tcpPortSource: 14,
+  tcpPortDestination: 15,
+  udpPortSource: 19,
+  udpPortDestination: 20,
+  vxlanVni: 21,
+} as const;
+
+export const ModifyOperation = { set: 0, add: 1, sub: 2 } as const;
+
+/** Bytes of MODIFY_FIELD's configuration; see TemplateAction. */
+export const MODIFY_FIELD_OFFSETS = {
+  operation: 0,
+  width: 1,
+  level: 2,
+  bitOffset: 3,
+  field: 4,
+  value: 8,
+  size: 24,
+} as const;
+
+/** MODIFY_FIELD of a whole field by a value, which stands as in the field's item. */
+function modify(operation: number, field: number, bits: number, value: Value, target: Target): Encoded {
+  const at = MODIFY_FIELD_OFFSETS;
+  return new ConfBuilder(ActionType.modifyField, at.size)
+    .hostOrder(at.operation, 1, operation)
+    .hostOrder(at.width, 1, bits)
+    .hostOrder(at.level, 1, target.modifyField?.level ?? 0)
+    .hostOrder(at.field, 2, field)
+    .networkOrder(at.value, bits / 8, value)
+    .build();
+}
+
+function fields(target: Target, triples: readonly (readonly [number, number, Value | undefined])[]): Encoded[] {
+  const formed: Encoded[] = [];
+  for (const [field, bits, value] of triples) {
+    if (value !== undefined) formed.push(modify(ModifyOperation.set, field, bits, value, target));
+  }
+  return formed;
+}
+
+function formedActions(action: Action, target: Target): readonly Encoded[] {
   const form = target.actions[action.type].forms[0];
   if (form === undefined) throw new Error(`${target.name} has no form of ${action.type}`);
   switch (action.type) {
     case 'pop-vxlan':
-      return [bare(ActionType.vxlanDecap)];
+      return [form === 'raw-decap' ? rawDecap() : bare(ActionType.vxlanDecap)];
     case 'push-vxlan':
-      return [vxlanEncap(action)];
+      return [encapsulation(action, form === 'raw-encap' ? ActionType.rawEncap : ActionType.vxlanEncap)];
     case 'set-vni':
-      return [modifyVni(action.vni)];
+      return fields(target, [[FIELD_ID.vxlanVni, 24, action.vni]]);
     case 'pop-vlan':
       return [bare(ActionType.ofPopVlan)];
     case 'push-vlan':
       return [network(ActionType.ofPushVlan, 2, ETHERTYPE_VLAN), network(ActionType.ofSetVlanVid, 2, action.vid)];
     case 'set-ethernet':
+      if (form === 'modify-field') {
+        return fields(target, [
+          [FIELD_ID.macSource, 48, action.source],
+          [FIELD_ID.macDestination, 48, action.destination],
+        ]);
+      }
       return optional([
         [ActionType.setMacSource, 6, action.source],
         [ActionType.setMacDestination, 6, action.destination],
       ]);
     case 'set-ipv4':
+      if (form === 'modify-field') {
+        return fields(target, [
+          [FIELD_ID.ipv4Source, 32, action.source],
+          [FIELD_ID.ipv4Destination, 32, action.destination],
+        ]);
+      }
       return optional([
         [ActionType.setIpv4Source, 4, action.source],
         [ActionType.setIpv4Destination, 4, action.destination],
       ]);
     case 'set-l4':
+      if (form === 'modify-field') {
+        const tcp = action.protocol === 'tcp';
+        return fields(target, [
+          [tcp ? FIELD_ID.tcpPortSource : FIELD_ID.udpPortSource, 16, action.source],
+          [tcp ? FIELD_ID.tcpPortDestination : FIELD_ID.udpPortDestination, 16, action.destination],
+        ]);
+      }
       return optional([
         [ActionType.setTpSource, 2, action.source],
         [ActionType.setTpDestination, 2, action.destination],
@@ -107,7 +186,7 @@ function formedActions(action: Action, target: Target): readonly FormedAction[] 
     case 'set-icmp-identifier':
       return [network(ActionType.setIcmpIdent, 2, action.identifier)];
     case 'decrement-ttl':
-      return [bare(ActionType.decTtl)];
+      return [decrementTtl(form, target)];
     case 'checksum':
       return [];
     case 'count':
@@ -119,12 +198,19 @@ function formedActions(action: Action, target: Target): readonly FormedAction[] 
     case 'output':
       return [host(ActionType.representedPort, 2, action.port)];
     case 'punt':
-      return [host(ActionType.portRepresentor, 2, action.port)];
+      return [form === 'queue' ? host(ActionType.queue, 2, 0) : host(ActionType.portRepresentor, 2, action.port)];
     case 'drop':
       return [bare(ActionType.drop)];
     case 'jump':
       return [host(ActionType.jump, 4, action.group)];
   }
+}
+
+/** Adding 255 to an 8-bit field is subtracting 1. A TTL of 0 or 1 never gets here: constant rules punt it. */
+function decrementTtl(form: ActionForm, target: Target): Encoded {
+  if (form === 'modify-add') return modify(ModifyOperation.add, FIELD_ID.ipv4Ttl, 8, 0xff, target);
+  if (form === 'modify-sub') return modify(ModifyOperation.sub, FIELD_ID.ipv4Ttl, 8, 1, target);
+  return bare(ActionType.decTtl);
 }
 
 const ETHERTYPE_IPV4 = 0x0800;
@@ -154,9 +240,9 @@ export const ENCAP_OFFSETS = {
 } as const;
 
 /** Lengths and the IPv4 checksum stay 0: they are filled per packet. TOS 0, UDP checksum 0. */
-function vxlanEncap(push: Extract<Action, { type: 'push-vxlan' }>): FormedAction {
+function encapsulation(push: Extract<Action, { type: 'push-vxlan' }>, type: ActionType): Encoded {
   const at = ENCAP_OFFSETS;
-  return new ConfBuilder(ActionType.vxlanEncap, at.size)
+  return new ConfBuilder(type, at.size)
     .networkOrder(at.destinationMac, 6, push.destinationMac)
     .networkOrder(at.sourceMac, 6, push.sourceMac)
     .networkOrder(at.etherType, 2, ETHERTYPE_IPV4)
@@ -173,15 +259,5 @@ function vxlanEncap(push: Extract<Action, { type: 'push-vxlan' }>): FormedAction
     .build();
 }
 
-const RTE_FLOW_FIELD_VXLAN_VNI = 21; // rte_flow.h, enum rte_flow_field_id
-const MODIFY_SET = 0;
-
-/** MODIFY_FIELD set of the outermost VNI; the immediate is in network order, as the item's field. */
-function modifyVni(vni: Value): FormedAction {
-  return new ConfBuilder(ActionType.modifyField, 24)
-    .hostOrder(0, 1, MODIFY_SET)
-    .hostOrder(1, 1, 24)
-    .hostOrder(4, 2, RTE_FLOW_FIELD_VXLAN_VNI)
-    .networkOrder(8, 3, vni)
-    .build();
-}
+/** RAW_DECAP takes off as many bytes as its data has: up to the inner Ethernet header of an untagged outer frame. */
+const rawDecap = (): Encoded => ({ type: ActionType.rawDecap, conf: new Uint8Array(ENCAP_OFFSETS.size), patches: [] });

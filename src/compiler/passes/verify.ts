@@ -116,7 +116,7 @@ function verifyMatchValue(value: MatchValue, kind: FieldKind, maximum: number, f
 
 function verifyArgument(argument: string, kind: FieldKind, fault: ValueFault): void {
   const given = (ARGUMENT_KINDS as Record<string, FieldKind | undefined>)[argument];
-  if (given === kind) return;
+  if (given === kind || (given === 'vni' && kind === 'number')) return;
   const fitting = Object.entries(ARGUMENT_KINDS)
     .filter(([, k]) => k === kind)
     .map(([name]) => name);
