@@ -1,12 +1,15 @@
-// Writes src/native/records.ts and addon/generated/records.h from schemas/records.json.
+// Writes src/native/records.ts and addon/generated/records.h from schemas/records.json, and src/mirror/records.ts from
+// schemas/mirror-records.json.
 // `--check` writes nothing and exits 1 when a file on disk differs.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const spec = JSON.parse(readFileSync(join(root, 'schemas/records.json'), 'utf8'));
-const banner = 'Generated from schemas/records.json by scripts/generate-records.mjs. Do not edit.';
+const read = (file) => JSON.parse(readFileSync(join(root, file), 'utf8'));
+const spec = read('schemas/records.json');
+const mirrorSpec = read('schemas/mirror-records.json');
+const banner = (file) => `Generated from ${file} by scripts/generate-records.mjs. Do not edit.`;
 
 const sizes = { u8: 1, u16: 2, u32: 4, i32: 4, f64: 8, mac: 6 };
 const sizeOf = (type) => sizes[type] ?? spec.records[type].size;
@@ -28,15 +31,15 @@ const kConstant = (name) =>
     .map((w) => w[0].toUpperCase() + w.slice(1))
     .join('')}`;
 
-for (const [name, record] of Object.entries(spec.records)) {
+for (const [name, record] of [...Object.entries(spec.records), ...Object.entries(mirrorSpec.records)]) {
   let end = 0;
   for (const field of [...record.fields].sort((a, b) => a.offset - b.offset)) {
-    if (field.offset < end) throw new Error(`records.json: ${name}.${field.name} overlaps the field before it`);
+    if (field.offset < end) throw new Error(`${name}.${field.name} overlaps the field before it`);
     end = field.offset + sizeOf(field.type);
     const alignment = field.type === 'mac' ? 1 : Math.min(sizeOf(field.type), 8);
-    if (field.offset % alignment) throw new Error(`records.json: ${name}.${field.name} is not aligned`);
+    if (field.offset % alignment) throw new Error(`${name}.${field.name} is not aligned`);
   }
-  if (end > record.size) throw new Error(`records.json: ${name} is larger than its size`);
+  if (end > record.size) throw new Error(`${name} is larger than its size`);
 }
 
 function transitions() {
@@ -63,18 +66,18 @@ function transitions() {
 }
 const tcp = transitions();
 
-function typescript() {
-  const out = [`// ${banner}`, ''];
-  for (const [name, e] of Object.entries(spec.enums)) {
+/** Enums, constants and offsets, as TypeScript. */
+function declarations({ enums, constants, records }) {
+  const out = [];
+  for (const [name, e] of Object.entries(enums)) {
     out.push(`/** ${e.doc} */`, `export const ${name} = {`);
     out.push(...e.values.map((v, i) => `  ${camel(v)}: ${i},`));
     out.push('} as const;', `export type ${name} = (typeof ${name})[keyof typeof ${name}];`);
     out.push(`export const ${name}Names: readonly string[] = [`, ...e.values.map((v) => `  '${v}',`), '];', '');
   }
-  for (const [name, c] of Object.entries(spec.constants))
-    out.push(`/** ${c.doc} */`, `export const ${name} = ${c.value};`);
+  for (const [name, c] of Object.entries(constants)) out.push(`/** ${c.doc} */`, `export const ${name} = ${c.value};`);
   out.push('');
-  for (const [name, r] of Object.entries(spec.records)) {
+  for (const [name, r] of Object.entries(records)) {
     out.push(`/** ${r.doc} Offsets in bytes. */`, `export const ${name} = {`, `  size: ${r.size},`);
     for (const f of r.fields) {
       if (f.doc) out.push(`  /** ${f.doc} */`);
@@ -82,6 +85,14 @@ function typescript() {
     }
     out.push('} as const;', '');
   }
+  return out;
+}
+
+const mirrorTypescript = () =>
+  [`// ${banner('schemas/mirror-records.json')}`, '', ...declarations(mirrorSpec)].join('\n');
+
+function typescript() {
+  const out = [`// ${banner('schemas/records.json')}`, '', ...declarations(spec)];
   out.push(
     '/** Next TcpState by [state * 2 * events + direction * events + event]. */',
     `export const TCP_NEXT: readonly number[] = [${tcp.next.join(', ')}];`,
@@ -104,7 +115,7 @@ function typescript() {
 function cpp() {
   const types = { u8: 'uint8_t', u16: 'uint16_t', u32: 'uint32_t', i32: 'int32_t', f64: 'double' };
   const out = [
-    `// ${banner}`,
+    `// ${banner('schemas/records.json')}`,
     '#pragma once',
     '',
     '#include <cstddef>',
@@ -154,6 +165,7 @@ let stale = 0;
 for (const [path, text] of [
   ['src/native/records.ts', typescript()],
   ['addon/generated/records.h', cpp()],
+  ['src/mirror/records.ts', mirrorTypescript()],
 ]) {
   const file = join(root, path);
   let old = '';

@@ -74,6 +74,8 @@ export interface ProtectionReason {
 
 /** One shard, as `sluice ha status` and the metrics show it. */
 export interface ShardStatus {
+  /** 16 hexadecimal digits; each shard has its own, since a Cluster may lose one alone. */
+  readonly dataset: string;
   /** Sequence of the last batch that was written into memory here. */
   readonly local: number;
   /** Sequence of the last batch that Redis has acknowledged. */
@@ -94,8 +96,6 @@ export interface MirrorStatus {
   readonly protection: Protection;
   readonly reasons: readonly ProtectionReason[];
   readonly epoch: number;
-  /** 16 hexadecimal digits. */
-  readonly dataset: string;
   readonly shards: readonly ShardStatus[];
   readonly dirty: number;
   readonly inFlightBytes: number;
@@ -136,12 +136,10 @@ export interface MirrorLimits {
   readonly batchRecords: number;
   /** How long a change waits for others at most before it is sent, ms. 1. */
   readonly flushMs: number;
-  /** A reply that takes longer counts as lost: the connection is made anew and the batch sent again, ms. 2000. */
-  readonly replyMs: number;
   /** Lag of a shard from which on protection is DEGRADED, ms. 1000. */
   readonly lagLimitMs: number;
-  /** Batches in a shard's log from which on a new snapshot is taken and the log cut, unless twice the sessions are more. 1024. */
-  readonly logBatches: number;
+  /** Bytes of a shard's log from which on a new snapshot is taken and the log cut, unless twice the snapshot is more. 1 MiB. */
+  readonly logBytes: number;
 }
 
 /**
@@ -173,6 +171,9 @@ export interface DirtySource {
   /** The next row of a shard, clean from now on, or -1. */
   take(shard: number): number;
   mark(row: number): void;
+  /** Whether Redis may hold something of the row. */
+  isKnown(row: number): boolean;
+  setKnown(row: number, known: boolean): void;
 }
 
 export interface MirrorWriterOptions {

@@ -1,0 +1,270 @@
+import { type BatchReader, datasetText, recordAt } from './batch.js';
+import { type ShardKeys, shardKeys } from './keys.js';
+import { BatchKind, MIRROR_FORMAT, OLDEST_FORMAT } from './records.js';
+import { Applied, type ReplicaTable } from './replica-table.js';
+import type { BreakCause, RedisConnection, ReplayShardStatus, ReplicaSink, ShardPosition } from './types.js';
+
+/** Chunks asked for at once: 256 KiB. */
+const CHUNKS_AT_ONCE = 16;
+/** A snapshot that failed is tried again after so long, unless another one is committed first. */
+const RELOAD_MS = 1000;
+
+export interface ReplayTally {
+  records: number;
+  batches: number;
+  stale: number;
+  duplicates: number;
+  reloads: number;
+  readonly breaks: Record<BreakCause, number>;
+  refused: number;
+}
+
+/** A shard's fence, as far as a reader wants to know; see scripts.ts. */
+export interface FenceFields {
+  readonly epoch: number;
+  readonly dataset: string;
+  readonly logEpoch: number;
+  readonly lastSequence: number;
+  readonly config: string;
+  readonly format: number;
+  readonly shards: number;
+}
+
+/** A committed snapshot. */
+export interface IndexFields {
+  readonly key: string;
+  readonly dataset: string;
+  readonly epoch: number;
+  readonly generation: number;
+  readonly startSequence: number;
+  readonly startCrc: number;
+  readonly chunks: number;
+  readonly count: number;
+  readonly crc: number;
+}
+
+export function readFence(fields: Readonly<Record<string, string>>): FenceFields {
+  const number = (name: string) => Number(fields[name] ?? 0);
+  return {
+    epoch: number('epoch'),
+    dataset: fields.dataset ?? '',
+    logEpoch: number('logEpoch'),
+    lastSequence: number('lastSeq'),
+    config: fields.config ?? '',
+    format: number('format'),
+    shards: number('shards'),
+  };
+}
+
+export function readIndex(fields: Readonly<Record<string, string>>): IndexFields | null {
+  if (fields.key === undefined) return null;
+  const number = (name: string) => Number(fields[name] ?? Number.NaN);
+  const index = {
+    key: fields.key,
+    dataset: fields.dataset ?? '',
+    epoch: number('epoch'),
+    generation: number('generation'),
+    startSequence: number('startSeq'),
+    startCrc: number('startCrc'),
+    chunks: number('chunks'),
+    count: number('count'),
+    crc: number('crc'),
+  };
+  return Object.values(index).some((value) => Number.isNaN(value)) ? null : index;
+}
+
+/** One shard of the replay: loads its snapshot, follows its log, stops where the history breaks. */
+export class ReplayShard {
+  readonly keys: ShardKeys;
+  state: ReplayShardStatus['state'] = 'waiting';
+  position: ShardPosition = { epoch: 0, sequence: 0 };
+  head: ShardPosition = { epoch: 0, sequence: 0 };
+  dataset = '';
+  fence: FenceFields | null = null;
+  hasIndex = false;
+  private previousCrc = 0;
+  private failedKey = '';
+  private failedAtMs = 0;
+  private closed = false;
+  /** Fences no longer say where the history ends: what fence() found is the end. */
+  private final = false;
+
+  constructor(
+    group: string,
+    readonly shard: number,
+    private readonly shards: number,
+    private readonly reader: BatchReader,
+    private readonly table: ReplicaTable,
+    private readonly sink: ReplicaSink,
+    private readonly tally: ReplayTally,
+    private readonly now: () => number,
+    private readonly onChange: () => void,
+  ) {
+    this.keys = shardKeys(group, shard);
+  }
+
+  /** Id behind which the log is read. */
+  get readFrom(): string {
+    return `${this.position.epoch}-${this.position.sequence}`;
+  }
+
+  get isFollowing(): boolean {
+    return this.state === 'following';
+  }
+
+  /** Whether the shard's history is readable by this version and configuration. */
+  isCompatible(configHash: string): boolean {
+    const { fence } = this;
+    return fence !== null && this.formatIsKnown && fence.config === configHash;
+  }
+
+  get formatIsKnown(): boolean {
+    const { fence } = this;
+    if (fence === null || fence.format === 0) return true;
+    return fence.format >= OLDEST_FORMAT && fence.format <= MIRROR_FORMAT && fence.shards === this.shards;
+  }
+
+  /** From now on only the log up to `head` counts, whatever a new owner begins. */
+  finish(head: ShardPosition): void {
+    this.final = true;
+    this.head = head;
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+
+  /** What Redis shows of the shard now. @returns Whether a snapshot is to be loaded. */
+  observe(fence: FenceFields, index: IndexFields | null, configHash: string): boolean {
+    this.fence = fence;
+    this.hasIndex = index !== null && index.dataset === fence.dataset && fence.dataset !== '';
+    if (this.final) return false;
+    this.head = { epoch: fence.logEpoch, sequence: fence.lastSequence };
+    if (this.state === 'following') {
+      const { position } = this;
+      if (fence.dataset !== this.dataset || !this.isCompatible(configHash)) this.break('dataset');
+      else if (fence.logEpoch === position.epoch && fence.lastSequence < position.sequence) this.break('regressed');
+    }
+    if (this.state === 'following' || this.state === 'loading' || !this.hasIndex || index === null) return false;
+    if (!this.isCompatible(configHash)) return false;
+    return index.key !== this.failedKey || this.now() - this.failedAtMs > RELOAD_MS;
+  }
+
+  /** Loads a committed snapshot. Never rejects: what is wrong leaves the shard unsynced. */
+  async load(connection: RedisConnection, index: IndexFields): Promise<void> {
+    this.state = 'loading';
+    this.tally.reloads++;
+    this.table.beginLoad(this.shard, index.epoch);
+    this.failedKey = index.key;
+    this.failedAtMs = this.now();
+    this.onChange();
+    try {
+      const cause = await this.loadChunks(connection, index);
+      if (this.closed) return;
+      if (cause !== null) {
+        this.break(cause);
+        return;
+      }
+    } catch {
+      // The connection: tried again at once when it is back.
+      this.failedKey = '';
+      this.state = 'unsynced';
+      return this.onChange();
+    }
+    this.dataset = index.dataset;
+    this.position = { epoch: index.epoch, sequence: index.startSequence - 1 };
+    this.previousCrc = index.startCrc;
+    this.state = 'following';
+    this.onChange();
+  }
+
+  /**
+   * Applies one entry of the log, or refuses it whole.
+   *
+   * @param id   The entry's. @param blob Its only field.
+   * @returns False when the shard's history is broken here.
+   */
+  take(id: string, blob: Buffer): boolean {
+    const { reader, tally, position } = this;
+    const fault = reader.open(blob);
+    if (fault !== null) return this.break(fault === 'format' ? 'format' : 'corrupt');
+    const { head } = reader;
+    if (head.kind !== BatchKind.log || head.shard !== this.shard || id !== `${head.epoch}-${head.sequence}`) {
+      return this.break('corrupt');
+    }
+    if (datasetText(head.dataset) !== this.dataset) return this.break('dataset');
+    if (head.epoch === position.epoch && head.sequence <= position.sequence) {
+      tally.duplicates++;
+      return true;
+    }
+    if (
+      head.epoch !== position.epoch ||
+      head.sequence !== position.sequence + 1 ||
+      head.previousCrc !== this.previousCrc
+    ) {
+      return this.break('gap');
+    }
+    tally.batches++;
+    this.applyRecords(false);
+    this.position = { epoch: head.epoch, sequence: head.sequence };
+    this.previousCrc = head.crc;
+    if (this.head.epoch === head.epoch && this.head.sequence < head.sequence) this.head = this.position;
+    return true;
+  }
+
+  /** Stops following; what is here stays until a load has told what is still true. @returns False. */
+  break(cause: BreakCause): false {
+    this.tally.breaks[cause]++;
+    this.state = 'unsynced';
+    if (cause === 'dataset' || cause === 'regressed') this.failedKey = '';
+    this.onChange();
+    return false;
+  }
+
+  private async loadChunks(connection: RedisConnection, index: IndexFields): Promise<BreakCause | null> {
+    const { reader } = this;
+    let crc = 0;
+    let records = 0;
+    for (let first = 0; first < index.chunks; first += CHUNKS_AT_ONCE) {
+      const names = Array.from({ length: Math.min(CHUNKS_AT_ONCE, index.chunks - first) }, (_, i) => String(first + i));
+      const blobs = await connection.hmgetBuffer(index.key, ...names);
+      for (const [i, blob] of blobs.entries()) {
+        await this.room();
+        if (this.closed) return null;
+        if (blob === null) return 'chunk-missing';
+        const fault = reader.open(blob);
+        if (fault !== null) return fault === 'format' ? 'format' : 'corrupt';
+        const { head } = reader;
+        const isNext =
+          head.kind === BatchKind.snapshot &&
+          head.shard === this.shard &&
+          head.epoch === index.epoch &&
+          head.generation === index.generation &&
+          head.sequence === first + i &&
+          head.previousCrc === crc &&
+          datasetText(head.dataset) === index.dataset;
+        if (!isNext) return 'corrupt';
+        this.applyRecords(true);
+        records += head.count;
+        crc = head.crc;
+      }
+    }
+    return crc === index.crc && records === index.count ? null : 'corrupt';
+  }
+
+  private applyRecords(isLoading: boolean): void {
+    const { reader, table, tally } = this;
+    const { words, head } = reader;
+    for (let i = 0; i < head.count; i++) {
+      const applied = table.apply(words, recordAt(i), isLoading);
+      if (applied === Applied.stale) tally.stale++;
+      else if (applied === Applied.refused) tally.refused++;
+    }
+    tally.records += head.count;
+  }
+
+  /** Waits while the way to the NIC is full. */
+  private async room(): Promise<void> {
+    while (!this.sink.hasRoom && !this.closed) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}

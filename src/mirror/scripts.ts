@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import type { RedisConnection } from './types.js';
+
+/**
+ * A server-side script. Scripts and not a Redis Function library: they are named by their content, so that two versions
+ * of Sluice can share a Redis during an upgrade, and an emptied Redis needs nothing but the next call.
+ */
+export interface Script {
+  readonly text: string;
+  readonly sha: string;
+}
+
+function script(text: string): Script {
+  return { text, sha: createHash('sha1').update(text).digest('hex') };
+}
+
+/** First element of every reply. */
+export const Reply = {
+  ok: 'OK',
+  duplicate: 'DUP',
+  fenced: 'FENCED',
+  gap: 'GAP',
+  wrongDataset: 'WRONG_DATASET',
+} as const;
+
+/** `owner(key, epoch, writer)`: claims a key's hash for an epoch; returns the higher epoch that has it, or nil. */
+const OWNER = `
+local function owner(key, epoch, writer)
+  local f = redis.call('HMGET', key, 'epoch', 'writer')
+  local has = tonumber(f[1] or '0')
+  if has > epoch or (has == epoch and f[2] and f[2] ~= writer) then return has end
+  return nil
+end
+`;
+
+/**
+ * Fences a shard, or the group's own keys: lower epochs may write nothing from now on. Log, dataset and position stay.
+ * KEYS fence. ARGV epoch, writer. → OK, epoch of the log's position, position | FENCED, epoch.
+ */
+export const FENCE = script(`${OWNER}
+local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
+if has then return {'FENCED', has} end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2])
+local f = redis.call('HMGET', KEYS[1], 'logEpoch', 'lastSeq')
+return {'OK', tonumber(f[1] or '0'), tonumber(f[2] or '0')}
+`);
+
+/**
+ * Begins a dataset. Its first sequence lies above everything that the stream ever had in this epoch, also when the fence
+ * was lost and the stream was not.
+ * KEYS fence, log. ARGV epoch, writer, dataset, first sequence, config, format, shards, rows.
+ * → OK, first sequence | FENCED, epoch.
+ */
+export const BEGIN = script(`${OWNER}
+local epoch = tonumber(ARGV[1])
+local has = owner(KEYS[1], epoch, ARGV[2])
+if has then return {'FENCED', has} end
+local first = tonumber(ARGV[4])
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  local info = redis.call('XINFO', 'STREAM', KEYS[2])
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      local e, s = string.match(info[i + 1], '^(%d+)-(%d+)$')
+      e = tonumber(e)
+      if e > epoch then return {'FENCED', e} end
+      if e == epoch and tonumber(s) >= first then first = tonumber(s) + 1 end
+    end
+  end
+end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2], 'dataset', ARGV[3], 'logEpoch', ARGV[1],
+  'lastSeq', first - 1, 'config', ARGV[5], 'format', ARGV[6], 'shards', ARGV[7], 'rows', ARGV[8])
+return {'OK', first}
+`);
+
+/**
+ * Appends a batch to a shard's log, if the writer still owns the shard and the batch is the next one.
+ * KEYS fence, log. ARGV epoch, dataset, sequence, blob.
+ * → OK | DUP | FENCED, epoch | GAP, last sequence | WRONG_DATASET.
+ */
+export const APPEND = script(`
+local f = redis.call('HMGET', KEYS[1], 'epoch', 'dataset', 'lastSeq')
+local epoch = tonumber(f[1] or '0')
+if epoch > tonumber(ARGV[1]) then return {'FENCED', epoch} end
+if f[2] ~= ARGV[2] then return {'WRONG_DATASET'} end
+local last, seq = tonumber(f[3]), tonumber(ARGV[3])
+if seq <= last then return {'DUP'} end
+if seq ~= last + 1 then return {'GAP', last} end
+redis.call('XADD', KEYS[2], ARGV[1] .. '-' .. ARGV[3], 'b', ARGV[4])
+redis.call('HSET', KEYS[1], 'lastSeq', ARGV[3])
+return {'OK'}
+`);
+
+/**
+ * Begins a snapshot: says which one is committed, and removes what an unfinished one left behind.
+ * KEYS fence, index, key of the unfinished one or of any that is not there. ARGV epoch, dataset, key of the new one.
+ * → OK, key of the committed snapshot or '', key of an unfinished one or '' | FENCED, epoch | WRONG_DATASET.
+ */
+export const SNAPSHOT_BEGIN = script(`
+local f = redis.call('HMGET', KEYS[1], 'epoch', 'dataset', 'unfinished')
+local epoch = tonumber(f[1] or '0')
+if epoch > tonumber(ARGV[1]) then return {'FENCED', epoch} end
+if f[2] ~= ARGV[2] then return {'WRONG_DATASET'} end
+local committed = redis.call('HGET', KEYS[2], 'key') or ''
+if f[3] and f[3] ~= KEYS[3] and f[3] ~= committed then return {'OK', committed, f[3]} end
+if KEYS[3] ~= committed then redis.call('UNLINK', KEYS[3]) end
+redis.call('HSET', KEYS[1], 'unfinished', ARGV[3])
+return {'OK', committed, ''}
+`);
+
+/**
+ * Commits a snapshot: its index is written last of all, then the log is cut below its start and the old one goes.
+ * KEYS fence, index, log, key of the new snapshot, key of the old one (the new one's, when there is none).
+ * ARGV epoch, dataset, chunks, then the fields of the index. → OK | FENCED, epoch | WRONG_DATASET | GAP, chunks there are.
+ */
+export const SNAPSHOT_COMMIT = script(`
+local f = redis.call('HMGET', KEYS[1], 'epoch', 'dataset')
+local epoch = tonumber(f[1] or '0')
+if epoch > tonumber(ARGV[1]) then return {'FENCED', epoch} end
+if f[2] ~= ARGV[2] then return {'WRONG_DATASET'} end
+local chunks = redis.call('HLEN', KEYS[4])
+if chunks ~= tonumber(ARGV[3]) then return {'GAP', chunks} end
+local fields = {}
+for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
+redis.call('HSET', KEYS[2], 'key', KEYS[4], unpack(fields))
+redis.call('HDEL', KEYS[1], 'unfinished')
+if KEYS[5] ~= KEYS[4] then redis.call('UNLINK', KEYS[5]) end
+redis.call('XTRIM', KEYS[3], 'MINID', ARGV[1] .. '-' .. redis.call('HGET', KEYS[2], 'startSeq'))
+return {'OK'}
+`);
+
+/**
+ * Reserves port blocks for an epoch, all or none.
+ * KEYS owner, blocks. ARGV epoch, writer, block… → OK | FENCED, epoch | DUP, epoch that has one of them.
+ */
+export const RESERVE_BLOCKS = script(`${OWNER}
+local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
+if has then return {'FENCED', has} end
+for i = 3, #ARGV do
+  local by = redis.call('HGET', KEYS[2], ARGV[i])
+  if by and by ~= ARGV[1] then return {'DUP', tonumber(by)} end
+end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2])
+for i = 3, #ARGV do redis.call('HSET', KEYS[2], ARGV[i], ARGV[1]) end
+return {'OK'}
+`);
+
+/** Gives blocks back. KEYS owner, blocks. ARGV epoch, writer, block… → OK | FENCED, epoch. */
+export const RELEASE_BLOCKS = script(`${OWNER}
+local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
+if has then return {'FENCED', has} end
+for i = 3, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
+return {'OK'}
+`);
+
+/**
+ * Runs a script by its hash, and by its text where the server does not know it yet.
+ *
+ * @returns The reply: texts as Buffers, numbers.
+ */
+export async function run(
+  connection: RedisConnection,
+  { sha, text }: Script,
+  keys: readonly string[],
+  args: readonly (string | number | Buffer)[],
+): Promise<readonly (Buffer | number)[]> {
+  const operands = [keys.length, ...keys, ...args];
+  try {
+    return (await connection.callBuffer('EVALSHA', sha, ...operands)) as (Buffer | number)[];
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+    return (await connection.callBuffer('EVAL', text, ...operands)) as (Buffer | number)[];
+  }
+}
+
+/** First element of a reply. */
+export function verdictOf(reply: readonly (Buffer | number)[]): string {
+  return String(reply[0]);
+}
