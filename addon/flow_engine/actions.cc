@@ -33,6 +33,26 @@ constexpr ModifyField kModifyFields[] = {
     {RTE_FLOW_FIELD_MARK, 32, 4, false},         {RTE_FLOW_FIELD_META, 32, 4, false},
 };
 
+bool rewrites_frame(OpKind kind) {
+  switch (kind) {
+    case OpKind::kCount:
+    case OpKind::kAge:
+    case OpKind::kMark:
+    case OpKind::kFlag:
+    case OpKind::kJump:
+    case OpKind::kQueue:
+    case OpKind::kDrop:
+    case OpKind::kPortRepresentor:
+    case OpKind::kRepresentedPort:
+    case OpKind::kRss:
+    case OpKind::kSetMeta:
+    case OpKind::kSetTag:
+    case OpKind::kIndirectCount:
+    case OpKind::kIndirectAge: return false;
+    default: return true;
+  }
+}
+
 class Compiler {
  public:
   Compiler(const rte_flow_attr& attr, const rte_flow_action* masks, PatternMode mode,
@@ -58,8 +78,9 @@ class Compiler {
     if (constant && action_->conf == nullptr)
       return refuse(RTE_FLOW_ERROR_TYPE_ACTION_CONF, "its mask says constant, but there is no value", EINVAL);
     uint16_t& offset = constant ? out_->constant_bytes : out_->operand_bytes;
+    out_->rewrites = out_->rewrites || rewrites_frame(kind);
     out_->op[out_->ops++] =
-        Op{kind, static_cast<uint8_t>(which), index_, operand_bytes, offset, constant, translates, 0, 0, 0};
+        Op{kind, static_cast<uint8_t>(which), index_, operand_bytes, offset, constant, translates, 0, 0, 0, 0};
     offset = static_cast<uint16_t>(offset + operand_bytes);
     return 0;
   }
@@ -350,6 +371,21 @@ int Compiler::add_action() {
   return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "is not supported");
 }
 
+// Rewrites of the outermost addresses, ports and TTL, whose checksums can be repaired in one go.
+bool is_translation(OpKind kind) {
+  return kind == OpKind::kSetIpv4 || kind == OpKind::kSetTp || kind == OpKind::kDecTtl;
+}
+
+void mark_translations(ActionProgram* program) {
+  for (uint8_t first = 0; first < program->ops; ++first) {
+    uint8_t end = first;
+    while (end < program->ops && is_translation(program->op[end].kind)) ++end;
+    if (end == first) continue;
+    program->op[first].run = static_cast<uint8_t>(end - first);
+    first = end;
+  }
+}
+
 int Compiler::run(const rte_flow_action* actions) {
   *out_ = ActionProgram{};
   for (size_t i = 0; type_of(actions[i]) != RTE_FLOW_ACTION_TYPE_END; ++i) {
@@ -372,6 +408,7 @@ int Compiler::run(const rte_flow_action* actions) {
     return refuse(RTE_FLOW_ERROR_TYPE_ACTION,
                   "leaves a packet without Ethernet header: RAW_ENCAP must follow", EINVAL);
   }
+  mark_translations(out_);
   return 0;
 }
 

@@ -65,6 +65,7 @@ struct Op {
   uint16_t operand;  // offset in the row's packed operands, or in the program's constants
   bool constant;     // the operand is one of the program's
   bool translates;   // not run in ApplyScope::kNoTranslation
+  uint8_t run;        // so many operations from here on are a translation, see translate(); 0: not the first of one
   // kModify
   uint8_t operation;  // rte_flow_modify_op
   uint8_t field;      // rte_flow_field_id
@@ -84,6 +85,7 @@ struct ActionProgram {
   uint16_t constant_bytes = 0;
   bool counts = false;  // has COUNT of its own; indirect ones are counted elsewhere
   bool ages = false;
+  bool rewrites = false;  // may change the frame
   uint8_t age_op = 0;
   uint8_t age_action = 0;
   uint32_t age_timeout = 0;  // of all rules; 0: each brings its own

@@ -12,25 +12,25 @@ namespace {
 void prepare(Lookup* lookup) {
   uint8_t prepared = 0;
   for (const Group::Candidate& candidate : lookup->group->tables) {
+    if (candidate.copied || !candidate.fits(lookup->view) || candidate.table->is_listed()) continue;
     const RuleTable* table = candidate.table;
-    if (!candidate.fits(lookup->view) || table->is_listed()) continue;
     const uint32_t hash = table->hash_of(lookup->view);
     table->index.prefetch(hash);
-    lookup->table[prepared] = table;
-    lookup->hash[prepared] = hash;
+    lookup->table[prepared] = {table, nullptr, hash};
     if (++prepared == kPrepared) break;
   }
   lookup->prepared = prepared;
 }
 
 // The buckets have come: asks for the rules that they name. The last of them, or null when there is none.
-FlowRule* fetch_rules(const Lookup& lookup) {
+FlowRule* fetch_rules(Lookup* lookup) {
   FlowRule* likely = nullptr;
-  for (uint8_t i = 0; i < lookup.prepared; ++i) {
-    const RuleTable* table = lookup.table[i];
-    const uint32_t row = table->index.candidate(lookup.hash[i]);
+  for (uint8_t i = 0; i < lookup->prepared; ++i) {
+    Lookup::Prepared& prepared = lookup->table[i];
+    const RuleTable* table = prepared.table;
+    const uint32_t row = table->index.candidate(prepared.hash);
     if (row == 0) continue;
-    likely = table->rule(row);
+    likely = prepared.likely = table->rule(row);
     const auto* rule = reinterpret_cast<const uint8_t*>(likely);
     // Rows are eight-byte aligned and up to some hundred bytes long: two or three lines.
     __builtin_prefetch(rule, 1);
@@ -40,6 +40,11 @@ FlowRule* fetch_rules(const Lookup& lookup) {
   return likely;
 }
 
+FlowRule* look_up(const Lookup::Prepared& prepared, const PacketView& view) {
+  if (prepared.likely == nullptr || prepared.table->has_key_of(prepared.likely, view)) return prepared.likely;
+  return prepared.table->lookup(view, prepared.hash);  // two rules with one tag
+}
+
 // The rule that a packet hits: of the highest priority, then the oldest. `prepared` may be null.
 FlowRule* best_of(const Group& group, const PacketView& view, const Lookup* prepared) {
   FlowRule* best = nullptr;
@@ -47,10 +52,13 @@ FlowRule* best_of(const Group& group, const PacketView& view, const Lookup* prep
   uint8_t next = 0;
   for (const Group::Candidate& candidate : group.tables) {
     if (best != nullptr && candidate.priority != priority) break;
-    if (!candidate.fits(view) || candidate.table->size() == 0) continue;
+    if (!candidate.fits(view)) continue;
     FlowRule* rule;
-    if (prepared != nullptr && next < prepared->prepared && prepared->table[next] == candidate.table) {
-      rule = candidate.table->lookup(view, prepared->hash[next++]);
+    if (candidate.copied) {
+      rule = group.find_copied(candidate, view);
+    } else if (prepared != nullptr && next < prepared->prepared &&
+               prepared->table[next].table == candidate.table) {
+      rule = look_up(prepared->table[next++], view);
     } else {
       rule = candidate.table->lookup(view);
     }
@@ -71,7 +79,46 @@ void view_of(const PacketContext& packet, const Group& group, PacketView* out) {
 
 }  // namespace
 
-// Round by round: a jump takes a packet into the next round, with another group.
+// A packet comes into a group and goes on, through groups whose rules are all copied, to the first whose rules
+// are in memory that has to come: that look-up is prepared. False: it ended on the way, with `verdict`.
+bool FlowEngine::Implementation::enter(Lookup* lookup, PacketContext& packet, uint32_t* group_number,
+                                       Verdict* verdict, GroupCounters* counters) const {
+  bool is_seen = false, has_integrity = false;  // what lookup->view shows
+  for (;;) {
+    const Group* searched = group(*group_number);
+    if (searched == nullptr || searched->tables.empty()) {
+      ++counters->misses[GroupCounters::index(*group_number)];
+      *verdict = Verdict{};
+      return false;
+    }
+    if (!is_seen || (searched->matches_integrity && !has_integrity)) {
+      view_of(packet, *searched, &lookup->view);
+      is_seen = true;
+      has_integrity = searched->matches_integrity;
+    }
+    if (!searched->constant) {
+      lookup->group = searched;
+      prepare(lookup);
+      return true;
+    }
+    FlowRule* rule = best_of(*searched, lookup->view, nullptr);
+    if (rule == nullptr) {
+      ++counters->misses[GroupCounters::index(*group_number)];
+      *verdict = Verdict{};
+      return false;
+    }
+    ++counters->hits[GroupCounters::index(*group_number)];
+    const Execution done = run(rule, packet, ApplyScope::kAll);
+    if (!done.jumps) {
+      *verdict = done.verdict;
+      return false;
+    }
+    *group_number = done.group;
+    is_seen = !tables[rule->table()]->program.rewrites;
+  }
+}
+
+// Round by round: a jump out of a group that had to be waited for takes a packet into the next round.
 void FlowEngine::Implementation::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
                                                GroupCounters* counters) const {
   Lookup lookups[kMaxBurst];
@@ -82,23 +129,14 @@ void FlowEngine::Implementation::process_burst(PacketContext* const* packets, si
     waiting[i] = static_cast<uint16_t>(i);
     group_of[i] = 0;
   }
-  while (left != 0) {
+  while (left != 0) {  // ends: every jump is to a higher group
     size_t found = 0;
     for (size_t i = 0; i < left; ++i) {
       const uint16_t packet = waiting[i];
-      const Group* searched = group(group_of[packet]);
-      if (searched == nullptr || searched->tables.empty()) {
-        ++counters->misses[GroupCounters::index(group_of[packet])];
-        verdicts[packet] = Verdict{};
-        continue;
-      }
-      Lookup& lookup = lookups[found++];
-      lookup.group = searched;
-      lookup.packet = packet;
-      view_of(*packets[packet], *searched, &lookup.view);
-      prepare(&lookup);
+      lookups[found].packet = packet;
+      if (enter(&lookups[found], *packets[packet], &group_of[packet], &verdicts[packet], counters)) ++found;
     }
-    for (size_t i = 0; i < found; ++i) fetch_rules(lookups[i]);
+    for (size_t i = 0; i < found; ++i) fetch_rules(&lookups[i]);
     left = 0;
     for (size_t i = 0; i < found; ++i) {
       const uint16_t packet = lookups[i].packet;
@@ -111,7 +149,7 @@ void FlowEngine::Implementation::process_burst(PacketContext* const* packets, si
       }
       ++counters->hits[counted];
       const Execution done = run(rule, *packets[packet], ApplyScope::kAll);
-      if (done.jumps) {  // ends: every jump is to a higher group
+      if (done.jumps) {
         group_of[packet] = done.group;
         waiting[left++] = packet;
       } else {
@@ -169,7 +207,7 @@ void FlowEngine::look_ahead(PacketContext* const* packets, size_t count, const F
     view_of(*packets[i], *searched, &lookups[i].view);
     prepare(&lookups[i]);
   }
-  for (size_t i = 0; i < count; ++i) likely[i] = fetch_rules(lookups[i]);
+  for (size_t i = 0; i < count; ++i) likely[i] = fetch_rules(&lookups[i]);
 }
 
 FlowRule* FlowEngine::match_ahead(size_t index) {

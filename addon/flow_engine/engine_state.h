@@ -6,6 +6,7 @@
 
 #include "flow_engine/execute.h"
 #include "flow_engine/flow_engine.h"
+#include "flow_engine/rule_group.h"
 #include "flow_engine/rule_table.h"
 
 namespace sluice {
@@ -13,31 +14,21 @@ namespace sluice {
 inline constexpr size_t kEmptyTablesKept = 256;
 inline constexpr uint32_t kSmallGroups = 64;  // found by index; others by hash
 
-struct Group {
-  // What tells whether a packet may hit a table at all, beside each other: most packets fit few of a group's
-  // tables, and the others' own memory is not touched.
-  struct Candidate {
-    uint32_t required_mask, required_value;  // as in PatternShape
-    uint32_t priority;
-    RuleTable* table;
-
-    bool fits(const PacketView& view) const { return (view.presence & required_mask) == required_value; }
-  };
-  std::vector<Candidate> tables;  // by priority, then by creation
-  bool matches_integrity = false;
-};
-
 // Tables of a group whose look-ups are prepared; of further ones each is looked up as it comes.
-inline constexpr size_t kPrepared = 8;
+inline constexpr size_t kPrepared = 4;
 
 // A packet's look-up in one group.
 struct Lookup {
+  struct Prepared {
+    const RuleTable* table;
+    FlowRule* likely;  // the first whose tag in the index fits; null: the table has no rule for the packet
+    uint32_t hash;
+  };
   PacketView view;
   const Group* group;
   uint16_t packet;  // index in the burst
   uint8_t prepared;
-  const RuleTable* table[kPrepared];
-  uint32_t hash[kPrepared];
+  Prepared table[kPrepared];
 };
 
 struct FlowEngine::Implementation {
@@ -74,11 +65,14 @@ struct FlowEngine::Implementation {
   Group* group_to_change(uint32_t number) {
     return number < kSmallGroups ? &small_groups[number] : &large_groups[number];
   }
+  void rules_changed(const RuleTable& table);
   FlowRule* match(const PacketContext& packet, uint32_t group_number) const;
   Execution run(FlowRule* rule, PacketContext& packet, ApplyScope scope) const {
     return execute(*tables[rule->table()], rule, shared, {options.vxlan_udp_port, options.shared}, scope,
                    packet);
   }
+  bool enter(Lookup* lookup, PacketContext& packet, uint32_t* group_number, Verdict* verdict,
+             GroupCounters* counters) const;
   Verdict follow(Execution done, PacketContext& packet, ApplyScope scope) const;
   void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
                      GroupCounters* counters) const;

@@ -193,6 +193,45 @@ PushResult encapsulate(const SharedOperands& shared, const uint8_t* operand, Pac
   return push_vxlan(packet.mbuf, &packet.headers, header);
 }
 
+// A run of SET_IPV4_*, SET_TP_* and DEC_TTL on a packet that has what they change: each checksum is repaired
+// once (RFC 1624 equation 3, whose terms may be added up before they are folded). False, and nothing done, for
+// any other packet: its operations are run one by one.
+bool translate(const Op* op, const uint8_t* const* operands, uint8_t* frame, const LayerHeaders& layer) {
+  const bool tcp = layer.protocol == kProtocolTcp, udp = layer.protocol == kProtocolUdp;
+  if (layer.l3_kind != L3::kIpv4 || layer.l4 == kAbsent || !(tcp || udp)) return false;
+  uint8_t* ip = frame + layer.l3;
+  uint8_t* l4 = frame + layer.l4;
+  uint64_t addresses = 0, ports = 0, ttl = 0;  // sums of ~old + new
+  for (const Op* end = op + op->run; op != end; ++op) {
+    const uint8_t* operand = operands[op->constant] + op->operand;
+    const bool source = static_cast<Direction>(op->which) == Direction::kSource;
+    if (op->kind == OpKind::kSetIpv4) {
+      uint8_t* field = ip + (source ? kIpv4Source : kIpv4Destination);
+      const uint32_t old_address = load_raw<uint32_t>(field), new_address = load_raw<uint32_t>(operand);
+      store_raw(field, new_address);
+      if (old_address != new_address) addresses += uint64_t{~old_address} + new_address;
+    } else if (op->kind == OpKind::kSetTp) {
+      uint8_t* field = l4 + (source ? kL4SourcePort : kL4DestinationPort);
+      const uint16_t old_port = load_raw<uint16_t>(field), new_port = load_raw<uint16_t>(operand);
+      store_raw(field, new_port);
+      if (old_port != new_port) ports += static_cast<uint16_t>(~old_port) + uint64_t{new_port};
+    } else if (ip[kIpv4Ttl] != 0) {
+      const uint16_t old_word = load_raw<uint16_t>(ip + kIpv4Ttl);
+      --ip[kIpv4Ttl];
+      ttl += static_cast<uint16_t>(~old_word) + uint64_t{load_raw<uint16_t>(ip + kIpv4Ttl)};
+    }
+  }
+  uint8_t* ip_checksum = ip + kIpv4Checksum;
+  store_raw(ip_checksum, checksum_add(load_raw<uint16_t>(ip_checksum), addresses + ttl));
+  uint8_t* checksum = l4 + (tcp ? kTcpChecksum : kUdpChecksum);
+  const uint16_t old_checksum = load_raw<uint16_t>(checksum);
+  if (udp && old_checksum == 0) return true;  // none was made (RFC 768)
+  uint16_t repaired = checksum_add(old_checksum, addresses + ports);
+  if (udp && repaired == 0) repaired = 0xffff;
+  store_raw(checksum, repaired);
+  return true;
+}
+
 DropCause cause_of(PushResult result) {
   return result == PushResult::kNoHeadroom ? DropCause::kNoHeadroom : DropCause::kTooLong;
 }
@@ -216,6 +255,10 @@ Execution execute(const RuleTable& table, FlowRule* rule, const SharedOperands& 
     // The frame moves when headers are pushed or popped, so it is looked up for each operation.
     auto* frame = rte_pktmbuf_mtod(packet.mbuf, uint8_t*);
     const LayerHeaders& outer = packet.headers.outer;
+    if (op.run != 0 && scope == ApplyScope::kAll && translate(&op, operands, frame, outer)) {
+      i = static_cast<uint8_t>(i + op.run - 1);
+      continue;
+    }
     switch (op.kind) {
       case OpKind::kCount: count(rule, counted_bytes(packet), options.shared); break;
       case OpKind::kAge:

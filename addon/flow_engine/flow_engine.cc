@@ -68,22 +68,15 @@ RuleTable* FlowEngine::Implementation::add_table(const rte_flow_attr& attr, cons
     other->twins.push_back(table);
     table->twins.push_back(other);
   }
-  const auto at = std::upper_bound(
-      group->tables.begin(), group->tables.end(), attr.priority,
-      [](uint32_t priority, const Group::Candidate& other) { return priority < other.priority; });
-  group->tables.insert(at, {pattern.shape.required_mask, pattern.shape.required_value, attr.priority, table});
-  group->matches_integrity = group->matches_integrity || pattern.shape.matches_integrity;
+  group->add(table);
   return table;
 }
 
 void FlowEngine::Implementation::remove_table(RuleTable* table) {
   Group* group = group_to_change(table->attr.group);
-  std::erase_if(group->tables, [table](const Group::Candidate& other) { return other.table == table; });
+  group->remove(table);
   for (RuleTable* other : table->twins) std::erase(other->twins, table);
   release_constants(table->program, &shared);
-  group->matches_integrity =
-      std::any_of(group->tables.begin(), group->tables.end(),
-                  [](const Group::Candidate& other) { return other.table->pattern.shape.matches_integrity; });
   if (group->tables.empty() && table->attr.group >= kSmallGroups) large_groups.erase(table->attr.group);
   tables[table->id] = nullptr;
   delete table;

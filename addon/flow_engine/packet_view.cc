@@ -39,7 +39,7 @@ uint64_t integrity_bits(const uint8_t* frame, const LayerHeaders& layer, bool fa
   bool l3_bad = false;
   if (layer.l3_kind == L3::kIpv4) {
     const uint8_t* ip = frame + layer.l3;
-    const bool good = checksum_sum(ip, (ip[0] & 0x0fu) * 4) == 0xffff;
+    const bool good = checksum_sum_words(ip, ip[0] & 0x0fu) == 0xffff;
     bits |= meta::kL3LengthOk;
     if (good) bits |= meta::kIpv4ChecksumOk | meta::kL3Ok;
     l3_bad = !good;

@@ -8,13 +8,6 @@
 namespace sluice {
 namespace {
 
-// Full product folded to 64 bits: every bit of the result depends on every bit of both, and with a secret
-// seed nobody outside can choose packets that collide.
-uint64_t fold(uint64_t a, uint64_t b) {
-  const auto product = static_cast<unsigned __int128>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-
 uint32_t layout(const CompiledPattern& pattern) {
   return static_cast<uint32_t>(sizeof(FlowRule) + pattern.shape.words * sizeof(uint64_t) +
                                pattern.shape.ranges * 2 * kMaxRangeBytes);
@@ -32,31 +25,10 @@ RuleTable::RuleTable(const rte_flow_attr& attributes, const CompiledPattern& com
       seed(secret),
       slab(row_bytes) {}
 
-uint32_t RuleTable::hash_key(const uint64_t* key) const {
-  uint64_t h = seed;
-  uint8_t i = 0;
-  const uint8_t words = pattern.shape.words;
-  for (; i + 1 < words; i += 2)
-    h = fold(key[i] ^ 0xa0761d6478bd642full ^ h, key[i + 1] ^ seed ^ 0xe7037ed1a0b428dbull);
-  if (i < words) h = fold(key[i] ^ h, seed ^ 0x8ebc6af09c88c6e3ull);
-  h = fold(h, 0x589965cc75374cc3ull);
-  return static_cast<uint32_t>(h ^ h >> 32);
-}
-
-void RuleTable::gather_key(const PacketView& view, uint64_t* key) const {
-  for (uint8_t i = 0; i < pattern.shape.words; ++i) key[i] = pattern.shape.word[i].value_in(view);
-}
-
 FlowRule* RuleTable::find(const uint64_t* key, uint32_t hash) const {
   const uint32_t row =
       index.find(hash, [&](uint32_t candidate) { return same_key(rule(candidate)->key(), key); });
   return row == 0 ? nullptr : rule(row);
-}
-
-FlowRule* RuleTable::lookup(const PacketView& view, uint32_t hash) const {
-  uint64_t key[kMaxKeyWords];
-  gather_key(view, key);
-  return find(key, hash);
 }
 
 FlowRule* RuleTable::find_range(const uint64_t* key, const uint8_t* from, const uint8_t* to) const {
@@ -73,9 +45,7 @@ FlowRule* RuleTable::find_range(const uint64_t* key, const uint8_t* from, const 
 
 bool RuleTable::hits(const FlowRule* candidate, const PacketView& view) const {
   const PatternShape& shape = pattern.shape;
-  for (uint8_t i = 0; i < shape.words; ++i) {
-    if (shape.word[i].value_in(view) != candidate->key()[i]) return false;
-  }
+  if (!has_key_of(candidate, view)) return false;
   const uint8_t* from = low(candidate);
   const uint8_t* to = high(candidate);
   for (uint8_t i = 0; i < shape.ranges; ++i) {
@@ -96,9 +66,7 @@ FlowRule* RuleTable::lookup(const PacketView& view) const {
     }
     return nullptr;
   }
-  uint64_t key[kMaxKeyWords];
-  gather_key(view, key);
-  return find(key, hash_key(key));
+  return lookup(view, hash_of(view));
 }
 
 bool RuleTable::insert(FlowRule* added, uint32_t hash) {

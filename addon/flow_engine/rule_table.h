@@ -61,13 +61,15 @@ struct RuleTable {
   HashIndex index;
   // Compared one after the other, oldest first: all rules of a pattern with ranges, and those of a table that
   // never had more than a few. (A gateway's constant rules are one or two to a table: most packets meet a
-  // dozen such tables and fit none, which two compared words tell sooner than a hash.)
+  // dozen such tables and fit none, which two compared words tell sooner than a hash. See Group.)
   static constexpr size_t kFew = 3;
   std::vector<uint32_t> listed_rows;
 
   bool listed = true;  // what listed_rows holds is all there is
 
   bool is_listed() const { return listed; }
+  // So few that their group keeps copies of them.
+  bool has_constant_rules() const { return listed && listed_rows.size() <= kFew; }
   uint32_t size() const { return rows; }
   FlowRule* rule(uint32_t row) const { return reinterpret_cast<FlowRule*>(slab.at(row)); }
   uint8_t* low(FlowRule* rule) const { return reinterpret_cast<uint8_t*>(rule->key() + pattern.shape.words); }
@@ -82,27 +84,52 @@ struct RuleTable {
 
   // The rule that a packet hits, or null.
   FlowRule* lookup(const PacketView& view) const;
-  // The same with hash_of(view) made before, so that the index could be fetched meanwhile. Not for tables
-  // that are listed.
-  FlowRule* lookup(const PacketView& view, uint32_t hash) const;
+  // The same with hash_of(view) made before. Not for tables that are listed.
+  FlowRule* lookup(const PacketView& view, uint32_t hash) const {
+    const uint32_t row = index.find(hash, [&](uint32_t other) { return has_key_of(rule(other), view); });
+    return row == 0 ? nullptr : rule(row);
+  }
   bool hits(const FlowRule* rule, const PacketView& view) const;
-  void gather_key(const PacketView& view, uint64_t* key) const;
-  FlowRule* find(const uint64_t* key) const { return find(key, hash_key(key)); }
+  bool has_key_of(const FlowRule* rule, const PacketView& view) const {
+    const PatternShape& shape = pattern.shape;
+    uint64_t difference = 0;
+    for (uint8_t i = 0; i < shape.words; ++i) difference |= shape.word[i].value_in(view) ^ rule->key()[i];
+    return difference == 0;
+  }
   FlowRule* find(const uint64_t* key, uint32_t hash) const;
   FlowRule* find_range(const uint64_t* key, const uint8_t* low, const uint8_t* high) const;
   bool insert(FlowRule* rule, uint32_t hash);
   void erase(FlowRule* rule, uint32_t hash);
 
-  uint32_t hash_key(const uint64_t* key) const;
+  uint32_t hash_key(const uint64_t* key) const {
+    return hash_words([key](uint8_t i) { return key[i]; });
+  }
   uint32_t hash_of(const PacketView& view) const {
-    uint64_t key[kMaxKeyWords];
-    gather_key(view, key);
-    return hash_key(key);
+    return hash_words([this, &view](uint8_t i) { return pattern.shape.word[i].value_in(view); });
   }
   bool same_key(const uint64_t* a, const uint64_t* b) const {
     uint64_t difference = 0;
     for (uint8_t i = 0; i < pattern.shape.words; ++i) difference |= a[i] ^ b[i];
     return difference == 0;
+  }
+
+ private:
+  // Full product folded to 64 bits: every bit of the result depends on every bit of both, and with a secret
+  // seed nobody outside can choose packets that collide.
+  static uint64_t fold(uint64_t a, uint64_t b) {
+    const auto product = static_cast<unsigned __int128>(a) * b;
+    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+  }
+  template <typename Word>
+  uint32_t hash_words(Word&& word) const {
+    uint64_t h = seed;
+    uint8_t i = 0;
+    const uint8_t words = pattern.shape.words;
+    for (; i + 1 < words; i += 2)
+      h = fold(word(i) ^ 0xa0761d6478bd642full ^ h, word(i + 1) ^ seed ^ 0xe7037ed1a0b428dbull);
+    if (i < words) h = fold(word(i) ^ h, seed ^ 0x8ebc6af09c88c6e3ull);
+    h = fold(h, 0x589965cc75374cc3ull);
+    return static_cast<uint32_t>(h ^ h >> 32);
   }
 };
 

@@ -83,6 +83,7 @@ void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, u
       FlowRule* rule = staged[i];
       RuleTable* table = tables[rule->table()];
       const bool was_empty = table->size() == 0;
+      const bool was_constant = table->has_constant_rules();
       codes[i] = collides(table, rule, hash[i - begin]) ? -EEXIST
                  : table->insert(rule, hash[i - begin]) ? 0
                                                         : -ENOMEM;
@@ -94,8 +95,13 @@ void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, u
       rule->table_and_sequence |= next_sequence++ & FlowRule::kSequenceMask;
       rule->last_hit_seconds = now_seconds;
       rule->state = FlowRule::kLive;
+      if (was_constant) rules_changed(*table);
     }
   }
+}
+
+void FlowEngine::Implementation::rules_changed(const RuleTable& table) {
+  group_to_change(table.attr.group)->copy_constant_rules();
 }
 
 FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const PatternSources& sources,
@@ -131,7 +137,10 @@ void FlowEngine::Implementation::remove(FlowRule* const* gone, size_t count) {
       FlowRule* rule = gone[i];
       RuleTable* table = tables[rule->table()];
       const bool was_live = rule->live();
-      if (was_live) table->erase(rule, hash[i - begin]);
+      if (was_live) {
+        table->erase(rule, hash[i - begin]);
+        if (table->has_constant_rules()) rules_changed(*table);
+      }
       release_operands(table->program, table->operands(rule), &shared);
       rule->state = 0;
       table->slab.free(rule->row);

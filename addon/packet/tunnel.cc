@@ -81,7 +81,7 @@ PushResult push_vxlan(rte_mbuf* mbuf, ParsedPacket* packet, const VxlanHeader& h
   store_be16(ip + kIpv4TotalLength,
              static_cast<uint16_t>(kIpv4Bytes + kUdpBytes + kVxlanBytes + inner_bytes));
   store_be16(ip + kIpv4Checksum, 0);
-  store_raw(ip + kIpv4Checksum, static_cast<uint16_t>(~checksum_sum(ip, kIpv4Bytes)));
+  store_raw(ip + kIpv4Checksum, static_cast<uint16_t>(~checksum_sum_words(ip, kIpv4Bytes / 4)));
   store_be16(ip + kIpv4Bytes + kUdpLength, static_cast<uint16_t>(kUdpBytes + kVxlanBytes + inner_bytes));
 
   packet->inner = packet->outer;
