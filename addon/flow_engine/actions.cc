@@ -412,21 +412,6 @@ int Compiler::run(const rte_flow_action* actions) {
   return 0;
 }
 
-// Fields that rules of one gateway differ in; they are kept per rule and zeroed in the shared header.
-void split_encapsulation(VxlanHeader* header, EncapOperand* operand) {
-  uint8_t* ip = header->bytes + kEthernetBytes + (header->tagged ? kVlanBytes : 0);
-  uint8_t* udp = ip + kIpv4Bytes;
-  uint8_t* vni = udp + kUdpBytes + kVxlanVni;
-  std::memcpy(operand->destination_mac, header->bytes, 6);
-  operand->destination_be = load_raw<uint32_t>(ip + kIpv4Destination);
-  operand->source_port_be = load_raw<uint16_t>(udp + kL4SourcePort);
-  std::memcpy(operand->vni, vni, 3);
-  std::memset(header->bytes, 0, 6);
-  store_raw<uint32_t>(ip + kIpv4Destination, 0);
-  store_raw<uint16_t>(udp + kL4SourcePort, 0);
-  std::memset(vni, 0, 3);
-}
-
 // Null when well, otherwise what is wrong with the conf. `shared` null: only looks.
 const char* encode(const ActionProgram& program, const Op& op, const rte_flow_action& action,
                    const rte_flow_attr& attr, const EngineOptions& options, SharedOperands* shared,
@@ -506,7 +491,7 @@ const char* encode(const ActionProgram& program, const Op& op, const rte_flow_ac
       const bool l2 = header.length <= kEthernetBytes + kVlanBytes;
       if (l2 != (op.kind == OpKind::kReplaceL2)) return "the kind of data differs from the template's";
       EncapOperand encap{};
-      if (!l2) split_encapsulation(&header, &encap);
+      if (!l2) encap.fields = split_vxlan_header(&header);
       encap.header = shared == nullptr ? 0 : shared->headers.acquire(header);
       std::memcpy(operand, &encap, op.operand_bytes);
       return nullptr;

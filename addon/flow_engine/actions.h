@@ -51,10 +51,7 @@ enum class OpKind : uint8_t {
 // What a VXLAN encapsulation has of its own; the rest is shared by all that agree on it.
 struct __attribute__((packed)) EncapOperand {
   uint32_t header;  // id in SharedOperands::headers
-  uint32_t destination_be;
-  uint16_t source_port_be;
-  uint8_t destination_mac[6];
-  uint8_t vni[3];
+  VxlanFields fields;
 };
 
 struct Op {

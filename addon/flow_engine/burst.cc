@@ -9,16 +9,16 @@ namespace sluice {
 namespace {
 
 // Hashes for the tables with an index that the packet fits, and asks for their buckets.
-void prepare(Lookup* lookup) {
+void prepare(Lookup* lookup, const Shortlist& shortlist) {
   uint8_t prepared = 0;
-  for (const Group::Candidate& candidate : lookup->group->tables) {
-    if (candidate.copied || !candidate.fits(lookup->view) || candidate.table->is_listed()) continue;
+  shortlist.for_each_table(lookup->view, [&](const Group::Candidate& candidate) {
+    if (candidate.table->is_listed()) return true;
     const RuleTable* table = candidate.table;
     const uint32_t hash = table->hash_of(lookup->view);
     table->index.prefetch(hash);
     lookup->table[prepared] = {table, nullptr, hash};
-    if (++prepared == kPrepared) break;
-  }
+    return ++prepared != kPrepared;
+  });
   lookup->prepared = prepared;
 }
 
@@ -46,26 +46,25 @@ FlowRule* look_up(const Lookup::Prepared& prepared, const PacketView& view) {
 }
 
 // The rule that a packet hits: of the highest priority, then the oldest. `prepared` may be null.
-FlowRule* best_of(const Group& group, const PacketView& view, const Lookup* prepared) {
-  FlowRule* best = nullptr;
-  uint32_t priority = 0;
+FlowRule* best_of(const Shortlist& shortlist, const PacketView& view, const Lookup* prepared) {
+  const Group::Constant* constant = shortlist.find_constant(view);
+  FlowRule* best = constant == nullptr ? nullptr : constant->rule;
+  uint32_t priority = constant == nullptr ? UINT32_MAX : constant->priority;
   uint8_t next = 0;
-  for (const Group::Candidate& candidate : group.tables) {
-    if (best != nullptr && candidate.priority != priority) break;
-    if (!candidate.fits(view)) continue;
+  shortlist.for_each_table(view, [&](const Group::Candidate& candidate) {
+    if (best != nullptr && candidate.priority > priority) return false;
     FlowRule* rule;
-    if (candidate.copied) {
-      rule = group.find_copied(candidate, view);
-    } else if (prepared != nullptr && next < prepared->prepared &&
-               prepared->table[next].table == candidate.table) {
+    if (prepared != nullptr && next < prepared->prepared && prepared->table[next].table == candidate.table) {
       rule = look_up(prepared->table[next++], view);
     } else {
       rule = candidate.table->lookup(view);
     }
-    if (rule == nullptr || (best != nullptr && best->sequence() < rule->sequence())) continue;
+    if (rule == nullptr) return true;
+    if (best != nullptr && candidate.priority == priority && best->sequence() < rule->sequence()) return true;
     best = rule;
     priority = candidate.priority;
-  }
+    return true;
+  });
   return best;
 }
 
@@ -81,8 +80,9 @@ void view_of(const PacketContext& packet, const Group& group, PacketView* out) {
 
 // A packet comes into a group and goes on, through groups whose rules are all copied, to the first whose rules
 // are in memory that has to come: that look-up is prepared. False: it ended on the way, with `verdict`.
-bool FlowEngine::Implementation::enter(Lookup* lookup, PacketContext& packet, uint32_t* group_number,
-                                       Verdict* verdict, GroupCounters* counters) const {
+bool FlowEngine::Implementation::enter(Lookup* lookup, Shortlists* shortlists, PacketContext& packet,
+                                       uint32_t* group_number, Verdict* verdict,
+                                       GroupCounters* counters) const {
   bool is_seen = false, has_integrity = false;  // what lookup->view shows
   for (;;) {
     const Group* searched = group(*group_number);
@@ -96,24 +96,21 @@ bool FlowEngine::Implementation::enter(Lookup* lookup, PacketContext& packet, ui
       is_seen = true;
       has_integrity = searched->matches_integrity;
     }
-    if (!searched->constant) {
+    const Shortlist& shortlist = shortlists->of(searched, lookup->view);
+    if (!searched->all_constant) {
       lookup->group = searched;
-      prepare(lookup);
+      prepare(lookup, shortlist);
       return true;
     }
-    FlowRule* rule = best_of(*searched, lookup->view, nullptr);
+    FlowRule* rule = best_of(shortlist, lookup->view, nullptr);
     if (rule == nullptr) {
       ++counters->misses[GroupCounters::index(*group_number)];
       *verdict = Verdict{};
       return false;
     }
     ++counters->hits[GroupCounters::index(*group_number)];
-    const Execution done = run(rule, packet, ApplyScope::kAll);
-    if (!done.jumps) {
-      *verdict = done.verdict;
-      return false;
-    }
-    *group_number = done.group;
+    *group_number = run(rule, packet, ApplyScope::kAll, verdict);
+    if (*group_number == 0) return false;
     is_seen = !tables[rule->table()]->program.rewrites;
   }
 }
@@ -122,6 +119,7 @@ bool FlowEngine::Implementation::enter(Lookup* lookup, PacketContext& packet, ui
 void FlowEngine::Implementation::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
                                                GroupCounters* counters) const {
   Lookup lookups[kMaxBurst];
+  Shortlists shortlists;
   uint16_t waiting[kMaxBurst];
   uint32_t group_of[kMaxBurst];
   size_t left = count;
@@ -134,13 +132,14 @@ void FlowEngine::Implementation::process_burst(PacketContext* const* packets, si
     for (size_t i = 0; i < left; ++i) {
       const uint16_t packet = waiting[i];
       lookups[found].packet = packet;
-      if (enter(&lookups[found], *packets[packet], &group_of[packet], &verdicts[packet], counters)) ++found;
+      if (enter(&lookups[found], &shortlists, *packets[packet], &group_of[packet], &verdicts[packet], counters)) ++found;
     }
     for (size_t i = 0; i < found; ++i) fetch_rules(&lookups[i]);
     left = 0;
     for (size_t i = 0; i < found; ++i) {
       const uint16_t packet = lookups[i].packet;
-      FlowRule* rule = best_of(*lookups[i].group, lookups[i].view, &lookups[i]);
+      const PacketView& view = lookups[i].view;
+      FlowRule* rule = best_of(shortlists.of(lookups[i].group, view), view, &lookups[i]);
       const size_t counted = GroupCounters::index(group_of[packet]);
       if (rule == nullptr) {
         ++counters->misses[counted];
@@ -148,13 +147,8 @@ void FlowEngine::Implementation::process_burst(PacketContext* const* packets, si
         continue;
       }
       ++counters->hits[counted];
-      const Execution done = run(rule, *packets[packet], ApplyScope::kAll);
-      if (done.jumps) {
-        group_of[packet] = done.group;
-        waiting[left++] = packet;
-      } else {
-        verdicts[packet] = done.verdict;
-      }
+      group_of[packet] = run(rule, *packets[packet], ApplyScope::kAll, &verdicts[packet]);
+      if (group_of[packet] != 0) waiting[left++] = packet;
     }
   }
 }
@@ -164,30 +158,33 @@ FlowRule* FlowEngine::Implementation::match(const PacketContext& packet, uint32_
   if (searched == nullptr || searched->tables.empty()) return nullptr;
   PacketView view;
   view_of(packet, *searched, &view);
-  return best_of(*searched, view, nullptr);
+  Shortlist shortlist;
+  shortlist.make(searched, view);
+  return best_of(shortlist, view, nullptr);
 }
 
-Verdict FlowEngine::Implementation::follow(Execution done, PacketContext& packet, ApplyScope scope) const {
-  while (done.jumps) {  // ends: every jump is to a higher group
-    FlowRule* rule = match(packet, done.group);
+// A rule's actions, then those of the rules that it leads to.
+Verdict FlowEngine::Implementation::follow(FlowRule* rule, PacketContext& packet, ApplyScope scope) const {
+  Verdict verdict;
+  while (const uint32_t next = run(rule, packet, scope, &verdict)) {  // ends: every jump is to a higher group
+    rule = match(packet, next);
     if (rule == nullptr) return Verdict{};
-    done = run(rule, packet, scope);
   }
-  return done.verdict;
+  return verdict;
 }
 
 Verdict FlowEngine::process(PacketContext& packet, GroupCounters* counters) {
   GroupCounters unwanted;
   if (counters == nullptr) counters = &unwanted;
-  Execution done;
-  done.jumps = true;  // into group 0
-  while (done.jumps) {
-    FlowRule* rule = self_->match(packet, done.group);
-    ++(rule == nullptr ? counters->misses : counters->hits)[GroupCounters::index(done.group)];
+  Verdict verdict;
+  uint32_t next = 0;
+  do {
+    FlowRule* rule = self_->match(packet, next);
+    ++(rule == nullptr ? counters->misses : counters->hits)[GroupCounters::index(next)];
     if (rule == nullptr) return Verdict{};
-    done = self_->run(rule, packet, ApplyScope::kAll);
-  }
-  return done.verdict;
+    next = self_->run(rule, packet, ApplyScope::kAll, &verdict);
+  } while (next != 0);
+  return verdict;
 }
 
 FlowRule* FlowEngine::match(const PacketContext& packet, uint32_t group) {
@@ -202,21 +199,23 @@ void FlowEngine::look_ahead(PacketContext* const* packets, size_t count, const F
     return;
   }
   Lookup* lookups = self_->ahead;
+  self_->ahead_shortlists.forget();
   for (size_t i = 0; i < count; ++i) {
     lookups[i].group = searched;
     view_of(*packets[i], *searched, &lookups[i].view);
-    prepare(&lookups[i]);
+    prepare(&lookups[i], self_->ahead_shortlists.of(searched, lookups[i].view));
   }
   for (size_t i = 0; i < count; ++i) likely[i] = fetch_rules(&lookups[i]);
 }
 
 FlowRule* FlowEngine::match_ahead(size_t index) {
   const Lookup& lookup = self_->ahead[index];
-  return lookup.group->tables.empty() ? nullptr : best_of(*lookup.group, lookup.view, &lookup);
+  if (lookup.group->tables.empty()) return nullptr;
+  return best_of(self_->ahead_shortlists.of(lookup.group, lookup.view), lookup.view, &lookup);
 }
 
 Verdict FlowEngine::apply(FlowRule* rule, PacketContext& packet, ApplyScope scope) {
-  return self_->follow(self_->run(rule, packet, scope), packet, scope);
+  return self_->follow(rule, packet, scope);
 }
 
 void FlowEngine::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,

@@ -8,6 +8,7 @@
 #include "flow_engine/flow_engine.h"
 #include "flow_engine/rule_group.h"
 #include "flow_engine/rule_table.h"
+#include "flow_engine/shortlist.h"
 
 namespace sluice {
 
@@ -67,13 +68,13 @@ struct FlowEngine::Implementation {
   }
   void rules_changed(const RuleTable& table);
   FlowRule* match(const PacketContext& packet, uint32_t group_number) const;
-  Execution run(FlowRule* rule, PacketContext& packet, ApplyScope scope) const {
-    return execute(*tables[rule->table()], rule, shared, {options.vxlan_udp_port, options.shared}, scope,
-                   packet);
+  uint32_t run(FlowRule* rule, PacketContext& packet, ApplyScope scope, Verdict* verdict) const {
+    return execute(*tables[rule->table()], rule, shared, {options.vxlan_udp_port, is_shared}, scope, packet,
+                   verdict);
   }
-  bool enter(Lookup* lookup, PacketContext& packet, uint32_t* group_number, Verdict* verdict,
-             GroupCounters* counters) const;
-  Verdict follow(Execution done, PacketContext& packet, ApplyScope scope) const;
+  bool enter(Lookup* lookup, Shortlists* shortlists, PacketContext& packet, uint32_t* group_number,
+             Verdict* verdict, GroupCounters* counters) const;
+  Verdict follow(FlowRule* rule, PacketContext& packet, ApplyScope scope) const;
   void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
                      GroupCounters* counters) const;
 
@@ -86,8 +87,10 @@ struct FlowEngine::Implementation {
   SharedOperands shared;
   uint64_t next_sequence = 0;
   uint32_t rules = 0;
+  bool is_shared = false;
   size_t empty_derived = 0;
   Lookup ahead[kMaxBurst];  // of look_ahead()
+  Shortlists ahead_shortlists;
 };
 
 }  // namespace sluice

@@ -1,5 +1,7 @@
 #include "flow_engine/execute.h"
 
+#include <rte_byteorder.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -18,14 +20,14 @@ uint32_t counted_bytes(const PacketContext& packet) {
   return packet.mbuf->data_len;
 }
 
-template <typename Counted>  // FlowRule or IndirectAction
+template <typename Counted>  // FlowRule or IndirectAction; alone or not, queries may read meanwhile
 void count(Counted* counted, uint32_t bytes, bool shared) {
   if (shared) {
     __atomic_fetch_add(&counted->packets, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&counted->bytes, bytes, __ATOMIC_RELAXED);
   } else {
-    ++counted->packets;
-    counted->bytes += bytes;
+    __atomic_store_n(&counted->packets, counted->packets + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&counted->bytes, counted->bytes + bytes, __ATOMIC_RELAXED);
   }
 }
 
@@ -183,14 +185,7 @@ void modify_inner(uint8_t* frame, const ParsedPacket& headers, const Op& op, con
 PushResult encapsulate(const SharedOperands& shared, const uint8_t* operand, PacketContext& packet) {
   EncapOperand encap;
   std::memcpy(&encap, operand, sizeof encap);
-  VxlanHeader header = shared.headers.get(encap.header);
-  uint8_t* ip = header.bytes + kEthernetBytes + (header.tagged ? kVlanBytes : 0);
-  uint8_t* udp = ip + kIpv4Bytes;
-  std::memcpy(header.bytes, encap.destination_mac, 6);
-  store_raw(ip + kIpv4Destination, encap.destination_be);
-  store_raw(udp + kL4SourcePort, encap.source_port_be);
-  std::memcpy(udp + kUdpBytes + kVxlanVni, encap.vni, 3);
-  return push_vxlan(packet.mbuf, &packet.headers, header);
+  return push_vxlan(packet.mbuf, &packet.headers, shared.headers.get(encap.header), encap.fields);
 }
 
 // A run of SET_IPV4_*, SET_TP_* and DEC_TTL on a packet that has what they change: each checksum is repaired
@@ -216,9 +211,11 @@ bool translate(const Op* op, const uint8_t* const* operands, uint8_t* frame, con
       store_raw(field, new_port);
       if (old_port != new_port) ports += static_cast<uint16_t>(~old_port) + uint64_t{new_port};
     } else if (ip[kIpv4Ttl] != 0) {
+      // TTL and protocol share a word. Written whole: what was written in part and is read whole has to wait.
       const uint16_t old_word = load_raw<uint16_t>(ip + kIpv4Ttl);
-      --ip[kIpv4Ttl];
-      ttl += static_cast<uint16_t>(~old_word) + uint64_t{load_raw<uint16_t>(ip + kIpv4Ttl)};
+      const uint16_t new_word = rte_cpu_to_be_16(static_cast<uint16_t>(rte_be_to_cpu_16(old_word) - 0x100));
+      store_raw(ip + kIpv4Ttl, new_word);
+      ttl += static_cast<uint16_t>(~old_word) + uint64_t{new_word};
     }
   }
   uint8_t* ip_checksum = ip + kIpv4Checksum;
@@ -238,14 +235,14 @@ DropCause cause_of(PushResult result) {
 
 }  // namespace
 
-Execution execute(const RuleTable& table, FlowRule* rule, const SharedOperands& shared,
-                  const ExecutionOptions& options, ApplyScope scope, PacketContext& packet) {
-  Execution result;
+uint32_t execute(const RuleTable& table, FlowRule* rule, const SharedOperands& shared,
+                 const ExecutionOptions& options, ApplyScope scope, PacketContext& packet, Verdict* verdict) {
+  uint32_t group = 0;
+  *verdict = Verdict{};
   const uint8_t* const operands[] = {table.operands(rule), table.program.constants.data()};
-  const auto drop = [&result](DropCause cause) {
-    result.verdict = Verdict{Fate::kDrop, 0, 0, cause};
-    result.jumps = false;
-    return result;
+  const auto drop = [verdict](DropCause cause) {
+    *verdict = Verdict{Fate::kDrop, 0, 0, cause};
+    return 0;
   };
   for (uint8_t i = 0; i < table.program.ops; ++i) {
     const Op& op = table.program.op[i];
@@ -263,26 +260,26 @@ Execution execute(const RuleTable& table, FlowRule* rule, const SharedOperands& 
       case OpKind::kCount: count(rule, counted_bytes(packet), options.shared); break;
       case OpKind::kAge:
         __atomic_store_n(&rule->last_hit_seconds, packet.now_seconds, __ATOMIC_RELAXED);
-        __atomic_store_n(&rule->state, FlowRule::kLive, __ATOMIC_RELAXED);
+        if ((rule->state & FlowRule::kAged) != 0)
+          __atomic_fetch_and(&rule->state, static_cast<uint8_t>(~FlowRule::kAged), __ATOMIC_RELAXED);
         break;
       case OpKind::kMark:
         packet.mark = load_raw<uint32_t>(operand);
         packet.marked = true;
         break;
       case OpKind::kJump:
-        result.jumps = true;
-        result.group = load_raw<uint32_t>(operand);
+        group = load_raw<uint32_t>(operand);
         break;
       case OpKind::kQueue:
-        result.verdict.fate = Fate::kQueue;
-        result.verdict.queue = load_raw<uint16_t>(operand);
+        verdict->fate = Fate::kQueue;
+        verdict->queue = load_raw<uint16_t>(operand);
         break;
-      case OpKind::kDrop: result.verdict = Verdict{Fate::kDrop, 0, 0, DropCause::kAction}; break;
+      case OpKind::kDrop: *verdict = Verdict{Fate::kDrop, 0, 0, DropCause::kAction}; break;
       case OpKind::kPortRepresentor:
       case OpKind::kRepresentedPort:
-        result.verdict.fate =
+        verdict->fate =
             op.kind == OpKind::kPortRepresentor ? Fate::kPortRepresentor : Fate::kRepresentedPort;
-        result.verdict.port_id = load_raw<uint16_t>(operand);
+        verdict->port_id = load_raw<uint16_t>(operand);
         break;
       case OpKind::kVxlanEncap: {
         const PushResult pushed = encapsulate(shared, operand, packet);
@@ -323,8 +320,8 @@ Execution execute(const RuleTable& table, FlowRule* rule, const SharedOperands& 
       case OpKind::kRss: {
         const RssSpread& spread = shared.spreads.get(load_raw<uint32_t>(operand));
         packet.hashed = rss_hash(spread, frame, packet.headers, &packet.hash);
-        result.verdict.fate = Fate::kQueue;
-        result.verdict.queue = spread.queue[packet.hashed ? packet.hash % spread.queues : 0];
+        verdict->fate = Fate::kQueue;
+        verdict->queue = spread.queue[packet.hashed ? packet.hash % spread.queues : 0];
         break;
       }
       case OpKind::kModify:
@@ -347,7 +344,7 @@ Execution execute(const RuleTable& table, FlowRule* rule, const SharedOperands& 
       case OpKind::kSetIcmpIdent: set_icmp_ident(frame, outer, load_raw<uint16_t>(operand)); break;
     }
   }
-  return result;
+  return group;
 }
 
 }  // namespace sluice

@@ -11,13 +11,9 @@ struct ExecutionOptions {
   bool shared;  // several lcores may run the same rule at once
 };
 
-struct Execution {
-  Verdict verdict;
-  bool jumps = false;
-  uint32_t group = 0;
-};
-
-Execution execute(const RuleTable& table, FlowRule* rule, const SharedOperands& shared,
-                  const ExecutionOptions& options, ApplyScope scope, PacketContext& packet);
+// The group that the packet jumps to, which is never 0; or 0, and `verdict` says what becomes of it. (What is
+// written field by field and returned whole would have to be waited for.)
+uint32_t execute(const RuleTable& table, FlowRule* rule, const SharedOperands& shared,
+                 const ExecutionOptions& options, ApplyScope scope, PacketContext& packet, Verdict* verdict);
 
 }  // namespace sluice

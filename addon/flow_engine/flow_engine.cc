@@ -242,10 +242,12 @@ RuleCounters FlowEngine::counters(const FlowRule* rule) const {
 }
 
 RuleCounters FlowEngine::take_counters(FlowRule* rule) {
-  return RuleCounters{__atomic_exchange_n(&rule->packets, 0, __ATOMIC_RELAXED),
-                      __atomic_exchange_n(&rule->bytes, 0, __ATOMIC_RELAXED),
-                      __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED)};
+  const RuleCounters taken = counters(rule);
+  rule->packets = rule->bytes = 0;
+  return taken;
 }
+
+void FlowEngine::set_shared(bool shared) { self_->is_shared = shared; }
 
 uint32_t FlowEngine::rules() const { return self_->rules; }
 

@@ -29,8 +29,6 @@ struct EngineOptions {
   uint32_t max_rules = 1u << 20;
   uint16_t vxlan_udp_port = kVxlanUdpPort;
   bool private_actions = false;  // accept kActionSetIcmpIdent
-  // Several threads run process() at once. Changes need a lock around the engine all the same.
-  bool shared = false;
 };
 
 // A packet on its way through the engine. The frame is one contiguous segment.
@@ -92,6 +90,10 @@ class FlowEngine {
                rte_flow_error* error);
   FlowRule* create(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
                    uint32_t now_seconds, rte_flow_error* error);
+  // Whether several threads run process() at once, so that they count atomically; not unless said. Like every
+  // change, and like take_counters(), this needs a lock around the engine that keeps process() out.
+  void set_shared(bool shared);
+
   void destroy(FlowRule* rule);
   void destroy(FlowRule* const* rules, size_t count);  // faster than one by one: their cache misses overlap
   void flush();
@@ -156,8 +158,7 @@ class FlowEngine {
 
   void* age_context(const FlowRule* rule) const;  // AGE's context verbatim (the rule itself when NULL)
   RuleCounters counters(const FlowRule* rule) const;
-  RuleCounters take_counters(
-      FlowRule* rule);  // and resets them; a packet counts before or after, never neither
+  RuleCounters take_counters(FlowRule* rule);  // and resets them
   uint32_t rules() const;
   uint64_t memory_bytes() const;  // of tables, rows and indexes
   bool has_rules() const { return rules() != 0; }

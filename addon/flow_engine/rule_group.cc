@@ -27,16 +27,13 @@ Comparison between(const RangeField& field, RangeValue low, RangeValue high) {
 }  // namespace
 
 void Group::add(RuleTable* table) {
-  const auto at = std::upper_bound(
-      tables.begin(), tables.end(), table->attr.priority,
-      [](uint32_t priority, const Candidate& other) { return priority < other.priority; });
-  Candidate candidate;
-  candidate.required_mask = table->pattern.shape.required_mask;
-  candidate.required_value = table->pattern.shape.required_value;
-  candidate.priority = table->attr.priority;
-  candidate.table = table;
-  tables.insert(at, candidate);
-  matches_integrity = matches_integrity || table->pattern.shape.matches_integrity;
+  const PatternShape& shape = table->pattern.shape;
+  const uint32_t priority = table->attr.priority;
+  const auto at =
+      std::upper_bound(tables.begin(), tables.end(), priority,
+                       [](uint32_t wanted, const Candidate& other) { return wanted < other.priority; });
+  tables.insert(at, {shape.required_mask, shape.required_value, priority, false, table});
+  matches_integrity = matches_integrity || shape.matches_integrity;
   copy_constant_rules();
 }
 
@@ -48,40 +45,50 @@ void Group::remove(const RuleTable* table) {
   copy_constant_rules();
 }
 
-bool Group::copy(Candidate* candidate) {
-  const RuleTable& table = *candidate->table;
+bool Group::can_copy(const RuleTable& table) const {
   const PatternShape& shape = table.pattern.shape;
-  const auto too_long = [](const RangeField& field) { return field.length > 8; };
-  if (!table.is_listed() || table.listed_rows.size() > RuleTable::kFew ||
-      std::any_of(shape.range, shape.range + shape.ranges, too_long)) {
-    return false;
-  }
-  candidate->rows = static_cast<uint8_t>(table.listed_rows.size());
-  candidate->each = static_cast<uint8_t>(shape.words + shape.ranges);
-  candidate->first_rule = static_cast<uint16_t>(copied_rules.size());
-  candidate->first_comparison = static_cast<uint16_t>(comparisons.size());
+  return table.has_constant_rules() &&
+         std::none_of(shape.range, shape.range + shape.ranges,
+                      [](const RangeField& field) { return field.length > sizeof(uint64_t); });
+}
+
+void Group::copy(const RuleTable& table) {
+  const PatternShape& shape = table.pattern.shape;
   for (const uint32_t row : table.listed_rows) {
     FlowRule* rule = table.rule(row);
-    copied_rules.push_back(rule);
-    for (uint8_t i = 0; i < shape.words; ++i) comparisons.push_back(exact(shape.word[i], rule->key()[i]));
+    Constant constant{shape.required_mask, shape.required_value, 0, 0, table.attr.priority, 0, 0, rule};
+    constant.first = static_cast<uint16_t>(comparisons.size());
+    for (uint8_t i = 0; i < shape.words; ++i) {
+      if (shape.word[i].slot == Slot::kMeta) {
+        constant.meta_mask = shape.word[i].mask;
+        constant.meta_value = rule->key()[i];
+      } else {
+        comparisons.push_back(exact(shape.word[i], rule->key()[i]));
+      }
+    }
     for (uint8_t i = 0; i < shape.ranges; ++i) {
       comparisons.push_back(between(shape.range[i], load_raw<RangeValue>(table.low(rule) + i * kMaxRangeBytes),
                                     load_raw<RangeValue>(table.high(rule) + i * kMaxRangeBytes)));
     }
+    constant.end = static_cast<uint16_t>(comparisons.size());
+    constants.push_back(constant);
   }
-  return true;
 }
 
 void Group::copy_constant_rules() {
   const bool few = tables.size() <= kMostTablesCopied;
-  if (!few && !has_copies) return;
+  if (!few && !has_copies_) return;
+  constants.clear();
   comparisons.clear();
-  copied_rules.clear();
-  constant = has_copies = few;
+  all_constant = has_copies_ = few;
   for (Candidate& candidate : tables) {
-    candidate.copied = few && copy(&candidate);
-    constant = constant && candidate.copied;
+    candidate.copied = few && can_copy(*candidate.table);
+    all_constant = all_constant && candidate.copied;
+    if (candidate.copied) copy(*candidate.table);
   }
+  std::sort(constants.begin(), constants.end(), [](const Constant& a, const Constant& b) {
+    return a.priority != b.priority ? a.priority < b.priority : a.rule->sequence() < b.rule->sequence();
+  });
 }
 
 }  // namespace sluice

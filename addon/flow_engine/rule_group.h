@@ -32,13 +32,24 @@ struct Group {
   struct Candidate {
     uint32_t required_mask, required_value;  // as in PatternShape
     uint32_t priority;
-    // The table's rules are copied: `rows` of them, of `each` comparisons.
-    bool copied = false;
-    uint8_t rows = 0, each = 0;
-    uint16_t first_rule = 0, first_comparison = 0;
-    RuleTable* table = nullptr;
+    bool copied;  // its rules are in `constants`
+    RuleTable* table;
 
     bool fits(const PacketView& view) const { return (view.presence & required_mask) == required_value; }
+  };
+
+  // A copied rule. Headers and what is known beside the bytes, the port above all, come first: they tell most
+  // rules from each other, and are the same for many packets (see Shortlist).
+  struct Constant {
+    uint32_t required_mask, required_value;
+    uint64_t meta_mask, meta_value;
+    uint32_t priority;
+    uint16_t first, end;  // of `comparisons`
+    FlowRule* rule;
+
+    bool may_match(const PacketView& view) const {
+      return (((view.presence & required_mask) ^ required_value) | ((view.meta & meta_mask) ^ meta_value)) == 0;
+    }
   };
 
   void add(RuleTable* table);
@@ -46,29 +57,23 @@ struct Group {
   // To be called when the rules of a listed table have changed.
   void copy_constant_rules();
 
-  FlowRule* find_copied(const Candidate& candidate, const PacketView& view) const {
-    const Comparison* comparison = comparisons.data() + candidate.first_comparison;
-    for (uint8_t row = 0; row < candidate.rows; ++row, comparison += candidate.each) {
-      uint8_t held = 0;
-      while (held < candidate.each && comparison[held].holds(view)) ++held;
-      if (held == candidate.each) return copied_rules[candidate.first_rule + row];
-    }
-    return nullptr;
-  }
-
-  std::vector<Candidate> tables;  // by priority, then by creation
-  bool matches_integrity = false;
-  bool constant = false;  // all rules are copied: a look-up waits for no memory
-
- private:
-  bool copy(Candidate* candidate);
-  bool has_copies = false;
-
   // A group of more tables is one of an application that makes a shape a rule: copying them all with every
   // change would cost more than it saves.
   static constexpr size_t kMostTablesCopied = 64;
+  static constexpr size_t kMostConstants = kMostTablesCopied * RuleTable::kFew;
+  static_assert(kMostConstants <= UINT8_MAX);
+
+  std::vector<Candidate> tables;  // by priority, then by creation
+  std::vector<Constant> constants;  // by priority, then by the rules' creation
   std::vector<Comparison> comparisons;
-  std::vector<FlowRule*> copied_rules;
+  bool matches_integrity = false;
+  bool all_constant = false;  // all rules are copied: a look-up waits for no memory
+
+ private:
+  bool can_copy(const RuleTable& table) const;
+  void copy(const RuleTable& table);
+
+  bool has_copies_ = false;
 };
 
 }  // namespace sluice

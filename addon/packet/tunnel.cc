@@ -1,5 +1,7 @@
 #include "packet/tunnel.h"
 
+#include <rte_byteorder.h>
+
 #include <cstring>
 
 #include "packet/checksum.h"
@@ -66,23 +68,51 @@ void complete_vxlan_header(VxlanHeader* header, uint16_t vxlan_udp_port) {
   header->length = static_cast<uint8_t>(ip_at + kIpv4Bytes + kUdpBytes + kVxlanBytes);
 }
 
-PushResult push_vxlan(rte_mbuf* mbuf, ParsedPacket* packet, const VxlanHeader& header) {
+VxlanFields split_vxlan_header(VxlanHeader* header) {
+  VxlanFields fields;
+  uint8_t* ip = header->bytes + kEthernetBytes + (header->tagged ? kVlanBytes : 0);
+  uint8_t* udp = ip + kIpv4Bytes;
+  uint8_t* vni = udp + kUdpBytes + kVxlanVni;
+  std::memcpy(fields.destination_mac, header->bytes, sizeof fields.destination_mac);
+  fields.destination_be = load_raw<uint32_t>(ip + kIpv4Destination);
+  fields.source_port_be = load_raw<uint16_t>(udp + kL4SourcePort);
+  std::memcpy(fields.vni, vni, sizeof fields.vni);
+  std::memset(header->bytes, 0, sizeof fields.destination_mac);
+  store_raw<uint32_t>(ip + kIpv4Destination, 0);
+  store_raw<uint16_t>(udp + kL4SourcePort, 0);
+  std::memset(vni, 0, sizeof fields.vni);
+  return fields;
+}
+
+PushResult push_vxlan(rte_mbuf* mbuf, ParsedPacket* packet, const VxlanHeader& header, const VxlanFields& fields) {
   const uint32_t inner_bytes = mbuf->data_len;
   if (kIpv4Bytes + kUdpBytes + kVxlanBytes + inner_bytes > 0xffff || !fits_offsets(mbuf, header.length)) {
     return PushResult::kTooLong;
   }
   auto* frame = reinterpret_cast<uint8_t*>(rte_pktmbuf_prepend(mbuf, header.length));
   if (frame == nullptr) return PushResult::kNoHeadroom;
-  std::memcpy(frame, header.bytes, header.length);
+  constexpr uint32_t kPlain = kEthernetBytes + kIpv4Bytes + kUdpBytes + kVxlanBytes;
+  std::memcpy(frame, header.bytes, kPlain);
+  if (header.tagged) std::memcpy(frame + kPlain, header.bytes + kPlain, kVlanBytes);
 
   const int by = header.length;
   const uint16_t ip_at = static_cast<uint16_t>(kEthernetBytes + (header.tagged ? kVlanBytes : 0));
   uint8_t* ip = frame + ip_at;
-  store_be16(ip + kIpv4TotalLength,
-             static_cast<uint16_t>(kIpv4Bytes + kUdpBytes + kVxlanBytes + inner_bytes));
-  store_be16(ip + kIpv4Checksum, 0);
-  store_raw(ip + kIpv4Checksum, static_cast<uint16_t>(~checksum_sum_words(ip, kIpv4Bytes / 4)));
-  store_be16(ip + kIpv4Bytes + kUdpLength, static_cast<uint16_t>(kUdpBytes + kVxlanBytes + inner_bytes));
+  const auto total =
+      rte_cpu_to_be_16(static_cast<uint16_t>(kIpv4Bytes + kUdpBytes + kVxlanBytes + inner_bytes));
+  std::memcpy(frame, fields.destination_mac, sizeof fields.destination_mac);
+  store_raw(ip + kIpv4Destination, fields.destination_be);
+  store_raw(ip + kIpv4TotalLength, total);
+  // Summed over the header as it was given: what has just been stored could not be read back yet without waiting.
+  const uint8_t* given = header.bytes + ip_at;
+  const uint64_t without = checksum_sum_words(given, kIpv4Bytes / 4) +
+                           static_cast<uint16_t>(~load_raw<uint16_t>(given + kIpv4TotalLength)) +
+                           static_cast<uint16_t>(~load_raw<uint16_t>(given + kIpv4Checksum));
+  store_raw(ip + kIpv4Checksum, checksum_add(0xffff, without + total + fields.destination_be));
+  uint8_t* udp = ip + kIpv4Bytes;
+  store_raw(udp + kL4SourcePort, fields.source_port_be);
+  store_be16(udp + kUdpLength, static_cast<uint16_t>(kUdpBytes + kVxlanBytes + inner_bytes));
+  std::memcpy(udp + kUdpBytes + kVxlanVni, fields.vni, sizeof fields.vni);
 
   packet->inner = packet->outer;
   shift(&packet->inner, by);

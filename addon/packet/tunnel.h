@@ -18,6 +18,16 @@ struct VxlanHeader {
   bool tagged = false;
 };
 
+// Fields in which encapsulations of one header differ, as they stand on the wire.
+struct __attribute__((packed)) VxlanFields {
+  uint32_t destination_be;
+  uint16_t source_port_be;
+  uint8_t destination_mac[6];
+  uint8_t vni[3];
+};
+// Takes the fields out of a header, which has zeros there afterwards.
+VxlanFields split_vxlan_header(VxlanHeader* header);
+
 enum class PushResult : uint8_t { kDone, kNoHeadroom, kTooLong };
 
 // Completes the version, IHL, TTL, EtherType, protocol, UDP port and I flag where they were left 0 (as
@@ -26,7 +36,7 @@ enum class PushResult : uint8_t { kDone, kNoHeadroom, kTooLong };
 void complete_vxlan_header(VxlanHeader* header, uint16_t vxlan_udp_port);
 
 // Prepends `header`, fills in lengths and IPv4 checksum. kTooLong: the result does not fit an IPv4 packet.
-PushResult push_vxlan(rte_mbuf* mbuf, ParsedPacket* packet, const VxlanHeader& header);
+PushResult push_vxlan(rte_mbuf* mbuf, ParsedPacket* packet, const VxlanHeader& header, const VxlanFields& fields);
 
 // Takes off everything up to the inner Ethernet header, and what follows the outer IP packet. False when
 // there is no whole inner Ethernet header; the packet is then as before.

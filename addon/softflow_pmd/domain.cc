@@ -13,7 +13,6 @@ std::unique_ptr<FlowEngine> make_engine(uint16_t vxlan_port) {
   EngineOptions options;
   options.max_rules = UINT32_MAX;  // each device has its own limit
   options.vxlan_udp_port = vxlan_port;
-  options.shared = true;
   return std::make_unique<FlowEngine>(options);
 }
 
@@ -32,10 +31,12 @@ bool Domain::add(Device* device) {
   const uint16_t port = device->arguments.vxlan_port;
   device->ingress = make_engine(port);
   const WriteGuard guard(*this);
+  device->ingress->set_shared(reader_.load() == kSeveralReaders);
   if (device_count_ != 0 && port != vxlan_port_) return false;
   if (device_count_ == 0) {
     vxlan_port_ = port;
     transfer_ = make_engine(port);
+    transfer_->set_shared(reader_.load() == kSeveralReaders);
   }
   ++device_count_;
   devices_[device->port_id].store(device, std::memory_order_release);
@@ -47,6 +48,20 @@ void Domain::remove(Device* device) {
   if (devices_[device->port_id].load() != device) return;
   devices_[device->port_id].store(nullptr, std::memory_order_release);
   --device_count_;
+}
+
+// The write lock waits for the bursts under way, so that no two threads ever count in different ways at once. It
+// stays so: whoever polled from a second thread once will again.
+void Domain::meet_another_reader(int thread) {
+  const WriteGuard guard(*this);
+  const int met = reader_.load();
+  if (met == thread || met == kSeveralReaders) return;
+  reader_.store(met == kNoReader ? thread : kSeveralReaders, std::memory_order_release);
+  if (met == kNoReader) return;
+  transfer_->set_shared(true);
+  for (const std::atomic<Device*>& device : devices_) {
+    if (Device* present = device.load()) present->ingress->set_shared(true);
+  }
 }
 
 uint32_t Domain::now_seconds() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <rte_config.h>
+#include <rte_eal.h>
 #include <rte_rwlock.h>
 #include <rte_spinlock.h>
 
@@ -38,6 +39,14 @@ class Domain {
 
   FlowEngine& transfer() { return *transfer_; }
 
+  // Called at the start of each receive burst, without the lock. As long as one thread alone polls, rules count
+  // without atomic operations, which cost it a quarter of its time.
+  void meet_reader() {
+    const int thread = rte_gettid();
+    const int met = reader_.load(std::memory_order_acquire);
+    if (__builtin_expect(met != thread && met != kSeveralReaders, 0)) meet_another_reader(thread);
+  }
+
   uint32_t now_seconds() const;
   void set_clock(uint32_t seconds) {
     seconds_.store(seconds, std::memory_order_relaxed);
@@ -45,19 +54,26 @@ class Domain {
   }
 
  private:
+  static constexpr int kNoReader = -2, kSeveralReaders = -1;
+
   Domain();
+  void meet_another_reader(int thread);
   std::atomic<Device*> devices_[RTE_MAX_ETHPORTS] = {};
   uint32_t device_count_ = 0;
   uint16_t switch_id_ = 0;
   uint16_t vxlan_port_ = kVxlanUdpPort;
   std::unique_ptr<FlowEngine> transfer_;
+  std::atomic<int> reader_{kNoReader};  // the thread that polls
   std::atomic<uint32_t> seconds_{0};
   std::atomic<bool> injected_{false};
 };
 
 class ReadGuard {
  public:
-  explicit ReadGuard(Domain& domain) : lock_(&domain.lock) { rte_rwlock_read_lock(lock_); }
+  explicit ReadGuard(Domain& domain) : lock_(&domain.lock) {
+    domain.meet_reader();
+    rte_rwlock_read_lock(lock_);
+  }
   ~ReadGuard() { rte_rwlock_read_unlock(lock_); }
   ReadGuard(const ReadGuard&) = delete;
   ReadGuard& operator=(const ReadGuard&) = delete;

@@ -88,7 +88,13 @@ int query(rte_eth_dev* dev, rte_flow* flow, const rte_flow_action* actions, void
       case RTE_FLOW_ACTION_TYPE_COUNT: {
         if (!engine.counts(rule)) return refuse(action, EINVAL, "the rule has no such action of its own");
         auto* out = static_cast<rte_flow_query_count*>(data);
-        const RuleCounters counters = out->reset ? engine.take_counters(rule) : engine.counters(rule);
+        RuleCounters counters;
+        if (out->reset) {
+          const WriteGuard guard(Domain::get());
+          counters = engine.take_counters(rule);
+        } else {
+          counters = engine.counters(rule);
+        }
         out->hits_set = 1;
         out->bytes_set = 1;
         out->hits = counters.packets;

@@ -40,6 +40,7 @@ int query(rte_eth_dev* dev, const rte_flow_action_handle* handle, void* data, rt
   auto* action = reinterpret_cast<IndirectAction*>(const_cast<rte_flow_action_handle*>(handle));
   const ChangeGuard changes(Domain::get());
   if (const int code = check_handle(Device::of(dev), action, error)) return code;
+  const WriteGuard guard(Domain::get());
   return query_handle(action, data, error);
 }
 
@@ -135,13 +136,9 @@ int query_handle(IndirectAction* handle, void* data, rte_flow_error* error) {
     auto* out = static_cast<rte_flow_query_count*>(data);
     out->hits_set = 1;
     out->bytes_set = 1;
-    if (out->reset) {
-      out->hits = __atomic_exchange_n(&handle->packets, 0, __ATOMIC_RELAXED);
-      out->bytes = __atomic_exchange_n(&handle->bytes, 0, __ATOMIC_RELAXED);
-    } else {
-      out->hits = __atomic_load_n(&handle->packets, __ATOMIC_RELAXED);
-      out->bytes = __atomic_load_n(&handle->bytes, __ATOMIC_RELAXED);
-    }
+    out->hits = handle->packets;
+    out->bytes = handle->bytes;
+    if (out->reset) handle->packets = handle->bytes = 0;
     return 0;
   }
   if (handle->kind != Kind::kAge)

@@ -499,7 +499,6 @@ TEST(the_engine_agrees_with_the_reference_on_random_rules_and_packets) {
   std::map<std::string, uint64_t> reached;
   for (long round = 0; round < rounds; ++round) {
     EngineOptions options;
-    options.shared = round % 2 == 0;
     FlowEngine engine(options);
     Reference reference;
     std::vector<std::unique_ptr<Rule>> texts;

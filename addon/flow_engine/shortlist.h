@@ -1,0 +1,76 @@
+// Which of a group's rules and tables are left for packets of one kind: with the same headers, from the same port.
+// Packets of a burst are of few kinds, so a list is made once and serves many.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "flow_engine/packet_view.h"
+#include "flow_engine/rule_group.h"
+
+namespace sluice {
+
+class Shortlist {
+ public:
+  bool is_for(const Group* searched, const PacketView& view) const {
+    return group_ == searched && presence_ == view.presence && meta_ == view.meta;
+  }
+  void make(const Group* searched, const PacketView& view);
+  void forget() { group_ = nullptr; }
+
+  // The first of the constant rules that a packet hits, or null. No other of them comes before it.
+  const Group::Constant* find_constant(const PacketView& view) const {
+    const Comparison* comparisons = group_->comparisons.data();
+    for (uint8_t i = 0; i < constants_; ++i) {
+      const Group::Constant& constant = group_->constants[constant_[i]];
+      uint16_t next = constant.first;
+      while (next != constant.end && comparisons[next].holds(view)) ++next;
+      if (next == constant.end) return &constant;
+    }
+    return nullptr;
+  }
+  // Calls `visit` for the tables that are not copied, in their order, until it returns false.
+  template <typename Visit>
+  void for_each_table(const PacketView& view, Visit&& visit) const {
+    for (uint8_t i = 0; i < tables_; ++i) {
+      if (!visit(group_->tables[table_[i]])) return;
+    }
+    for (size_t i = more_; i < group_->tables.size(); ++i) {
+      const Group::Candidate& candidate = group_->tables[i];
+      if (!candidate.copied && candidate.fits(view) && !visit(candidate)) return;
+    }
+  }
+
+ private:
+  static constexpr size_t kMostTables = 32;
+
+  const Group* group_ = nullptr;
+  uint64_t meta_;
+  uint32_t presence_;
+  uint32_t more_;  // tables from here on are not listed
+  uint8_t constants_, tables_;
+  uint8_t constant_[Group::kMostConstants];
+  uint16_t table_[kMostTables];
+};
+
+// Good as long as neither rules nor tables change.
+class Shortlists {
+ public:
+  // Valid until the next call.
+  const Shortlist& of(const Group* group, const PacketView& view) {
+    const uint32_t headers = view.presence;
+    const size_t place = headers ^ headers >> 6 ^ headers >> 10 ^ reinterpret_cast<uintptr_t>(group) / sizeof(Group);
+    Shortlist& kept = lists_[place % kKept];
+    if (!kept.is_for(group, view)) kept.make(group, view);
+    return kept;
+  }
+  void forget() {
+    for (Shortlist& list : lists_) list.forget();
+  }
+
+ private:
+  static constexpr size_t kKept = 16;
+  Shortlist lists_[kKept];
+};
+
+}  // namespace sluice
