@@ -1,6 +1,8 @@
 #include <rte_prefetch.h>
 
+#include <cstddef>
 #include <cstring>
+#include <new>
 
 #include "packet/wire.h"
 #include "softflow_pmd/device.h"
@@ -158,7 +160,9 @@ bool Reception::arrive(rte_mbuf* mbuf, PacketContext* packet) {
 void Reception::receive(rte_mbuf* const* arrived, uint16_t count) {
   enum class Stage : uint8_t { kBypassed, kSwitched, kIngress };
   Device& device = *queue_.device;
-  PacketContext packets[kBurst];
+  // Made packet by packet: to clear room for whole bursts would take longer than to parse what comes.
+  alignas(PacketContext) std::byte room[kBurst * sizeof(PacketContext)];
+  auto* packets = reinterpret_cast<PacketContext*>(room);
   Stage stage[kBurst];
   Verdict verdicts[kBurst];
   PacketContext* asked[kBurst];
@@ -167,6 +171,8 @@ void Reception::receive(rte_mbuf* const* arrived, uint16_t count) {
   uint16_t questions = 0;
   for (uint16_t i = 0; i < count; ++i) {
     if (i + 4 < count) rte_prefetch0(rte_pktmbuf_mtod(arrived[i + 4], void*));
+    new (&packets[i]) PacketContext;
+    verdicts[i] = Verdict{};
     stage[i] = arrive(arrived[i], &packets[i]) ? Stage::kSwitched : Stage::kBypassed;
     if (stage[i] == Stage::kBypassed) continue;
     index[questions] = i;
