@@ -84,13 +84,18 @@ std::string parse_device_arguments(const std::string& text, DeviceArguments* out
     } else if (key == "fail_every") {
       if (!parse_number(value, 1, UINT32_MAX, &number)) return "fail_every: must be a number above 0";
       out->fail_every = number;
+    } else if (key == "profile") {
+      out->profile = find_profile(value);
+      if (out->profile == nullptr)
+        return "profile: there is none of that name; `sluice targets` lists them, NAME or NAME@22.11";
     } else if (key == "insert_latency") {
       if (!parse_number(value, 0, 1000000, &number))
         return "insert_latency: must be 0 to 1000000 microseconds";
       out->insert_latency_us = number;
     } else {
       return key +
-             ": unknown argument; known are wire, vxlan_port, ordered, max_rules, fail_every, insert_latency";
+             ": unknown argument; known are wire, vxlan_port, ordered, max_rules, fail_every, insert_latency, "
+             "profile";
     }
   }
   if (!has_wire) return "wire: is missing; write wire=DRIVER:ARG=VALUE";

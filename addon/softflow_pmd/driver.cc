@@ -94,4 +94,4 @@ RTE_PMD_EXPORT_NAME(net_softflow, __COUNTER__);
 RTE_PMD_REGISTER_PARAM_STRING(
     net_softflow,
     "wire=<device>[:<key>=<value>]... vxlan_port=<port> ordered=<0|1> max_rules=<n> "
-    "fail_every=<n> insert_latency=<us>");
+    "fail_every=<n> insert_latency=<us> profile=<nic>");

@@ -18,9 +18,22 @@ void take_the_time_of(const Device& device) {
   if (device.arguments.insert_latency_us != 0) rte_delay_us_block(device.arguments.insert_latency_us);
 }
 
+// What the NIC of the profile refuses comes before what this device does.
+int check_sync(const Device& device, const rte_flow_attr* attr, const rte_flow_item* pattern,
+               const rte_flow_action* actions, rte_flow_error* error) {
+  const Profile* profile = device.arguments.profile;
+  if (profile == nullptr) return 0;
+  if (!profile->synchronous) {
+    return fail(error, ENOTSUP, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
+                "this NIC's driver makes rules through template tables alone");
+  }
+  return check_profile(*profile, *attr, pattern, actions, error);
+}
+
 int validate(rte_eth_dev* dev, const rte_flow_attr* attr, const rte_flow_item* pattern,
              const rte_flow_action* actions, rte_flow_error* error) {
   Device& device = Device::of(dev);
+  if (const int code = check_sync(device, attr, pattern, actions, error)) return code;
   if (const int code = engine_for(device, attr->transfer).validate(*attr, pattern, actions, error))
     return code;
   return check_targets(device, pattern, actions, error);
@@ -31,6 +44,7 @@ rte_flow* create(rte_eth_dev* dev, const rte_flow_attr* attr, const rte_flow_ite
   Device& device = Device::of(dev);
   const uint32_t now = Domain::get().now_seconds();
   take_the_time_of(device);
+  if (check_sync(device, attr, pattern, actions, error) != 0) return nullptr;
   const ChangeGuard changes(Domain::get());
   if (check_room(device, error) != 0 || check_targets(device, pattern, actions, error) != 0) return nullptr;
   if (is_to_fail(device)) {

@@ -36,6 +36,8 @@ int configure(rte_eth_dev* dev, const rte_flow_port_attr* port, uint16_t queues,
               const rte_flow_queue_attr* queue[], rte_flow_error* error) {
   Device& device = Device::of(dev);
   FlowState& flows = device.flows;
+  if (device.arguments.profile != nullptr && !device.arguments.profile->templates)
+    return refuse_port_attr(error, "this NIC's driver has no template tables", ENOTSUP);
   if (queues == 0 || queues > kMaxFlowQueues)
     return refuse_port_attr(error, "the number of flow queues must be 1 to 64");
   if (port->nb_meters != 0) return refuse_port_attr(error, "meters are not supported (nb_meters)", ENOTSUP);
@@ -226,6 +228,19 @@ int make_tables(Device& device, TemplateTable& table, rte_flow_error* error) {
   return 0;
 }
 
+// A template alone does not say in which group its rules will stand.
+int check_profile_of(const Device& device, const TemplateTable& table, rte_flow_error* error) {
+  const Profile* profile = device.arguments.profile;
+  if (profile == nullptr) return 0;
+  for (const PatternTemplate* pattern : table.patterns) {
+    if (const int code = check_profile(*profile, table.attr, pattern->items, nullptr, error)) return code;
+  }
+  for (const ActionsTemplate* actions : table.actions) {
+    if (const int code = check_profile(*profile, table.attr, nullptr, actions->actions, error)) return code;
+  }
+  return 0;
+}
+
 rte_flow_template_table* template_table_create(rte_eth_dev* dev, const rte_flow_template_table_attr* attr,
                                                rte_flow_pattern_template* patterns[], uint8_t pattern_count,
                                                rte_flow_actions_template* actions[], uint8_t actions_count,
@@ -258,6 +273,7 @@ rte_flow_template_table* template_table_create(rte_eth_dev* dev, const rte_flow_
     if (check_targets(device, nullptr, (*at)->actions, error, {0, ~(*at)->targets}) != 0) return nullptr;
     made->actions.push_back(at->get());
   }
+  if (check_profile_of(device, *made, error) != 0) return nullptr;
   const ChangeGuard changes(Domain::get());
   if (const int code = make_tables(device, *made, error)) {
     drop_tables(device, *made);

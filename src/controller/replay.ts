@@ -6,6 +6,7 @@ import { type GatewayCounters, gatewayCounters } from './counters.js';
 import { FlowDump, type FlowEntry } from './flow-dump.js';
 import { GatewayController } from './gateway.js';
 import { nativePorts } from './native-ports.js';
+import { profileArgument } from './nic-target.js';
 
 export interface ReplayFile {
   /** Gateway port index. */
@@ -70,7 +71,7 @@ export class Replay {
     const devices = config.ports.map((port) => `net_softflow${port.index}`);
     for (const port of config.ports) {
       binding.probeDevice(
-        `${devices[port.index]},wire=${wires[port.index]},ordered=1,vxlan_port=${config.underlay.udpPort}`,
+        `${devices[port.index]},wire=${wires[port.index]},ordered=1,vxlan_port=${config.underlay.udpPort}${profileArgument(target)}`,
       );
     }
     this.dataplane = new binding.Dataplane({

@@ -292,13 +292,70 @@ function execute(type: ActionType, conf: Uint8Array, packet: Packet): Packet {
       b[h.tags[0]] = (b[h.tags[0]] & 0xf0) | (conf[0] & 0x0f);
       b[h.tags[0] + 1] = conf[1];
       return packet;
+    case ActionType.rawDecap:
+      return parse(b.slice(conf.length, h.end));
+    case ActionType.rawEncap:
+      return parse(encapsulated(b, conf));
     case ActionType.modifyField:
-      if (conf[0] !== 0 || conf[1] !== 24 || conf[4] !== 21) throw new Error('only SET of the VNI is known here');
-      b.set(conf.subarray(8, 11), packet.vxlan + 4);
-      return packet;
+      return modified(conf, packet);
     default:
       throw new Error(`action ${type} is not known here`);
   }
+}
+
+/** Field numbers of rte_flow.h 22.11: where the field lies in the outermost frame, and its bytes. */
+function fieldAt(
+  id: number,
+  { outer: h, vxlan }: Packet,
+): { at: number; bytes: number; checksums: { at: number; udp: boolean }[] } {
+  const ip = [{ at: h.ipv4 + 10, udp: false }];
+  const l4 = (protocol: number, offset: number) => {
+    return { at: h.protocol === protocol && h.l4 >= 0 ? h.l4 + offset : -1, bytes: 2, checksums: l4Checksum(h) };
+  };
+  switch (id) {
+    case 1:
+      return { at: 0, bytes: 6, checksums: [] };
+    case 2:
+      return { at: 6, bytes: 6, checksums: [] };
+    case 7:
+      return { at: h.ipv4 + 8, bytes: 1, checksums: ip };
+    case 8:
+      return { at: h.ipv4 + 12, bytes: 4, checksums: [...ip, ...l4Checksum(h)] };
+    case 9:
+      return { at: h.ipv4 + 16, bytes: 4, checksums: [...ip, ...l4Checksum(h)] };
+    case 14:
+      return l4(6, 0);
+    case 15:
+      return l4(6, 2);
+    case 19:
+      return l4(17, 0);
+    case 20:
+      return l4(17, 2);
+    case 21:
+      return { at: vxlan + 4, bytes: 3, checksums: [] };
+    default:
+      throw new Error(`field ${id} is not known here`);
+  }
+}
+
+/** MODIFY_FIELD of a whole field at the outermost level, modulo its width. */
+function modified(conf: Uint8Array, packet: Packet): Packet {
+  const { at, bytes, checksums } = fieldAt(conf[4] | (conf[5] << 8), packet);
+  if (conf[1] !== bytes * 8 || conf[2] > 1) throw new Error('only whole fields of the outermost frame are known here');
+  if (at < 0) return packet;
+  const b = packet.bytes;
+  const number = (from: Uint8Array) => from.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
+  const value = number(conf.slice(8, 8 + bytes));
+  const before = number(b.slice(at, at + bytes));
+  const sign = [null, 1n, -1n][conf[0]];
+  let after = BigInt.asUintN(bytes * 8, sign === null ? value : before + sign * value);
+  // Checksums cover 16-bit words: a byte is written with its neighbour.
+  const width = bytes === 1 ? 2 : bytes;
+  const out = b.slice(at, at + width);
+  for (let i = bytes - 1; i >= 0; i--, after >>= 8n) out[i] = Number(after & 0xffn);
+  if (checksums.length > 0) write(b, at, out, checksums);
+  else b.set(out, at);
+  return packet;
 }
 
 function encapsulated(inner: Uint8Array, header: Uint8Array): Uint8Array {
