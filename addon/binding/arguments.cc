@@ -145,6 +145,7 @@ DataplaneOptions dataplane_options(const Napi::Value& value) {
   if (!clamp.IsUndefined())
     options.slow_path.mss_clamp = static_cast<uint16_t>(u32(clamp, "mssClamp", 0xffff));
   options.slow_path.replay = given.Get("replay").ToBoolean();
+  options.slow_path.silent = given.Get("silent").ToBoolean();
   return options;
 }
 

@@ -39,6 +39,12 @@ Napi::Function DataplaneObject::define(Napi::Env env) {
                          InstanceMethod<&DataplaneObject::clock>("clock"),
                          InstanceMethod<&DataplaneObject::statistics>("statistics"),
                          InstanceMethod<&DataplaneObject::close>("close"),
+                         InstanceMethod<&DataplaneObject::limit>("limit"),
+                         InstanceMethod<&DataplaneObject::obey>("obey"),
+                         InstanceMethod<&DataplaneObject::announce>("announce"),
+                         InstanceMethod<&DataplaneObject::inject>("inject"),
+                         InstanceMethod<&DataplaneObject::caught>("caught"),
+                         InstanceMethod<&DataplaneObject::liveness>("liveness"),
                      });
 }
 

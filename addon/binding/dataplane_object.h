@@ -26,6 +26,13 @@ class DataplaneObject : public Napi::ObjectWrap<DataplaneObject> {
   Napi::Value clock(const Napi::CallbackInfo& info);
   Napi::Value statistics(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
+  // dataplane_lease.cc
+  Napi::Value limit(const Napi::CallbackInfo& info);
+  Napi::Value obey(const Napi::CallbackInfo& info);
+  Napi::Value announce(const Napi::CallbackInfo& info);
+  Napi::Value inject(const Napi::CallbackInfo& info);
+  Napi::Value caught(const Napi::CallbackInfo& info);
+  Napi::Value liveness(const Napi::CallbackInfo& info);
 
   uint8_t port_index(const Napi::Value& value);
   void hook();

@@ -57,28 +57,55 @@ FlowHits FlowPort::query(rte_flow* flow, const RuleTemplate& rule) {
   return hits;
 }
 
+rte_flow* FlowPort::create(RuleTemplate& rule, rte_flow_error* error) {
+  return rte_flow_create(port_id_, &rule.attr(), rule.items(), rule.actions(), error);
+}
+
 void FlowPort::install_static(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
-  auto rule = std::make_unique<RuleTemplate>(source, port_ids);
+  StaticRule constant;
+  constant.rule = std::make_unique<RuleTemplate>(source, port_ids);
+  const rte_flow_action* action = constant.rule->actions();
+  for (; action->type != RTE_FLOW_ACTION_TYPE_END; action++) {
+    constant.jumps |= action->type == RTE_FLOW_ACTION_TYPE_JUMP;
+  }
   rte_flow_error error = {};
-  rte_flow* flow = rte_flow_create(port_id_, &rule->attr(), rule->items(), rule->actions(), &error);
-  if (flow == nullptr) {
-    const FlowFailure failure = describe(*rule, error);
+  if (jumps_open_ || !constant.jumps) constant.flow = create(*constant.rule, &error);
+  if (constant.flow == nullptr && (jumps_open_ || !constant.jumps)) {
+    const FlowFailure failure = describe(*constant.rule, error);
     NativeFault fault("RULE", failure.message, -failure.error);
     fault.rte_type = failure.rte_type;
     fault.cause_index = failure.cause_index;
     throw fault;
   }
-  static_templates_.push_back(std::move(rule));
-  static_rules_.push_back(flow);
+  static_rules_.push_back(std::move(constant));
+}
+
+bool FlowPort::open_jumps(bool open) {
+  jumps_open_ = open;
+  bool done = true;
+  rte_flow_error error = {};
+  for (StaticRule& constant : static_rules_) {
+    if (!constant.jumps || (constant.flow != nullptr) == open) continue;
+    if (open) {
+      constant.flow = create(*constant.rule, &error);
+      done &= constant.flow != nullptr;
+    } else if (rte_flow_destroy(port_id_, constant.flow, &error) == 0) {
+      constant.flow = nullptr;
+    } else {
+      done = false;
+    }
+  }
+  return done;
 }
 
 void FlowPort::flush() {
   rte_flow_error error = {};
   if (rte_flow_flush(port_id_, &error) != 0) {
-    for (rte_flow* flow : static_rules_) rte_flow_destroy(port_id_, flow, &error);
+    for (const StaticRule& constant : static_rules_) {
+      if (constant.flow != nullptr) rte_flow_destroy(port_id_, constant.flow, &error);
+    }
   }
   static_rules_.clear();
-  static_templates_.clear();
   rules_ = 0;
 }
 

@@ -40,8 +40,11 @@ class FlowPort {
   // Counters and time since the last hit, as far as the rule has COUNT and AGE.
   FlowHits query(rte_flow* flow, const RuleTemplate& rule);
 
-  // A constant rule. Throws NativeFault RULE.
+  // A constant rule. Throws NativeFault RULE. One that jumps waits while jumps are shut.
   void install_static(const TemplateSource& source, const std::vector<uint16_t>& port_ids);
+  // Jumps are the only way to the flows' rules: without them those stay installed and see no packet. False when
+  // the driver refuses one.
+  bool open_jumps(bool open);
   // Destroys every rule of the port, ours and what a driver may have left. Can be called twice.
   void flush();
 
@@ -50,8 +53,15 @@ class FlowPort {
  private:
   uint16_t port_id_;
   uint32_t rules_ = 0;  // of flows; constant ones are not counted
-  std::vector<std::unique_ptr<RuleTemplate>> static_templates_;
-  std::vector<rte_flow*> static_rules_;
+  struct StaticRule {
+    std::unique_ptr<RuleTemplate> rule;
+    rte_flow* flow = nullptr;  // null: a jump while jumps are shut
+    bool jumps = false;
+  };
+  rte_flow* create(RuleTemplate& rule, rte_flow_error* error);
+
+  bool jumps_open_ = true;
+  std::vector<StaticRule> static_rules_;
 };
 
 }  // namespace sluice

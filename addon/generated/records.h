@@ -38,9 +38,10 @@ enum class DropReason : uint8_t {
   kFragmentLimit = 27,
   kHeldLimit = 28,
   kQueueFull = 29,
+  kNotActive = 30,
 };
-inline constexpr size_t kDropReasonCount = 30;
-inline constexpr const char* kDropReasonNames[] = {"none", "local", "malformed", "bad-checksum", "not-for-us", "unknown-vni", "unknown-vtep", "not-ipv4", "source-not-in-vpc", "no-route", "no-peering", "private-destination", "no-binding", "filtered", "no-pool", "pool-exhausted", "vpc-limit", "address-limit", "rate-limit", "table-full", "not-syn", "tcp-state", "icmp-error-unknown", "icmp-unsupported", "ttl-expired", "too-big", "fragment-timeout", "fragment-limit", "held-limit", "queue-full"};
+inline constexpr size_t kDropReasonCount = 31;
+inline constexpr const char* kDropReasonNames[] = {"none", "local", "malformed", "bad-checksum", "not-for-us", "unknown-vni", "unknown-vtep", "not-ipv4", "source-not-in-vpc", "no-route", "no-peering", "private-destination", "no-binding", "filtered", "no-pool", "pool-exhausted", "vpc-limit", "address-limit", "rate-limit", "table-full", "not-syn", "tcp-state", "icmp-error-unknown", "icmp-unsupported", "ttl-expired", "too-big", "fragment-timeout", "fragment-limit", "held-limit", "queue-full", "not-active"};
 
 // Records of the event ring, lcore to TypeScript.
 enum class EventType : uint8_t {

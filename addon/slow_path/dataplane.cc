@@ -148,6 +148,7 @@ uint32_t Dataplane::round(uint32_t burst) {
     // One clock for hits in software and in the NIC: whole seconds begin at the same instant.
     if (whole_seconds(path.now()) != second) set_softflow_clock(whole_seconds(path.now()));
   }
+  if (!options_.slow_path.replay) path.follow_lease();
   path.drain_decisions(kDecisionsPerRound);
   uint32_t received = 0;
   for (uint8_t port = 0; port < path.ports().size(); port++) {
@@ -199,6 +200,7 @@ void Dataplane::loop() {
   while (!stopping_.load(std::memory_order_relaxed)) {
     const bool decided = !slow_path_->decisions().empty();
     const uint32_t received = round(burst_);
+    rounds_.store(rounds_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     if (task_.load(std::memory_order_acquire) != nullptr) run_posted_task();
     if (!slow_path_->events().empty() && armed_.exchange(false, std::memory_order_seq_cst)) doorbell_();
     if (received > 0 || decided) {

@@ -39,6 +39,13 @@ struct Statistics {
   uint32_t software_rules = 0;
 };
 
+struct Liveness {
+  uint64_t rounds = 0;  // of the lcore
+  bool speaks = false;
+  bool jumps_follow = false;
+  std::vector<bool> links;  // by port
+};
+
 class Dataplane {
  public:
   // Opens and starts the ports. Throws NativeFault.
@@ -63,6 +70,15 @@ class Dataplane {
   std::vector<std::string> replay_close();
 
   Statistics statistics();
+  // Never waits for the lcore.
+  Liveness liveness();
+  void limit(Nanoseconds transmit_until, Nanoseconds admit_until);
+  // Returns once the lcore obeys the limits as they were set.
+  void obey();
+  void announce(const std::vector<Announcement>& announcements, uint32_t times, Nanoseconds interval);
+  // False: no packet buffer.
+  bool inject(uint8_t port, const std::vector<uint8_t>& frame);
+  std::vector<CaughtFrame> caught();
   void close();
   bool closed() const { return slow_path_ == nullptr; }
   // Throws NativeFault STATE when closed.
@@ -89,6 +105,7 @@ class Dataplane {
 
   uint32_t burst_ = 32;
   unsigned lcore_ = 0;
+  std::atomic<uint64_t> rounds_ = 0;
   bool running_ = false;  // JavaScript's thread only
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> armed_ = false;

@@ -1,5 +1,7 @@
 // What TypeScript decided. A decision that names what is not there is ignored: it is late, or a bug on the
 // other side.
+#include <cerrno>
+
 #include "slow_path/debug_assert.h"
 #include "slow_path/slow_path.h"
 
@@ -131,9 +133,12 @@ void SlowPath::decide_session(const Decision& decision) {
   Packet packet;
   uint32_t rest = kNone;
   const bool held = take_held(decision.hold, &packet, &rest);
-  const bool opened = open_session(decision);
+  // Decided before the lease ended, or on its own: then it was mirrored from a gateway that speaks.
+  const bool may_open = admits_ || decision.hold == kNoHold;
+  if (!may_open) push_install_failed(decision, kSoftwareTable, -EPERM, 0);
+  const bool opened = may_open && open_session(decision);
   if (held && !opened) {
-    drop(packet, DropReason::kTableFull);
+    drop(packet, may_open ? DropReason::kTableFull : DropReason::kNotActive);
   } else if (held) {
     // The packet that a session was made for goes through its rule like those after it.
     packet.retried = true;

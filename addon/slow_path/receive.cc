@@ -153,6 +153,7 @@ void SlowPath::receive_parsed(Packet& packet) {
     return drop(packet, DropReason::kNotForUs);
   }
   if (arp) return receive_arp(packet, headers.outer, length);
+  if (!speaks()) return drop(packet, DropReason::kNotActive);
   if (headers.outer.ether_type != kEtherTypeIpv4) return drop(packet, DropReason::kNotIpv4);
   if (headers.outer.l3 == kAbsent) return drop(packet, DropReason::kMalformed);
   if (headers.outer.ipv4_checksum_bad) return drop(packet, DropReason::kBadChecksum);

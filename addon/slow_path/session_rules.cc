@@ -17,9 +17,6 @@ uint8_t& path_of(SessionRow& row, FlowDirection direction) {
 
 constexpr FlowDirection kBoth[] = {kForward, kReverse};
 
-// "direction" of an install-failed event that concerns neither NIC rule.
-constexpr uint8_t kSoftwareTable = 2;
-
 }  // namespace
 
 uint8_t SlowPath::ingress_of(const SessionRow& row, uint8_t direction) const {

@@ -44,6 +44,10 @@ SlowPath::SlowPath(const SlowPathOptions& options, std::vector<GatewayPort> port
       scratch_(rte_pktmbuf_alloc(pool)) {
   if (scratch_ == nullptr) throw NativeFault("MEMORY", "no packet buffer", ENOMEM);
   for (const uint16_t port_id : port_ids_) flow_ports_.push_back(std::make_unique<FlowPort>(port_id));
+  if (options_.silent) {
+    lease_.limit(0, 0);
+    follow_lease();
+  }
 }
 
 SlowPath::~SlowPath() { shut_down(); }

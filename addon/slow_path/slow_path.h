@@ -12,19 +12,24 @@
 //   session_rules.cc    rules of a session: in, out, counted
 //   local_answer.cc     frames of the gateway's own: ICMP errors, echo replies, ARP
 //   transmit.cc         out of a port
+//   lease.cc            the end of the lease, gratuitous ARP, probes
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <vector>
 
 #include "flow_port/flow_port.h"
 #include "flow_port/rule_template.h"
+#include "slow_path/announcer.h"
 #include "slow_path/clock.h"
 #include "slow_path/fragments.h"
 #include "slow_path/frame_fields.h"
 #include "slow_path/gateway_port.h"
 #include "slow_path/hold.h"
+#include "slow_path/lease_gate.h"
 #include "slow_path/packet.h"
+#include "slow_path/probe.h"
 #include "slow_path/rings.h"
 #include "slow_path/sessions.h"
 
@@ -40,6 +45,7 @@ struct SlowPathOptions {
   uint32_t decision_slots = 0;
   uint16_t mss_clamp = 0;  // largest TCP maximum segment size let through, 0 = any
   bool replay = false;
+  bool silent = false;  // speaks only once a lease says so
 };
 
 // A template of the software table: its scratch memory and the engine's table of rules made from it.
@@ -61,6 +67,9 @@ struct Egress {
   uint8_t mac[6] = {};
   uint8_t inner_mac[6] = {};
 };
+
+// "direction" of an install-failed event that concerns neither NIC rule.
+inline constexpr uint8_t kSoftwareTable = 2;
 
 class SlowPath {
  public:
@@ -89,6 +98,16 @@ class SlowPath {
   void receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port);
   // Sends what waits for a burst to fill.
   void flush_transmit();
+  LeaseGate& lease() { return lease_; }
+  // Obeys the lease's limits, and says what is to be announced.
+  void follow_lease();
+  bool speaks() const { return speaks_.load(std::memory_order_relaxed); }
+  // Whether the NICs lead packets to the flows' rules exactly when this gateway speaks.
+  bool jumps_follow() const { return jumps_follow_.load(std::memory_order_relaxed); }
+  void announce(std::vector<Announcement> announcements, uint32_t times, Nanoseconds interval);
+  // Receives a frame of the gateway's own making; what leaves because of it is caught. False: no buffer.
+  bool inject(uint8_t port, const std::vector<uint8_t>& bytes);
+  ProbeCatcher& probes() { return probes_; }
   // End: fragments that still wait are dropped.
   void drop_fragments();
   // Removes every rule from the NICs, frees what is held. Nothing may be received afterwards.
@@ -190,6 +209,7 @@ class SlowPath {
   bool apply_and_transmit(Packet& packet, FlowRule* rule, ApplyScope scope);
   void transmit(rte_mbuf* frame, uint8_t port);
   void flush_port(GatewayPort& port);
+  void discard_waiting(GatewayPort& port, uint16_t from, DropReason reason);
   bool port_of(uint16_t port_id, uint8_t* port) const;
   // Largest IPv4 packet that leaves the port whole, without what VXLAN adds.
   uint32_t largest_packet(const GatewayPort& port) const;
@@ -215,6 +235,12 @@ class SlowPath {
   FragmentTable fragments_;
   rte_mbuf* scratch_ = nullptr;  // for the packet that an ICMP error's rule is looked up with
   Nanoseconds now_ = 0;
+  LeaseGate lease_;
+  std::atomic<bool> speaks_ = true;  // written by the lcore, read by whoever asks
+  bool admits_ = true;
+  std::atomic<bool> jumps_follow_ = true;
+  Announcer announcer_;
+  ProbeCatcher probes_;
   uint64_t drops_[kDropReasonCount] = {};
   uint64_t misses_ = 0;
   bool shut_ = false;

@@ -128,6 +128,7 @@ void SlowPath::miss(Packet& packet, MissKind kind, uint32_t mtu, uint32_t row,
                                        DropReason::kNotForUs, DropReason::kTtlExpired, DropReason::kTooBig};
     return drop(packet, kReasons[static_cast<size_t>(kind)]);
   }
+  if (!admits_) return drop(packet, DropReason::kNotActive);
   packet.opens_session = false;
   const bool chains = kind == MissKind::kIpv4;
   const uint32_t head = chains ? hold_.find_head(packet.flow) : kNone;

@@ -35,6 +35,7 @@ uint32_t SlowPath::largest_packet(const GatewayPort& port) const {
 }
 
 void SlowPath::transmit(rte_mbuf* frame, uint8_t port_index) {
+  if (probes_.marked(frame)) return probes_.keep(frame, port_index);
   GatewayPort& port = ports_[port_index];
   port.waiting[port.waiting_count++] = frame;
   if (options_.replay || port.waiting_count == GatewayPort::kTransmitBurst) flush_port(port);
@@ -47,14 +48,19 @@ void SlowPath::flush_transmit() {
 }
 
 void SlowPath::flush_port(GatewayPort& port) {
+  if (!lease_.transmits()) return discard_waiting(port, 0, DropReason::kNotActive);
   uint16_t sent = 0;
   for (int tries = 0; sent < port.waiting_count && tries < kTransmitTries; tries++) {
     sent += rte_eth_tx_burst(port.port_id, 0, port.waiting + sent, port.waiting_count - sent);
     if (sent < port.waiting_count && make_room && make_room()) tries = 0;
   }
   port.transmitted += sent;
-  for (uint16_t i = sent; i < port.waiting_count; i++) {
-    count_drop(DropReason::kQueueFull);
+  discard_waiting(port, sent, DropReason::kQueueFull);
+}
+
+void SlowPath::discard_waiting(GatewayPort& port, uint16_t from, DropReason reason) {
+  for (uint16_t i = from; i < port.waiting_count; i++) {
+    count_drop(reason);
     rte_pktmbuf_free(port.waiting[i]);
   }
   port.waiting_count = 0;

@@ -10,22 +10,27 @@ export interface SchemaFault extends ConfigFault {
   readonly coarse: boolean;
 }
 
-let compiled: ValidateFunction | null = null;
+const compiled = new Map<string, ValidateFunction>();
 
-/** Validates against schemas/gateway.schema.json. @returns All faults, one for each place: the first that the schema has. */
-export function schemaFaults(document: unknown): readonly SchemaFault[] {
-  compiled ??= compile();
-  if (compiled(document)) return [];
+/**
+ * Validates against a schema of schemas/.
+ *
+ * @param file Its name. @returns All faults, one for each place: the first that the schema has.
+ */
+export function schemaFaults(document: unknown, file = 'gateway.schema.json'): readonly SchemaFault[] {
+  const validate = compiled.get(file) ?? compile(file);
+  compiled.set(file, validate);
+  if (validate(document)) return [];
   const byPath = new Map<string, SchemaFault>();
-  for (const error of compiled.errors ?? []) {
+  for (const error of validate.errors ?? []) {
     const fault = describe(error);
     if (fault !== null && !byPath.has(fault.path)) byPath.set(fault.path, fault);
   }
   return [...byPath.values()];
 }
 
-function compile(): ValidateFunction {
-  const schema: unknown = JSON.parse(readFileSync(join(packageRoot(), 'schemas/gateway.schema.json'), 'utf8'));
+function compile(file: string): ValidateFunction {
+  const schema: unknown = JSON.parse(readFileSync(join(packageRoot(), 'schemas', file), 'utf8'));
   const ajv = new Ajv2020({
     // Compiled for one document: optimising the validator's code, or checking our own schema again, costs more than it saves.
     code: { optimize: false },

@@ -42,6 +42,8 @@ export interface DataplaneOptions {
   readonly decisionSlots: number;
   /** Largest TCP maximum segment size that a SYN may offer, bytes; 0 or absent: any. */
   readonly mssClamp?: number;
+  /** Sends nothing and serves nobody until limit() says so. */
+  readonly silent?: boolean;
   /** Replay: the wires are fed from captures, packets are processed strictly in order, the clock is injected. */
   readonly replay: boolean;
 }
@@ -60,6 +62,17 @@ export interface DataplaneStatistics {
   readonly held: number;
   readonly nicRules: number;
   readonly softwareRules: number;
+}
+
+export interface Liveness {
+  /** Rounds of the lcore since start(). */
+  readonly rounds: number;
+  /** Whether frames may leave. */
+  readonly speaks: boolean;
+  /** Whether the NICs lead packets to the flows' rules exactly when frames may leave. */
+  readonly jumpsFollow: boolean;
+  /** By port index: whether the link is up. */
+  readonly links: readonly boolean[];
 }
 
 /** The packet side of one gateway: ports, slow path, software table, NIC rules. One per process at a time. */
@@ -108,6 +121,27 @@ export interface Dataplane {
   replayClose(): readonly string[];
 
   statistics(): DataplaneStatistics;
+
+  /**
+   * Until when frames may leave, and until when new sessions may be made: CLOCK_MONOTONIC, milliseconds; Infinity: no
+   * end. The lcore obeys on its own, before every transmit burst, also while JavaScript is stopped; the NICs' jumps to
+   * the flows' rules go with the right to transmit.
+   */
+  limit(transmitUntilMs: number, admitUntilMs: number): void;
+  /** Returns once the lcore obeys the limits as they are. */
+  obey(): void;
+  /** Gratuitous ARP for addresses (u32 host order), each `times` times, from the lcore: at once, after the interval, and each time after twice the time. Replaces what was to be announced. */
+  announce(
+    announcements: readonly { readonly port: number; readonly address: number }[],
+    times: number,
+    intervalMs: number,
+  ): void;
+  /** Puts a frame into the slow path as if the port had received it; what it becomes is caught. @returns False: no packet buffer. */
+  inject(port: number, frame: Uint8Array): boolean;
+  /** Frames that injected ones became, where they would have left; each is returned once. */
+  caught(): { readonly port: number; readonly bytes: Uint8Array }[];
+  /** Read without waiting for the lcore. */
+  liveness(): Liveness;
   /** Stops, removes the NIC's rules, closes ports, frees memory. Can be called twice. */
   close(): void;
 }

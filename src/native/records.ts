@@ -32,6 +32,7 @@ export const DropReason = {
   fragmentLimit: 27,
   heldLimit: 28,
   queueFull: 29,
+  notActive: 30,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 export const DropReasonNames: readonly string[] = [
@@ -65,6 +66,7 @@ export const DropReasonNames: readonly string[] = [
   'fragment-limit',
   'held-limit',
   'queue-full',
+  'not-active',
 ];
 
 /** Records of the event ring, lcore to TypeScript. */

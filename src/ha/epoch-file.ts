@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs';
+import { replaceFile } from './durable-file.js';
+
+/**
+ * The highest epoch that this node has seen, on disk. A Redis that has forgotten (emptied, restarted from an old dump,
+ * failed over to a lagging replica) would otherwise give an epoch out twice.
+ */
+export class EpochFile {
+  private highest: number;
+  private writing: Promise<void> = Promise.resolve();
+
+  /** @param path Null: kept in memory alone. @throws Error EPOCH_FILE when the file is there and not one of ours */
+  constructor(
+    private readonly path: string | null,
+    private readonly group: string,
+  ) {
+    this.highest = path === null ? 0 : read(path, group);
+  }
+
+  get epoch(): number {
+    return this.highest;
+  }
+
+  /**
+   * Remembers an epoch if it is the highest.
+   *
+   * @returns Once it is on disk. @throws The file system's error; in memory the epoch counts all the same.
+   */
+  async seen(epoch: number): Promise<void> {
+    if (epoch <= this.highest) return;
+    this.highest = epoch;
+    const { path, group } = this;
+    if (path === null) return;
+    // One after the other: an older epoch must not be renamed over a newer one.
+    const written = this.writing.then(() => replaceFile(path, `${JSON.stringify({ group, epoch })}\n`));
+    this.writing = written.catch(() => undefined);
+    await written;
+  }
+}
+
+function read(path: string, group: string): number {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
+  }
+  const refuse = (why: string) =>
+    Object.assign(new Error(`${path}: ${why} (remove it only when the gateway of this pair is known to be down)`), {
+      code: 'EPOCH_FILE',
+    });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw refuse('is not JSON');
+  }
+  const { group: named, epoch } = (value ?? {}) as { group?: unknown; epoch?: unknown };
+  if (named !== group) throw refuse(`belongs to group ${JSON.stringify(named)}, not "${group}"`);
+  if (!Number.isSafeInteger(epoch) || (epoch as number) < 0) throw refuse('has no epoch');
+  return epoch as number;
+}

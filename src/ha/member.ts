@@ -1,0 +1,548 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { HaSettings } from '../config/types.js';
+import type { LiveGateway } from '../controller/live.js';
+import { ClosedError, FencedError, type RedisConnector } from '../mirror/types.js';
+import { announcements } from './addresses.js';
+import { monotonicMs } from './clock.js';
+import { ineligibility, type Reason } from './eligibility.js';
+import { EpochFile } from './epoch-file.js';
+import { Health, RoundWatch } from './health.js';
+import { runHook } from './hook.js';
+import { HandOverError, LeaseKeeper } from './lease-keeper.js';
+import { type MirrorSides, PairSessions } from './pair-sessions.js';
+import { Peer } from './peer.js';
+import { PeerLink, type PeerMessage } from './peer-link.js';
+import { EndToEndProbe } from './probe.js';
+import { ResultFile } from './result-file.js';
+import { fixedChanges, loadPairSettings, type PairSettings, watchFile } from './settings.js';
+import { type MemberStatus, monitorResult, type PairStatus, type PeerStatus, readMember } from './status.js';
+import { Failover, type FailoverEvent, speaksIn, type Transition } from './transitions.js';
+
+const CHECK_MS = 250;
+/** An lcore without a round for so long does not work. */
+const STALLED_MS = 1000;
+/** A member that Redis has not heard of for this many leases is gone. */
+const MEMBER_LEASES = 2;
+const DRAIN_MS = 1000;
+const HAND_OVER_MS = 500;
+const RULES_SETTLE_MS = 1000;
+
+export interface MemberOptions {
+  readonly gateway: LiveGateway;
+  readonly settings: PairSettings;
+  readonly redis: RedisConnector;
+  readonly sides: MirrorSides;
+  /** Leaves a lease that nobody ever had to the other gateway for a while. */
+  readonly prefersStandby: boolean;
+  /** See mirrorConfigHash(). */
+  readonly pairConfigHash: () => string;
+  readonly log: Logger;
+}
+
+export interface SwitchoverReport {
+  readonly to: string;
+  /** From when no new session was made here any more to when the other gateway spoke. */
+  readonly tookMs: number;
+}
+
+/** This gateway as one of a pair: who it is, who leads, and what that means for packets, sessions, files and the operator. */
+export class HaMember {
+  readonly bootId = randomUUID();
+  private settings: PairSettings;
+  private readonly ha: HaSettings;
+  private readonly group: string;
+  private readonly log: Logger;
+  private readonly failover = new Failover(monotonicMs);
+  private readonly health = new Health();
+  private readonly rounds = new RoundWatch();
+  private readonly sessions: PairSessions;
+  private readonly keeper: LeaseKeeper;
+  private readonly peer: Peer;
+  private readonly probe: EndToEndProbe;
+  private readonly result: ResultFile;
+  private readonly epochs: EpochFile;
+  /** Called for each change of state. */
+  onTransition: ((transition: Transition) => void) | null = null;
+  private link: PeerLink | null = null;
+  private promised = '';
+  private draining = false;
+  private stopped = false;
+  private incomplete: readonly number[] = [];
+  private estimatedLost: number | null = 0;
+  private eligibleSinceMs: number | null = null;
+  private movedMs = -Infinity;
+  private reportScheduled = false;
+  private installFailures = 0;
+  private probing = false;
+  private readonly timers: NodeJS.Timeout[] = [];
+  private probeTimer: NodeJS.Timeout | null = null;
+  private endWatch: (() => void) | null = null;
+
+  constructor(private readonly options: MemberOptions) {
+    const { gateway, settings, redis, log } = options;
+    const { ha } = gateway.config;
+    if (ha === null) throw new Error('the configuration has no ha');
+    this.ha = ha;
+    this.settings = settings;
+    this.group = ha.group;
+    this.log = log;
+    this.epochs = new EpochFile(settings.epochFile, ha.group);
+    this.peer = new Peer(ha.leaseMs, settings.marginMs);
+    this.probe = new EndToEndProbe(gateway.controller, () => this.settings.probe);
+    this.result = new ResultFile(ha.resultFile);
+    this.sessions = new PairSessions(options.sides, log);
+    this.sessions.onFenced = (error) => void this.keeper.resign(error.message);
+    this.sessions.onChange = () => this.changed();
+    this.health.onChange = ({ check, ok, detail }) => {
+      this.log[ok ? 'info' : 'warn']({ check, ok, detail }, 'health');
+      this.changed();
+    };
+    this.keeper = new LeaseKeeper(
+      {
+        redis,
+        group: ha.group,
+        owner: { holder: this.bootId, node: settings.node },
+        leaseMs: ha.leaseMs,
+        marginMs: settings.marginMs,
+        renewMs: () => this.settings.renewMs,
+        epochs: this.epochs,
+        peer: this.peer,
+        onIsolation: () => this.settings.onIsolation,
+        mayTakeOver: (from) => this.mayTakeOver(from),
+        highestEpoch: () => this.sessions.replay?.highestEpoch ?? 0,
+        status: () => JSON.stringify(this.memberStatus()),
+        prefersStandby: options.prefersStandby,
+        log,
+      },
+      {
+        won: (epoch, cause, planned) => void this.won(epoch, cause, planned),
+        lost: (cause) => this.lost(cause),
+        extended: () => this.applyLimit(),
+      },
+    );
+  }
+
+  start(): void {
+    this.sessions.follow();
+    this.openLink();
+    this.keeper.start();
+    this.timers.push(setInterval(() => this.check(), CHECK_MS));
+    if (this.ha.configFile !== null) {
+      this.health.set('config', true);
+      this.endWatch = watchFile(this.ha.configFile, () => this.reloadSettings());
+    }
+    this.scheduleProbe();
+    this.changed();
+  }
+
+  /** Hands over when somebody is there, and leaves. */
+  async stop(): Promise<void> {
+    if (this.stopped) return;
+    if (this.keeper.holding) {
+      await this.switchover('the gateway stops').catch((error: Error) => {
+        this.log.info({ reason: error.message }, 'nobody to hand over to');
+      });
+    }
+    await this.keeper.resign('the gateway stops');
+    this.stopped = true;
+    for (const timer of this.timers) clearInterval(timer);
+    if (this.probeTimer !== null) clearTimeout(this.probeTimer);
+    this.endWatch?.();
+    this.link?.close();
+    this.keeper.stop();
+    this.sessions.close();
+    this.report();
+    await this.result.settled();
+  }
+
+  /**
+   * Hands over to the other gateway without losing what it has.
+   *
+   * @throws HandOverError when it cannot; this gateway goes on as before.
+   */
+  async switchover(cause: string): Promise<SwitchoverReport> {
+    if (!speaksIn(this.failover.state) || this.draining)
+      throw new HandOverError(`this gateway is ${this.failover.state}`);
+    const successor = this.successor();
+    this.log.info({ to: successor, cause }, 'handing over');
+    const startedMs = monotonicMs();
+    this.draining = true;
+    try {
+      this.applyLimit();
+      this.options.gateway.controller.dataplane.obey();
+      await this.decisionsSettled();
+      await within(this.sessions.writer.drained(), DRAIN_MS, 'the mirror did not take the last sessions');
+      await this.keeper.handOver(successor, HAND_OVER_MS, (text) => speaks(text));
+      return { to: successor, tookMs: monotonicMs() - startedMs };
+    } catch (error) {
+      throw error instanceof HandOverError ? error : new HandOverError((error as Error).message);
+    } finally {
+      this.draining = false;
+      this.applyLimit();
+    }
+  }
+
+  status(): PairStatus {
+    const { controller } = this.options.gateway;
+    const nowMs = monotonicMs();
+    const { record } = this.keeper;
+    const reasons = this.reasons();
+    const { writer, replay } = this.sessions;
+    const mirror = this.failover.role === 'active' ? writer.status() : null;
+    return {
+      node: this.settings.node,
+      bootId: this.bootId,
+      group: this.group,
+      role: this.failover.role,
+      failoverState: this.failover.state,
+      epoch: this.keeper.epoch || this.epochs.epoch,
+      lease: {
+        holder: record?.node ?? '',
+        epoch: record?.epoch ?? 0,
+        leftMs: this.keeper.holding ? Math.max(0, Math.round(this.keeper.untilMs - nowMs)) : 0,
+      },
+      eligible: reasons.length === 0,
+      reasons,
+      protection: mirror?.protection ?? null,
+      protectionReasons: mirror?.reasons.map(({ detail }) => detail) ?? [],
+      peer: this.peerStatus(nowMs),
+      health: this.health.list(),
+      sessions: controller.engine.sessions.count,
+      rulesInstalled: controller.nicRulesWanted,
+      applied: replay?.position() ?? [],
+      replay: replay?.shards() ?? [],
+      mirror,
+      phases: Object.fromEntries(this.failover.phases),
+      lastTransition: this.failover.last,
+      shardsIncomplete: this.incomplete,
+      estimatedLost: this.estimatedLost,
+      configHash: this.settings.hash,
+      pairConfigHash: this.options.pairConfigHash(),
+    };
+  }
+
+  private async won(epoch: number, cause: string, planned: boolean): Promise<void> {
+    // What the one before said last is all that is known of what it had not yet written.
+    this.estimatedLost = planned ? 0 : this.unwrittenOfOther();
+    this.move('lease-won', cause, epoch);
+    try {
+      const stored = this.epochs.seen(epoch).catch((error: Error) => this.health.set('files', false, error.message));
+      this.incomplete = await this.sessions.takeOver(epoch);
+      if (this.incomplete.length > 0) this.estimatedLost = null;
+      await stored;
+      await this.decisionsSettled();
+      await this.hook();
+      if (this.keeper.epoch !== epoch) return;
+      this.move('taken-over', 'sessions and rules are here', epoch);
+      this.speak();
+      await this.keeper.publish().catch(() => undefined); // The next renewal says it too.
+      await this.hook();
+      await this.sessions.lead(epoch);
+      if (this.keeper.epoch !== epoch) return;
+      this.move('announced', 'addresses are announced, sessions are written', epoch);
+      await this.hook();
+      await this.runProbe();
+    } catch (error) {
+      if (this.keeper.epoch !== epoch || error instanceof ClosedError) return;
+      const fenced = error instanceof FencedError;
+      this.log[fenced ? 'warn' : 'error']({ error: (error as Error).message }, 'takeover failed');
+      await this.keeper.resign((error as Error).message);
+    }
+  }
+
+  private lost(cause: string): void {
+    this.options.gateway.controller.dataplane.limit(0, 0);
+    this.move('lease-lost', cause, this.epochs.epoch);
+    if (this.stopped) return;
+    this.sessions.stepDown();
+    void this.hook();
+  }
+
+  private move(event: FailoverEvent, cause: string, epoch: number): void {
+    const transition = this.failover.happen(event, cause, epoch);
+    const { from, to, afterMs } = transition;
+    this.onTransition?.(transition);
+    this.movedMs = monotonicMs();
+    this.log.info({ from, to, cause, epoch, afterMs: Math.round(afterMs) }, 'failover state');
+    this.changed();
+  }
+
+  /** Opens the way for packets and tells the neighbours. */
+  private speak(): void {
+    const { controller } = this.options.gateway;
+    this.applyLimit();
+    controller.dataplane.obey();
+    const { times, intervalMs } = this.settings.announce;
+    controller.dataplane.announce(announcements(controller.config), times, intervalMs);
+    controller.askForNeighbours();
+  }
+
+  /** Tells the lcore until when it may speak. */
+  private applyLimit(): void {
+    const untilMs = speaksIn(this.failover.state) ? Math.max(0, this.keeper.untilMs) : 0;
+    this.options.gateway.controller.dataplane.limit(untilMs, this.draining ? 0 : untilMs);
+  }
+
+  private mayTakeOver(from: 'silent' | 'inviting'): boolean {
+    if (this.stopped || this.failover.state !== 'INIT') return false;
+    const reasons = this.reasons();
+    return from === 'inviting' ? reasons.length === 0 : reasons.every(({ forbids }) => !forbids);
+  }
+
+  private reasons(): readonly Reason[] {
+    return ineligibility({
+      redisAnswers: this.keeper.redisAnswers,
+      failedChecks: this.health.failedVital(),
+      nameTaken: this.nameTaken(),
+      mirror: this.sessions.replay?.eligibility().reasons ?? [],
+    });
+  }
+
+  /** Another boot that lives has this node's name. */
+  private nameTaken(): boolean {
+    const { record } = this.keeper;
+    const holds = record !== null && record.node === this.settings.node && record.holder !== this.bootId;
+    const heard = this.peer.alive(monotonicMs(), this.settings.peer?.heartbeatMs ?? 0);
+    return (holds && record.leftMs > 0) || (heard !== null && heard.node === this.settings.node);
+  }
+
+  private others(): { readonly node: string; readonly agoMs: number; readonly member: MemberStatus | null }[] {
+    return this.keeper.members
+      .filter(({ node }) => node !== this.settings.node)
+      .map(({ node, agoMs, status }) => ({ node, agoMs, member: readMember(status) }))
+      .sort((a, b) => a.agoMs - b.agoMs);
+  }
+
+  /** @throws HandOverError */
+  private successor(): string {
+    const [other] = this.others();
+    if (other === undefined || other.member === null || other.agoMs > MEMBER_LEASES * this.ha.leaseMs) {
+      throw new HandOverError('the other gateway does not report to Redis');
+    }
+    if (!other.member.eligible) {
+      throw new HandOverError(`node "${other.node}" is not eligible: ${other.member.reasons.join('; ')}`);
+    }
+    return other.node;
+  }
+
+  private unwrittenOfOther(): number | null {
+    const holder = this.keeper.record?.node;
+    const other = this.others().find(({ node }) => node === holder);
+    return other?.member?.unwritten ?? (this.keeper.record?.epoch ? null : 0);
+  }
+
+  private memberStatus(): MemberStatus {
+    const reasons = this.reasons();
+    const active = this.failover.role === 'active';
+    const nowMs = monotonicMs();
+    if (active || reasons.length > 0) this.eligibleSinceMs = null;
+    else this.eligibleSinceMs ??= nowMs;
+    const held = this.eligibleSinceMs !== null && nowMs - this.eligibleSinceMs >= this.settings.holdDownMs;
+    return {
+      boot: this.bootId,
+      state: this.failover.state,
+      epoch: this.keeper.epoch,
+      eligible: reasons.length === 0,
+      reasons: reasons.map(({ detail }) => detail),
+      wants: this.settings.preempt && held,
+      unwritten: active ? this.sessions.writer.status().dirty : 0,
+    };
+  }
+
+  private peerStatus(nowMs: number): PeerStatus | null {
+    const heard = this.settings.peer === null ? null : this.peer.alive(nowMs, this.settings.peer.heartbeatMs);
+    const [other] = this.others();
+    const node = other?.node ?? heard?.node;
+    if (node === undefined) return null;
+    return {
+      node,
+      agoMs: other?.agoMs ?? null,
+      member: other?.member ?? null,
+      heard: this.settings.peer === null ? null : heard !== null,
+    };
+  }
+
+  private check(): void {
+    const { controller } = this.options.gateway;
+    const { rounds, links, jumpsFollow } = controller.dataplane.liveness();
+    const down = controller.config.ports.filter(({ index }) => !links[index]).map(({ name }) => name);
+    this.health.set('ports', down.length === 0, down.length === 0 ? '' : `no link: ${down.join(', ')}`);
+    this.health.set('workers', this.rounds.look(rounds, monotonicMs(), STALLED_MS), 'the lcore does no rounds');
+    let failures = 0;
+    for (const count of controller.installFailures.values()) failures += count;
+    const failed = failures - this.installFailures;
+    this.installFailures = failures;
+    const jumps = jumpsFollow ? '' : 'a NIC refused the way to its rules; ';
+    this.health.set('rules', jumpsFollow && failed === 0, `${jumps}${failed} rules refused lately`);
+    this.health.set('redis', this.keeper.redisAnswers, this.options.redis.name);
+    const leftMs = this.keeper.untilMs - monotonicMs();
+    if (this.keeper.holding) this.health.set('lease', leftMs > 0, 'not renewed');
+    else this.health.set('lease', this.keeper.record?.epoch !== 0, 'nobody holds it');
+    this.checkMirror();
+    this.checkPeer();
+    this.health.set('files', this.result.fault === null, this.result.fault ?? '');
+    this.rolesByThemselves();
+  }
+
+  private checkMirror(): void {
+    const { writer, replay } = this.sessions;
+    if (this.failover.role === 'active') {
+      const { protection } = writer;
+      this.health.set('mirror', protection === 'PROTECTED', protection);
+    } else if (replay !== null) {
+      const { eligible, reasons } = replay.eligibility();
+      this.health.set('mirror', eligible, reasons.map(({ detail }) => detail).join('; '));
+    }
+  }
+
+  private checkPeer(): void {
+    const [other] = this.others();
+    const reports = other !== undefined && other.agoMs <= MEMBER_LEASES * this.ha.leaseMs;
+    const { peer } = this.settings;
+    if (peer === null) return this.health.set('peer', reports, 'it does not report to Redis');
+    const heard = this.peer.alive(monotonicMs(), peer.heartbeatMs) !== null;
+    const silent = this.link?.fault ?? 'no heartbeat';
+    this.health.set('peer', heard, silent);
+  }
+
+  /** A gateway that cannot serve hands over; one that is asked back does, both only once roles have rested. */
+  private rolesByThemselves(): void {
+    if (!speaksIn(this.failover.state) || this.draining) return;
+    if (monotonicMs() - this.movedMs < this.settings.holdDownMs) return;
+    const [other] = this.others();
+    const failed = this.settings.handOverOnFailedChecks ? this.health.failedVital() : [];
+    const asked = other?.member?.wants === true && other.agoMs <= MEMBER_LEASES * this.ha.leaseMs;
+    if (other?.member?.eligible !== true || (failed.length === 0 && !asked)) return;
+    const cause = failed.length > 0 ? `check failed: ${failed[0].check}` : `node "${other.node}" is preferred`;
+    this.switchover(cause).catch((error: Error) => this.log.warn({ error: error.message }, 'not handed over'));
+  }
+
+  private openLink(): void {
+    this.link?.close();
+    this.link = null;
+    const { peer } = this.settings;
+    if (peer === null) return;
+    this.link = new PeerLink(this.group, this.bootId, peer, () => this.message());
+    this.link.onMessage = (message) => this.heard(message);
+    this.link.open();
+  }
+
+  private message(): PeerMessage {
+    const asks = this.keeper.holding && !this.keeper.redisAnswers;
+    return {
+      group: this.group,
+      node: this.settings.node,
+      boot: this.bootId,
+      state: this.failover.state,
+      epoch: this.epochs.epoch,
+      redis: this.keeper.redisAnswers,
+      ask: asks ? this.peer.ask(monotonicMs()) : '',
+      promise: this.promised,
+    };
+  }
+
+  private heard(message: PeerMessage): void {
+    const known = this.epochs.epoch;
+    this.peer.heard(message, monotonicMs());
+    this.epochs.seen(message.epoch).catch((error: Error) => this.health.set('files', false, error.message));
+    if (this.keeper.holding) return this.applyLimit();
+    // An active gateway of an old epoch is none.
+    if (message.ask === '' || message.epoch < known || !this.keeper.canPromise) return;
+    this.peer.promise(monotonicMs());
+    this.promised = message.ask;
+    this.link?.send();
+  }
+
+  private reloadSettings(): void {
+    const loaded = loadPairSettings(this.options.gateway.config);
+    const faults = loaded.ok ? fixedChanges(this.settings, loaded.settings) : loaded.faults;
+    if (!loaded.ok || faults.length > 0) {
+      const detail = faults.map(({ path, message }) => `${path} ${message}`.trim()).join('; ');
+      this.log.error({ faults }, 'ha_config.json refused; the old settings stay');
+      this.health.set('config', false, detail);
+      return this.changed();
+    }
+    if (loaded.settings.hash === this.settings.hash) return this.health.set('config', true);
+    const peer = JSON.stringify(this.settings.peer);
+    this.settings = loaded.settings;
+    if (JSON.stringify(this.settings.peer) !== peer) this.openLink();
+    this.scheduleProbe();
+    this.health.set('config', true);
+    this.log.info({ hash: this.settings.hash }, 'ha_config.json is in force');
+    this.changed();
+  }
+
+  private scheduleProbe(): void {
+    if (this.probeTimer !== null) clearTimeout(this.probeTimer);
+    const { everyMs } = this.settings.probe;
+    if (everyMs === 0) return;
+    this.probeTimer = setTimeout(() => {
+      void this.runProbe().finally(() => {
+        if (!this.stopped) this.scheduleProbe();
+      });
+    }, everyMs);
+  }
+
+  private async runProbe(): Promise<void> {
+    const { state } = this.failover;
+    if (this.probing || (state !== 'DONE' && state !== 'E2E_CONN_DONE') || this.draining) return;
+    this.probing = true;
+    try {
+      const { epoch } = this.keeper;
+      const { ok, detail } = await this.probe.run(epoch);
+      if (this.keeper.epoch !== epoch || this.draining) return;
+      this.health.set('probe', ok, detail, detail);
+      if (ok && this.failover.state === 'DONE') this.move('probe-passed', detail, epoch);
+      else if (!ok && this.failover.state === 'E2E_CONN_DONE') this.move('probe-failed', detail, epoch);
+    } finally {
+      this.probing = false;
+    }
+  }
+
+  /** Until what was decided is carried out: rules are there, sessions known. */
+  private async decisionsSettled(): Promise<void> {
+    const { controller } = this.options.gateway;
+    const endMs = monotonicMs() + RULES_SETTLE_MS;
+    while (controller.decisionsArePending() && monotonicMs() < endMs) await turn();
+    await turn(); // Events that the lcore has put into its ring are handled before this comes back.
+  }
+
+  private async hook(): Promise<void> {
+    const { hook } = this.settings;
+    if (hook === null) return;
+    const { state, role } = this.failover;
+    const fault = await runHook(hook, [state, role, String(this.keeper.epoch)]);
+    this.health.set('hook', fault === null, fault ?? '');
+  }
+
+  /** Something that the monitor's file shows has changed. */
+  private changed(): void {
+    if (this.reportScheduled || this.stopped) return;
+    this.reportScheduled = true;
+    setImmediate(() => {
+      this.reportScheduled = false;
+      if (!this.stopped) this.report();
+    });
+  }
+
+  private report(): void {
+    this.result.put(monitorResult(this.status()));
+  }
+}
+
+function speaks(status: string): boolean {
+  const member = readMember(status);
+  return member !== null && speaksIn(member.state);
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function within<T>(promise: Promise<T>, ms: number, otherwise: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new HandOverError(otherwise)), ms);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

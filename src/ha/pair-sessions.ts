@@ -1,0 +1,93 @@
+import type { Logger } from 'pino';
+import {
+  DrainError,
+  type FencedError,
+  type MirrorReplay,
+  type MirrorWriter,
+  type ShardPosition,
+} from '../mirror/types.js';
+
+/** Makes the two sides of the mirror, each for one turn of a role. */
+export interface MirrorSides {
+  writer(): MirrorWriter;
+  replay(): MirrorReplay;
+}
+
+/** The sessions of a pair here: followed while standing by, written while active. */
+export class PairSessions {
+  private following: MirrorReplay | null = null;
+  private writing: MirrorWriter;
+  /** Another gateway owns the mirror: the lease is not worth anything any more. */
+  onFenced: ((error: FencedError) => void) | null = null;
+  onChange: (() => void) | null = null;
+
+  constructor(
+    private readonly sides: MirrorSides,
+    private readonly log: Logger,
+  ) {
+    this.writing = this.newWriter();
+  }
+
+  /** While standing by; null while active. */
+  get replay(): MirrorReplay | null {
+    return this.following;
+  }
+
+  get writer(): MirrorWriter {
+    return this.writing;
+  }
+
+  /** Follows the active gateway. */
+  follow(): void {
+    this.following?.close();
+    this.following = this.sides.replay();
+    this.following.onEligibility = () => this.onChange?.();
+    this.following.start();
+  }
+
+  /**
+   * Makes the mirror this gateway's in an epoch, and applies what is left of the last one.
+   *
+   * @returns Shards whose last moments could not be applied. @throws FencedError
+   */
+  async takeOver(epoch: number): Promise<readonly number[]> {
+    const heads: readonly ShardPosition[] = await this.writing.fence(epoch);
+    const replay = this.following;
+    if (replay === null) return [];
+    try {
+      await replay.drain(heads);
+      return [];
+    } catch (error) {
+      if (!(error instanceof DrainError)) throw error;
+      this.log.warn({ shards: error.shards, cause: error.message }, 'the mirror could not be applied to its end');
+      return error.shards;
+    } finally {
+      replay.close();
+      this.following = null;
+    }
+  }
+
+  /** From now on sessions are written. @throws FencedError */
+  async lead(epoch: number): Promise<void> {
+    await this.writing.begin(epoch);
+  }
+
+  /** Stops writing and follows again. */
+  stepDown(): void {
+    this.writing.close();
+    this.writing = this.newWriter();
+    this.follow();
+  }
+
+  close(): void {
+    this.following?.close();
+    this.writing.close();
+  }
+
+  private newWriter(): MirrorWriter {
+    const writer = this.sides.writer();
+    writer.onFenced = (error) => this.onFenced?.(error);
+    writer.onProtection = () => this.onChange?.();
+    return writer;
+  }
+}
