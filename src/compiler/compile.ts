@@ -7,7 +7,7 @@ import { emit } from './passes/emit.js';
 import { legalise } from './passes/legalise.js';
 import { order } from './passes/order.js';
 import { type FormedRule, selectForms } from './passes/select-forms.js';
-import { natPlacement, splitGroups } from './passes/split-groups.js';
+import { placementOf, splitGroups } from './passes/split-groups.js';
 import { verify } from './passes/verify.js';
 import type { Placement, Rule } from './rule.js';
 import { toRule } from './rule.js';
@@ -66,7 +66,7 @@ export function compileFor(
     if (report.found.length > 0) return refused();
     assertVerified(rule, target, context, pass.name);
   }
-  let formed = selectForms(rule, placement ?? natPlacement(rule.ingress, target), target);
+  let formed = selectForms(rule, placement ?? placementOf(rule, target), target);
   for (const pass of RULE_PASSES) formed = pass(formed, input);
   return report.found.length > 0 ? refused() : { ok: true, template: emit(formed) };
 }

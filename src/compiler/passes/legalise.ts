@@ -29,9 +29,9 @@ export function legalise(rule: Rule, target: Target, context: CompileContext, re
   const match = forwards ? withConditions(rule.match, target) : rule.match;
   legaliseItems({ ...rule, match }, target, report);
   legaliseActions(rule, target, icmp, report);
+  legaliseRewrites(rule, target, report);
   if (forwards) {
     legaliseConstantRules(target, report);
-    legaliseRewrites(rule, target, report);
     legaliseSize(rule, context.ports[fate.port].mtu, context, report);
   }
   const implied = target.actions.checksum.forms.includes('implied');

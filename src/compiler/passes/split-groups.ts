@@ -11,12 +11,12 @@ import type { FormedRule } from './select-forms.js';
 export const isForwarded = (rule: Rule, target: Target): boolean =>
   target.kind === 'nic' && rule.actions.at(-1)?.node.type === 'output';
 
-/** Where NAT rules of a port stand. Beside constant rules of their own group they have a lower priority. */
-export function natPlacement(ingress: number, target: Target): Placement {
+/** Where rules of a port stand. NAT rules beside constant rules of their own group have a lower priority. */
+export function placementOf(rule: Rule, target: Target): Placement {
   const { nat, perPort } = target.groups;
   return {
-    group: perPort ? nat + ingress : nat,
-    priority: target.kind === 'nic' && target.groups.static === nat ? 2 : 0,
+    group: perPort ? nat + rule.ingress : nat,
+    priority: isForwarded(rule, target) && target.groups.static === nat ? 2 : 0,
     domain: target.domain,
   };
 }
@@ -34,12 +34,10 @@ export function splitGroups(
 ): FormedRule {
   refuseExclusive(formed, target, report);
   const { rule } = formed;
-  if (!isForwarded(rule, target)) return formed;
-  const placement = natPlacement(rule.ingress, target);
-  if (!target.groups.perPort) return { ...formed, placement };
+  if (!target.groups.perPort || !isForwarded(rule, target)) return formed;
   const port = context.ports[rule.ingress];
   const match = withoutKnown(rule.match, gateMatch(port, target, context));
-  return { ...formed, placement, rule: { ...rule, match }, matchesPort: false };
+  return { ...formed, rule: { ...rule, match }, matchesPort: false };
 }
 
 function refuseExclusive(formed: FormedRule, target: Target, report: DiagnosticCollector): void {
