@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "slow_path/populate.h"
+
 namespace sluice::binding {
 namespace {
 
@@ -27,6 +29,7 @@ Napi::Function DataplaneObject::define(Napi::Env env) {
                      {
                          InstanceMethod<&DataplaneObject::register_template>("registerTemplate"),
                          InstanceMethod<&DataplaneObject::install_static>("installStatic"),
+                         InstanceMethod<&DataplaneObject::table_memory>("tableMemory"),
                          InstanceMethod<&DataplaneObject::poll>("poll"),
                          InstanceMethod<&DataplaneObject::start>("start"),
                          InstanceMethod<&DataplaneObject::stop>("stop"),
@@ -120,6 +123,16 @@ Napi::Value DataplaneObject::install_static(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     dataplane_->install_static(port_index(info[0]), template_source(info[1]));
     return info.Env().Undefined();
+  });
+}
+
+Napi::Value DataplaneObject::table_memory(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    constexpr double kMostBytes = 1ull << 40;
+    const auto bytes = static_cast<size_t>(number(info[0], "bytes", 1, kMostBytes));
+    const auto region = std::make_shared<MemoryRegion>(bytes);
+    populate_soon(region);
+    return external(info.Env(), region, bytes);
   });
 }
 

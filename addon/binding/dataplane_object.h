@@ -14,6 +14,7 @@ class DataplaneObject : public Napi::ObjectWrap<DataplaneObject> {
  private:
   Napi::Value register_template(const Napi::CallbackInfo& info);
   Napi::Value install_static(const Napi::CallbackInfo& info);
+  Napi::Value table_memory(const Napi::CallbackInfo& info);
   Napi::Value poll(const Napi::CallbackInfo& info);
   Napi::Value start(const Napi::CallbackInfo& info);
   Napi::Value stop(const Napi::CallbackInfo& info);

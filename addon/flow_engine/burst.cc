@@ -187,6 +187,17 @@ Verdict FlowEngine::process(PacketContext& packet, GroupCounters* counters) {
   return verdict;
 }
 
+bool FlowEngine::hits(const FlowRule* rule, const PacketContext& packet) const {
+  const RuleTable* table = self_->tables[rule->table()];
+  const Group* searched = self_->group(table->attr.group);
+  PacketView view;
+  view_of(packet, *searched, &view);
+  for (const Group::Candidate& candidate : searched->tables) {
+    if (candidate.table == table) return candidate.fits(view) && table->hits(rule, view);
+  }
+  return false;
+}
+
 FlowRule* FlowEngine::match(const PacketContext& packet, uint32_t group) {
   return self_->match(packet, group);
 }

@@ -153,6 +153,8 @@ class FlowEngine {
   // Of tables of one priority the rule created first wins. -EEXIST refuses a rule equal to one of the same
   // shape.
   FlowRule* match(const PacketContext& packet, uint32_t group);
+  // Whether a rule's pattern fits a packet, whatever other rules do.
+  bool hits(const FlowRule* rule, const PacketContext& packet) const;
   // A rule that jumps goes on in that group, with the same scope.
   Verdict apply(FlowRule* rule, PacketContext& packet, ApplyScope scope = ApplyScope::kAll);
 

@@ -2,10 +2,15 @@
 
 #include <rte_errno.h>
 
+#include <algorithm>
+
 #include "slow_path/native_fault.h"
 
 namespace sluice {
 namespace {
+
+constexpr uint32_t kFlowQueue = 0;
+constexpr rte_flow_op_attr kPostponed = {1};
 
 FlowFailure describe(const RuleTemplate& rule, const rte_flow_error& error) {
   FlowFailure failure;
@@ -16,25 +21,103 @@ FlowFailure describe(const RuleTemplate& rule, const rte_flow_error& error) {
   return failure;
 }
 
-}  // namespace
-
-rte_flow* FlowPort::install(RuleTemplate& rule, const FlowArguments& arguments, void* age_context,
-                            FlowFailure* failure) {
-  rule.fill(arguments, age_context);
+// Template table for rules of this template, or null when the driver will not have it.
+rte_flow_template_table* make_table(uint16_t port_id, const RuleTemplate& rule, uint32_t rules) {
   rte_flow_error error = {};
-  rte_flow* flow = rte_flow_create(port_id_, &rule.attr(), rule.items(), rule.actions(), &error);
-  if (flow == nullptr) {
-    *failure = describe(rule, error);
-  } else {
-    rules_++;
+  rte_flow_pattern_template_attr pattern_attr = {};
+  pattern_attr.relaxed_matching = 1;
+  pattern_attr.ingress = rule.attr().ingress;
+  pattern_attr.transfer = rule.attr().transfer;
+  rte_flow_pattern_template* pattern =
+      rte_flow_pattern_template_create(port_id, &pattern_attr, rule.items(), &error);
+  if (pattern == nullptr) return nullptr;
+  rte_flow_actions_template_attr actions_attr = {};
+  actions_attr.ingress = rule.attr().ingress;
+  actions_attr.transfer = rule.attr().transfer;
+  rte_flow_actions_template* actions =
+      rte_flow_actions_template_create(port_id, &actions_attr, rule.actions(), rule.action_masks(), &error);
+  if (actions != nullptr) {
+    rte_flow_template_table_attr attr = {};
+    attr.flow_attr = rule.attr();
+    attr.nb_flows = rules;
+    rte_flow_template_table* table =
+        rte_flow_template_table_create(port_id, &attr, &pattern, 1, &actions, 1, &error);
+    if (table != nullptr) return table;
+    rte_flow_actions_template_destroy(port_id, actions, &error);
   }
-  return flow;
+  rte_flow_pattern_template_destroy(port_id, pattern, &error);
+  return nullptr;
 }
 
-void FlowPort::destroy(rte_flow* flow) {
+}  // namespace
+
+uint32_t open_flow_queue(uint16_t port_id, uint32_t rules) {
+  rte_flow_port_info info = {};
+  rte_flow_queue_info queue = {};
+  rte_flow_error error = {};
+  if (rte_flow_info_get(port_id, &info, &queue, &error) != 0) return 0;
+  // Each rule counts and ages. 0: the driver sets no limit.
+  for (const uint32_t most : {info.max_nb_counters, info.max_nb_aging_objects}) {
+    if (most != 0 && most < rules) rules = most;
+  }
+  rte_flow_port_attr port_attr = {};
+  port_attr.nb_counters = rules;
+  port_attr.nb_aging_objects = rules;
+  rte_flow_queue_attr queue_attr = {};
+  queue_attr.size = FlowPort::kQueueSize;
+  if (queue.max_size != 0 && queue.max_size < queue_attr.size) return 0;
+  const rte_flow_queue_attr* queues[] = {&queue_attr};
+  return rte_flow_configure(port_id, &port_attr, 1, queues, &error) == 0 ? rules : 0;
+}
+
+PortTemplate FlowPort::make_template(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
+  PortTemplate made;
+  made.rule = std::make_unique<RuleTemplate>(source, port_ids);
+  if (queued_rules_ != 0) made.table = make_table(port_id_, *made.rule, queued_rules_);
+  return made;
+}
+
+FlowPort::Installation FlowPort::install(PortTemplate& from, const FlowArguments& arguments, void* context,
+                                         rte_flow** flow, FlowFailure* failure) {
+  RuleTemplate& rule = *from.rule;
+  rule.fill(arguments, context);
+  rte_flow_error error = {};
+  *flow = from.table == nullptr
+              ? rte_flow_create(port_id_, &rule.attr(), rule.items(), rule.actions(), &error)
+              : rte_flow_async_create(port_id_, kFlowQueue, &kPostponed, from.table, rule.items(), 0,
+                                      rule.actions(), 0, context, &error);
+  if (*flow == nullptr) {
+    *failure = describe(rule, error);
+    return Installation::kFailed;
+  }
+  rules_++;
+  if (from.table == nullptr) return Installation::kDone;
+  under_way_++;
+  return Installation::kUnderWay;
+}
+
+void FlowPort::destroy(const PortTemplate& from, rte_flow* flow) {
   rte_flow_error error = {};
   // A driver that cannot destroy its own rule leaves nothing to do here: flush() at close is the last resort.
-  if (rte_flow_destroy(port_id_, flow, &error) == 0) rules_--;
+  if (from.table == nullptr) {
+    if (rte_flow_destroy(port_id_, flow, &error) == 0) rules_--;
+  } else if (rte_flow_async_destroy(port_id_, kFlowQueue, &kPostponed, flow, nullptr, &error) == 0) {
+    rules_--;
+    under_way_++;
+  }
+}
+
+void FlowPort::push() {
+  rte_flow_error error = {};
+  rte_flow_push(port_id_, kFlowQueue, &error);
+}
+
+int FlowPort::pull(rte_flow_op_result* results) {
+  rte_flow_error error = {};
+  const int pulled = rte_flow_pull(port_id_, kFlowQueue, results, kBatch, &error);
+  if (pulled <= 0) return 0;
+  under_way_ -= std::min(under_way_, static_cast<uint32_t>(pulled));
+  return pulled;
 }
 
 FlowHits FlowPort::query(rte_flow* flow, const RuleTemplate& rule) {
@@ -99,6 +182,7 @@ bool FlowPort::open_jumps(bool open) {
 }
 
 void FlowPort::flush() {
+  complete([](void*, bool) {});
   rte_flow_error error = {};
   if (rte_flow_flush(port_id_, &error) != 0) {
     for (const StaticRule& constant : static_rules_) {

@@ -1,5 +1,5 @@
-// rte_flow on one ethdev: templates filled per flow, their rules, counters and hits; constant rules kept
-// until the end.
+// rte_flow on one ethdev: rules of flows, through a flow queue where the driver has the template API and one
+// by one where it has not; their counters and hits; constant rules kept until the end.
 #pragma once
 
 #include <rte_flow.h>
@@ -27,16 +27,51 @@ struct FlowHits {
   bool idle_known = false;
 };
 
+// A rule template as its NIC has it: a template table, or null: rules are made by rte_flow_create.
+struct PortTemplate {
+  std::unique_ptr<RuleTemplate> rule;
+  rte_flow_template_table* table = nullptr;
+};
+
+// Asks a configured, not yet started port for one flow queue and resources for so many rules of flows. How many
+// it grants; 0: the driver has no template API.
+uint32_t open_flow_queue(uint16_t port_id, uint32_t rules);
+
 class FlowPort {
  public:
-  explicit FlowPort(uint16_t port_id) : port_id_(port_id) {}
+  // `queued_rules`: what open_flow_queue() granted.
+  FlowPort(uint16_t port_id, uint32_t queued_rules) : port_id_(port_id), queued_rules_(queued_rules) {}
   FlowPort(const FlowPort&) = delete;
   FlowPort& operator=(const FlowPort&) = delete;
 
-  // Null when the driver refuses; `failure` says why.
-  rte_flow* install(RuleTemplate& rule, const FlowArguments& arguments, void* age_context,
-                    FlowFailure* failure);
-  void destroy(rte_flow* flow);
+  // Throws NativeFault TEMPLATE. A driver whose template API refuses the template gets its rules one by one.
+  PortTemplate make_template(const TemplateSource& source, const std::vector<uint16_t>& port_ids);
+
+  enum class Installation : uint8_t { kDone, kUnderWay, kFailed };
+  // Begins or does an installation; `flow` can be destroyed at once. Under way: the result comes by
+  // complete() with `context`, which is not null. Failed: `failure` says why, and there is no flow.
+  Installation install(PortTemplate& from, const FlowArguments& arguments, void* context, rte_flow** flow,
+                       FlowFailure* failure);
+  // Operations of the queue are executed in their order: a rule is gone before one of the same key comes.
+  void destroy(const PortTemplate& from, rte_flow* flow);
+  // Hands over what waits in the flow queue and calls done(context, failed) for each installation that has
+  // ended; a failed one's flow is still to be destroyed.
+  template <typename Done>
+  void complete(Done&& done) {
+    if (under_way_ == 0) return;
+    push();
+    rte_flow_op_result results[kBatch];
+    for (int pulled = kBatch; pulled == kBatch && under_way_ != 0;) {
+      pulled = pull(results);
+      for (int i = 0; i < pulled; i++) {
+        if (results[i].user_data != nullptr)
+          done(results[i].user_data, results[i].status != RTE_FLOW_OP_SUCCESS);
+      }
+    }
+  }
+  // Operations whose results have not come. At most kQueueSize can be.
+  uint32_t under_way() const { return under_way_; }
+
   // Counters and time since the last hit, as far as the rule has COUNT and AGE.
   FlowHits query(rte_flow* flow, const RuleTemplate& rule);
 
@@ -50,9 +85,18 @@ class FlowPort {
 
   uint32_t rules() const { return rules_; }
 
+  static constexpr uint32_t kQueueSize = 1024;
+
  private:
+  static constexpr int kBatch = 64;
+
+  void push();
+  int pull(rte_flow_op_result* results);
+
   uint16_t port_id_;
-  uint32_t rules_ = 0;  // of flows; constant ones are not counted
+  uint32_t queued_rules_;   // most rules of a template table; 0: there are no queues
+  uint32_t rules_ = 0;      // of flows; constant ones are not counted
+  uint32_t under_way_ = 0;  // operations whose results have not been pulled
   struct StaticRule {
     std::unique_ptr<RuleTemplate> rule;
     rte_flow* flow = nullptr;  // null: a jump while jumps are shut

@@ -128,6 +128,7 @@ RuleTemplate::RuleTemplate(const TemplateSource& source, const std::vector<uint1
   for (size_t i = 0; i < source.actions.size(); i++) add_action(source.actions[i], port_ids, i);
   actions_.push_back({RTE_FLOW_ACTION_TYPE_END, nullptr});
   for (const TemplateSource::Patch& patch : source.patches) add_patch(patch);
+  make_masks(source);
 }
 
 void RuleTemplate::add_item(const TemplateSource::Item& item, const std::vector<uint16_t>& port_ids,
@@ -294,6 +295,44 @@ void RuleTemplate::add_patch(const TemplateSource::Patch& patch) {
     }
   }
   refuse("patch does not lie in spec or conf", patch.index);
+}
+
+// Plain configurations that no patch reaches are the same for all flows. Of MODIFY_FIELD all but the value is.
+// What lies behind pointers (encapsulations) and AGE, whose context is the flow's, each rule brings.
+void RuleTemplate::make_masks(const TemplateSource& source) {
+  for (size_t i = 0; i < source.actions.size(); i++) {
+    const bool varies =
+        std::any_of(source.patches.begin(), source.patches.end(), [i](const TemplateSource::Patch& patch) {
+          return patch.target == PatchTarget::kAction && patch.index == i;
+        });
+    uint8_t* mask = nullptr;
+    switch (source.actions[i].type) {
+      case ActionType::kModifyField: {
+        mask = allocate(sizeof(rte_flow_action_modify_field));
+        std::memset(mask, 0xff, sizeof(rte_flow_action_modify_field));
+        if (varies) {
+          auto* modify = reinterpret_cast<rte_flow_action_modify_field*>(mask);
+          std::memset(modify->src.value, 0, sizeof modify->src.value);
+        }
+        break;
+      }
+      case ActionType::kPortRepresentor:
+      case ActionType::kRepresentedPort:
+        mask = allocate(sizeof(rte_flow_action_ethdev));
+        std::memset(mask, 0xff, sizeof(rte_flow_action_ethdev));
+        break;
+      case ActionType::kAge:
+      case ActionType::kVxlanEncap:
+      case ActionType::kRawEncap:
+      case ActionType::kRawDecap: break;
+      default:
+        if (varies || source.actions[i].conf.empty()) break;
+        mask = allocate(source.actions[i].conf.size());
+        std::memset(mask, 0xff, source.actions[i].conf.size());
+    }
+    masks_.push_back({actions_[i].type, mask});
+  }
+  masks_.push_back({RTE_FLOW_ACTION_TYPE_END, nullptr});
 }
 
 void RuleTemplate::fill(const FlowArguments& arguments, void* age_context) {

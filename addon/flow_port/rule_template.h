@@ -49,6 +49,8 @@ class RuleTemplate {
   const rte_flow_attr& attr() const { return attr_; }
   const rte_flow_item* items() const { return items_.data(); }
   const rte_flow_action* actions() const { return actions_.data(); }
+  // As rte_flow_actions_template_create takes them: what no flow changes is constant.
+  const rte_flow_action* action_masks() const { return masks_.data(); }
   // What COUNT's bytes have in front of the innermost IPv4 packet, for frames that arrive with
   // `ingress_bytes` there: a decapsulation or a tag before COUNT changes it.
   uint32_t counted_overhead(uint32_t ingress_bytes) const;
@@ -77,10 +79,12 @@ class RuleTemplate {
   void* vxlan_encap(const TemplateSource::Bytes& conf, size_t index);
   void* modify_field(const TemplateSource::Bytes& conf, size_t index);
   void add_patch(const TemplateSource::Patch& patch);
+  void make_masks(const TemplateSource& source);
 
   rte_flow_attr attr_ = {};
   std::vector<rte_flow_item> items_;
   std::vector<rte_flow_action> actions_;
+  std::vector<rte_flow_action> masks_;
   std::vector<std::vector<Segment>> item_segments_, action_segments_;
   std::vector<Place> places_;
   std::vector<std::unique_ptr<uint64_t[]>> memory_;

@@ -12,6 +12,7 @@
 #include "slow_path/dpdk_log.h"
 #include "slow_path/eal.h"
 #include "slow_path/nic_statistics.h"
+#include "slow_path/populate.h"
 
 namespace sluice {
 namespace {
@@ -66,6 +67,12 @@ Dataplane::Dataplane(const DataplaneOptions& options) : options_(options) {
       ports.push_back(port);
     }
     slow_path_ = std::make_unique<SlowPath>(options_.slow_path, std::move(ports), pool_);
+    if (!options_.slow_path.replay) {
+      const SessionTable& sessions = slow_path_->sessions();
+      for (const SharedRegion& region :
+           {sessions.rows_memory(), sessions.counters_memory(), sessions.states_memory()})
+        populate_soon(region);
+    }
   } catch (...) {
     close_ports();
     throw;
@@ -100,6 +107,8 @@ void Dataplane::open_port(GatewayPort& port) {
   // The slow path judges the length in any case.
   if (settable_mtu) result = rte_eth_dev_set_mtu(port.port_id, mtu);
   if (result != 0 && result != -ENOTSUP) refuse_port(device, "MTU", result, log);
+  // A session has two rules, and both may be this port's.
+  port.queued_rules = open_flow_queue(port.port_id, options_.slow_path.max_sessions * 2);
   result = rte_eth_dev_start(port.port_id);
   if (result != 0) refuse_port(device, "start", result, log);
   rte_eth_promiscuous_enable(port.port_id);  // where it cannot, the port's own MAC is enough

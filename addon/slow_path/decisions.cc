@@ -1,6 +1,6 @@
 // What TypeScript decided. A decision that names what is not there is ignored: it is late, or a bug on the
 // other side.
-#include <cerrno>
+#include <algorithm>
 
 #include "slow_path/debug_assert.h"
 #include "slow_path/slow_path.h"
@@ -22,9 +22,44 @@ DropReason reason_of(const Decision& decision) {
 
 }  // namespace
 
+// Decisions that can be carried out now, so that what becomes of them finds room in the event ring and in the
+// NICs' queues. A session leads to two operations of a queue, its update to four, and each installation to an
+// event at most.
+uint32_t SlowPath::room_for_decisions() const {
+  constexpr uint32_t kOperations = 4;
+  uint32_t under_way = 0, queue_room = UINT32_MAX;
+  for (const auto& port : flow_ports_) {
+    under_way += port->under_way();
+    queue_room = std::min(queue_room, (FlowPort::kQueueSize - port->under_way()) / kOperations);
+  }
+  if (!events_.takes_completions()) return 0;
+  const uint32_t free = events_.free_slots();
+  const uint32_t event_room = free > under_way ? (free - under_way) / EventRing::kCompletionReserve : 0;
+  // A ring of a few slots takes one decision at a time.
+  return std::min(queue_room, under_way == 0 ? std::max(event_room, 1u) : event_room);
+}
+
 void SlowPath::drain_decisions(uint32_t limit) {
-  Decision decision;
-  while (limit-- > 0 && events_.takes_completions() && decisions_.pop(&decision)) carry_out(decision);
+  complete_installations();
+  while (limit > 0) {
+    const uint32_t most = std::min({limit, kDecisionsTogether, room_for_decisions()});
+    const uint32_t count = decisions_.pop(drained_, most);
+    if (count == 0) return;
+    for (uint32_t i = 0; i < count;) {
+      uint32_t sessions = 0;
+      while (i + sessions < count &&
+             static_cast<DecisionType>(drained_[i + sessions].type) == DecisionType::kSession)
+        sessions++;
+      if (sessions == 0) {
+        carry_out(drained_[i++]);
+      } else {
+        decide_sessions(drained_ + i, sessions);
+        i += sessions;
+      }
+    }
+    complete_installations();
+    limit -= count;
+  }
 }
 
 // Takes a packet out of the hold table, and what is chained behind it.
@@ -57,7 +92,7 @@ void SlowPath::resume(uint32_t rest) {
 void SlowPath::carry_out(const Decision& decision) {
   const auto type = static_cast<DecisionType>(decision.type);
   switch (type) {
-    case DecisionType::kSession: return decide_session(decision);
+    case DecisionType::kSession: return decide_sessions(&decision, 1);
     case DecisionType::kOffload:
     case DecisionType::kUpdate:
     case DecisionType::kRemove:
@@ -127,29 +162,6 @@ void SlowPath::drop_list(uint32_t list, DropReason reason) {
     drop(packet, reason);
     list = next;
   }
-}
-
-void SlowPath::decide_session(const Decision& decision) {
-  Packet packet;
-  uint32_t rest = kNone;
-  const bool held = take_held(decision.hold, &packet, &rest);
-  // Decided before the lease ended, or on its own: then it was mirrored from a gateway that speaks.
-  const bool may_open = admits_ || decision.hold == kNoHold;
-  if (!may_open) push_install_failed(decision, kSoftwareTable, -EPERM, 0);
-  const bool opened = may_open && open_session(decision);
-  if (held && !opened) {
-    drop(packet, may_open ? DropReason::kTableFull : DropReason::kNotActive);
-  } else if (held) {
-    // The packet that a session was made for goes through its rule like those after it.
-    packet.retried = true;
-    packet.opens_session = true;
-    look_up(packet);
-  }
-  resume(rest);
-  if (!opened) return;
-  // Only now: a NIC rule that came first would let packets overtake the held ones.
-  const SessionRef session = sessions_.find(decision.row, decision.generation);
-  if (session) offload(session, decision);
 }
 
 }  // namespace sluice

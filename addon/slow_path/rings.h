@@ -2,6 +2,7 @@
 // are masked.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -76,15 +77,22 @@ class DecisionRing {
   DecisionRing(SharedRegion region, uint32_t slots)
       : region_(std::move(region)), base_(region_->as<uint8_t>()), slots_(slots) {}
 
-  // Copies the next decision out: JavaScript must not be able to change one while it is carried out.
-  bool pop(Decision* out) {
-    if (empty()) return false;
-    const uint32_t at = consumed_ & (slots_ - 1);
-    std::memcpy(out, base_ + kRingHeaderBytes + static_cast<size_t>(at) * kRingSlotBytes, kRingSlotBytes);
-    consumed_++;
+  // Copies the next decisions out, at most `most`: JavaScript must not be able to change one while it is
+  // carried out. How many.
+  uint32_t pop(Decision* out, uint32_t most) {
+    if (empty()) return 0;
+    const uint32_t produced =
+        std::atomic_ref(*reinterpret_cast<uint32_t*>(base_)).load(std::memory_order_acquire);
+    const uint32_t count = std::min(most, produced - consumed_);
+    for (uint32_t i = 0; i < count; i++) {
+      const uint32_t at = (consumed_ + i) & (slots_ - 1);
+      std::memcpy(out + i, base_ + kRingHeaderBytes + static_cast<size_t>(at) * kRingSlotBytes,
+                  kRingSlotBytes);
+    }
+    consumed_ += count;
     std::atomic_ref(*reinterpret_cast<uint32_t*>(base_ + kRingHeaderBytes / 2))
         .store(consumed_, std::memory_order_release);
-    return true;
+    return count;
   }
 
   bool empty() const {

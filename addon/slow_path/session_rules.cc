@@ -7,15 +7,9 @@
 namespace sluice {
 namespace {
 
-const FlowArguments& arguments_of(const Decision& decision, FlowDirection direction) {
-  return direction == kForward ? decision.forward_arguments : decision.reverse_arguments;
-}
-
 uint8_t& path_of(SessionRow& row, FlowDirection direction) {
   return direction == kForward ? row.forward_path : row.reverse_path;
 }
-
-constexpr FlowDirection kBoth[] = {kForward, kReverse};
 
 }  // namespace
 
@@ -30,13 +24,14 @@ uint32_t SlowPath::overhead_of(uint8_t port_index) const {
   return kEthernetBytes + tag + (port.is_fabric() ? kVxlanStackBytes : 0);
 }
 
-void SlowPath::push_install_failed(const Decision& decision, uint8_t direction, int error, int rte_type) {
+void SlowPath::push_install_failed(uint32_t row, uint32_t generation, uint8_t direction, int error,
+                                   int rte_type) {
   SessionEvent event = {};
   event.type = static_cast<uint8_t>(EventType::kInstallFailed);
   event.direction = direction;
   event.rte_type = static_cast<uint8_t>(rte_type);
-  event.row = decision.row;
-  event.generation = decision.generation;
+  event.row = row;
+  event.generation = generation;
   event.error = error;
   event.seconds = whole_seconds(now_);
   event.nanoseconds = second_fraction(now_);
@@ -61,7 +56,7 @@ bool SlowPath::install_software(const SessionRef& session, const Decision& decis
     }
     destroy_software(session);
     *session.state = SessionState{};
-    push_install_failed(decision, kSoftwareTable, -ENOSPC, static_cast<int>(error.type));
+    refuse_session(decision, -ENOSPC, static_cast<int>(error.type));
     return false;
   }
   return true;
@@ -91,51 +86,6 @@ void SlowPath::update_session(const SessionRef& session, const Decision& decisio
   offload(session, decision);
 }
 
-// Fills the row and puts its rules into the software table. False: nothing changed, and TypeScript is told.
-bool SlowPath::open_session(const Decision& decision) {
-  const auto known = [this](uint16_t id) { return id == kNoTemplate || id < software_templates_.size(); };
-  const bool valid = decision.row < sessions_.capacity() && decision.generation != 0 &&
-                     sessions_.at(decision.row).row->generation == 0 &&
-                     decision.forward_port < ports_.size() && decision.reverse_port < ports_.size() &&
-                     decision.tcp_state < kTcpStateCount && known(decision.software_forward_template) &&
-                     known(decision.software_reverse_template);
-  DEBUG_ASSERT(valid);
-  if (!valid) {
-    push_install_failed(decision, kSoftwareTable, -EINVAL, 0);
-    return false;
-  }
-  const SessionRef session = sessions_.at(decision.row);
-  *session.state = SessionState{};
-  if (!install_software(session, decision)) return false;
-
-  SessionRow& row = *session.row;
-  const FlowArguments& forward = decision.forward_arguments;
-  row.forward_source_address = forward.match_source_address;
-  row.forward_destination_address = forward.match_destination_address;
-  row.forward_source_port = forward.match_source_port;
-  row.forward_destination_port = forward.match_destination_port;
-  row.translated_source_address = forward.new_source_address;
-  row.translated_destination_address = forward.new_destination_address;
-  row.translated_source_port = forward.new_source_port;
-  row.translated_destination_port = forward.new_destination_port;
-  row.protocol = decision.protocol;
-  row.session_class = decision.session_class;
-  row.tcp_state = decision.tcp_state;
-  row.flags = decision.flags;
-  row.last_forward_seconds = whole_seconds(now_);
-  row.last_reverse_seconds = 0;  // no answer yet
-  row.state_since_seconds = row.created_seconds = whole_seconds(now_);
-  row.software_packets = 0;
-  row.offload_after_packets = decision.offload_after_packets;
-  row.forward_path = row.reverse_path = static_cast<uint8_t>(RulePath::kSoftware);
-  row.forward_port = decision.forward_port;
-  row.reverse_port = decision.reverse_port;
-  row.nic_error = 0;
-  sessions_.counters(decision.row) = SessionCounters{};
-  row.generation = decision.generation;
-  return true;
-}
-
 void SlowPath::offload(const SessionRef& session, const Decision& decision) {
   for (const FlowDirection direction : kBoth) offload_direction(session, decision, direction);
 }
@@ -150,18 +100,53 @@ void SlowPath::offload_direction(const SessionRef& session, const Decision& deci
   SessionDirection& state = session.state->direction[direction];
   if (!valid || state.nic_rule != nullptr) return;
   FlowFailure failure;
-  state.nic_rule = flow_ports_[ingress]->install(
-      *nic_templates_[id].rule, arguments_of(decision, direction),
-      RuleContext{session.index, decision.generation, direction}.pack(), &failure);
+  const auto result =
+      flow_ports_[ingress]->install(nic_templates_[id].made, arguments_of(decision, direction),
+                                    RuleContext{session.index, decision.generation, direction}.pack(),
+                                    &state.nic_rule, &failure);
   state.nic_template = id;
   state.nic_hits_seen = 0;
-  if (state.nic_rule != nullptr) {
-    path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
-    return;
+  switch (result) {
+    case FlowPort::Installation::kDone:
+      path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
+      return;
+    case FlowPort::Installation::kUnderWay:
+      path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kPending);
+      state.installing++;
+      return;
+    case FlowPort::Installation::kFailed: return installation_failed(session, direction, failure);
   }
+}
+
+void SlowPath::installation_failed(const SessionRef& session, FlowDirection direction,
+                                   const FlowFailure& failure) {
   path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kFailed);
   session.row->nic_error = -failure.error;
-  push_install_failed(decision, direction, failure.error, failure.rte_type);
+  push_install_failed(session.index, session.row->generation, direction, failure.error, failure.rte_type);
+}
+
+// Installations that the NICs have ended. That of a session which is gone was destroyed with it; of one that was
+// made anew only the last is the rule it has.
+void SlowPath::complete_installations() {
+  for (const auto& port : flow_ports_) {
+    port->complete([this, &port](void* context, bool failed) {
+      const SessionRef session = sessions_.find(RuleContext::unpack(context));
+      if (!session) return;
+      const auto direction = static_cast<FlowDirection>(session.direction);
+      SessionDirection& state = session.state->direction[direction];
+      if (state.installing == 0 || --state.installing > 0 || state.nic_rule == nullptr) return;
+      if (!failed) {
+        path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
+        return;
+      }
+      port->destroy(nic_templates_[state.nic_template].made, state.nic_rule);
+      state.nic_rule = nullptr;
+      FlowFailure failure;
+      failure.error = -EIO;  // a completion says no more
+      failure.rte_type = RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
+      installation_failed(session, direction, failure);
+    });
+  }
 }
 
 // What the NIC counted since the rule was made. Refreshes the row's last hit, if there was one since it was
@@ -170,7 +155,7 @@ Traffic SlowPath::nic_traffic(const SessionRef& session, FlowDirection direction
   SessionDirection& state = session.state->direction[direction];
   if (state.nic_rule == nullptr) return {};
   const uint8_t ingress = ingress_of(*session.row, direction);
-  const RuleTemplate& rule = *nic_templates_[state.nic_template].rule;
+  const RuleTemplate& rule = *nic_templates_[state.nic_template].made.rule;
   const FlowHits hits = flow_ports_[ingress]->query(state.nic_rule, rule);
   if (hits.idle_known && hits.packets != state.nic_hits_seen) {
     const uint32_t now = whole_seconds(now_);
@@ -204,7 +189,8 @@ void SlowPath::unoffload(const SessionRef& session) {
       const Traffic counted = nic_traffic(session, direction);
       state.counted.packets += counted.packets;
       state.counted.bytes += counted.bytes;
-      flow_ports_[ingress_of(*session.row, direction)]->destroy(state.nic_rule);
+      flow_ports_[ingress_of(*session.row, direction)]->destroy(nic_templates_[state.nic_template].made,
+                                                                state.nic_rule);
       state.nic_rule = nullptr;
       state.nic_hits_seen = 0;
     }

@@ -10,6 +10,14 @@
 namespace sluice {
 
 enum FlowDirection : uint8_t { kForward = 0, kReverse = 1 };
+inline constexpr FlowDirection kBoth[] = {kForward, kReverse};
+
+inline const FlowArguments& arguments_of(const Decision& decision, FlowDirection direction) {
+  return direction == kForward ? decision.forward_arguments : decision.reverse_arguments;
+}
+
+// "direction" of an install-failed event that concerns neither NIC rule.
+inline constexpr uint8_t kSoftwareTable = 2;
 
 // Row, generation and direction in the pointer that AGE carries: a late hit of a removed rule finds a row
 // whose generation is another, and does no harm.
@@ -43,6 +51,7 @@ struct SessionDirection {
   Traffic counted;             // software, and NIC rules already destroyed; bytes are inner IPv4 lengths
   uint64_t nic_hits_seen = 0;  // packets of the NIC rule at the last query
   uint16_t nic_template = kNoTemplate;
+  uint8_t installing = 0;  // installations under way: more than one when the session was made anew meanwhile
 };
 
 struct alignas(64) SessionState {
@@ -67,39 +76,46 @@ class SessionTable {
       : capacity_(capacity),
         rows_(std::make_shared<MemoryRegion>(sizeof(SessionRow) * capacity)),
         counters_(std::make_shared<MemoryRegion>(sizeof(SessionCounters) * capacity)),
-        states_(sizeof(SessionState) * capacity) {}
+        states_(std::make_shared<MemoryRegion>(sizeof(SessionState) * capacity)) {}
 
   // False when the row is out of range, free, or another session's.
   SessionRef find(uint32_t row, uint32_t generation, uint8_t direction = kForward) const {
     if (row >= capacity_ || generation == 0) return {};
     SessionRow* found = rows_->as<SessionRow>() + row;
     if (found->generation != generation) return {};
-    return {found, states_.as<SessionState>() + row, row, direction};
+    return {found, states_->as<SessionState>() + row, row, direction};
   }
   SessionRef find(const RuleContext& context) const {
     return find(context.row, context.generation, context.direction);
   }
   SessionRef at(uint32_t row) const {
-    return {rows_->as<SessionRow>() + row, states_.as<SessionState>() + row, row, kForward};
+    return {rows_->as<SessionRow>() + row, states_->as<SessionState>() + row, row, kForward};
   }
   void prefetch(uint32_t row) const {
     if (row >= capacity_) return;
     __builtin_prefetch(rows_->as<SessionRow>() + row, 1);
-    const auto* state = reinterpret_cast<const uint8_t*>(states_.as<SessionState>() + row);
+    const auto* state = reinterpret_cast<const uint8_t*>(states_->as<SessionState>() + row);
     __builtin_prefetch(state, 1);
     __builtin_prefetch(state + 64, 1);
+  }
+  // The row will hold another session.
+  void prefetch_all(uint32_t row) const {
+    if (row >= capacity_) return;
+    prefetch(row);
+    __builtin_prefetch(counters_->as<SessionCounters>() + row, 1);
   }
   SessionCounters& counters(uint32_t row) const { return counters_->as<SessionCounters>()[row]; }
 
   uint32_t capacity() const { return capacity_; }
   const SharedRegion& rows_memory() const { return rows_; }
   const SharedRegion& counters_memory() const { return counters_; }
+  const SharedRegion& states_memory() const { return states_; }
 
  private:
   uint32_t capacity_;
   SharedRegion rows_;
   SharedRegion counters_;
-  MemoryRegion states_;  // SessionState, zero = a new one but for nic_template
+  SharedRegion states_;  // SessionState, zero = a new one but for nic_template
 };
 
 }  // namespace sluice

@@ -43,7 +43,8 @@ SlowPath::SlowPath(const SlowPathOptions& options, std::vector<GatewayPort> port
       fragments_(options.max_held),
       scratch_(rte_pktmbuf_alloc(pool)) {
   if (scratch_ == nullptr) throw NativeFault("MEMORY", "no packet buffer", ENOMEM);
-  for (const uint16_t port_id : port_ids_) flow_ports_.push_back(std::make_unique<FlowPort>(port_id));
+  for (const GatewayPort& port : ports_)
+    flow_ports_.push_back(std::make_unique<FlowPort>(port.port_id, port.queued_rules));
   if (options_.silent) {
     lease_.limit(0, 0);
     follow_lease();
@@ -84,7 +85,7 @@ uint32_t SlowPath::register_software(const TemplateSource& source) {
 
 uint32_t SlowPath::register_nic(uint8_t port, const TemplateSource& source) {
   if (nic_templates_.size() >= kNoTemplate) throw NativeFault("TEMPLATE", "too many templates");
-  nic_templates_.push_back({port, std::make_unique<RuleTemplate>(source, port_ids_)});
+  nic_templates_.push_back({port, flow_ports_[port]->make_template(source, port_ids_)});
   return static_cast<uint32_t>(nic_templates_.size() - 1);
 }
 

@@ -56,7 +56,7 @@ struct SoftwareTemplate {
 
 struct NicTemplate {
   uint8_t port = 0;
-  std::unique_ptr<RuleTemplate> rule;
+  PortTemplate made;
 };
 
 // Where a frame of the gateway's own goes.
@@ -154,6 +154,7 @@ class SlowPath {
   // translate.cc
   void look_up(Packet& packet);
   FlowRule* match(Packet& packet);
+  bool fits(Packet& packet, const FlowRule* rule);
   void translate(Packet& packet, FlowRule* rule, const SessionRef& session);
   bool follow_tcp(const Packet& packet, const SessionRef& session);
   void push_state(const SessionRef& session);
@@ -176,24 +177,39 @@ class SlowPath {
 
   // decisions.cc
   void carry_out(const Decision& decision);
-  void decide_session(const Decision& decision);
+  uint32_t room_for_decisions() const;
   bool take_held(uint32_t hold, Packet* packet, uint32_t* rest);
   void resume(uint32_t rest);
   void drop_list(uint32_t list, DropReason reason);
 
+  // open_sessions.cc
+  // A session that is being opened, with its rules in the software table as far as they are there.
+  struct Opening {
+    bool opened = false;
+    DropReason reason = DropReason::kTableFull;  // of the held packet, when it could not be opened
+    FlowRule* rule[2] = {};
+  };
+  void decide_sessions(const Decision* decisions, uint32_t count);
+  bool begin_session(const Decision& decision, Opening* opening);
+  void fill_row(const Decision& decision);
+  void finish_sessions(const Decision* decisions, Opening* openings, uint32_t count);
+  void release_held(const Decision& decision, const Opening& opening);
+  void refuse_session(const Decision& decision, int error, int rte_type);
+
   // session_rules.cc
-  bool open_session(const Decision& decision);
   void offload(const SessionRef& session, const Decision& decision);
   void offload_direction(const SessionRef& session, const Decision& decision, FlowDirection direction);
   bool install_software(const SessionRef& session, const Decision& decision);
   void destroy_software(const SessionRef& session);
   void update_session(const SessionRef& session, const Decision& decision);
   void unoffload(const SessionRef& session);
+  void complete_installations();
+  void installation_failed(const SessionRef& session, FlowDirection direction, const FlowFailure& failure);
   void remove_session(const SessionRef& session);
   void query_session(const SessionRef& session, uint32_t token);
   Traffic nic_traffic(const SessionRef& session, FlowDirection direction);
   void refresh_counters(const SessionRef& session);
-  void push_install_failed(const Decision& decision, uint8_t direction, int error, int rte_type);
+  void push_install_failed(uint32_t row, uint32_t generation, uint8_t direction, int error, int rte_type);
   uint8_t ingress_of(const SessionRow& row, uint8_t direction) const;
   uint32_t overhead_of(uint8_t port) const;
 
@@ -228,6 +244,8 @@ class SlowPath {
   SharedRegion decisions_memory_;
   EventRing events_;
   DecisionRing decisions_;
+  static constexpr uint32_t kDecisionsTogether = 32;
+  Decision drained_[kDecisionsTogether];
   static constexpr uint16_t kAhead = 32;
   Packet ahead_[kAhead];  // of the burst that is being received
   HoldTable hold_;

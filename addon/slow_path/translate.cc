@@ -43,6 +43,18 @@ FlowRule* SlowPath::match(Packet& packet) {
   return rule;
 }
 
+// Whether the packet would hit a rule of the table.
+bool SlowPath::fits(Packet& packet, const FlowRule* rule) {
+  if (packet.flow.protocol == kProtocolIcmp && is_translated_icmp_error(packet.icmp_type)) return false;
+  LayerHeaders& layer =
+      packet.context.headers.has_inner ? packet.context.headers.inner : packet.context.headers.outer;
+  const bool fragment = layer.fragment;
+  layer.fragment = false;
+  const bool fitting = engine_.hits(rule, packet.context);
+  layer.fragment = fragment;
+  return fitting;
+}
+
 void SlowPath::translate(Packet& packet, FlowRule* rule, const SessionRef& session) {
   SessionRow& row = *session.row;
   const uint8_t path = session.direction == kForward ? row.forward_path : row.reverse_path;

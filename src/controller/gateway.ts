@@ -6,6 +6,7 @@ import type { ReviewReport } from '../nat/session-review.js';
 import { answersItself } from '../nat/session-table.js';
 import { NativeRows } from '../nat/session-timers.js';
 import type { DecidedSession } from '../nat/sink.js';
+import { ordinaryMemory } from '../nat/table-memory.js';
 import type { Dataplane } from '../native/binding.js';
 import { EventType, NeighbourEvent, NO_TEMPLATE, SessionEvent } from '../native/records.js';
 import { DecisionRing, EventRing, type SessionTemplates } from './rings.js';
@@ -69,7 +70,9 @@ export class GatewayController {
       (session, isNew) => this.templatesOf(session, isNew),
       live,
     );
-    this.engine = new NatEngine(config, this.rows, this.decisions, log);
+    // Memory that is cleared ahead pays where packets would wait for it; a replay's do not.
+    const memory = live ? (words: number) => new Int32Array(dataplane.tableMemory(words * 4)) : ordinaryMemory;
+    this.engine = new NatEngine(config, this.rows, this.decisions, log, memory);
     this.rulesOfRow = new Uint8Array(config.nat.maxSessions);
   }
 

@@ -40,6 +40,7 @@ import type { DecidedSession, DecisionSink } from './sink.js';
 import { SourceTranslation } from './source-translation.js';
 import { Strangers } from './strangers.js';
 import { SynWaiters } from './syn-waiters.js';
+import { ordinaryMemory } from './table-memory.js';
 import { TimerWheel } from './timer-wheel.js';
 import { Topology } from './topology.js';
 
@@ -89,12 +90,13 @@ export class NatEngine {
     private readonly rows: NativeRows,
     private readonly sink: DecisionSink,
     private readonly log: NatLog = NO_LOG,
+    memory = ordinaryMemory,
   ) {
     const capacity = config.nat.maxSessions;
     this.currentConfig = config;
     this.currentTopology = new Topology(config);
-    this.sessions = new SessionTable(capacity);
-    this.mappings = new MappingTable(capacity);
+    this.sessions = new SessionTable(capacity, memory);
+    this.mappings = new MappingTable(capacity, memory);
     // A session holds at most two hosts: the inside one for its limits, the same in a peering scope for its pairing.
     this.hosts = new HostTable(capacity * 2);
     this.pools = new PublicPools(config, this.topology, this.hosts, new Random(config.nat.seed), log);
@@ -105,7 +107,7 @@ export class NatEngine {
     this.sources = this.newSources();
     this.judge = this.newJudge();
     this.answers = this.newAnswers();
-    this.wheel = new TimerWheel(capacity);
+    this.wheel = new TimerWheel(capacity, memory);
     this.rates = config.vpcs.map(({ limits }) => new RateLimit(limits.newSessionsPerSecond));
     this.sessionsOfVpc = config.vpcs.map(() => 0);
     this.tally = new SessionTally(config.vpcs);

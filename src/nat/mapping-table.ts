@@ -1,5 +1,6 @@
 import { RowPool } from './row-pool.js';
-import { TupleIndex } from './tuple-index.js';
+import { ordinaryMemory } from './table-memory.js';
+import { TupleIndex, wordsFor } from './tuple-index.js';
 
 const WORDS = 7;
 const INSIDE_ADDRESS = 0;
@@ -39,8 +40,8 @@ export class MappingTable {
   private readonly inside: TupleIndex;
   private readonly outside: TupleIndex;
 
-  constructor(capacity: number) {
-    const w = new Int32Array(capacity * WORDS);
+  constructor(capacity: number, memory = ordinaryMemory) {
+    const w = memory(capacity * WORDS);
     this.words = w;
     this.rows = new RowPool(capacity);
     this.inside = new TupleIndex(
@@ -57,6 +58,8 @@ export class MappingTable {
           w[row * WORDS + PORTS] >>> 16,
           w[row * WORDS + PROTOCOL_AND_TENURE] & 0xff,
         ),
+      capacity,
+      memory(wordsFor(capacity)),
     );
     this.outside = new TupleIndex(
       capacity,
@@ -72,6 +75,8 @@ export class MappingTable {
           w[row * WORDS + PORTS] & 0xffff,
           w[row * WORDS + PROTOCOL_AND_TENURE] & 0xff,
         ),
+      capacity,
+      memory(wordsFor(capacity)),
     );
   }
 

@@ -1,6 +1,7 @@
 import { SessionClass } from '../native/records.js';
 import { RowPool } from './row-pool.js';
-import { TupleIndex } from './tuple-index.js';
+import { ordinaryMemory } from './table-memory.js';
+import { TupleIndex, wordsFor } from './tuple-index.js';
 
 /** Words of a session's row in TypeScript: what policy needs; the lcore keeps its own row of the same number. */
 const WORDS = 14;
@@ -70,8 +71,8 @@ export class SessionTable {
   private readonly rows: RowPool;
   private readonly index: TupleIndex;
 
-  constructor(capacity: number) {
-    this.words = new Int32Array(capacity * WORDS);
+  constructor(capacity: number, memory = ordinaryMemory) {
+    this.words = memory(capacity * WORDS);
     this.rows = new RowPool(capacity);
     // Entry = row * 2 + direction. The reverse direction's tuple is the translated one, turned round.
     this.index = new TupleIndex(
@@ -113,6 +114,8 @@ export class SessionTable {
               swapPorts(w[base + TRANSLATED_PORTS]),
             );
       },
+      capacity * 2,
+      memory(wordsFor(capacity * 2)),
     );
   }
 

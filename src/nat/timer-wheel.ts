@@ -1,3 +1,5 @@
+import { ordinaryMemory } from './table-memory.js';
+
 /** Three words a row, so that it costs one cache line. */
 const WORDS = 3;
 /** Row + 1 of the next in the list; at the list's end ~slot; 0: not armed. */
@@ -25,11 +27,11 @@ export class TimerWheel {
   /** No row is armed for a second before this one. */
   private earliest = 0;
 
-  /** @param rows Rows 0..rows-1. @param slots Seconds of one turn, a power of two. */
-  constructor(rows: number, slots = 8192) {
+  /** @param rows Rows 0..rows-1. @param memory Of the rows. @param slots Seconds of one turn, a power of two. */
+  constructor(rows: number, memory = ordinaryMemory, slots = 8192) {
     this.heads = new Int32Array(slots);
     this.tails = new Int32Array(slots);
-    this.words = new Int32Array(rows * WORDS);
+    this.words = memory(rows * WORDS);
     this.mask = slots - 1;
   }
 

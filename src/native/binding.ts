@@ -91,6 +91,9 @@ export interface Dataplane {
   /** Installs one constant rule (no patches) in the NIC of a port now: punts and the jump of group 0. @throws NativeError with rteType, causeIndex */
   installStatic(port: number, template: NativeTemplate): void;
 
+  /** Zeros for a table of TypeScript's, in huge pages that are cleared in the background: a first touch while packets come would wait for that. Lives as long as the buffer. @throws NativeError MEMORY */
+  tableMemory(bytes: number): ArrayBuffer;
+
   /** One inline round: decisions, receive up to `burst` packets a port, process, transmit. Returns packets received. */
   poll(burst: number): number;
   /** Starts an lcore that loops over poll. `doorbell` is called on the JavaScript thread when events wait and JavaScript was quiet. */

@@ -117,7 +117,7 @@ describe('TimerWheel', () => {
           maxLength: 80,
         }),
         (steps) => {
-          const wheel = new TimerWheel(10, 16);
+          const wheel = new TimerWheel(10, undefined, 16);
           const deadlines = new Map<number, number>();
           let now = 5000;
           const collect = () => {

@@ -1,0 +1,156 @@
+// New sessions, several side by side: what they touch is asked for, their rules are put into the software table
+// together, then the held packets go, and only then the NIC gets its rules.
+#include <cerrno>
+
+#include "slow_path/debug_assert.h"
+#include "slow_path/slow_path.h"
+
+namespace sluice {
+
+void SlowPath::decide_sessions(const Decision* decisions, uint32_t count) {
+  Opening openings[kDecisionsTogether];
+  if (count > 1) {
+    for (uint32_t i = 0; i < count; i++) {
+      sessions_.prefetch_all(decisions[i].row);
+      hold_.prefetch(decisions[i].hold);
+    }
+  }
+  for (uint32_t i = 0; i < count; i++) openings[i].opened = begin_session(decisions[i], &openings[i]);
+  finish_sessions(decisions, openings, count);
+  for (uint32_t i = 0; i < count; i++) release_held(decisions[i], openings[i]);
+  for (uint32_t i = 0; i < count; i++) {
+    // Only now: a NIC rule that came first would let packets overtake the held ones.
+    const SessionRef session = sessions_.find(decisions[i].row, decisions[i].generation);
+    if (openings[i].opened && session) offload(session, decisions[i]);
+  }
+}
+
+void SlowPath::refuse_session(const Decision& decision, int error, int rte_type) {
+  push_install_failed(decision.row, decision.generation, kSoftwareTable, error, rte_type);
+}
+
+// Fills the row and stages its rules: no packet meets them yet. False: nothing changed, and TypeScript is told.
+bool SlowPath::begin_session(const Decision& decision, Opening* opening) {
+  const auto known = [this](uint16_t id) { return id == kNoTemplate || id < software_templates_.size(); };
+  const bool valid = decision.row < sessions_.capacity() && decision.generation != 0 &&
+                     sessions_.at(decision.row).row->generation == 0 &&
+                     decision.forward_port < ports_.size() && decision.reverse_port < ports_.size() &&
+                     decision.tcp_state < kTcpStateCount && known(decision.software_forward_template) &&
+                     known(decision.software_reverse_template);
+  DEBUG_ASSERT(valid);
+  if (!valid) {
+    refuse_session(decision, -EINVAL, 0);
+    return false;
+  }
+  // Decided before the lease ended. One without a packet was mirrored from a gateway that speaks.
+  if (!admits_ && decision.hold != kNoHold) {
+    opening->reason = DropReason::kNotActive;
+    refuse_session(decision, -EPERM, 0);
+    return false;
+  }
+  for (const FlowDirection direction : kBoth) {
+    const uint16_t id =
+        direction == kForward ? decision.software_forward_template : decision.software_reverse_template;
+    if (id == kNoTemplate) continue;
+    SoftwareTemplate& used = software_templates_[id];
+    used.rule->fill(arguments_of(decision, direction),
+                    RuleContext{decision.row, decision.generation, direction}.pack());
+    rte_flow_error error = {};
+    opening->rule[direction] =
+        engine_.stage_row(used.table, used.rule->items(), used.rule->actions(), &error);
+    if (opening->rule[direction] != nullptr) continue;
+    for (FlowRule* staged : opening->rule) {
+      if (staged == nullptr) continue;
+      FlowEngine::abandon(staged);
+      engine_.destroy(staged);
+    }
+    refuse_session(decision, -ENOSPC, static_cast<int>(error.type));
+    return false;
+  }
+  fill_row(decision);
+  return true;
+}
+
+void SlowPath::fill_row(const Decision& decision) {
+  const SessionRef session = sessions_.at(decision.row);
+  *session.state = SessionState{};
+  SessionRow& row = *session.row;
+  const FlowArguments& forward = decision.forward_arguments;
+  row.forward_source_address = forward.match_source_address;
+  row.forward_destination_address = forward.match_destination_address;
+  row.forward_source_port = forward.match_source_port;
+  row.forward_destination_port = forward.match_destination_port;
+  row.translated_source_address = forward.new_source_address;
+  row.translated_destination_address = forward.new_destination_address;
+  row.translated_source_port = forward.new_source_port;
+  row.translated_destination_port = forward.new_destination_port;
+  row.protocol = decision.protocol;
+  row.session_class = decision.session_class;
+  row.tcp_state = decision.tcp_state;
+  row.flags = decision.flags;
+  row.last_forward_seconds = whole_seconds(now_);
+  row.last_reverse_seconds = 0;  // no answer yet
+  row.state_since_seconds = row.created_seconds = whole_seconds(now_);
+  row.software_packets = 0;
+  row.offload_after_packets = decision.offload_after_packets;
+  row.forward_path = row.reverse_path = static_cast<uint8_t>(RulePath::kSoftware);
+  row.forward_port = decision.forward_port;
+  row.reverse_port = decision.reverse_port;
+  row.nic_error = 0;
+  sessions_.counters(decision.row) = SessionCounters{};
+  row.generation = decision.generation;
+}
+
+// Puts the staged rules into the table. A session whose rules are not both there is none, and TypeScript is
+// told.
+void SlowPath::finish_sessions(const Decision* decisions, Opening* openings, uint32_t count) {
+  FlowRule* staged[2 * kDecisionsTogether] = {};
+  int codes[2 * kDecisionsTogether] = {};
+  uint32_t rules = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    for (FlowRule* rule : openings[i].rule) {
+      if (openings[i].opened && rule != nullptr) staged[rules++] = rule;
+    }
+  }
+  engine_.commit_rows(staged, rules, whole_seconds(now_), codes);
+  rules = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    if (!openings[i].opened) continue;
+    const SessionRef session = sessions_.at(decisions[i].row);
+    bool failed = false;
+    for (const FlowDirection direction : kBoth) {
+      if (openings[i].rule[direction] == nullptr) continue;
+      failed = codes[rules++] != 0 || failed;
+      session.state->direction[direction].software_rule = openings[i].rule[direction];
+    }
+    if (!failed) continue;
+    openings[i].opened = false;
+    destroy_software(session);
+    session.row->generation = 0;
+    refuse_session(decisions[i], -ENOSPC, 0);
+  }
+}
+
+// The packet that a session was made for goes through its rule like those after it; those that waited behind it
+// meet the table as it is now.
+void SlowPath::release_held(const Decision& decision, const Opening& opening) {
+  Packet packet;
+  uint32_t rest = kNone;
+  if (!take_held(decision.hold, &packet, &rest)) return;
+  if (!opening.opened) {
+    drop(packet, opening.reason);
+  } else {
+    packet.retried = true;
+    packet.opens_session = true;
+    FlowRule* rule = opening.rule[kForward];
+    // The rule is known; it is looked up only if it is another's.
+    if (rule != nullptr && fits(packet, rule)) {
+      translate(packet, rule, sessions_.find(decision.row, decision.generation));
+    } else {
+      look_up(packet);
+    }
+  }
+  resume(rest);
+}
+
+}  // namespace sluice
