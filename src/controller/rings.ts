@@ -18,6 +18,8 @@ import {
 
 const PRODUCER = 0;
 const CONSUMER = 64 / 4;
+/** Of a decision's fields before the arguments, which are written whole. */
+const END_OF_FIELDS = D.atNanoseconds + 4;
 
 /** Consumer side of the event ring: the lcore writes, JavaScript reads. Single producer, single consumer. */
 export class EventRing {
@@ -36,13 +38,14 @@ export class EventRing {
     return (Atomics.load(this.indexes, PRODUCER) - this.indexes[CONSUMER]) >>> 0;
   }
 
-  /** Offset of the next event in `view`; valid until release(). Only while available() > 0. */
-  peek(): number {
-    return RING_HEADER_BYTES + (this.indexes[CONSUMER] & this.mask) * EVENT_SLOT_BYTES;
+  /** Offset in `view` of one of the events that wait, 0: the next; valid until release(). */
+  at(index: number): number {
+    return RING_HEADER_BYTES + ((this.indexes[CONSUMER] + index) & this.mask) * EVENT_SLOT_BYTES;
   }
 
-  release(): void {
-    Atomics.store(this.indexes, CONSUMER, (this.indexes[CONSUMER] + 1) | 0);
+  /** The first `count` events that wait have been handled. */
+  release(count: number): void {
+    Atomics.store(this.indexes, CONSUMER, (this.indexes[CONSUMER] + count) | 0);
   }
 }
 
@@ -58,9 +61,12 @@ export interface SessionTemplates {
 /** Producer side of the decision ring: JavaScript writes, the lcore reads. Single producer, single consumer. */
 export class DecisionRing implements DecisionSink {
   private readonly view: DataView;
-  private readonly bytes: Uint8Array;
+  private readonly words: Int32Array;
   private readonly indexes: Int32Array;
   private readonly mask: number;
+  /** Decisions written so far, those included that the lcore has not been shown. */
+  private produced: number;
+  private isHeld = false;
 
   /**
    * @param config       Changes only in what reconfigure() may change.
@@ -74,9 +80,10 @@ export class DecisionRing implements DecisionSink {
     private readonly sendsArpRequests: boolean,
   ) {
     this.view = new DataView(memory);
-    this.bytes = new Uint8Array(memory);
+    this.words = new Int32Array(memory);
     this.indexes = new Int32Array(memory, 0, RING_HEADER_BYTES / 4);
     this.mask = (memory.byteLength - RING_HEADER_BYTES) / RING_SLOT_BYTES - 1;
+    this.produced = this.indexes[PRODUCER];
   }
 
   /** @returns Decisions that fit before the lcore must drain. */
@@ -86,7 +93,17 @@ export class DecisionRing implements DecisionSink {
 
   /** @returns Decisions that the lcore has not taken yet. */
   pending(): number {
-    return (this.indexes[PRODUCER] - Atomics.load(this.indexes, CONSUMER)) >>> 0;
+    return (this.produced - Atomics.load(this.indexes, CONSUMER)) >>> 0;
+  }
+
+  /** From now on the lcore is not shown what is decided, until show(): it then carries decisions out side by side. */
+  hold(): void {
+    this.isHeld = true;
+  }
+
+  show(): void {
+    this.isHeld = false;
+    Atomics.store(this.indexes, PRODUCER, this.produced);
   }
 
   drop(hold: number, reason: DropReason): void {
@@ -225,8 +242,9 @@ export class DecisionRing implements DecisionSink {
 
   /** The caller has made sure of free(). */
   private begin(type: DecisionType, hold: number): number {
-    const at = RING_HEADER_BYTES + (this.indexes[PRODUCER] & this.mask) * RING_SLOT_BYTES;
-    this.bytes.fill(0, at, at + D.forwardArguments);
+    const at = RING_HEADER_BYTES + (this.produced & this.mask) * RING_SLOT_BYTES;
+    const { words } = this;
+    for (let word = at >>> 2; word < (at + END_OF_FIELDS) >>> 2; word++) words[word] = 0;
     this.view.setUint8(at + D.type, type);
     this.view.setUint32(at + D.hold, hold, true);
     this.view.setUint16(at + D.nicForwardTemplate, NO_TEMPLATE, true);
@@ -235,6 +253,7 @@ export class DecisionRing implements DecisionSink {
   }
 
   private commit(): void {
-    Atomics.store(this.indexes, PRODUCER, (this.indexes[PRODUCER] + 1) | 0);
+    this.produced = (this.produced + 1) | 0;
+    if (!this.isHeld) Atomics.store(this.indexes, PRODUCER, this.produced);
   }
 }

@@ -27,7 +27,8 @@ export interface CompiledShape {
  * for the NIC.
  */
 export class TemplateRegistry {
-  private readonly shapes = new Map<number, CompiledShape>();
+  /** By shape: eleven bits. */
+  private readonly shapes: (CompiledShape | undefined)[] = new Array(1 << 11).fill(undefined);
   private readonly context: CompileContext;
 
   /** @param target Name of the NIC's target; null: nothing is offloaded. */
@@ -48,10 +49,10 @@ export class TemplateRegistry {
   }
 
   of(shape: number): CompiledShape {
-    let compiled = this.shapes.get(shape);
+    let compiled = this.shapes[shape];
     if (compiled === undefined) {
       compiled = this.compile(shape);
-      this.shapes.set(shape, compiled);
+      this.shapes[shape] = compiled;
     }
     return compiled;
   }

@@ -1,5 +1,5 @@
 import type { ValidatedConfig } from '../config/types.js';
-import { DropReason, MissKind, SessionClass, SessionRow, TcpState } from '../native/records.js';
+import { DropReason, MissEvent, MissKind, SessionClass, SessionRow, TcpState } from '../native/records.js';
 import { alignConfig } from './alignment.js';
 import { Bindings } from './bindings.js';
 import {
@@ -127,6 +127,35 @@ export class NatEngine {
   /** How much of each pool mappings own. */
   get poolUse(): Iterable<PoolCount> {
     return this.pools.use.counts();
+  }
+
+  /**
+   * Asks for the memory that onMiss() will look at, so that the misses of a batch wait for it together.
+   *
+   * @param at Offset of the event in `view`.
+   * @returns Something of that memory: a caller that used none of it would have asked for nothing.
+   */
+  touch(view: DataView, at: number): number {
+    if (view.getUint8(at + MissEvent.kind) !== MissKind.ipv4) return 0;
+    const { sessions, mappings } = this;
+    const protocol = view.getUint8(at + MissEvent.protocol);
+    const source = view.getUint32(at + MissEvent.sourceAddress, true);
+    const destination = view.getUint32(at + MissEvent.destinationAddress, true);
+    const sourcePort = view.getUint16(at + MissEvent.sourcePort, true);
+    const destinationPort = view.getUint16(at + MissEvent.destinationPort, true);
+    if (view.getUint8(at + MissEvent.port) !== this.currentConfig.fabricPort) {
+      return (
+        sessions.touch(OUTSIDE_CONTEXT, protocol, source, destination, sourcePort, destinationPort) ^
+        mappings.touchPublic(0, protocol, destination, destinationPort)
+      );
+    }
+    const vpc = this.currentTopology.localVpcByVni(view.getUint32(at + MissEvent.vni, true));
+    if (vpc < 0) return 0;
+    return (
+      sessions.touch(vpc, protocol, source, destination, sourcePort, destinationPort) ^
+      mappings.touchInside(vpc, 0, protocol, source, sourcePort) ^
+      this.hosts.touch(vpc, 0, source)
+    );
   }
 
   /** Decides on one missed packet. @param at Offset of its MissEvent in `view`. */

@@ -31,6 +31,11 @@ export class GrowingIndex {
     this.current = new TupleIndex(this.currentCapacity, keyMatches, keyHash, capacity);
   }
 
+  /** As TupleIndex has it. */
+  touch(a: number, b: number, c: number, d: number): number {
+    return this.current.touch(this.current.hash(a, b, c, d));
+  }
+
   /** @returns The entry, or -1. */
   find(a: number, b: number, c: number, d: number): number {
     const entry = this.current.find(a, b, c, d);

@@ -40,6 +40,11 @@ export class HostTable {
     );
   }
 
+  /** Asks for the memory that find() will look at first. @returns Something of it, which the caller must use. */
+  touch(vpc: number, scope: number, address: number): number {
+    return this.index.touch(vpc | (scope << 16), address | 0, 0, 0);
+  }
+
   /** @returns Row, or -1. */
   find(vpc: number, scope: number, address: number): number {
     return this.index.find(vpc | (scope << 16), address | 0, 0, 0);

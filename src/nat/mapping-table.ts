@@ -84,6 +84,16 @@ export class MappingTable {
     return this.rows.inUse;
   }
 
+  /** Asks for the memory that byInside() will look at first. @returns Something of it, which the caller must use. */
+  touchInside(vpc: number, scope: number, protocol: number, address: number, port: number): number {
+    return this.inside.touch(this.inside.hash(vpc | (scope << 16), address | 0, port, protocol));
+  }
+
+  /** The same for byPublic(). */
+  touchPublic(scope: number, protocol: number, address: number, port: number): number {
+    return this.outside.touch(this.outside.hash(scope, address | 0, port, protocol));
+  }
+
   /** @returns Row of the mapping of an internal endpoint, or -1. */
   byInside(vpc: number, scope: number, protocol: number, address: number, port: number): number {
     return this.inside.find(vpc | (scope << 16), address | 0, port, protocol);
@@ -120,8 +130,11 @@ export class MappingTable {
     this.words[base + SESSIONS] = 0;
     this.words[base + HOST] = host;
     if (tenure === Tenure.shared) {
-      this.inside.insert(row);
-      if (hasPorts(protocol)) this.outside.insert(row);
+      const { inside, outside } = this;
+      inside.insertHashed(inside.hash(vpc | (scope << 16), insideAddress | 0, insidePort, protocol), row);
+      if (hasPorts(protocol)) {
+        outside.insertHashed(outside.hash(scope, publicAddress | 0, publicPort, protocol), row);
+      }
     }
     return row;
   }

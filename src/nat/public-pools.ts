@@ -1,4 +1,5 @@
 import type { Ipv4Range, PortRange, ValidatedConfig } from '../config/types.js';
+import { AddressMap } from './address-map.js';
 import type { HostTable } from './host-table.js';
 import { hasPorts, type MappingTable } from './mapping-table.js';
 import type { NatLog } from './nat-log.js';
@@ -73,6 +74,26 @@ interface AddressPorts {
   pool: Pool | null;
 }
 
+/** Ports by scope, protocol and address. */
+class PortSets {
+  readonly all: AddressPorts[] = [];
+  /** By scope * 4 + a number of the protocol: index in `all` by address. */
+  private readonly byAddress: AddressMap[] = [];
+
+  get(scope: number, protocol: number, address: number): AddressPorts | undefined {
+    const sets = this.byAddress[scope * 4 + protocolNumber(protocol)];
+    const index = sets === undefined ? -1 : sets.get(address);
+    return index < 0 ? undefined : this.all[index];
+  }
+
+  add(set: AddressPorts): void {
+    const at = set.scope * 4 + protocolNumber(set.protocol);
+    while (this.byAddress.length <= at) this.byAddress.push(new AddressMap());
+    this.byAddress[at].set(set.address, this.all.length);
+    this.all.push(set);
+  }
+}
+
 /**
  * External and peering pools: which public endpoint a host gets. Paired pooling: a host keeps one public address per
  * scope while it has anything there, and is refused when that address is full (RFC 4787 REQ-2).
@@ -90,7 +111,7 @@ export class PublicPools {
   private readonly peering = new Map<number, Pool[]>();
   /** External addresses of live mappings that a change of configuration took away. */
   private readonly leftBehind = new Set<number>();
-  private readonly sets = new Map<number, AddressPorts>();
+  private readonly sets = new PortSets();
 
   constructor(
     config: ValidatedConfig,
@@ -178,7 +199,7 @@ export class PublicPools {
   }
 
   release(scope: number, protocol: number, address: number, port: number, untilSeconds: number): void {
-    const set = this.sets.get(keyOf(scope, protocol, address));
+    const set = this.sets.get(scope, protocol, address);
     if (set === undefined) return;
     set.ports.release(port, untilSeconds);
     set.count.owned--;
@@ -213,7 +234,7 @@ export class PublicPools {
     }
     const pools = { external: config.externalPools, peering: config.peeringPools };
     const ranges = { external: rangesOf(pools.external), peering: rangesOf(pools.peering) };
-    for (const set of this.sets.values()) {
+    for (const set of this.sets.all) {
       const { scope, protocol, address } = set;
       const side = sideOf(scope);
       const pool: { readonly portRange: PortRange } | undefined = pools[side][ranges[side].find(address)];
@@ -254,7 +275,7 @@ export class PublicPools {
     address: number,
   ): AddressPorts | null | undefined {
     if (protocol !== 0) {
-      const set = this.sets.get(keyOf(scope, protocol, address));
+      const set = this.sets.get(scope, protocol, address);
       if (set !== undefined && set.pool !== null && pools.includes(set.pool)) return set;
     }
     if (this.isReserved(scope, address)) return undefined;
@@ -277,12 +298,11 @@ export class PublicPools {
   }
 
   private portsOf(pool: Pool, scope: number, protocol: number, address: number): AddressPorts {
-    const key = keyOf(scope, protocol, address);
-    let set = this.sets.get(key);
+    let set = this.sets.get(scope, protocol, address);
     if (set === undefined) {
       const ports = this.newPorts(pool, scope, protocol, address);
       set = { scope, protocol, address, ports, count: this.use.of(scope, protocol, address), pool };
-      this.sets.set(key, set);
+      this.sets.add(set);
     }
     set.pool = pool;
     return set;
@@ -342,9 +362,13 @@ function sideOf(scope: number): BindingSide {
   return scope === 0 ? 'external' : 'peering';
 }
 
+/** Protocols with ports are 1, 6 and 17: two bits tell them apart. */
+function protocolNumber(protocol: number): number {
+  return protocol === 6 ? 1 : protocol === 17 ? 2 : 0;
+}
+
 function keyOf(scope: number, protocol: number, address: number): number {
-  // Protocols with ports are 1, 6 and 17: two bits tell them apart.
-  return (scope * 4 + (protocol === 6 ? 1 : protocol === 17 ? 2 : 0)) * 0x1_0000_0000 + address;
+  return (scope * 4 + protocolNumber(protocol)) * 0x1_0000_0000 + address;
 }
 
 function rangesOf(pools: readonly { readonly ranges: readonly Ipv4Range[] }[]): RangeTable {

@@ -131,6 +131,20 @@ export class SessionTable {
     return this.rows.inUse === this.rows.capacity;
   }
 
+  /** Asks for the memory that find() will look at first. @returns Something of it, which the caller must use. */
+  touch(
+    context: number,
+    protocol: number,
+    source: number,
+    destination: number,
+    sourcePort: number,
+    destinationPort: number,
+  ): number {
+    const { index } = this;
+    const ports = packPorts(sourcePort, destinationPort);
+    return index.touch(index.hash(contextKey(context, protocol), source | 0, destination | 0, ports));
+  }
+
   /** @returns row * 2 + direction (1: the packet is a reply) of the session that a packet belongs to, or -1. */
   find(
     context: number,
@@ -182,8 +196,25 @@ export class SessionTable {
     w[base + OWNERS] = f.vpc | ((f.destinationVpc + 1) << 16);
     w[base + GENERATION] = nextGeneration(w[base + GENERATION]);
     w[base + SHAPES] = shapes;
-    this.index.insert(row * 2);
-    this.index.insert(row * 2 + 1);
+    const { index } = this;
+    index.insertHashed(
+      index.hash(
+        contextKey(f.forwardContext, f.protocol),
+        f.forwardSource | 0,
+        f.forwardDestination | 0,
+        w[base + FORWARD_PORTS],
+      ),
+      row * 2,
+    );
+    index.insertHashed(
+      index.hash(
+        contextKey(f.reverseContext, f.protocol),
+        f.translatedDestination | 0,
+        f.translatedSource | 0,
+        packPorts(f.translatedDestinationPort, f.translatedSourcePort),
+      ),
+      row * 2 + 1,
+    );
     return row;
   }
 

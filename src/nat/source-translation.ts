@@ -54,6 +54,8 @@ export class SourceTranslation {
       // An echo identifier stands in both ports.
       if (protocol === 1) facts.translatedDestinationPort = facts.translatedSourcePort;
     }
+    // Nobody else has a port that was free until now: no session's replies look like these.
+    if (isNew && hasPorts(protocol)) return DropReason.none;
     const reason = this.checkReplies(facts);
     if (reason !== DropReason.none && isNew) this.free(mapping, nowSeconds);
     return reason;

@@ -1,4 +1,5 @@
 import type { PeerGateway, StaticBinding, ValidatedConfig, Vpc, VpcRoute } from '../config/types.js';
+import { AddressMap } from './address-map.js';
 import { isRetired } from './alignment.js';
 import { PrefixTable } from './prefix-table.js';
 import { RangeTable } from './range-table.js';
@@ -7,6 +8,8 @@ export type BindingSide = StaticBinding['side'];
 
 /** Static bindings of one side, found from either end. */
 class StaticIndex {
+  /** By public address: whether it has port mappings, so that others cost no look-up of an endpoint. */
+  private readonly mappedAddresses = new AddressMap();
   private readonly publicPorts = new Map<number, StaticBinding>();
   private readonly publicAddresses: RangeTable;
   private readonly privateAddresses: readonly RangeTable[];
@@ -17,6 +20,7 @@ class StaticIndex {
     const own = config.staticBindings.filter((binding) => binding.side === side);
     for (const binding of own) {
       if (binding.protocol !== null && binding.publicPort !== null) {
+        this.mappedAddresses.set(binding.public.first, 0);
         this.publicPorts.set(endpointKey(binding.protocol, binding.public.first, binding.publicPort), binding);
       }
     }
@@ -29,7 +33,7 @@ class StaticIndex {
 
   /** The binding behind a public endpoint: a port mapping before an address. */
   byPublic(protocol: number, address: number, port: number): StaticBinding | null {
-    if (protocol === 6 || protocol === 17) {
+    if ((protocol === 6 || protocol === 17) && this.mappedAddresses.get(address) >= 0) {
       const mapping = this.publicPorts.get(endpointKey(protocol, address, port));
       if (mapping !== undefined) return mapping;
     }
@@ -44,6 +48,33 @@ class StaticIndex {
   }
 }
 
+/** MACs of neighbours, 48 bits each, by address. */
+class NeighbourTable {
+  private readonly rows = new AddressMap();
+  private readonly addresses: number[] = [];
+  private readonly macs: number[] = [];
+
+  get(address: number): number | null {
+    const row = this.rows.get(address);
+    return row < 0 ? null : this.macs[row];
+  }
+
+  set(address: number, mac: number): void {
+    const row = this.rows.get(address);
+    if (row >= 0) {
+      this.macs[row] = mac;
+      return;
+    }
+    this.rows.set(address, this.macs.length);
+    this.addresses.push(address);
+    this.macs.push(mac);
+  }
+
+  entries(): readonly (readonly [address: number, mac: number])[] {
+    return this.addresses.map((address, row) => [address, this.macs[row]] as const);
+  }
+}
+
 function endpointKey(protocol: number, address: number, port: number): number {
   return (address * 65536 + port) * 2 + (protocol === 6 ? 1 : 0);
 }
@@ -55,7 +86,7 @@ function endpointKey(protocol: number, address: number, port: number): number {
 export class Topology {
   readonly external: StaticIndex;
   readonly peering: StaticIndex;
-  private readonly vpcByVni = new Map<number, number>();
+  private readonly vpcByVni = new AddressMap();
   private readonly peersByVni = new Map<number, PeerGateway[]>();
   private readonly subnets: readonly PrefixTable[];
   private readonly routes: readonly PrefixTable[];
@@ -66,8 +97,8 @@ export class Topology {
   private readonly externalAddresses: RangeTable;
   private readonly staticExternalAddresses: RangeTable;
   private readonly peerings = new Set<number>();
-  private readonly neighbours = new Map<number, number>();
-  private readonly externalNeighbours = new Map<number, number>();
+  private readonly neighbours = new NeighbourTable();
+  private readonly externalNeighbours = new NeighbourTable();
   private readonly served = new Set<number>();
 
   constructor(readonly config: ValidatedConfig) {
@@ -122,8 +153,9 @@ export class Topology {
 
   /** Takes over what another configuration's topology learned by ARP, as far as this one says nothing else. */
   adoptLearned(previous: Topology): void {
-    for (const [address, mac] of previous.neighbours) this.learn(this.config.fabricPort, address, mac);
-    for (const [address, mac] of previous.externalNeighbours) this.learn(this.config.externalPort, address, mac);
+    for (const [address, mac] of previous.neighbours.entries()) this.learn(this.config.fabricPort, address, mac);
+    for (const [address, mac] of previous.externalNeighbours.entries())
+      this.learn(this.config.externalPort, address, mac);
   }
 
   get externalPort() {
@@ -133,11 +165,11 @@ export class Topology {
   /** @returns The VPC with that VNI whose gateway this is, or -1. */
   localVpcByVni(vni: number): number {
     const index = this.vpcByVni.get(vni);
-    return index === undefined || this.config.vpcs[index].remoteGateway >= 0 ? -1 : index;
+    return index < 0 || this.config.vpcs[index].remoteGateway >= 0 ? -1 : index;
   }
 
   isPeerVni(vni: number): boolean {
-    return this.peersByVni.has(vni);
+    return this.peersByVni.size > 0 && this.peersByVni.has(vni);
   }
 
   /** @returns Index of the peer gateway that sends this VNI from that VTEP, or -1. */
@@ -196,12 +228,12 @@ export class Topology {
 
   /** @returns MAC of an underlay neighbour, or null while it is unknown. */
   neighbourMac(vtep: number): number | null {
-    return this.neighbours.get(vtep) ?? null;
+    return this.neighbours.get(vtep);
   }
 
   nextHopMac(): number | null {
     const nextHop = this.externalPort?.nextHop;
-    return nextHop ? (this.externalNeighbours.get(nextHop.address) ?? null) : null;
+    return nextHop ? this.externalNeighbours.get(nextHop.address) : null;
   }
 
   /** Takes a MAC learned by ARP; configured ones are not overwritten. @returns Whether something new was learned. */

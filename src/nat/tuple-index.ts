@@ -86,10 +86,19 @@ export class TupleIndex {
     return h ^ (h >>> 15);
   }
 
+  /** Asks for the memory that a search will look at first. @param hash Of the key. @returns Something of it, which the caller must use. */
+  touch(hash: number): number {
+    return this.words[this.home(hash) * BUCKET_WORDS];
+  }
+
   /** @returns The entry, or -1. */
   find(a: number, b: number, c: number, d: number): number {
+    return this.findHashed(this.hash(a, b, c, d), a, b, c, d);
+  }
+
+  /** The same, with the key's hash known. */
+  findHashed(hash: number, a: number, b: number, c: number, d: number): number {
     const { words, entryBits } = this;
-    const hash = this.hash(a, b, c, d);
     const tag = hash & this.tagMask;
     const home = this.home(hash);
     let bucket = home;
@@ -110,8 +119,12 @@ export class TupleIndex {
 
   /** The entry's key must already stand in its row and not be in the index, which must have room. */
   insert(entry: number): void {
+    this.insertHashed(this.keyHash(entry, this), entry);
+  }
+
+  /** The same, with the key's hash known. */
+  insertHashed(hash: number, entry: number): void {
     const { words } = this;
-    const hash = this.keyHash(entry, this);
     let bucket = this.home(hash);
     while ((words[bucket * BUCKET_WORDS] & IN_USE) === SLOTS) {
       words[bucket * BUCKET_WORDS] += PASSED_OVER;
