@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { prefixMask } from '../../src/config/address.js';
+import { AddressMap } from '../../src/nat/address-map.js';
 import { PortSet } from '../../src/nat/port-set.js';
 import { PrefixTable } from '../../src/nat/prefix-table.js';
 import { Random } from '../../src/nat/random.js';
@@ -198,6 +199,32 @@ describe('RangeTable and PrefixTable', () => {
             }
             expect(table.find(probe)).toBe(best);
           }
+        },
+      ),
+    );
+  });
+});
+
+describe('AddressMap', () => {
+  test('says what a Map says, for keys of 32 bits', () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.tuple(fc.oneof(fc.integer({ min: 0, max: 0xffff_ffff }), fc.integer({ min: 0, max: 20 })), fc.nat()),
+          {
+            maxLength: 200,
+          },
+        ),
+        fc.array(fc.integer({ min: 0, max: 0xffff_ffff })),
+        (entries, others) => {
+          const map = new AddressMap();
+          const reference = new Map<number, number>();
+          for (const [key, value] of entries) {
+            map.set(key, value);
+            reference.set(key, value);
+          }
+          expect(map.size).toBe(reference.size);
+          for (const key of [...reference.keys(), ...others]) expect(map.get(key)).toBe(reference.get(key) ?? -1);
         },
       ),
     );
