@@ -53,6 +53,7 @@ export class EngineAlone implements DecisionSink {
   externalPort = 0;
 
   private readonly miss = new DataView(new ArrayBuffer(MissEvent.size));
+  private readonly missWords = new Int32Array(this.miss.buffer);
   private readonly privateBase: number;
   private readonly remoteBase: number;
   private readonly queried: number[] = [];
@@ -85,7 +86,8 @@ export class EngineAlone implements DecisionSink {
     miss.setUint32(MissEvent.destinationAddress, this.remoteBase + ((host + flowOfHost * 257) & 0xffff), true);
     miss.setUint16(MissEvent.sourcePort, FIRST_SOURCE_PORT + flowOfHost, true);
     this.outcome = Outcome.none;
-    this.engine.onMiss(miss, 0);
+    this.engine.touch(this.missWords, 0, 0);
+    this.engine.onMiss(this.missWords, 0, 0);
     return this.outcome;
   }
 

@@ -40,14 +40,14 @@ export function natRules(
   };
   const topology = new Topology(config);
   const out = new Uint8Array(2 * ARGUMENTS_BYTES);
-  const view = new DataView(out.buffer);
+  const words = new Int32Array(out.buffer);
   for (const reverse of [false, true]) {
     const egress = emptyEgress();
     const reason = reverse
       ? resolveEgress(topology, facts.forwardContext, facts.forwardSource, egress)
       : resolveEgress(topology, facts.reverseContext, facts.translatedDestination, egress);
     if (reason !== 0) throw new Error('the bench has no way to its own hosts');
-    writeArguments(view, reverse ? ARGUMENTS_BYTES : 0, facts, reverse, egress, AGE_SECONDS, config);
+    writeArguments(words, reverse ? ARGUMENTS_BYTES : 0, facts, reverse, egress, AGE_SECONDS, config);
   }
   return { templates: [template(forwardShape(facts)), template(reverseShape(facts))], arguments: out };
 }

@@ -288,9 +288,10 @@ void RuleTemplate::add_patch(const TemplateSource::Patch& patch) {
   }
   for (const Segment& segment : segments[patch.index]) {
     if (patch.offset >= segment.offset && patch.offset + patch.width <= segment.offset + segment.length) {
+      constexpr Copy kBig[] = {Copy::kBig8, Copy::kBig16, Copy::kBig24, Copy::kBig32};
+      const Copy copy = mac ? Copy::kMac : patch.big_endian ? kBig[patch.width - 1] : Copy::kLittle;
       places_.push_back({segment.memory + (patch.offset - segment.offset),
-                         static_cast<uint16_t>(patch.argument), static_cast<uint8_t>(patch.width),
-                         patch.big_endian, mac});
+                         static_cast<uint16_t>(patch.argument), static_cast<uint8_t>(patch.width), copy});
       return;
     }
   }
@@ -338,16 +339,18 @@ void RuleTemplate::make_masks(const TemplateSource& source) {
 void RuleTemplate::fill(const FlowArguments& arguments, void* age_context) {
   const auto* values = reinterpret_cast<const uint8_t*>(&arguments);
   for (const Place& place : places_) {
-    if (place.mac) {
-      std::memcpy(place.memory, values + place.argument, 6);
-      continue;
-    }
-    // Arguments are little-endian numbers: their first `width` bytes are the low ones.
-    if (!place.big_endian) {
-      std::memcpy(place.memory, values + place.argument, place.width);
-    } else {
-      for (uint8_t i = 0; i < place.width; i++)
-        place.memory[i] = values[place.argument + place.width - 1 - i];
+    const uint8_t* value = values + place.argument;
+    switch (place.copy) {
+      case Copy::kMac: std::memcpy(place.memory, value, 6); break;
+      case Copy::kLittle: std::memcpy(place.memory, value, place.width); break;
+      case Copy::kBig8: *place.memory = *value; break;
+      case Copy::kBig16: store_raw(place.memory, __builtin_bswap16(load_raw<uint16_t>(value))); break;
+      case Copy::kBig24:
+        place.memory[0] = value[2];
+        place.memory[1] = value[1];
+        place.memory[2] = value[0];
+        break;
+      case Copy::kBig32: store_raw(place.memory, __builtin_bswap32(load_raw<uint32_t>(value))); break;
     }
   }
   if (age_ != nullptr) {

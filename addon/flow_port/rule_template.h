@@ -63,12 +63,13 @@ class RuleTemplate {
     uint32_t offset, length;
     uint8_t* memory;
   };
+  // How an argument is copied: arguments are little-endian numbers, or MACs as they stand.
+  enum class Copy : uint8_t { kMac, kLittle, kBig8, kBig16, kBig24, kBig32 };
   struct Place {
     uint8_t* memory;
     uint16_t argument;
     uint8_t width;
-    bool big_endian;
-    bool mac;
+    Copy copy;
   };
 
   template <typename T>

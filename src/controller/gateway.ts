@@ -1,6 +1,6 @@
 import { readMac } from '../config/address.js';
 import type { ValidatedConfig } from '../config/types.js';
-import { NatEngine } from '../nat/engine.js';
+import { MOST_TOGETHER, NatEngine } from '../nat/engine.js';
 import { type NatLog, NO_LOG } from '../nat/nat-log.js';
 import type { ReviewReport } from '../nat/session-review.js';
 import { answersItself } from '../nat/session-table.js';
@@ -14,8 +14,6 @@ import { TemplateRegistry } from './templates.js';
 
 /** Decisions that one event, or one timer, may lead to at most. */
 const DECISIONS_PER_EVENT = 8;
-/** Events handled side by side: their memory fits the first-level cache. */
-const EVENTS_TOGETHER = 32;
 /** `direction` of an install-failed event about the software table itself. */
 const SOFTWARE_TABLE = 2;
 
@@ -115,7 +113,7 @@ export class GatewayController {
     let handled = 0;
     while (handled < waiting) {
       const room = Math.floor(this.decisions.free() / DECISIONS_PER_EVENT);
-      const count = Math.min(EVENTS_TOGETHER, waiting - handled, room);
+      const count = Math.min(MOST_TOGETHER, waiting - handled, room);
       if (count === 0) break;
       this.handleTogether(count);
       handled += count;
@@ -126,16 +124,16 @@ export class GatewayController {
   /** The memory that a batch's events touch is asked for, for all of them, before the first one waits for it. */
   private handleTogether(count: number): void {
     const { events, decisions, engine } = this;
-    const { view } = events;
+    const { words } = events;
     let touched = 0;
     for (let i = 0; i < count; i++) {
       const at = events.at(i);
-      if (view.getUint8(at) === EventType.miss) touched ^= engine.touch(view, at);
+      if ((words[at >>> 2] & 0xff) === EventType.miss) touched ^= engine.touch(words, at, i);
     }
     this.touched = touched;
     decisions.hold();
     try {
-      for (let i = 0; i < count; i++) this.handle(view, events.at(i));
+      for (let i = 0; i < count; i++) this.handle(events.at(i), i);
     } finally {
       events.release(count);
       decisions.show();
@@ -176,9 +174,10 @@ export class GatewayController {
     return asked;
   }
 
-  private handle(view: DataView, at: number): void {
-    const type = view.getUint8(at);
-    if (type === EventType.miss) return this.engine.onMiss(view, at);
+  private handle(at: number, index: number): void {
+    const { view, words } = this.events;
+    const type = words[at >>> 2] & 0xff;
+    if (type === EventType.miss) return this.engine.onMiss(words, at, index);
     if (type === EventType.neighbour) {
       const port = view.getUint8(at + NeighbourEvent.port);
       const address = view.getUint32(at + NeighbourEvent.address, true);

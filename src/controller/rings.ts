@@ -10,7 +10,6 @@ import {
   type DropReason,
   EVENT_SLOT_BYTES,
   NO_HOLD,
-  NO_TEMPLATE,
   RING_HEADER_BYTES,
   RING_SLOT_BYTES,
   SESSION_FLAG_TCP,
@@ -18,17 +17,21 @@ import {
 
 const PRODUCER = 0;
 const CONSUMER = 64 / 4;
-/** Of a decision's fields before the arguments, which are written whole. */
-const END_OF_FIELDS = D.atNanoseconds + 4;
+/** Words of a decision that hold several fields: forward's template and reverse's; flags, TCP state, both ports. */
+const SOFTWARE_TEMPLATES = D.softwareForwardTemplate / 4;
+const NIC_TEMPLATES = D.nicForwardTemplate / 4;
+const FLAGS = D.flags / 4;
 
 /** Consumer side of the event ring: the lcore writes, JavaScript reads. Single producer, single consumer. */
 export class EventRing {
   readonly view: DataView;
+  readonly words: Int32Array;
   private readonly indexes: Int32Array;
   private readonly mask: number;
 
   constructor(memory: ArrayBuffer) {
     this.view = new DataView(memory);
+    this.words = new Int32Array(memory);
     this.indexes = new Int32Array(memory, 0, RING_HEADER_BYTES / 4);
     this.mask = (memory.byteLength - RING_HEADER_BYTES) / EVENT_SLOT_BYTES - 1;
   }
@@ -38,7 +41,7 @@ export class EventRing {
     return (Atomics.load(this.indexes, PRODUCER) - this.indexes[CONSUMER]) >>> 0;
   }
 
-  /** Offset in `view` of one of the events that wait, 0: the next; valid until release(). */
+  /** Byte offset of one of the events that wait, 0: the next; valid until release(). */
   at(index: number): number {
     return RING_HEADER_BYTES + ((this.indexes[CONSUMER] + index) & this.mask) * EVENT_SLOT_BYTES;
   }
@@ -125,27 +128,24 @@ export class DecisionRing implements DecisionSink {
   }
 
   session(hold: number, session: DecidedSession): void {
-    const { facts } = session;
     const templates = this.templatesOf(session, true);
     const at = this.begin(DecisionType.session, hold);
-    this.writeSession(at, session, templates);
-    this.view.setUint8(at + D.flags, facts.protocol === 6 ? SESSION_FLAG_TCP : 0);
-    this.view.setUint8(at + D.tcpState, session.tcpState);
-    this.view.setUint32(at + D.offloadAfterPackets, templates.offloadAfterPackets, true);
+    this.words[(at + D.offloadAfterPackets) >>> 2] = templates.offloadAfterPackets;
+    this.writeSession(at, session, templates, session.tcpState);
     this.commit();
   }
 
   /** Installs the NIC's rules of a session that runs in software. */
   offload(session: DecidedSession, templates: SessionTemplates): void {
     const at = this.begin(DecisionType.offload, NO_HOLD);
-    this.writeSession(at, session, templates);
+    this.writeSession(at, session, templates, 0);
     this.commit();
   }
 
   update(session: DecidedSession): void {
     const templates = this.templatesOf(session, false);
     const at = this.begin(DecisionType.update, NO_HOLD);
-    this.writeSession(at, session, templates);
+    this.writeSession(at, session, templates, 0);
     this.commit();
   }
 
@@ -208,28 +208,30 @@ export class DecisionRing implements DecisionSink {
 
   private sessionOnly(type: DecisionType, row: number, generation: number, token: number): void {
     const at = this.begin(type, NO_HOLD);
-    this.view.setUint32(at + D.row, row, true);
-    this.view.setUint32(at + D.generation, generation, true);
-    this.view.setUint32(at + D.token, token, true);
+    const word = at >>> 2;
+    this.words[word + D.row / 4] = row;
+    this.words[word + D.generation / 4] = generation;
+    this.words[word + D.token / 4] = token;
     this.commit();
   }
 
-  private writeSession(at: number, session: DecidedSession, templates: SessionTemplates): void {
-    const { view, config } = this;
+  private writeSession(at: number, session: DecidedSession, templates: SessionTemplates, tcpState: number): void {
+    const { words, config } = this;
     const { facts } = session;
-    view.setUint8(at + D.protocol, facts.protocol);
-    view.setUint8(at + D.sessionClass, facts.sessionClass);
-    view.setUint32(at + D.row, session.row, true);
-    view.setUint32(at + D.generation, session.generation, true);
-    view.setUint16(at + D.softwareForwardTemplate, templates.softwareForward, true);
-    view.setUint16(at + D.softwareReverseTemplate, templates.softwareReverse, true);
-    view.setUint16(at + D.nicForwardTemplate, templates.nicForward, true);
-    view.setUint16(at + D.nicReverseTemplate, templates.nicReverse, true);
+    const word = at >>> 2;
+    words[word] |= (facts.protocol << (D.protocol * 8)) | (facts.sessionClass << (D.sessionClass * 8));
+    words[word + D.row / 4] = session.row;
+    words[word + D.generation / 4] = session.generation;
+    words[word + SOFTWARE_TEMPLATES] = templates.softwareForward | (templates.softwareReverse << 16);
+    words[word + NIC_TEMPLATES] = templates.nicForward | (templates.nicReverse << 16);
     // Each direction arrives where the other one leaves.
-    view.setUint8(at + D.forwardPort, session.reverseEgress.port);
-    view.setUint8(at + D.reversePort, session.forwardEgress.port);
-    writeArguments(view, at + D.forwardArguments, facts, false, session.forwardEgress, session.ageSeconds, config);
-    writeArguments(view, at + D.reverseArguments, facts, true, session.reverseEgress, session.ageSeconds, config);
+    words[word + FLAGS] =
+      (facts.protocol === 6 ? SESSION_FLAG_TCP : 0) |
+      (tcpState << 8) |
+      (session.reverseEgress.port << 16) |
+      (session.forwardEgress.port << 24);
+    writeArguments(words, at + D.forwardArguments, facts, false, session.forwardEgress, session.ageSeconds, config);
+    writeArguments(words, at + D.reverseArguments, facts, true, session.reverseEgress, session.ageSeconds, config);
   }
 
   private writeEgress(at: number, egress: Egress): void {
@@ -240,15 +242,14 @@ export class DecisionRing implements DecisionSink {
     writeMac(this.view, at + D.egressInnerMac, egress.innerMac);
   }
 
-  /** The caller has made sure of free(). */
+  /** Fields that a type has no use for hold what was there before. The caller has made sure of free(). */
   private begin(type: DecisionType, hold: number): number {
     const at = RING_HEADER_BYTES + (this.produced & this.mask) * RING_SLOT_BYTES;
     const { words } = this;
-    for (let word = at >>> 2; word < (at + END_OF_FIELDS) >>> 2; word++) words[word] = 0;
-    this.view.setUint8(at + D.type, type);
-    this.view.setUint32(at + D.hold, hold, true);
-    this.view.setUint16(at + D.nicForwardTemplate, NO_TEMPLATE, true);
-    this.view.setUint16(at + D.nicReverseTemplate, NO_TEMPLATE, true);
+    const word = at >>> 2;
+    words[word] = type;
+    words[word + D.hold / 4] = hold;
+    words[word + FLAGS] = 0;
     return at;
   }
 

@@ -24,7 +24,7 @@ export function installedRules(controller: GatewayController, row: number): stri
     resolveEgress(engine.topology, context, address, egress);
     const tcpState = rows.byte(row, SessionRow.tcpState);
     const age = idleSeconds(controller.config.nat.timeouts, facts.protocol, tcpState);
-    writeArguments(view, 0, facts, reverse, egress, age, controller.config);
+    writeArguments(new Int32Array(view.buffer), 0, facts, reverse, egress, age, controller.config);
     lines.push(...printTestpmd(nicTemplate, view));
   }
   return lines;

@@ -2,7 +2,7 @@
 const { imul } = Math;
 
 /**
- * Numbers 0..2^31-1 by 32-bit keys (addresses, VNIs), for look-ups on every first packet: open addressing in typed
+ * Numbers 0..2^31-2 by 32-bit keys (addresses, VNIs), for look-ups on every first packet: open addressing in typed
  * arrays. A `Map` keeps keys beyond 2^31 as objects and takes five times as long.
  *
  * Keys come from the configuration and from neighbours on the wire's own subnets, not from senders: the hash needs no

@@ -66,13 +66,15 @@ export function classifyFabric(
   if (packet.ttl <= 1) return expired(out);
   if (packet.kind === MissKind.icmpError) return drop(out, DropReason.icmpErrorUnknown);
   // Line 4: hairpin. A public address of another VPC that is bound is served the same way: it is ours and never leaves.
+  const { places } = topology;
+  const place = places.placeOf(destination);
   if (
-    topology.isExternal(destination) &&
+    places.isExternal(place) &&
     bindings.resolve('external', 0, packet.protocol, destination, packet.destinationPort)
   ) {
     return session(out, SessionClass.hairpin, bindings.found.vpc, 'external', 0, true);
   }
-  const owner = topology.peeringOwner(destination);
+  const owner = places.peeringOwner(place);
   if (owner === vpc) {
     if (!bindings.resolve('peering', vpc + 1, packet.protocol, destination, packet.destinationPort)) {
       return drop(out, DropReason.noBinding);
@@ -80,7 +82,8 @@ export function classifyFabric(
     return session(out, SessionClass.hairpin, vpc, 'peering', vpc + 1, true);
   }
   // Line 5.
-  if (topology.inSubnets(vpc, destination)) return drop(out, DropReason.privateDestination);
+  const isPrivate = places.inAnySubnet(place);
+  if (isPrivate && topology.inSubnets(vpc, destination)) return drop(out, DropReason.privateDestination);
   // Line 6.
   if (owner >= 0) {
     if (!topology.arePeered(vpc, owner)) return drop(out, DropReason.noPeering);
@@ -96,11 +99,11 @@ export function classifyFabric(
     return session(out, SessionClass.vpcToVpc, owner, 'peering', owner + 1, true);
   }
   // Line 7.
-  if (topology.inAnySubnet(destination)) return drop(out, DropReason.privateDestination);
+  if (isPrivate) return drop(out, DropReason.privateDestination);
   if (topology.isBypassed(vpc, destination)) {
     return session(out, SessionClass.vpcToExternal, -1, null, 0, false);
   }
-  if (topology.isExternal(destination)) return drop(out, DropReason.noBinding);
+  if (places.isExternal(place)) return drop(out, DropReason.noBinding);
   // Line 8.
   if (topology.config.externalPort < 0) return drop(out, DropReason.noRoute);
   session(out, SessionClass.vpcToExternal, -1, 'external', 0, false);

@@ -48,13 +48,19 @@ export function resolveEgress(topology: Topology, context: number, address: numb
     into.vtep = peer.vtep;
     into.innerMac = peer.mac;
   } else {
-    const route = topology.route(context, address);
-    if (route === null) return DropReason.noRoute;
-    into.vni = config.vpcs[context].vni;
+    const index = topology.routeIndex(context, address);
+    if (index < 0) return DropReason.noRoute;
+    const vpc = config.vpcs[context];
+    const route = vpc.routes[index];
+    into.vni = vpc.vni;
     into.vtep = route.vtep;
     into.innerMac = route.mac;
+    return reach(topology.routeMac(context, index), into);
   }
-  const mac = topology.neighbourMac(into.vtep);
+  return reach(topology.neighbourMac(into.vtep), into);
+}
+
+function reach(mac: number | null, into: Egress): DropReason {
   if (mac === null) return DropReason.unknownVtep;
   into.mac = mac;
   return DropReason.none;

@@ -13,7 +13,7 @@ import {
 import { type Egress, emptyEgress, resolveEgress } from './egress.js';
 import { HostTable } from './host-table.js';
 import { RateLimit, RefusalLimit } from './limits.js';
-import { MappingTable } from './mapping-table.js';
+import { hasPorts, MappingTable } from './mapping-table.js';
 import { type NatLog, NO_LOG } from './nat-log.js';
 import { OwnAnswers } from './own-answers.js';
 import { emptyPacket, IcmpType, isBareSyn, type MissedPacket, Protocol, readMiss } from './packet.js';
@@ -43,6 +43,11 @@ import { SynWaiters } from './syn-waiters.js';
 import { ordinaryMemory } from './table-memory.js';
 import { TimerWheel } from './timer-wheel.js';
 import { Topology } from './topology.js';
+
+/** Misses that touch() can be told of before onMiss() decides on them. */
+export const MOST_TOGETHER = 32;
+const HASHES = 3;
+const NO_CONTEXT = -1;
 
 const COMMUNICATION_PROHIBITED = 13;
 const FRAGMENTATION_NEEDED = 4;
@@ -76,6 +81,9 @@ export class NatEngine {
   private readonly filter: RemoteFilter;
 
   // One object each, used again for every packet: nothing is allocated on a first packet's way.
+  /** By event of a batch: the forward tuple's context, its hash, and the hash of the internal endpoint. */
+  private readonly hashes = new Int32Array(MOST_TOGETHER * HASHES);
+  private touchedAt = 0;
   private readonly packet: MissedPacket = emptyPacket();
   private readonly classified: Classification = emptyClassification();
   private readonly facts: SessionFacts = emptyFacts();
@@ -132,36 +140,46 @@ export class NatEngine {
   /**
    * Asks for the memory that onMiss() will look at, so that the misses of a batch wait for it together.
    *
-   * @param at Offset of the event in `view`.
+   * @param words Of the event ring. @param at Byte offset of the event. @param index Of the event in its batch.
    * @returns Something of that memory: a caller that used none of it would have asked for nothing.
    */
-  touch(view: DataView, at: number): number {
-    if (view.getUint8(at + MissEvent.kind) !== MissKind.ipv4) return 0;
+  touch(words: Int32Array, at: number, index: number): number {
+    const word = at >>> 2;
+    const head = words[word];
+    const { hashes } = this;
+    const own = index * HASHES;
+    hashes[own] = NO_CONTEXT;
+    if (((head >>> (MissEvent.kind * 8)) & 0xff) !== MissKind.ipv4) return 0;
     const { sessions, mappings } = this;
-    const protocol = view.getUint8(at + MissEvent.protocol);
-    const source = view.getUint32(at + MissEvent.sourceAddress, true);
-    const destination = view.getUint32(at + MissEvent.destinationAddress, true);
-    const sourcePort = view.getUint16(at + MissEvent.sourcePort, true);
-    const destinationPort = view.getUint16(at + MissEvent.destinationPort, true);
-    if (view.getUint8(at + MissEvent.port) !== this.currentConfig.fabricPort) {
-      return (
-        sessions.touch(OUTSIDE_CONTEXT, protocol, source, destination, sourcePort, destinationPort) ^
-        mappings.touchPublic(0, protocol, destination, destinationPort)
-      );
+    const protocol = head >>> (MissEvent.protocol * 8);
+    const source = words[word + MissEvent.sourceAddress / 4];
+    const destination = words[word + MissEvent.destinationAddress / 4];
+    const ports = words[word + MissEvent.sourcePort / 4];
+    const sourcePort = ports & 0xffff;
+    const destinationPort = ports >>> 16;
+    if (((head >>> (MissEvent.port * 8)) & 0xff) !== this.currentConfig.fabricPort) {
+      hashes[own] = OUTSIDE_CONTEXT;
+      hashes[own + 1] = sessions.hashOf(OUTSIDE_CONTEXT, protocol, source, destination, sourcePort, destinationPort);
+      return sessions.touch(hashes[own + 1]) ^ mappings.touchPublic(0, protocol, destination, destinationPort);
     }
-    const vpc = this.currentTopology.localVpcByVni(view.getUint32(at + MissEvent.vni, true));
+    const vpc = this.currentTopology.localVpcByVni(words[word + MissEvent.vni / 4]);
     if (vpc < 0) return 0;
-    return (
-      sessions.touch(vpc, protocol, source, destination, sourcePort, destinationPort) ^
-      mappings.touchInside(vpc, 0, protocol, source, sourcePort) ^
-      this.hosts.touch(vpc, 0, source)
-    );
+    hashes[own] = vpc;
+    hashes[own + 1] = sessions.hashOf(vpc, protocol, source, destination, sourcePort, destinationPort);
+    hashes[own + 2] = mappings.insideHash(vpc, 0, protocol, source, hasPorts(protocol) ? sourcePort : 0);
+    return sessions.touch(hashes[own + 1]) ^ mappings.touchInside(hashes[own + 2]) ^ this.hosts.touch(vpc, 0, source);
   }
 
-  /** Decides on one missed packet. @param at Offset of its MissEvent in `view`. */
-  onMiss(view: DataView, at: number): void {
+  /**
+   * Decides on one missed packet.
+   *
+   * @param words Of the event ring. @param at Byte offset of its MissEvent.
+   * @param index With which touch() was told of it.
+   */
+  onMiss(words: Int32Array, at: number, index: number): void {
+    this.touchedAt = index * HASHES;
     const packet = this.packet;
-    readMiss(view, at, packet);
+    readMiss(words, at, packet);
     if (packet.kind === MissKind.arp) return this.answers.answerArp(packet);
     const c = this.classified;
     const fromFabric = packet.port === this.config.fabricPort;
@@ -443,20 +461,17 @@ export class NatEngine {
     facts.forwardDestination = packet.destination;
     facts.forwardSourcePort = packet.sourcePort;
     facts.forwardDestinationPort = packet.destinationPort;
-    const { sourcePort, destinationPort } = packet;
+    const { source, destination, sourcePort, destinationPort } = packet;
+    const context = facts.forwardContext;
     const reason =
       protocol === Protocol.icmp ? judgeQuery(packet, c, c.destinationBound ? bound.mapping : -1) : DropReason.none;
     if (reason !== DropReason.none) return sink.drop(packet.hold, reason);
-    if (
-      this.sessions.find(
-        facts.forwardContext,
-        protocol,
-        packet.source,
-        packet.destination,
-        sourcePort,
-        destinationPort,
-      ) >= 0
-    ) {
+    const { sessions, hashes, touchedAt } = this;
+    const isTouched = hashes[touchedAt] === context;
+    const forwardHash = isTouched
+      ? hashes[touchedAt + 1]
+      : sessions.hashOf(context, protocol, source, destination, sourcePort, destinationPort);
+    if (sessions.findHashed(forwardHash, context, protocol, source, destination, sourcePort, destinationPort) >= 0) {
       return sink.retry(packet.hold);
     }
     if (protocol === Protocol.tcp && !isBareSyn(packet.tcpFlags)) return sink.drop(packet.hold, DropReason.notSyn);
@@ -483,10 +498,11 @@ export class NatEngine {
     const nowMs = packet.seconds * 1000 + packet.nanoseconds / 1e6;
     const limit = this.judgeLimits(facts.vpc, insideAddress, nowMs);
     if (limit !== DropReason.none) return this.refuseExhausted(packet, c, limit, nowMs);
-    const refused = this.sources.translate(facts, c, packet.seconds);
+    const insideHash = isTouched && c.sourceVpc >= 0 && c.sourceScope === 0 ? hashes[touchedAt + 2] : null;
+    const refused = this.sources.translate(facts, c, packet.seconds, insideHash);
     if (refused !== DropReason.none) return this.refuseExhausted(packet, c, refused, nowMs);
 
-    facts.host = this.hosts.hold(facts.vpc, 0, insideAddress);
+    facts.host = this.holdHost(facts, c.sourceScope, insideAddress);
     this.hosts.addSessions(facts.host, 1);
     this.sessionsOfVpc[facts.vpc]++;
     this.tally.opened(facts.vpc, facts.sessionClass);
@@ -497,7 +513,7 @@ export class NatEngine {
     const decided = this.decided;
     decided.forwardShape = forwardShape(facts);
     decided.reverseShape = reverseShape(facts);
-    decided.row = this.sessions.insert(facts, decided.forwardShape | (decided.reverseShape << 16));
+    decided.row = this.sessions.insert(facts, decided.forwardShape | (decided.reverseShape << 16), forwardHash);
     decided.generation = this.sessions.generation(decided.row);
     decided.tcpState = protocol === Protocol.tcp ? TcpState.synForward : TcpState.none;
     decided.ageSeconds = idleSeconds(this.config.nat.timeouts, protocol, decided.tcpState);
@@ -506,6 +522,14 @@ export class NatEngine {
     this.wheel.arm(decided.row, packet.seconds + decided.ageSeconds, packet.seconds);
     if (isFromStranger(facts)) this.strangers.add(facts.destinationMapping, decided.row);
     if (protocol === Protocol.tcp) this.answerWaiter(facts);
+  }
+
+  /** The inside host, for its limits. Its mapping in the outside's scope holds the same row. */
+  private holdHost({ vpc, sourceMapping }: SessionFacts, scope: number, address: number): number {
+    if (sourceMapping < 0 || scope !== 0) return this.hosts.hold(vpc, 0, address);
+    const host = this.mappings.host(sourceMapping);
+    this.hosts.holdAgain(host);
+    return host;
   }
 
   private judgeLimits(vpc: number, insideAddress: number, nowMs: number): DropReason {

@@ -72,6 +72,11 @@ export class HostTable {
     return row;
   }
 
+  /** Holds a host that is held already, once more. */
+  holdAgain(row: number): void {
+    this.add(row, REFERENCES, 1);
+  }
+
   release(row: number): void {
     if (this.add(row, REFERENCES, -1) > 0) return;
     this.index.remove(row);

@@ -84,9 +84,14 @@ export class MappingTable {
     return this.rows.inUse;
   }
 
+  /** Hash of an internal endpoint, for byInside(), touchInside() and insert(). */
+  insideHash(vpc: number, scope: number, protocol: number, address: number, port: number): number {
+    return this.inside.hash(vpc | (scope << 16), address | 0, port, protocol);
+  }
+
   /** Asks for the memory that byInside() will look at first. @returns Something of it, which the caller must use. */
-  touchInside(vpc: number, scope: number, protocol: number, address: number, port: number): number {
-    return this.inside.touch(this.inside.hash(vpc | (scope << 16), address | 0, port, protocol));
+  touchInside(insideHash: number): number {
+    return this.inside.touch(insideHash);
   }
 
   /** The same for byPublic(). */
@@ -94,9 +99,16 @@ export class MappingTable {
     return this.outside.touch(this.outside.hash(scope, address | 0, port, protocol));
   }
 
-  /** @returns Row of the mapping of an internal endpoint, or -1. */
-  byInside(vpc: number, scope: number, protocol: number, address: number, port: number): number {
-    return this.inside.find(vpc | (scope << 16), address | 0, port, protocol);
+  /** @param insideHash insideHash() of the rest. @returns Row of the mapping of an internal endpoint, or -1. */
+  byInside(
+    vpc: number,
+    scope: number,
+    protocol: number,
+    address: number,
+    port: number,
+    insideHash = this.insideHash(vpc, scope, protocol, address, port),
+  ): number {
+    return this.inside.findHashed(insideHash, vpc | (scope << 16), address | 0, port, protocol);
   }
 
   /** @returns Row of the mapping that owns a public endpoint, or -1. */
@@ -105,7 +117,8 @@ export class MappingTable {
   }
 
   /**
-   * @param tenure Tenure.shared or Tenure.alone.
+   * @param tenure     Tenure.shared or Tenure.alone.
+   * @param insideHash insideHash() of the internal endpoint; Tenure.alone has no use for it.
    * @returns Row, with no session yet, or -1 when the table is full.
    */
   insert(
@@ -118,6 +131,7 @@ export class MappingTable {
     publicPort: number,
     host: number,
     tenure: number,
+    insideHash = this.insideHash(vpc, scope, protocol, insideAddress, insidePort),
   ): number {
     const row = this.rows.take();
     if (row < 0) return -1;
@@ -131,7 +145,7 @@ export class MappingTable {
     this.words[base + HOST] = host;
     if (tenure === Tenure.shared) {
       const { inside, outside } = this;
-      inside.insertHashed(inside.hash(vpc | (scope << 16), insideAddress | 0, insidePort, protocol), row);
+      inside.insertHashed(insideHash, row);
       if (hasPorts(protocol)) {
         outside.insertHashed(outside.hash(scope, publicAddress | 0, publicPort, protocol), row);
       }

@@ -43,25 +43,32 @@ export function emptyPacket(): MissedPacket {
   };
 }
 
-/** @param at Offset of the MissEvent in the event ring. */
-export function readMiss(view: DataView, at: number, into: MissedPacket): void {
-  into.kind = view.getUint8(at + MissEvent.kind);
-  into.port = view.getUint8(at + MissEvent.port);
-  into.protocol = view.getUint8(at + MissEvent.protocol);
-  into.hold = view.getUint32(at + MissEvent.hold, true);
-  into.seconds = view.getUint32(at + MissEvent.seconds, true);
-  into.nanoseconds = view.getUint32(at + MissEvent.nanoseconds, true);
-  into.vni = view.getUint32(at + MissEvent.vni, true);
-  into.outerSource = view.getUint32(at + MissEvent.outerSourceAddress, true);
-  into.source = view.getUint32(at + MissEvent.sourceAddress, true);
-  into.destination = view.getUint32(at + MissEvent.destinationAddress, true);
-  into.sourcePort = view.getUint16(at + MissEvent.sourcePort, true);
-  into.destinationPort = view.getUint16(at + MissEvent.destinationPort, true);
-  into.tcpFlags = view.getUint8(at + MissEvent.tcpFlags);
-  into.ttl = view.getUint8(at + MissEvent.ttl);
-  into.icmpType = view.getUint8(at + MissEvent.icmpType);
-  into.flags = view.getUint16(at + MissEvent.flags, true);
-  into.mtu = view.getUint16(at + MissEvent.mtu, true);
+/**
+ * @param words Of the event ring, little-endian.
+ * @param at    Byte offset of the MissEvent, a multiple of 4.
+ */
+export function readMiss(words: Int32Array, at: number, into: MissedPacket): void {
+  const word = at >>> 2;
+  const head = words[word];
+  into.kind = (head >>> (MissEvent.kind * 8)) & 0xff;
+  into.port = (head >>> (MissEvent.port * 8)) & 0xff;
+  into.protocol = head >>> (MissEvent.protocol * 8);
+  into.hold = words[word + MissEvent.hold / 4] >>> 0;
+  into.seconds = words[word + MissEvent.seconds / 4] >>> 0;
+  into.nanoseconds = words[word + MissEvent.nanoseconds / 4];
+  into.vni = words[word + MissEvent.vni / 4] >>> 0;
+  into.outerSource = words[word + MissEvent.outerSourceAddress / 4] >>> 0;
+  into.source = words[word + MissEvent.sourceAddress / 4] >>> 0;
+  into.destination = words[word + MissEvent.destinationAddress / 4] >>> 0;
+  const ports = words[word + MissEvent.sourcePort / 4];
+  into.sourcePort = ports & 0xffff;
+  into.destinationPort = ports >>> 16;
+  const header = words[word + MissEvent.tcpFlags / 4];
+  into.tcpFlags = header & 0xff;
+  into.ttl = (header >>> 8) & 0xff;
+  into.icmpType = (header >>> 16) & 0xff;
+  into.flags = words[word + MissEvent.totalLength / 4] >>> 16;
+  into.mtu = words[word + MissEvent.mtu / 4] & 0xffff;
 }
 
 /** IANA protocol numbers. */

@@ -131,8 +131,8 @@ export class SessionTable {
     return this.rows.inUse === this.rows.capacity;
   }
 
-  /** Asks for the memory that find() will look at first. @returns Something of it, which the caller must use. */
-  touch(
+  /** Hash of a tuple, for findHashed(), touch() and insert(). */
+  hashOf(
     context: number,
     protocol: number,
     source: number,
@@ -140,9 +140,13 @@ export class SessionTable {
     sourcePort: number,
     destinationPort: number,
   ): number {
-    const { index } = this;
     const ports = packPorts(sourcePort, destinationPort);
-    return index.touch(index.hash(contextKey(context, protocol), source | 0, destination | 0, ports));
+    return this.index.hash(contextKey(context, protocol), source | 0, destination | 0, ports);
+  }
+
+  /** Asks for the memory that a search will look at first. @returns Something of it, which the caller must use. */
+  touch(hash: number): number {
+    return this.index.touch(hash);
   }
 
   /** @returns row * 2 + direction (1: the packet is a reply) of the session that a packet belongs to, or -1. */
@@ -154,7 +158,22 @@ export class SessionTable {
     sourcePort: number,
     destinationPort: number,
   ): number {
-    return this.index.find(
+    const hash = this.hashOf(context, protocol, source, destination, sourcePort, destinationPort);
+    return this.findHashed(hash, context, protocol, source, destination, sourcePort, destinationPort);
+  }
+
+  /** The same, with the tuple's hash known. */
+  findHashed(
+    hash: number,
+    context: number,
+    protocol: number,
+    source: number,
+    destination: number,
+    sourcePort: number,
+    destinationPort: number,
+  ): number {
+    return this.index.findHashed(
+      hash,
       contextKey(context, protocol),
       source | 0,
       destination | 0,
@@ -176,8 +195,19 @@ export class SessionTable {
     );
   }
 
-  /** @returns The new row, or -1 when the table is full. The caller has made sure that neither tuple is taken. */
-  insert(f: SessionFacts, shapes: number): number {
+  /** @param forwardHash hashOf() the forward tuple. @returns The new row, or -1 when the table is full. The caller has made sure that neither tuple is taken. */
+  insert(
+    f: SessionFacts,
+    shapes: number,
+    forwardHash = this.hashOf(
+      f.forwardContext,
+      f.protocol,
+      f.forwardSource,
+      f.forwardDestination,
+      f.forwardSourcePort,
+      f.forwardDestinationPort,
+    ),
+  ): number {
     const row = this.rows.take();
     if (row < 0) return -1;
     const base = row * WORDS;
@@ -197,15 +227,7 @@ export class SessionTable {
     w[base + GENERATION] = nextGeneration(w[base + GENERATION]);
     w[base + SHAPES] = shapes;
     const { index } = this;
-    index.insertHashed(
-      index.hash(
-        contextKey(f.forwardContext, f.protocol),
-        f.forwardSource | 0,
-        f.forwardDestination | 0,
-        w[base + FORWARD_PORTS],
-      ),
-      row * 2,
-    );
+    index.insertHashed(forwardHash, row * 2);
     index.insertHashed(
       index.hash(
         contextKey(f.reverseContext, f.protocol),

@@ -26,9 +26,10 @@ export class SourceTranslation {
   /**
    * Fills the translated source and `sourceMapping` of `facts`.
    *
+   * @param knownHash MappingTable's hash of the internal endpoint in scope 0, where it was made already.
    * @returns DropReason.none, or why there is none; then nothing changed.
    */
-  translate(facts: SessionFacts, c: Classification, nowSeconds: number): DropReason {
+  translate(facts: SessionFacts, c: Classification, nowSeconds: number, knownHash: number | null): DropReason {
     facts.sourceMapping = -1;
     facts.translatedSource = facts.forwardSource;
     facts.translatedSourcePort = facts.forwardSourcePort;
@@ -41,10 +42,13 @@ export class SourceTranslation {
     const { protocol } = facts;
     if (this.perSession && hasPorts(protocol)) return this.translateAlone(facts, c.sourceScope, nowSeconds);
     const port = hasPorts(protocol) ? facts.forwardSourcePort : 0;
-    let mapping = this.mappings.byInside(facts.vpc, c.sourceScope, protocol, facts.forwardSource, port);
+    const { mappings } = this;
+    const { vpc, forwardSource } = facts;
+    const insideHash = knownHash ?? mappings.insideHash(vpc, c.sourceScope, protocol, forwardSource, port);
+    let mapping = mappings.byInside(vpc, c.sourceScope, protocol, forwardSource, port, insideHash);
     const isNew = mapping < 0;
     if (isNew) {
-      mapping = this.allocate(facts, c.sourceScope, port, nowSeconds);
+      mapping = this.allocate(facts, c.sourceScope, port, insideHash, nowSeconds);
       if (mapping < 0) return reasonOf(mapping);
     }
     facts.sourceMapping = mapping;
@@ -90,6 +94,7 @@ export class SourceTranslation {
       port,
       host,
       Tenure.alone,
+      0,
     );
     if (facts.sourceMapping >= 0) return DropReason.none;
     this.hosts.release(host);
@@ -157,7 +162,13 @@ export class SourceTranslation {
     return this.sessions.reverseIsTaken(facts) ? DropReason.poolExhausted : DropReason.none;
   }
 
-  private allocate(facts: SessionFacts, scope: number, insidePort: number, nowSeconds: number): number {
+  private allocate(
+    facts: SessionFacts,
+    scope: number,
+    insidePort: number,
+    insideHash: number,
+    nowSeconds: number,
+  ): number {
     const withPort = hasPorts(facts.protocol);
     let host: number;
     let port = 0;
@@ -187,6 +198,7 @@ export class SourceTranslation {
       port,
       host,
       Tenure.shared,
+      insideHash,
     );
     if (mapping >= 0) return mapping;
     if (withPort) this.pools.release(scope, facts.protocol, this.pools.address, port, nowSeconds);

@@ -1,5 +1,15 @@
-import type { PeerGateway, StaticBinding, ValidatedConfig, Vpc, VpcRoute } from '../config/types.js';
+import type {
+  ExternalPool,
+  Ipv4Prefix,
+  PeerGateway,
+  PeeringPool,
+  StaticBinding,
+  ValidatedConfig,
+  Vpc,
+  VpcRoute,
+} from '../config/types.js';
 import { AddressMap } from './address-map.js';
+import { AddressPlaces } from './address-places.js';
 import { isRetired } from './alignment.js';
 import { PrefixTable } from './prefix-table.js';
 import { RangeTable } from './range-table.js';
@@ -52,7 +62,20 @@ class StaticIndex {
 class NeighbourTable {
   private readonly rows = new AddressMap();
   private readonly addresses: number[] = [];
-  private readonly macs: number[] = [];
+  private readonly macs: (number | null)[] = [];
+
+  /** @returns Row of an address, made where there is none: with it macOf() needs no search. */
+  rowOf(address: number): number {
+    const known = this.rows.get(address);
+    if (known >= 0) return known;
+    this.addresses.push(address);
+    this.rows.set(address, this.macs.length);
+    return this.macs.push(null) - 1;
+  }
+
+  macOf(row: number): number | null {
+    return this.macs[row];
+  }
 
   get(address: number): number | null {
     const row = this.rows.get(address);
@@ -60,18 +83,15 @@ class NeighbourTable {
   }
 
   set(address: number, mac: number): void {
-    const row = this.rows.get(address);
-    if (row >= 0) {
-      this.macs[row] = mac;
-      return;
-    }
-    this.rows.set(address, this.macs.length);
-    this.addresses.push(address);
-    this.macs.push(mac);
+    this.macs[this.rowOf(address)] = mac;
   }
 
-  entries(): readonly (readonly [address: number, mac: number])[] {
-    return this.addresses.map((address, row) => [address, this.macs[row]] as const);
+  /** Those whose MAC is known. */
+  *entries(): Generator<readonly [address: number, mac: number]> {
+    for (const [row, address] of this.addresses.entries()) {
+      const mac = this.macs[row];
+      if (mac !== null) yield [address, mac];
+    }
   }
 }
 
@@ -90,15 +110,15 @@ export class Topology {
   private readonly peersByVni = new Map<number, PeerGateway[]>();
   private readonly subnets: readonly PrefixTable[];
   private readonly routes: readonly PrefixTable[];
+  /** By VPC, then by route: rows of `neighbours`. */
+  private readonly routeNeighbours: readonly (readonly number[])[];
   private readonly bypasses: readonly PrefixTable[];
-  private readonly allSubnets: PrefixTable;
-  private readonly peeringAddresses: RangeTable;
-  private readonly staticPeeringAddresses: RangeTable;
-  private readonly externalAddresses: RangeTable;
-  private readonly staticExternalAddresses: RangeTable;
+  readonly places: AddressPlaces;
   private readonly peerings = new Set<number>();
   private readonly neighbours = new NeighbourTable();
   private readonly externalNeighbours = new NeighbourTable();
+  /** Of the external port's next hop; -1: there is none. */
+  private readonly nextHopRow: number;
   private readonly served = new Set<number>();
 
   constructor(readonly config: ValidatedConfig) {
@@ -125,21 +145,10 @@ export class Topology {
             .flatMap((bypass) => bypass.destinations.map((prefix) => ({ prefix, value: 0 }))),
         ),
     );
-    this.allSubnets = new PrefixTable(
-      config.vpcs.flatMap((vpc) => vpc.subnets.map((prefix) => ({ prefix, value: vpc.index }))),
-    );
+    this.routeNeighbours = config.vpcs.map(({ routes }) => routes.map(({ vtep }) => this.neighbours.rowOf(vtep)));
     this.external = new StaticIndex(config, 'external');
     this.peering = new StaticIndex(config, 'peering');
-    this.peeringAddresses = new RangeTable(
-      config.peeringPools.flatMap((pool) => pool.ranges.map((range) => ({ ...range, value: pool.vpc as number }))),
-    );
-    this.externalAddresses = new RangeTable(
-      config.externalPools.flatMap((pool) => pool.ranges.map((range) => ({ ...range, value: pool.index as number }))),
-    );
-    const publicRanges = (side: BindingSide) =>
-      mergePublic(config.staticBindings.filter((binding) => binding.side === side));
-    this.staticPeeringAddresses = new RangeTable(publicRanges('peering'));
-    this.staticExternalAddresses = new RangeTable(publicRanges('external'));
+    this.places = placesOf(config);
     for (const { a, b } of config.peerings) {
       this.peerings.add(a * 65536 + b);
       this.peerings.add(b * 65536 + a);
@@ -148,6 +157,7 @@ export class Topology {
       this.served.add(endpointKey(protocol, externalAddress, externalPort));
     }
     const nextHop = this.externalPort?.nextHop;
+    this.nextHopRow = nextHop ? this.externalNeighbours.rowOf(nextHop.address) : -1;
     if (nextHop && nextHop.mac !== null) this.externalNeighbours.set(nextHop.address, nextHop.mac);
   }
 
@@ -184,13 +194,19 @@ export class Topology {
     return this.subnets[vpc].find(address) >= 0;
   }
 
-  inAnySubnet(address: number): boolean {
-    return this.allSubnets.find(address) >= 0;
-  }
-
   route(vpc: number, address: number): VpcRoute | null {
     const index = this.routes[vpc].find(address);
     return index < 0 ? null : this.config.vpcs[vpc].routes[index];
+  }
+
+  /** @returns Index of the route in the VPC's list, or -1. */
+  routeIndex(vpc: number, address: number): number {
+    return this.routes[vpc].find(address);
+  }
+
+  /** @returns MAC of a route's VTEP, or null while it is unknown. */
+  routeMac(vpc: number, index: number): number | null {
+    return this.neighbours.macOf(this.routeNeighbours[vpc][index]);
   }
 
   arePeered(a: number, b: number): boolean {
@@ -199,13 +215,12 @@ export class Topology {
 
   /** @returns The VPC that an address stands for in front of other VPCs, or -1. */
   peeringOwner(address: number): number {
-    const owner = this.staticPeeringAddresses.find(address);
-    return owner >= 0 ? owner : this.peeringAddresses.find(address);
+    return this.places.peeringOwner(this.places.placeOf(address));
   }
 
   /** Whether an address is of our external pools or static bindings. */
   isExternal(address: number): boolean {
-    return this.externalAddresses.find(address) >= 0 || this.staticExternalAddresses.find(address) >= 0;
+    return this.places.isExternal(this.places.placeOf(address));
   }
 
   /** Whether an external endpoint is a published service's. */
@@ -232,8 +247,7 @@ export class Topology {
   }
 
   nextHopMac(): number | null {
-    const nextHop = this.externalPort?.nextHop;
-    return nextHop ? this.externalNeighbours.get(nextHop.address) : null;
+    return this.nextHopRow < 0 ? null : this.externalNeighbours.macOf(this.nextHopRow);
   }
 
   /** Takes a MAC learned by ARP; configured ones are not overwritten. @returns Whether something new was learned. */
@@ -269,6 +283,29 @@ export class Topology {
   private isRouteVtep(address: number): boolean {
     return this.config.vpcs.some((vpc) => vpc.routes.some((route) => route.vtep === address));
   }
+}
+
+function placesOf(config: ValidatedConfig): AddressPlaces {
+  const pools = (list: readonly (ExternalPool | PeeringPool)[], valueOf: (index: number) => number) =>
+    list.flatMap(({ ranges }, index) => ranges.map((range) => ({ ...range, value: valueOf(index) })));
+  const external = pools(config.externalPools, (index) => index);
+  const peering = pools(config.peeringPools, (index) => config.peeringPools[index].vpc);
+  const fixed = (side: BindingSide) => mergePublic(config.staticBindings.filter((binding) => binding.side === side));
+  const subnets = config.vpcs.flatMap((vpc) => vpc.subnets.map((prefix) => ({ prefix, value: vpc.index as number })));
+  const lastOf = ({ address, mask }: Ipv4Prefix) => (address | ~mask) >>> 0;
+  return new AddressPlaces(
+    [
+      ...external,
+      ...peering,
+      ...fixed('external'),
+      ...fixed('peering'),
+      ...subnets.map(({ prefix }) => ({ first: (prefix.address & prefix.mask) >>> 0, last: lastOf(prefix) })),
+    ],
+    [new RangeTable(external), new RangeTable(fixed('external'))],
+    // A static binding's public address says more than the pool that it lies in.
+    [new RangeTable(fixed('peering')), new RangeTable(peering)],
+    new PrefixTable(subnets),
+  );
 }
 
 /** Public addresses of static bindings with their VPC; an address with several port mappings counts once. */
