@@ -16,9 +16,6 @@ inline const FlowArguments& arguments_of(const Decision& decision, FlowDirection
   return direction == kForward ? decision.forward_arguments : decision.reverse_arguments;
 }
 
-// "direction" of an install-failed event that concerns neither NIC rule.
-inline constexpr uint8_t kSoftwareTable = 2;
-
 // Row, generation and direction in the pointer that AGE carries: a late hit of a removed rule finds a row
 // whose generation is another, and does no harm.
 struct RuleContext {

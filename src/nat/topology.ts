@@ -286,8 +286,8 @@ export class Topology {
 }
 
 function placesOf(config: ValidatedConfig): AddressPlaces {
-  const pools = (list: readonly (ExternalPool | PeeringPool)[], valueOf: (index: number) => number) =>
-    list.flatMap(({ ranges }, index) => ranges.map((range) => ({ ...range, value: valueOf(index) })));
+  const pools = (list: readonly (ExternalPool | PeeringPool)[], vpcOf: (index: number) => number) =>
+    list.flatMap(({ ranges }, index) => ranges.map((range) => ({ ...range, value: vpcOf(index) })));
   const external = pools(config.externalPools, (index) => index);
   const peering = pools(config.peeringPools, (index) => config.peeringPools[index].vpc);
   const fixed = (side: BindingSide) => mergePublic(config.staticBindings.filter((binding) => binding.side === side));
