@@ -129,6 +129,8 @@ export class EngineAlone implements DecisionSink {
 
   update(): void {}
 
+  restate(): void {}
+
   remove(row: number): void {
     this.removed.push(row);
   }

@@ -91,6 +91,18 @@ void SlowPath::update_session(const SessionRef& session, const Decision& decisio
   offload(session, decision);
 }
 
+// How a session stands that has lived elsewhere, on the gateway that this one mirrors.
+void SlowPath::restate(SessionRow& row, const Decision& decision) {
+  const bool valid = decision.tcp_state < kTcpStateCount;
+  DEBUG_ASSERT(valid);
+  if (!valid) return;
+  row.tcp_state = decision.tcp_state;
+  row.created_seconds = decision.created_seconds;
+  row.last_forward_seconds = decision.last_forward_seconds;
+  row.last_reverse_seconds = decision.last_reverse_seconds;
+  row.state_since_seconds = decision.state_since_seconds;
+}
+
 // Fills the row and puts its rules into the software table. False: nothing changed, and TypeScript is told.
 bool SlowPath::open_session(const Decision& decision) {
   const auto known = [this](uint16_t id) { return id == kNoTemplate || id < software_templates_.size(); };
@@ -121,10 +133,11 @@ bool SlowPath::open_session(const Decision& decision) {
   row.protocol = decision.protocol;
   row.session_class = decision.session_class;
   row.tcp_state = decision.tcp_state;
-  row.flags = decision.flags;
+  row.flags = decision.flags & kSessionFlagTcp;
   row.last_forward_seconds = whole_seconds(now_);
   row.last_reverse_seconds = 0;  // no answer yet
   row.state_since_seconds = row.created_seconds = whole_seconds(now_);
+  if ((decision.flags & kDecisionFlagAdopted) != 0) restate(row, decision);
   row.software_packets = 0;
   row.offload_after_packets = decision.offload_after_packets;
   row.forward_path = row.reverse_path = static_cast<uint8_t>(RulePath::kSoftware);

@@ -188,6 +188,7 @@ class SlowPath {
   bool install_software(const SessionRef& session, const Decision& decision);
   void destroy_software(const SessionRef& session);
   void update_session(const SessionRef& session, const Decision& decision);
+  static void restate(SessionRow& row, const Decision& decision);
   void unoffload(const SessionRef& session);
   void remove_session(const SessionRef& session);
   void query_session(const SessionRef& session, uint32_t token);

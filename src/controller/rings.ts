@@ -2,9 +2,10 @@ import { writeMac } from '../config/address.js';
 import type { ValidatedConfig } from '../config/types.js';
 import { writeArguments } from '../nat/arguments.js';
 import type { Egress } from '../nat/egress.js';
-import type { DecidedSession, DecisionSink } from '../nat/sink.js';
+import type { DecidedSession, DecisionSink, SessionTimes } from '../nat/sink.js';
 import {
   Decision as D,
+  DECISION_FLAG_ADOPTED,
   DECISION_FLAG_FLOW,
   DecisionType,
   type DropReason,
@@ -112,7 +113,12 @@ export class DecisionRing implements DecisionSink {
     const templates = this.templatesOf(session, true);
     const at = this.begin(DecisionType.session, hold);
     this.writeSession(at, session, templates);
-    this.view.setUint8(at + D.flags, facts.protocol === 6 ? SESSION_FLAG_TCP : 0);
+    let flags = facts.protocol === 6 ? SESSION_FLAG_TCP : 0;
+    if (session.adopted !== null) {
+      flags |= DECISION_FLAG_ADOPTED;
+      this.writeTimes(at, session.adopted);
+    }
+    this.view.setUint8(at + D.flags, flags);
     this.view.setUint8(at + D.tcpState, session.tcpState);
     this.view.setUint32(at + D.offloadAfterPackets, templates.offloadAfterPackets, true);
     this.commit();
@@ -129,6 +135,15 @@ export class DecisionRing implements DecisionSink {
     const templates = this.templatesOf(session, false);
     const at = this.begin(DecisionType.update, NO_HOLD);
     this.writeSession(at, session, templates);
+    this.commit();
+  }
+
+  restate(row: number, generation: number, tcpState: number, times: SessionTimes): void {
+    const at = this.begin(DecisionType.restate, NO_HOLD);
+    this.view.setUint32(at + D.row, row, true);
+    this.view.setUint32(at + D.generation, generation, true);
+    this.view.setUint8(at + D.tcpState, tcpState);
+    this.writeTimes(at, times);
     this.commit();
   }
 
@@ -187,6 +202,13 @@ export class DecisionRing implements DecisionSink {
     this.view.setUint32(at + D.sourceAddress, this.config.ports[port].address?.address ?? 0, true);
     writeMac(this.view, at + D.answerMac, this.config.ports[port].mac);
     this.commit();
+  }
+
+  private writeTimes(at: number, times: SessionTimes): void {
+    this.view.setUint32(at + D.createdSeconds, times.createdSeconds, true);
+    this.view.setUint32(at + D.lastForwardSeconds, times.lastForwardSeconds, true);
+    this.view.setUint32(at + D.lastReverseSeconds, times.lastReverseSeconds, true);
+    this.view.setUint32(at + D.stateSinceSeconds, times.stateSinceSeconds, true);
   }
 
   private sessionOnly(type: DecisionType, row: number, generation: number, token: number): void {

@@ -153,6 +153,8 @@ export interface MirrorSource {
   readonly highWater: number;
   /** Rows that changed since they were last taken. */
   readonly dirty: DirtySource;
+  /** Rows are about to be encoded: times of records are counted from now. */
+  beginBatch(): void;
   /**
    * Writes the row's session as a MirrorRecord, all of it but version.
    *

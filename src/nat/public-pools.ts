@@ -4,7 +4,7 @@ import { hasPorts, type MappingTable } from './mapping-table.js';
 import type { NatLog } from './nat-log.js';
 import { type PoolCount, PoolUse } from './pool-use.js';
 import { SubscriberBlocks } from './port-blocks.js';
-import { type PortAllocator, PortSet } from './port-set.js';
+import { NO_REST, type PortAllocator, PortSet } from './port-set.js';
 import type { Random } from './random.js';
 import { RangeTable } from './range-table.js';
 import type { BindingSide, Topology } from './topology.js';
@@ -177,10 +177,29 @@ export class PublicPools {
     return -1;
   }
 
+  /** A session of the gateway that this one mirrors owns that endpoint: nobody else gets it. */
+  claim(
+    vpc: number,
+    scope: number,
+    protocol: number,
+    address: number,
+    port: number,
+    inside: number,
+    nowSeconds: number,
+  ): void {
+    const pool = this.poolsOf(vpc, scope).find((candidate) => candidate.has(address));
+    if (pool === undefined) return;
+    const set = this.portsOf(pool, scope, protocol, address);
+    set.ports.claim(port, nowSeconds, vpc * 0x1_0000_0000 + inside);
+    set.count.owned++;
+  }
+
+  /** @param untilSeconds End of the port's rest; NO_REST: it was claimed and is only given up. */
   release(scope: number, protocol: number, address: number, port: number, untilSeconds: number): void {
     const set = this.sets.get(keyOf(scope, protocol, address));
     if (set === undefined) return;
-    set.ports.release(port, untilSeconds);
+    if (untilSeconds === NO_REST) set.ports.unclaim(port, 0);
+    else set.ports.release(port, untilSeconds);
     set.count.owned--;
     // A port that rests changes nothing within the second that exhaustion is remembered for.
     if (this.config.nat.portReuseDelaySeconds === 0) set.pool?.refresh(protocol);

@@ -51,6 +51,8 @@ export class PlainTable implements MirrorSource {
     this.dirty.mark(row);
   }
 
+  beginBatch(): void {}
+
   encode(row: number, into: Int32Array, at: number): boolean {
     into.fill(0, at, at + RECORD_WORDS);
     into[at + R.row] = row;
