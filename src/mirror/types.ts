@@ -364,8 +364,8 @@ export type BreakCause = 'gap' | 'corrupt' | 'dataset' | 'format' | 'chunk-missi
 export interface MirrorReplayOptions {
   readonly redis: RedisConnector;
   readonly group: string;
-  /** Name of this node in `{G}:applied`. */
-  readonly nodeId: string;
+  /** Name of this node in `{G}:applied`; null: a reader that takes no part and tells nothing. */
+  readonly nodeId: string | null;
   readonly configHash: string;
   readonly sink: ReplicaSink;
   readonly shards?: number;
