@@ -110,8 +110,8 @@ function profile(table, release) {
     actions: [...actions].map((name) => `{RTE_FLOW_ACTION_TYPE_${name}, ${rank(name)}}`),
     fields: fields.map(([field, operation]) => `{RTE_FLOW_FIELD_${field}, RTE_FLOW_MODIFY_${operation}}`),
     items: items.map(([name, capability]) => itemOf(name, capability)),
-    exclusive: (table.exclusive?.pairs ?? []).map((pair) =>
-      `{${pair.map((word) => `RTE_FLOW_ACTION_TYPE_${constant(word)}`).join(', ')}}`,
+    exclusive: (table.exclusive?.pairs ?? []).map(
+      (pair) => `{${pair.map((word) => `RTE_FLOW_ACTION_TYPE_${constant(word)}`).join(', ')}}`,
     ),
     sets: (table.rewriteSets?.sets ?? []).map((set) => set.reduce((bits, field) => bits | REWRITTEN[field], 0)),
     level: table.modifyField?.level ?? 0,
@@ -160,9 +160,17 @@ function text(profiles) {
     const numbers = [p.staticGroup, p.level, p.matchDwords, p.modifyCommands, p.encapBytes].join(', ');
     for (const name of p.name) rows.push(`    {"${name}", ${parts.join(', ')}, ${flags}, ${numbers}},`);
   });
-  lines.push('', 'inline constexpr Profile kAll[] = {', ...rows, '};',
+  lines.push(
     '',
-    '}  // namespace sluice::softflow::profiles', '', '#undef SLUICE_FIELD', '');
+    'inline constexpr Profile kAll[] = {',
+    ...rows,
+    '};',
+    '',
+    '}  // namespace sluice::softflow::profiles',
+    '',
+    '#undef SLUICE_FIELD',
+    '',
+  );
   return lines.join('\n');
 }
 
