@@ -239,7 +239,8 @@ export class NatEngine {
   /** Queries sessions that are due, at most `most` of them. @returns How many. */
   runSessionTimers(nowSeconds: number, most: number): number {
     let count = 0;
-    while (count < most && !this.isReplica) {
+    if (this.isReplica) return 0;
+    while (count < most) {
       const row = this.wheel.takeDue(nowSeconds);
       if (row < 0) break;
       this.sink.query(row, this.sessions.generation(row));
@@ -282,13 +283,16 @@ export class NatEngine {
     // Outbound is the initiator's direction everywhere but for what came from the outside.
     const outboundIsForward = sessionClass !== SessionClass.externalToVpc || insideInitiated;
     const { timeouts } = this.config.nat;
+    const deadline = sessionDeadline(this.rows, row, this.sessions.protocol(row), outboundIsForward, timeouts);
+    return this.decidesSinceSeconds === 0 ? deadline : this.deadlineSinceTakeOver(row, deadline);
+  }
+
+  /** An idle time may have begun anew just before the other gateway died; a transitory one is known exactly. */
+  private deadlineSinceTakeOver(row: number, deadline: number): number {
     const protocol = this.sessions.protocol(row);
-    const deadline = sessionDeadline(this.rows, row, protocol, outboundIsForward, timeouts);
-    if (this.decidesSinceSeconds === 0) return deadline;
     const tcpState = this.rows.byte(row, SessionRow.tcpState);
-    // A transitory time is known exactly; an idle time may have begun anew just before the other gateway died.
     if (protocol === Protocol.tcp && TCP_TIMER[tcpState] !== ESTABLISHED_TIMER) return deadline;
-    return Math.max(deadline, this.decidesSinceSeconds + idleSeconds(timeouts, protocol, tcpState));
+    return Math.max(deadline, this.decidesSinceSeconds + idleSeconds(this.config.nat.timeouts, protocol, tcpState));
   }
 
   /**

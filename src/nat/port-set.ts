@@ -2,7 +2,7 @@ import type { PortRange } from '../config/types.js';
 import type { Random } from './random.js';
 import { RestingPorts } from './resting-ports.js';
 
-/** `untilSeconds` of a port that does not rest: it was claimed for a session of another gateway, where it rests. */
+/** `untilSeconds` of a port that does not rest, the only negative one: it was claimed for a session of another gateway, where it rests. */
 export const NO_REST = -1;
 
 /** The external ports (or ICMP identifiers) of one address, protocol and scope: which are given out, and to whom. */
@@ -90,7 +90,7 @@ export class PortSet implements PortAllocator {
   take(nowSeconds: number, random: Random): number {
     while (this.resting.isDue(nowSeconds)) {
       const port = this.resting.takeFirst();
-      if (this.claimed?.delete(port) && !this.isOpen(port)) continue;
+      if (this.claimed !== null && this.isBackFromClaim(port)) continue;
       if (port >= this.first && port <= this.last && !this.isWithheld(port)) this.pushFree(port);
       else this.away?.delete(port);
     }
@@ -134,6 +134,11 @@ export class PortSet implements PortAllocator {
     this.freeCount = 0;
     this.closedCount = Math.ceil((this.last - this.first + 1) / this.blockSize);
     this.closedBlocks = Uint16Array.from({ length: this.closedCount }, (_, i) => i);
+  }
+
+  /** A claimed port that was released has rested. @returns Whether its block has yet to be opened, and brings it then. */
+  private isBackFromClaim(port: number): boolean {
+    return this.claimed?.delete(port) === true && !this.isOpen(port);
   }
 
   /** Whether the block that a port lies in has been opened. */

@@ -4,7 +4,7 @@ import { hasPorts, type MappingTable } from './mapping-table.js';
 import type { NatLog } from './nat-log.js';
 import { type PoolCount, PoolUse } from './pool-use.js';
 import { SubscriberBlocks } from './port-blocks.js';
-import { NO_REST, type PortAllocator, PortSet } from './port-set.js';
+import { type PortAllocator, PortSet } from './port-set.js';
 import type { Random } from './random.js';
 import { RangeTable } from './range-table.js';
 import type { BindingSide, Topology } from './topology.js';
@@ -198,7 +198,7 @@ export class PublicPools {
   release(scope: number, protocol: number, address: number, port: number, untilSeconds: number): void {
     const set = this.sets.get(keyOf(scope, protocol, address));
     if (set === undefined) return;
-    if (untilSeconds === NO_REST) set.ports.unclaim(port, 0);
+    if (untilSeconds < 0) set.ports.unclaim(port, 0);
     else set.ports.release(port, untilSeconds);
     set.count.owned--;
     // A port that rests changes nothing within the second that exhaustion is remembered for.

@@ -3,7 +3,6 @@ import type { Classification } from './classify.js';
 import { ExhaustedRemotes } from './exhausted-remotes.js';
 import type { HostTable } from './host-table.js';
 import { hasPorts, type MappingTable, Tenure } from './mapping-table.js';
-import { NO_REST } from './port-set.js';
 import { Allocation, type PublicPools } from './public-pools.js';
 import type { RestingTuples } from './resting-tuples.js';
 import type { SessionFacts, SessionTable } from './session-table.js';
@@ -141,7 +140,7 @@ export class SourceTranslation {
   /** A session no longer uses its mappings; with its last session a mapping ends. @param untilSeconds End of the port's rest, or NO_REST. */
   release(facts: SessionFacts, untilSeconds: number): void {
     const { sourceMapping, destinationMapping } = facts;
-    const rests = this.perSession && sourceMapping >= 0 && hasPorts(facts.protocol) && untilSeconds !== NO_REST;
+    const rests = this.perSession && sourceMapping >= 0 && hasPorts(facts.protocol) && untilSeconds >= 0;
     if (rests) this.resting.add(facts, untilSeconds);
     this.exhausted.clear();
     this.leave(sourceMapping, untilSeconds);
