@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { answer, type Part } from './child.js';
+import * as compile from './compile.js';
 import * as forward from './forward.js';
 import * as insert from './insert.js';
 import * as instructions from './instructions.js';
@@ -13,7 +14,7 @@ const BENCHES: Readonly<
     string,
     { readonly measure: (options: BenchOptions) => Promise<Report>; readonly parts: Readonly<Record<string, Part>> }
   >
-> = { setup, forward, insert, memory, instructions };
+> = { setup, forward, insert, memory, instructions, compile };
 
 const USAGE = `usage: npm run bench -- NAME [options]      NAME: ${Object.keys(BENCHES).join(', ')}
   --json          the last line is {"name": …, "figures": …}

@@ -131,6 +131,8 @@ export class EngineAlone implements DecisionSink {
 
   update(): void {}
 
+  restate(): void {}
+
   remove(row: number): void {
     this.removed.push(row);
   }

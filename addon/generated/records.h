@@ -83,9 +83,10 @@ enum class DecisionType : uint8_t {
   kEchoReply = 9,
   kArpReply = 10,
   kArpRequest = 11,
+  kRestate = 12,
 };
-inline constexpr size_t kDecisionTypeCount = 12;
-inline constexpr const char* kDecisionTypeNames[] = {"none", "drop", "retry", "session", "offload", "update", "remove", "query", "icmp-error", "echo-reply", "arp-reply", "arp-request"};
+inline constexpr size_t kDecisionTypeCount = 13;
+inline constexpr const char* kDecisionTypeNames[] = {"none", "drop", "retry", "session", "offload", "update", "remove", "query", "icmp-error", "echo-reply", "arp-reply", "arp-request", "restate"};
 
 // Class of a session, as in the flow dump.
 enum class SessionClass : uint8_t {
@@ -224,6 +225,8 @@ inline constexpr uint32_t kMissOptions = 4u;
 inline constexpr uint32_t kMissLaterFragment = 8u;
 // Session flag: run the TCP state machine.
 inline constexpr uint32_t kSessionFlagTcp = 1u;
+// session: it has lived elsewhere; tcpState and the *Seconds fields say how it stands.
+inline constexpr uint32_t kDecisionFlagAdopted = 64u;
 // drop, icmp-error: packets of the flow that wait behind the held one are dropped with it.
 inline constexpr uint32_t kDecisionFlagFlow = 128u;
 
@@ -443,7 +446,7 @@ static_assert(offsetof(FlowArguments, outer_udp_source_port) == 52);
 static_assert(offsetof(FlowArguments, protocol) == 54);
 static_assert(offsetof(FlowArguments, age_seconds) == 56);
 
-// One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); remove, query(row, generation, token); icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
+// One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
 struct alignas(8) Decision {
   uint8_t type;
   uint8_t reason;
@@ -476,7 +479,11 @@ struct alignas(8) Decision {
   uint8_t reserved1[2];
   uint32_t at_seconds;
   uint32_t at_nanoseconds;
-  uint8_t reserved2[44];
+  uint32_t created_seconds;
+  uint32_t last_forward_seconds;
+  uint32_t last_reverse_seconds;
+  uint32_t state_since_seconds;
+  uint8_t reserved2[28];
   FlowArguments forward_arguments;
   FlowArguments reverse_arguments;
 };
@@ -510,6 +517,10 @@ static_assert(offsetof(Decision, egress_inner_mac) == 62);
 static_assert(offsetof(Decision, answer_mac) == 68);
 static_assert(offsetof(Decision, at_seconds) == 76);
 static_assert(offsetof(Decision, at_nanoseconds) == 80);
+static_assert(offsetof(Decision, created_seconds) == 84);
+static_assert(offsetof(Decision, last_forward_seconds) == 88);
+static_assert(offsetof(Decision, last_reverse_seconds) == 92);
+static_assert(offsetof(Decision, state_since_seconds) == 96);
 static_assert(offsetof(Decision, forward_arguments) == 128);
 static_assert(offsetof(Decision, reverse_arguments) == 192);
 

@@ -95,12 +95,14 @@ void SlowPath::carry_out(const Decision& decision) {
     case DecisionType::kSession: return decide_sessions(&decision, 1);
     case DecisionType::kOffload:
     case DecisionType::kUpdate:
+    case DecisionType::kRestate:
     case DecisionType::kRemove:
     case DecisionType::kQuery: {
       const SessionRef session = sessions_.find(decision.row, decision.generation);
       if (!session) return;  // removed meanwhile
       if (type == DecisionType::kOffload) return offload(session, decision);
       if (type == DecisionType::kUpdate) return update_session(session, decision);
+      if (type == DecisionType::kRestate) return restate(*session.row, decision);
       if (type == DecisionType::kRemove) return remove_session(session);
       return query_session(session, decision.token);
     }

@@ -87,10 +87,11 @@ void SlowPath::fill_row(const Decision& decision) {
   row.protocol = decision.protocol;
   row.session_class = decision.session_class;
   row.tcp_state = decision.tcp_state;
-  row.flags = decision.flags;
+  row.flags = decision.flags & kSessionFlagTcp;
   row.last_forward_seconds = whole_seconds(now_);
   row.last_reverse_seconds = 0;  // no answer yet
   row.state_since_seconds = row.created_seconds = whole_seconds(now_);
+  if ((decision.flags & kDecisionFlagAdopted) != 0) restate(row, decision);
   row.software_packets = 0;
   row.offload_after_packets = decision.offload_after_packets;
   row.forward_path = row.reverse_path = static_cast<uint8_t>(RulePath::kSoftware);

@@ -86,6 +86,18 @@ void SlowPath::update_session(const SessionRef& session, const Decision& decisio
   offload(session, decision);
 }
 
+// How a session stands that has lived elsewhere, on the gateway that this one mirrors.
+void SlowPath::restate(SessionRow& row, const Decision& decision) {
+  const bool valid = decision.tcp_state < kTcpStateCount;
+  DEBUG_ASSERT(valid);
+  if (!valid) return;
+  row.tcp_state = decision.tcp_state;
+  row.created_seconds = decision.created_seconds;
+  row.last_forward_seconds = decision.last_forward_seconds;
+  row.last_reverse_seconds = decision.last_reverse_seconds;
+  row.state_since_seconds = decision.state_since_seconds;
+}
+
 void SlowPath::offload(const SessionRef& session, const Decision& decision) {
   for (const FlowDirection direction : kBoth) offload_direction(session, decision, direction);
 }

@@ -202,6 +202,7 @@ class SlowPath {
   bool install_software(const SessionRef& session, const Decision& decision);
   void destroy_software(const SessionRef& session);
   void update_session(const SessionRef& session, const Decision& decision);
+  static void restate(SessionRow& row, const Decision& decision);
   void unoffload(const SessionRef& session);
   void complete_installations();
   void installation_failed(const SessionRef& session, FlowDirection direction, const FlowFailure& failure);

@@ -10,6 +10,8 @@ import { flowTable } from './flow-table.js';
 
 interface FlowsOptions {
   readonly socket?: string;
+  readonly redis?: string;
+  readonly group?: string;
   readonly format: 'table' | 'json' | 'testpmd';
   readonly watch?: true;
   readonly filter?: FlowPredicate;
@@ -22,8 +24,10 @@ const WATCH_MS = 1000;
 export function register(program: Command): void {
   program
     .command('flows')
-    .description('show the flow table of a running gateway')
+    .description('show the flow table of a running gateway, or of the mirror')
     .option('--socket <path>', `control socket of the gateway; default: the only one in ${SOCKET_FOLDER}`)
+    .addOption(new Option('--redis <url>', 'read the mirror in Redis instead; no gateway need run').conflicts('socket'))
+    .option('--group <name>', "with --redis: ha.group, or the gateway's name; default: the only one there")
     .addOption(
       new Option('--format <format>', 'table, json (one array) or testpmd (the rules in the NIC)')
         .choices(['table', 'json', 'testpmd'])
@@ -35,20 +39,50 @@ export function register(program: Command): void {
 }
 
 async function run(options: FlowsOptions): Promise<void> {
+  if (options.redis !== undefined) return showMirror(options.redis, options);
   const socket = options.socket ?? onlySocket();
+  await show(options, () => render(socket, options));
+}
+
+/** Prints once, or every second. */
+async function show(options: FlowsOptions, render: () => Promise<string>): Promise<void> {
   do {
-    const text = await render(socket, options);
+    const text = await render();
     if (options.watch && process.stdout.isTTY) process.stdout.write('\u001b[H\u001b[2J');
     process.stdout.write(`${text}\n`);
     if (options.watch) await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
   } while (options.watch);
 }
 
-async function render(socket: string, options: FlowsOptions): Promise<string> {
-  if (options.format === 'testpmd') return (await fetchLines(socket, '/v1/rules')).join('\n');
-  const all = (await fetchLines(socket, '/v1/flows')).map((line) => JSON.parse(line) as FlowEntry);
+async function showMirror(url: string, options: FlowsOptions): Promise<void> {
+  const { redisConnector } = await import('../mirror/connect.js');
+  const { readRedisUrl } = await import('../config/redis-url.js');
+  const { MirrorFault, MirrorFlows } = await import('../mirror/mirror-flows.js');
+  const address = readRedisUrl(url);
+  if (typeof address === 'string') throw UserFault.of('--redis', address, 'redis://HOST:PORT');
+  if (options.format === 'testpmd') throw UserFault.of('--format', 'rules are in a NIC, the mirror holds sessions');
+  const flows = await MirrorFlows.open(redisConnector(url), options.group ?? null).catch((error: Error) => {
+    throw error instanceof MirrorFault ? UserFault.of('--redis', error.message, error.hint) : error;
+  });
+  try {
+    await show(options, async () => formatted(flows.entries(), options));
+  } finally {
+    flows.close();
+  }
+}
+
+function formatted(all: readonly FlowEntry[], options: FlowsOptions): string {
   const flows = options.filter === undefined ? all : all.filter(options.filter);
   return options.format === 'json' ? JSON.stringify(flows, null, 2) : flowTable(flows);
+}
+
+async function render(socket: string, options: FlowsOptions): Promise<string> {
+  if (options.format === 'testpmd') return (await fetchLines(socket, '/v1/rules')).join('\n');
+  const lines = await fetchLines(socket, '/v1/flows');
+  return formatted(
+    lines.map((line) => JSON.parse(line) as FlowEntry),
+    options,
+  );
 }
 
 function onlySocket(): string {

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Logger } from 'pino';
 import type { LiveGateway as Gateway } from '../controller/live.js';
 import type { GatewayMetrics } from '../metrics/gateway-metrics.js';
+import type { GatewayMirror as Mirror } from '../mirror/gateway-mirror.js';
 
 export function register(program: Command): void {
   program
@@ -38,11 +39,20 @@ async function run(options: { config: string }): Promise<void> {
   );
   let control: Awaited<ReturnType<typeof serveControl>> | null = null;
   let monitoring: Monitoring | null = null;
+  let mirror: Mirror | null = null;
   try {
-    if (config.control !== null) control = await serveControl(gateway, config.control.socket);
+    if (config.mirror !== null) {
+      const { GatewayMirror } = await import('../mirror/gateway-mirror.js');
+      mirror = new GatewayMirror(gateway.controller, config, () => gateway.nowSeconds(), log);
+    }
+    if (config.control !== null) control = await serveControl(gateway, config.control.socket, mirror?.writer ?? null);
     monitoring = await startMonitoring(gateway);
     gateway.start();
-    process.on('SIGHUP', () => void reload(gateway, options.config, log, monitoring?.metrics ?? null));
+    // Fenced: another gateway has begun an epoch of this group. The mirror is its own then; this one's traffic goes on.
+    mirror?.writer
+      .begin(null)
+      .catch((error: Error) => log.error({ error: error.message }, 'sessions are not mirrored'));
+    process.on('SIGHUP', () => void reload(gateway, options.config, log, monitoring?.metrics ?? null, mirror));
     log.info({ config: options.config, vpcs: config.vpcs.length }, 'gateway runs');
     log.info({ signal: await ended }, 'draining');
     log.info(gateway.counters(), 'counters');
@@ -50,6 +60,7 @@ async function run(options: { config: string }): Promise<void> {
     // Also takes its socket away.
     await control?.close();
     await monitoring?.server.close();
+    await mirror?.close();
     gateway.close();
   }
 }
@@ -82,7 +93,13 @@ function endSignal(): Promise<string> {
 }
 
 /** Follows the file as a whole or not at all; a fault leaves everything as it is. */
-async function reload(gateway: Gateway, path: string, log: Logger, metrics: GatewayMetrics | null): Promise<void> {
+async function reload(
+  gateway: Gateway,
+  path: string,
+  log: Logger,
+  metrics: GatewayMetrics | null,
+  mirror: Mirror | null,
+): Promise<void> {
   const { loadConfig } = await import('../config/load.js');
   const { liveFaults } = await import('../config/purpose.js');
   const { immutableChanges } = await import('../config/changes.js');
@@ -101,7 +118,9 @@ async function reload(gateway: Gateway, path: string, log: Logger, metrics: Gate
     return;
   }
   log.level = result.config.log.level;
-  const sessions = await gateway.reconfigure(result.config);
+  const reviewed = gateway.reconfigure(result.config);
+  mirror?.reconfigured(gateway.config);
+  const sessions = await reviewed;
   metrics?.reloaded('ok');
   log.info({ config: path, sessions }, 'new configuration is in force');
 }

@@ -8,6 +8,7 @@ import {
   writeLittleEndian,
 } from './fields.js';
 import type { ArgumentName } from './ir.js';
+import { packRules, packTemplate } from './packed-template.js';
 import type { RuleTemplate } from './template.js';
 
 const STORED_BYTES: Record<FieldKind, number> = {
@@ -39,14 +40,16 @@ export function writeArgument(row: DataView, argument: ArgumentName, value: numb
 
 /** The rule of one flow: the template with the row's values in place of its patches. */
 export function instantiate(template: RuleTemplate, row: DataView): RuleTemplate {
-  const items = template.items.map((item) => (item.spec ? { ...item, spec: item.spec.slice() } : item));
-  const actions = template.actions.map((action) => ({ ...action, conf: action.conf.slice() }));
-  for (const { target, index, offset, width, argument, bigEndian } of template.patches) {
-    const bytes = target === 'item' ? items[index].spec : actions[index].conf;
-    if (!bytes) throw new Error(`${template.name}: item ${index} has no spec to patch`);
-    const value = readArgument(row, argument);
-    if (bigEndian || width === 6) writeBigEndian(bytes, offset, width, value);
-    else writeLittleEndian(bytes, offset, width, value);
-  }
-  return { ...template, items, actions, patches: [] };
+  const packed = packTemplate(template);
+  const out = new Uint8Array(packed.bytes.length);
+  packRules(packed, new Uint8Array(row.buffer, row.byteOffset, row.byteLength), 0, 1, out, 0);
+  const part = (index: number, length: number) => out.subarray(packed.offsets[index], packed.offsets[index] + length);
+  return {
+    ...template,
+    items: template.items.map((item, i) => (item.spec ? { ...item, spec: part(i, item.spec.length) } : item)),
+    actions: template.actions.map((action, i) => {
+      return { ...action, conf: part(template.items.length + i, action.conf.length) };
+    }),
+    patches: [],
+  };
 }

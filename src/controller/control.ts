@@ -9,9 +9,16 @@ import type { LiveGateway } from './live.js';
  * The control socket: HTTP and JSON over a unix socket that only its owner and group may use. Its folder is made when
  * it is missing: /run is empty after a boot.
  *
- * GET /v1/flows: one flow a line (application/x-ndjson). GET /v1/rules: testpmd lines. GET /v1/counters: JSON.
+ * GET /v1/flows: one flow a line (application/x-ndjson). GET /v1/rules: testpmd lines. GET /v1/counters, /v1/mirror:
+ * JSON.
+ *
+ * @param mirror Null: sessions are not mirrored, and /v1/mirror is not there.
  */
-export async function serveControl(gateway: LiveGateway, socket: string): Promise<FastifyInstance> {
+export async function serveControl(
+  gateway: LiveGateway,
+  socket: string,
+  mirror: { status(): unknown } | null = null,
+): Promise<FastifyInstance> {
   await removeStaleSocket(socket);
   mkdirSync(dirname(socket), { recursive: true });
   const server = Fastify({ logger: false, forceCloseConnections: true });
@@ -21,6 +28,7 @@ export async function serveControl(gateway: LiveGateway, socket: string): Promis
   });
   server.get('/v1/rules', async (_request, reply) => reply.type('text/plain').send(gateway.rules().join('\n')));
   server.get('/v1/counters', async () => gateway.counters());
+  if (mirror !== null) server.get('/v1/mirror', async () => mirror.status());
   await server.listen({ path: socket });
   chmodSync(socket, 0o660);
   return server;

@@ -1,5 +1,6 @@
 import { formatIpv4 } from '../config/address.js';
 import { emptyFacts, OUTSIDE_CONTEXT, peerOfContext, type SessionFacts } from '../nat/session-table.js';
+import type { Topology } from '../nat/topology.js';
 import {
   RulePath,
   RulePathNames,
@@ -59,12 +60,10 @@ export class FlowDump {
   }
 
   entry(row: number, nowMs: number): FlowEntry {
-    const { engine, rows, config } = this.controller;
+    const { engine, rows } = this.controller;
     const { sessions, topology } = engine;
     const f = this.facts;
     sessions.read(row, f);
-    const { inside, nat, remote } = ends(f);
-    const route = topology.route(f.vpc, inside.address);
     const lastHit = Math.max(
       rows.word(row, SessionRow.lastForwardSeconds),
       rows.word(row, SessionRow.lastReverseSeconds),
@@ -72,14 +71,7 @@ export class FlowDump {
     const shapes = sessions.shapes(row);
     return {
       id: `${row}.${sessions.generation(row)}`,
-      class: SessionClassNames[f.sessionClass],
-      vpc: config.vpcs[f.vpc].name,
-      protocol: protocolName(f.protocol),
-      state: f.protocol === 6 ? TcpStateNames[rows.byte(row, SessionRow.tcpState)] : 'active',
-      inside: endpoint(inside),
-      nat: endpoint(nat),
-      remote: endpoint(remote),
-      underlay: { vni: config.vpcs[f.vpc].vni, vtep: route === null ? null : formatIpv4(route.vtep) },
+      ...flowIdentity(f, rows.byte(row, SessionRow.tcpState), topology),
       forward: this.direction(row, false, shapes & 0xffff),
       reverse: this.direction(row, true, shapes >>> 16),
       ageMs: Math.max(0, nowMs - rows.word(row, SessionRow.createdSeconds) * 1000),
@@ -107,6 +99,28 @@ export class FlowDump {
     if (refusal !== null) return refusal.code;
     return config.offload.mode === 'after' ? 'few-packets' : 'nic-full';
   }
+}
+
+/** What a flow is, without where it is executed and how long it has lived. */
+export type FlowIdentity = Pick<
+  FlowEntry,
+  'class' | 'vpc' | 'protocol' | 'state' | 'inside' | 'nat' | 'remote' | 'underlay'
+>;
+
+export function flowIdentity(f: SessionFacts, tcpState: number, topology: Topology): FlowIdentity {
+  const { config } = topology;
+  const { inside, nat, remote } = ends(f);
+  const route = topology.route(f.vpc, inside.address);
+  return {
+    class: SessionClassNames[f.sessionClass],
+    vpc: config.vpcs[f.vpc].name,
+    protocol: protocolName(f.protocol),
+    state: f.protocol === 6 ? TcpStateNames[tcpState] : 'active',
+    inside: endpoint(inside),
+    nat: endpoint(nat),
+    remote: endpoint(remote),
+    underlay: { vni: config.vpcs[f.vpc].vni, vtep: route === null ? null : formatIpv4(route.vtep) },
+  };
 }
 
 interface End {

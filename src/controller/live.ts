@@ -121,6 +121,11 @@ export class LiveGateway {
     return lines;
   }
 
+  /** Gateway clock, whole seconds. */
+  nowSeconds(): number {
+    return this.binding.now()[0];
+  }
+
   private nowMs(): number {
     const [seconds, nanoseconds] = this.binding.now();
     return seconds * 1000 + Math.floor(nanoseconds / 1e6);

@@ -2,9 +2,10 @@ import { writeMac } from '../config/address.js';
 import type { ValidatedConfig } from '../config/types.js';
 import { writeArguments } from '../nat/arguments.js';
 import type { Egress } from '../nat/egress.js';
-import type { DecidedSession, DecisionSink } from '../nat/sink.js';
+import type { DecidedSession, DecisionSink, SessionTimes } from '../nat/sink.js';
 import {
   Decision as D,
+  DECISION_FLAG_ADOPTED,
   DECISION_FLAG_FLOW,
   DecisionType,
   type DropReason,
@@ -132,6 +133,10 @@ export class DecisionRing implements DecisionSink {
     const at = this.begin(DecisionType.session, hold);
     this.words[(at + D.offloadAfterPackets) >>> 2] = templates.offloadAfterPackets;
     this.writeSession(at, session, templates, session.tcpState);
+    if (session.adopted !== null) {
+      this.words[(at >>> 2) + FLAGS] |= DECISION_FLAG_ADOPTED;
+      this.writeTimes(at, session.adopted);
+    }
     this.commit();
   }
 
@@ -146,6 +151,15 @@ export class DecisionRing implements DecisionSink {
     const templates = this.templatesOf(session, false);
     const at = this.begin(DecisionType.update, NO_HOLD);
     this.writeSession(at, session, templates, 0);
+    this.commit();
+  }
+
+  restate(row: number, generation: number, tcpState: number, times: SessionTimes): void {
+    const at = this.begin(DecisionType.restate, NO_HOLD);
+    this.view.setUint32(at + D.row, row, true);
+    this.view.setUint32(at + D.generation, generation, true);
+    this.view.setUint8(at + D.tcpState, tcpState);
+    this.writeTimes(at, times);
     this.commit();
   }
 
@@ -204,6 +218,13 @@ export class DecisionRing implements DecisionSink {
     this.view.setUint32(at + D.sourceAddress, this.config.ports[port].address?.address ?? 0, true);
     writeMac(this.view, at + D.answerMac, this.config.ports[port].mac);
     this.commit();
+  }
+
+  private writeTimes(at: number, times: SessionTimes): void {
+    this.view.setUint32(at + D.createdSeconds, times.createdSeconds, true);
+    this.view.setUint32(at + D.lastForwardSeconds, times.lastForwardSeconds, true);
+    this.view.setUint32(at + D.lastReverseSeconds, times.lastReverseSeconds, true);
+    this.view.setUint32(at + D.stateSinceSeconds, times.stateSinceSeconds, true);
   }
 
   private sessionOnly(type: DecisionType, row: number, generation: number, token: number): void {

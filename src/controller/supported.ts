@@ -14,9 +14,6 @@ export function unsupportedParts(config: ValidatedConfig): ConfigFault[] {
 
 /** Parts that are left undone without harm to packets: worth a warning. */
 export function ignoredParts(config: ValidatedConfig): string[] {
-  const parts: [string, boolean][] = [
-    ['mirror', config.mirror !== null],
-    ['ha', config.ha !== null],
-  ];
+  const parts: [string, boolean][] = [['ha', config.ha !== null]];
   return parts.filter(([, used]) => used).map(([name]) => name);
 }

@@ -1,5 +1,5 @@
 import { Cluster, Redis } from 'ioredis';
-import { nameOf, type RedisAddress, readRedisUrl } from './redis-url.js';
+import { nameOf, type RedisAddress, readRedisUrl } from '../config/redis-url.js';
 import type { ConnectionPurpose, RedisConnection, RedisConnector } from './types.js';
 
 /** How long a connection may be silent while a reply is awaited; then it is taken for dead. */

@@ -10,6 +10,9 @@ export interface EligibilityFacts {
   readonly lagBatches: number;
 }
 
+/** A shard that is behind and has applied nothing for so long does not follow. */
+const STALLED_MS = 1000;
+
 /** Judges by what is so now; what was once wrong and is mended without a trace does not count, what time alone passed over does. */
 export function judgeEligibility(facts: EligibilityFacts): Eligibility {
   const reasons: IneligibilityReason[] = [];
@@ -46,8 +49,11 @@ export function judgeEligibility(facts: EligibilityFacts): Eligibility {
   );
   add(
     'lagging',
-    where(({ isFollowing, head, position }) => isFollowing && head.sequence - position.sequence > facts.lagBatches),
-    `more than ${facts.lagBatches} batches behind`,
+    where(
+      ({ isFollowing, head, position, stalledMs }) =>
+        isFollowing && (head.sequence - position.sequence > facts.lagBatches || stalledMs > STALLED_MS),
+    ),
+    `more than ${facts.lagBatches} batches behind, or behind and at a standstill`,
   );
   return { eligible: reasons.length === 0, reasons };
 }

@@ -86,6 +86,8 @@ export class ReplayShard {
   private failedKey = '';
   private failedAtMs = 0;
   private closed = false;
+  private stalledSinceMs = 0;
+  private stalledAt = 0;
   /** Fences no longer say where the history ends: what fence() found is the end. */
   private final = false;
 
@@ -144,10 +146,20 @@ export class ReplayShard {
       const { position } = this;
       if (fence.dataset !== this.dataset || !this.isCompatible(configHash)) this.break('dataset');
       else if (fence.logEpoch === position.epoch && fence.lastSequence < position.sequence) this.break('regressed');
+      // What was cut is told by nobody any more: a log that is empty now gives no sign of a gap.
+      else if (index !== null && index.epoch === position.epoch && index.startSequence - 1 > position.sequence) {
+        this.break('gap');
+      }
     }
+    this.judgeProgress();
     if (this.state === 'following' || this.state === 'loading' || !this.hasIndex || index === null) return false;
     if (!this.isCompatible(configHash)) return false;
     return index.key !== this.failedKey || this.now() - this.failedAtMs > RELOAD_MS;
+  }
+
+  /** Since when the log has been ahead without anything being applied, ms; 0: it is not. */
+  get stalledMs(): number {
+    return this.stalledSinceMs === 0 ? 0 : this.now() - this.stalledSinceMs;
   }
 
   /** Loads a committed snapshot. Never rejects: what is wrong leaves the shard unsynced. */
@@ -219,6 +231,16 @@ export class ReplayShard {
     if (cause === 'dataset' || cause === 'regressed') this.failedKey = '';
     this.onChange();
     return false;
+  }
+
+  private judgeProgress(): void {
+    const { position, head } = this;
+    const isBehind = this.isFollowing && head.epoch === position.epoch && head.sequence > position.sequence;
+    if (!isBehind) this.stalledSinceMs = 0;
+    else if (this.stalledSinceMs === 0 || this.stalledAt !== position.sequence) {
+      this.stalledSinceMs = this.now();
+      this.stalledAt = position.sequence;
+    }
   }
 
   private async loadChunks(connection: RedisConnection, index: IndexFields): Promise<BreakCause | null> {

@@ -92,10 +92,11 @@ class RedisMirrorReplay implements MirrorReplay {
     this.status = redis.connect('status', onError);
     this.loader = redis.connect('snapshot', onError);
     this.follower = new LogFollower(redis, this.parts, this.options.sink, () => this.look(), onError);
-    this.timers.push(
-      setInterval(() => void this.heartbeat(), HEARTBEAT_MS),
-      setInterval(() => void this.publish(), this.options.publishMs ?? DEFAULT_PUBLISH_MS),
-    );
+    const { nodeId, publishMs } = this.options;
+    this.timers.push(setInterval(() => void this.heartbeat(), HEARTBEAT_MS));
+    if (nodeId !== null) {
+      this.timers.push(setInterval(() => void this.publish(nodeId), publishMs ?? DEFAULT_PUBLISH_MS));
+    }
     this.follower.start();
   }
 
@@ -199,7 +200,7 @@ class RedisMirrorReplay implements MirrorReplay {
     this.look();
   }
 
-  private async publish(): Promise<void> {
+  private async publish(nodeId: string): Promise<void> {
     const { status } = this;
     if (status === null || this.publishing || this.closed || !isReady(status)) return;
     const positions = this.position();
@@ -216,7 +217,7 @@ class RedisMirrorReplay implements MirrorReplay {
         positions,
         broken: this.parts.flatMap((part) => (part.state === 'unsynced' && part.hasIndex ? [part.shard] : [])),
       });
-      await status.hset(this.keys.applied, this.options.nodeId, report);
+      await status.hset(this.keys.applied, nodeId, report);
       this.published = state;
       this.publishedMs = now;
     } catch {

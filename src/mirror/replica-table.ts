@@ -92,7 +92,8 @@ export class ReplicaTable {
       return Applied.changed;
     }
     const local = this.local[row];
-    if (local > 0 && later === 0 && this.sink.refresh(local - 1, words, at)) return Applied.changed;
+    const isOurs = local > 0 && this.owner[local - 1] === row + 1;
+    if (isOurs && later === 0 && this.sink.refresh(local - 1, words, at)) return Applied.changed;
     this.drop(row);
     return this.open(row, version, words, at, isLoading);
   }
@@ -159,6 +160,8 @@ export class ReplicaTable {
     if (local === REFUSED) this.refused[row % this.shards]--;
     this.local[row] = UNKNOWN;
     if (local <= 0) return;
+    // The sink may have lost a session of its own accord and given its row to another.
+    if (this.owner[local - 1] !== row + 1) return;
     this.owner[local - 1] = 0;
     this.sessions[row % this.shards]--;
     this.sink.end(local - 1);

@@ -74,6 +74,7 @@ return {'OK', first}
 
 /**
  * Appends a batch to a shard's log, if the writer still owns the shard and the batch is the next one.
+ * Entries that somebody else has put there count as another dataset.
  * KEYS fence, log. ARGV epoch, dataset, sequence, blob.
  * → OK | DUP | FENCED, epoch | GAP, last sequence | WRONG_DATASET.
  */
@@ -85,7 +86,11 @@ if f[2] ~= ARGV[2] then return {'WRONG_DATASET'} end
 local last, seq = tonumber(f[3]), tonumber(ARGV[3])
 if seq <= last then return {'DUP'} end
 if seq ~= last + 1 then return {'GAP', last} end
-redis.call('XADD', KEYS[2], ARGV[1] .. '-' .. ARGV[3], 'b', ARGV[4])
+local added = redis.pcall('XADD', KEYS[2], ARGV[1] .. '-' .. ARGV[3], 'b', ARGV[4])
+if added.err then
+  if string.find(added.err, 'equal or smaller') then return {'WRONG_DATASET'} end
+  return added
+end
 redis.call('HSET', KEYS[1], 'lastSeq', ARGV[3])
 return {'OK'}
 `);

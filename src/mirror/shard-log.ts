@@ -144,6 +144,7 @@ export class ShardLog {
     batch.since = this.cleanAt;
     let count = 0;
     let rowCount = 0;
+    source.beginBatch();
     for (; count < state.limits.batchRecords; ) {
       const row = dirty.take(shard);
       if (row < 0) break;

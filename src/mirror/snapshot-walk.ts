@@ -55,6 +55,7 @@ export class SnapshotWalk {
     let crc = 0;
     let count = 0;
     for (let row = this.shard; ; row += this.shards) {
+      if (count === 0) source.beginBatch();
       const end = row >= source.highWater;
       if (!end && source.encode(row, this.buffer.words, recordAt(count))) {
         source.dirty.setKnown(row, true);

@@ -153,6 +153,8 @@ export interface MirrorSource {
   readonly highWater: number;
   /** Rows that changed since they were last taken. */
   readonly dirty: DirtySource;
+  /** Rows are about to be encoded: times of records are counted from now. */
+  beginBatch(): void;
   /**
    * Writes the row's session as a MirrorRecord, all of it but version.
    *
@@ -362,8 +364,8 @@ export type BreakCause = 'gap' | 'corrupt' | 'dataset' | 'format' | 'chunk-missi
 export interface MirrorReplayOptions {
   readonly redis: RedisConnector;
   readonly group: string;
-  /** Name of this node in `{G}:applied`. */
-  readonly nodeId: string;
+  /** Name of this node in `{G}:applied`; null: a reader that takes no part and tells nothing. */
+  readonly nodeId: string | null;
   readonly configHash: string;
   readonly sink: ReplicaSink;
   readonly shards?: number;

@@ -1,5 +1,15 @@
 import type { ValidatedConfig } from '../config/types.js';
-import { DropReason, MissEvent, MissKind, SessionClass, SessionRow, TcpState } from '../native/records.js';
+import {
+  DropReason,
+  MissEvent,
+  MissKind,
+  NO_HOLD,
+  SessionClass,
+  SessionRow,
+  TCP_TIMER,
+  TcpState,
+} from '../native/records.js';
+import { AdoptedMappings, type AdoptedSession, Adoption } from './adoption.js';
 import { alignConfig } from './alignment.js';
 import { Bindings } from './bindings.js';
 import {
@@ -18,6 +28,7 @@ import { type NatLog, NO_LOG } from './nat-log.js';
 import { OwnAnswers } from './own-answers.js';
 import { emptyPacket, IcmpType, isBareSyn, type MissedPacket, Protocol, readMiss } from './packet.js';
 import type { PoolCount } from './pool-use.js';
+import { NO_REST } from './port-set.js';
 import { PublicPools } from './public-pools.js';
 import { Random } from './random.js';
 import { referredParts } from './referred-parts.js';
@@ -26,6 +37,7 @@ import { RestingTuples } from './resting-tuples.js';
 import { Fate, SessionJudge } from './session-judge.js';
 import { type ReviewReport, SessionReview } from './session-review.js';
 import {
+  copyFacts,
   emptyFacts,
   OUTSIDE_CONTEXT,
   peerContext,
@@ -36,7 +48,7 @@ import {
 import { SessionTally } from './session-tally.js';
 import { idleSeconds, type NativeRows, sessionDeadline } from './session-timers.js';
 import { forwardShape, reverseShape } from './shapes.js';
-import type { DecidedSession, DecisionSink } from './sink.js';
+import type { DecidedSession, DecisionSink, SessionTimes } from './sink.js';
 import { SourceTranslation } from './source-translation.js';
 import { Strangers } from './strangers.js';
 import { SynWaiters } from './syn-waiters.js';
@@ -52,6 +64,8 @@ const NO_CONTEXT = -1;
 const COMMUNICATION_PROHIBITED = 13;
 const FRAGMENTATION_NEEDED = 4;
 const PORT_UNREACHABLE = 3;
+/** Value of TCP_TIMER of a state that packets refresh. */
+const ESTABLISHED_TIMER = 2;
 
 /**
  * The NAT engine: decides what becomes of a packet that no rule serves, and when a session ends. It owns policy,
@@ -62,6 +76,10 @@ export class NatEngine {
   readonly mappings: MappingTable;
   readonly hosts: HostTable;
   readonly tally: SessionTally;
+  /** Told of each row whose session opens, changes its state or ends. */
+  changed: { mark(row: number): void } | null = null;
+  /** Sessions are another gateway's, adopted: none ends by its timer, and no port rests here. */
+  isReplica = false;
   private readonly pools: PublicPools;
   private readonly wheel: TimerWheel;
   private readonly waiters = new SynWaiters();
@@ -79,6 +97,9 @@ export class NatEngine {
   private readonly sessionsOfVpc: number[];
   private readonly review: SessionReview;
   private readonly filter: RemoteFilter;
+  private readonly adopted: AdoptedMappings;
+  /** Since when this gateway decides: what refreshed adopted sessions shortly before is not known. */
+  private decidesSinceSeconds = 0;
 
   // One object each, used again for every packet: nothing is allocated on a first packet's way.
   /** By event of a batch: the forward tuple's context, its hash, and the hash of the internal endpoint. */
@@ -109,6 +130,7 @@ export class NatEngine {
     this.hosts = new HostTable(capacity * 2);
     this.pools = new PublicPools(config, this.topology, this.hosts, new Random(config.nat.seed), log);
     this.resting = new RestingTuples(capacity);
+    this.adopted = new AdoptedMappings(this.mappings, this.hosts, this.pools);
     this.filter = new RemoteFilter(config.nat.filtering);
     this.review = new SessionReview(this.sessions);
     this.bindings = this.newBindings();
@@ -218,24 +240,26 @@ export class NatEngine {
   /** A TCP state began, or its timer began again. */
   onSessionState(row: number, generation: number, nowSeconds: number): void {
     if (!this.isLive(row, generation)) return;
+    this.changed?.mark(row);
     const deadline = this.deadlineOf(row);
     if (deadline < this.wheel.deadlineOf(row)) this.wheel.arm(row, deadline, nowSeconds);
   }
 
   /** The row's last hits are up to date: the session ends, or its timer runs on. */
   onQueried(row: number, generation: number, nowSeconds: number): void {
-    if (!this.isLive(row, generation)) return;
+    if (this.isReplica || !this.isLive(row, generation)) return;
     this.judgeStranger(row);
     if (!this.isLive(row, generation) || this.wheel.isArmed(row)) return;
     const deadline = this.deadlineOf(row);
-    if (deadline > nowSeconds) this.wheel.arm(row, deadline, nowSeconds);
-    else this.end(row);
+    if (deadline <= nowSeconds) return this.end(row);
+    this.wheel.arm(row, deadline, nowSeconds);
+    this.changed?.mark(row);
   }
 
   /** The rules of a session are gone: its endpoints are given back and rest. */
   onRemoved(row: number, generation: number, nowSeconds: number): void {
     if (this.sessions.life(row) !== SessionLife.removing || this.sessions.generation(row) !== generation) return;
-    const until = nowSeconds + this.config.nat.portReuseDelaySeconds;
+    const until = this.isReplica ? NO_REST : nowSeconds + this.config.nat.portReuseDelaySeconds;
     this.sessions.read(row, this.other);
     this.filter.forget(this.other);
     const { sourceMapping, destinationMapping } = this.other;
@@ -256,6 +280,7 @@ export class NatEngine {
     if (!this.isLive(row, generation)) return;
     this.wheel.disarm(row);
     this.sessions.unlink(row);
+    this.changed?.mark(row);
     this.onRemoved(row, generation, nowSeconds);
   }
 
@@ -272,6 +297,7 @@ export class NatEngine {
   /** Queries sessions that are due, at most `most` of them. @returns How many. */
   runSessionTimers(nowSeconds: number, most: number): number {
     let count = 0;
+    if (this.isReplica) return 0;
     while (count < most) {
       const row = this.wheel.takeDue(nowSeconds);
       if (row < 0) break;
@@ -315,7 +341,85 @@ export class NatEngine {
     // Outbound is the initiator's direction everywhere but for what came from the outside.
     const outboundIsForward = sessionClass !== SessionClass.externalToVpc || insideInitiated;
     const { timeouts } = this.config.nat;
-    return sessionDeadline(this.rows, row, this.sessions.protocol(row), outboundIsForward, timeouts);
+    const deadline = sessionDeadline(this.rows, row, this.sessions.protocol(row), outboundIsForward, timeouts);
+    return this.decidesSinceSeconds === 0 ? deadline : this.deadlineSinceTakeOver(row, deadline);
+  }
+
+  /** An idle time may have begun anew just before the other gateway died; a transitory one is known exactly. */
+  private deadlineSinceTakeOver(row: number, deadline: number): number {
+    const protocol = this.sessions.protocol(row);
+    const tcpState = this.rows.byte(row, SessionRow.tcpState);
+    if (protocol === Protocol.tcp && TCP_TIMER[tcpState] !== ESTABLISHED_TIMER) return deadline;
+    return Math.max(deadline, this.decidesSinceSeconds + idleSeconds(this.config.nat.timeouts, protocol, tcpState));
+  }
+
+  /**
+   * Opens a session that another gateway decided, with the same mappings and endpoints.
+   *
+   * @returns Its row, or an Adoption code.
+   */
+  adopt(session: AdoptedSession, nowSeconds: number): number {
+    const { facts, source, destination, times, tcpState } = session;
+    const { decided } = this;
+    const { forwardContext, protocol, forwardSource, forwardDestination } = facts;
+    const ports = [facts.forwardSourcePort, facts.forwardDestinationPort] as const;
+    if (this.sessions.isFull) return Adoption.tableFull;
+    const taken = this.sessions.find(forwardContext, protocol, forwardSource, forwardDestination, ...ports) >= 0;
+    if (taken || this.sessions.reverseIsTaken(facts)) return Adoption.conflict;
+    const noWay =
+      resolveEgress(this.topology, facts.reverseContext, facts.translatedDestination, this.onward) ||
+      resolveEgress(this.topology, facts.forwardContext, facts.forwardSource, this.back);
+    if (noWay !== DropReason.none) return Adoption.noWay;
+    facts.sourceMapping = source === null ? -1 : this.adopted.ofSource(facts, source, nowSeconds);
+    if (source !== null && facts.sourceMapping < 0) return Adoption.tableFull;
+    if (facts.sourceMapping >= 0) this.mappings.addSessions(facts.sourceMapping, 1);
+    facts.destinationMapping = destination === null ? -1 : this.adopted.ofDestination(facts, destination, nowSeconds);
+    if (destination !== null && facts.destinationMapping < 0) {
+      this.sources.release(facts, NO_REST);
+      return Adoption.tableFull;
+    }
+    if (facts.destinationMapping >= 0) this.mappings.addSessions(facts.destinationMapping, 1);
+    const insideAddress = facts.insideInitiated ? forwardSource : facts.translatedDestination;
+    facts.host = this.hosts.hold(facts.vpc, 0, insideAddress);
+    this.hosts.addSessions(facts.host, 1);
+    this.sessionsOfVpc[facts.vpc]++;
+    this.tally.opened(facts.vpc, facts.sessionClass);
+    this.filter.remember(facts);
+    const shapes = { forward: forwardShape(facts), reverse: reverseShape(facts) };
+    const row = this.sessions.insert(facts, shapes.forward | (shapes.reverse << 16));
+    copyFacts(facts, decided.facts);
+    decided.forwardShape = shapes.forward;
+    decided.reverseShape = shapes.reverse;
+    decided.row = row;
+    decided.generation = this.sessions.generation(row);
+    decided.tcpState = tcpState;
+    decided.ageSeconds = idleSeconds(this.config.nat.timeouts, protocol, tcpState);
+    decided.adopted = times;
+    this.sink.session(NO_HOLD, decided);
+    decided.adopted = null;
+    this.wheel.arm(row, nowSeconds + decided.ageSeconds, nowSeconds);
+    if (isFromStranger(facts) && times.lastReverseSeconds === 0) this.strangers.add(facts.destinationMapping, row);
+    this.changed?.mark(row);
+    return row;
+  }
+
+  /** The gateway that decides tells how an adopted session stands. */
+  restate(row: number, tcpState: number, times: SessionTimes): void {
+    this.sink.restate(row, this.sessions.generation(row), tcpState, times);
+    const mapping = this.sessions.destinationMapping(row);
+    if (times.lastReverseSeconds > 0 && mapping >= 0) this.strangers.remove(mapping, row);
+    this.changed?.mark(row);
+  }
+
+  /** The gateway that decides has ended an adopted session. */
+  endAdopted(row: number): void {
+    if (this.sessions.life(row) === SessionLife.live) this.end(row);
+  }
+
+  /** From now on this gateway decides. O(1): what is due by the old times is looked at when its timer comes. */
+  takeOver(nowSeconds: number): void {
+    this.isReplica = false;
+    this.decidesSinceSeconds = nowSeconds;
   }
 
   /**
@@ -369,7 +473,8 @@ export class NatEngine {
    */
   reviewSessions(most: number, nowSeconds: number): ReviewReport | null {
     return this.review.run(this.judge, most, (row, fate) => {
-      if (fate === Fate.end) return this.end(row);
+      // Of an adopted session the gateway that decides says when it ends; it follows the same configuration.
+      if (fate === Fate.end) return this.isReplica ? undefined : this.end(row);
       const session = fate === Fate.update ? this.describe(row) : null;
       if (session !== null) this.sink.update(session);
       // Its idle times may be shorter now.
@@ -447,6 +552,7 @@ export class NatEngine {
   private end(row: number): void {
     this.wheel.disarm(row);
     this.sessions.unlink(row);
+    this.changed?.mark(row);
     this.sink.remove(row, this.sessions.generation(row));
   }
 
@@ -518,6 +624,7 @@ export class NatEngine {
     decided.tcpState = protocol === Protocol.tcp ? TcpState.synForward : TcpState.none;
     decided.ageSeconds = idleSeconds(this.config.nat.timeouts, protocol, decided.tcpState);
     sink.session(packet.hold, decided);
+    this.changed?.mark(decided.row);
     if (this.config.nat.log === 'sessions') this.log.session(true, facts, packet.seconds);
     this.wheel.arm(decided.row, packet.seconds + decided.ageSeconds, packet.seconds);
     if (isFromStranger(facts)) this.strangers.add(facts.destinationMapping, decided.row);
@@ -605,6 +712,7 @@ function decidedSession(facts: SessionFacts, forwardEgress: Egress, reverseEgres
     reverseShape: 0,
     ageSeconds: 0,
     tcpState: 0,
+    adopted: null,
   };
 }
 

@@ -167,6 +167,12 @@ export class MappingTable {
     this.words[row * WORDS + PROTOCOL_AND_TENURE] = protocol | (Tenure.retired << 8);
   }
 
+  /** Its public endpoint is another mapping's now: nobody finds it, and with its sessions nothing goes back to a pool. */
+  disown(row: number): void {
+    this.retire(row);
+    this.words[row * WORDS + PROTOCOL_AND_TENURE] = this.protocol(row) | (Tenure.alone << 8);
+  }
+
   /** The configuration offers a retired mapping again: new sessions find it, unless its ends have been given to others. */
   revive(row: number): void {
     const protocol = this.protocol(row);
@@ -238,7 +244,8 @@ export class MappingTable {
     return this.words[row * WORDS + HOST];
   }
 
-  private tenure(row: number): number {
+  /** One of Tenure. */
+  tenure(row: number): number {
     return this.words[row * WORDS + PROTOCOL_AND_TENURE] >>> 8;
   }
 }

@@ -38,6 +38,15 @@ class Block {
     }
   }
 
+  /** Takes a port of the block, wherever it stands among the free ones. */
+  claim(port: number): void {
+    if (this.away[port - this.range.first] === 1) return;
+    this.away[port - this.range.first] = 1;
+    this.awayCount++;
+    const at = this.free.subarray(0, this.freeCount).indexOf(port);
+    if (at >= 0) this.free[at] = this.free[--this.freeCount];
+  }
+
   take(random: Random): number {
     const index = random.below(this.freeCount);
     const port = this.free[index];
@@ -91,6 +100,26 @@ export class SubscriberBlocks implements PortAllocator {
     this.resting.add(port, untilSeconds);
   }
 
+  claim(port: number, nowSeconds: number, subscriber: number): void {
+    const open = this.open.find(({ range }) => port >= range.first && port <= range.last);
+    if (open !== undefined) return open.claim(port);
+    const index = this.closed.findIndex(({ first, last }) => port >= first && port <= last);
+    if (index < 0) return;
+    const [range] = this.closed.splice(index, 1);
+    const block = new Block(range, subscriber);
+    block.fill(this.isWithheld);
+    block.claim(port);
+    this.open.push(block);
+    const own = this.bySubscriber.get(subscriber);
+    if (own === undefined) this.bySubscriber.set(subscriber, [block]);
+    else own.push(block);
+    this.observer.allocated(subscriber, range, nowSeconds);
+  }
+
+  unclaim(port: number, nowSeconds: number): void {
+    this.comeBack(port, nowSeconds);
+  }
+
   hasFree(nowSeconds: number): boolean {
     this.wakeResting(nowSeconds);
     return this.closed.length > 0;
@@ -107,14 +136,18 @@ export class SubscriberBlocks implements PortAllocator {
 
   private wakeResting(nowSeconds: number): void {
     while (this.resting.isDue(nowSeconds)) {
-      const port = this.resting.takeFirst();
-      const block = this.open.find(({ range }) => port >= range.first && port <= range.last);
-      if (block === undefined) continue;
-      block.away[port - block.range.first] = 0;
-      block.awayCount--;
-      if (block.awayCount === 0) this.close(block, nowSeconds);
-      else if (!block.retired && !this.isWithheld(port)) block.free[block.freeCount++] = port;
+      this.comeBack(this.resting.takeFirst(), nowSeconds);
     }
+  }
+
+  /** A port has come back and may be given out again. */
+  private comeBack(port: number, nowSeconds: number): void {
+    const block = this.open.find(({ range }) => port >= range.first && port <= range.last);
+    if (block === undefined) return;
+    block.away[port - block.range.first] = 0;
+    block.awayCount--;
+    if (block.awayCount === 0) this.close(block, nowSeconds);
+    else if (!block.retired && !this.isWithheld(port)) block.free[block.freeCount++] = port;
   }
 
   private close(block: Block, nowSeconds: number): void {

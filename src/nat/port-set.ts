@@ -2,6 +2,9 @@ import type { PortRange } from '../config/types.js';
 import type { Random } from './random.js';
 import { RestingPorts } from './resting-ports.js';
 
+/** `untilSeconds` of a port that does not rest, the only negative one: it was claimed for a session of another gateway, where it rests. */
+export const NO_REST = -1;
+
 /** The external ports (or ICMP identifiers) of one address, protocol and scope: which are given out, and to whom. */
 export interface PortAllocator {
   /**
@@ -12,6 +15,13 @@ export interface PortAllocator {
   take(nowSeconds: number, random: Random, subscriber: number): number;
   /** Gives a port back; it rests until `untilSeconds`. Releases come in the order of time. */
   release(port: number, untilSeconds: number): void;
+  /**
+   * A session of the gateway that this one mirrors owns the port: it is given to nobody until it is released or
+   * unclaimed. Nothing happens when it is claimed already.
+   */
+  claim(port: number, nowSeconds: number, subscriber: number): void;
+  /** The claim is over, and the port does not rest here. */
+  unclaim(port: number, nowSeconds: number): void;
   /** Whether a subscriber that owns nothing here could perhaps take a port at that time. Changes nothing. */
   hasFree(nowSeconds: number): boolean;
   /**
@@ -21,6 +31,26 @@ export interface PortAllocator {
    * @param owned Ports that live mappings own.
    */
   rebuild(range: PortRange | null, isWithheld: (port: number) => boolean, owned: Iterable<number>): void;
+}
+
+/** A set of ports: 8 KiB however many. */
+class PortBits {
+  private readonly words = new Uint32Array(2048);
+
+  has(port: number): boolean {
+    return (this.words[port >>> 5] & (1 << (port & 31))) !== 0;
+  }
+
+  add(port: number): void {
+    this.words[port >>> 5] |= 1 << (port & 31);
+  }
+
+  /** @returns Whether it was there. */
+  delete(port: number): boolean {
+    const was = this.has(port);
+    this.words[port >>> 5] &= ~(1 << (port & 31));
+    return was;
+  }
 }
 
 /**
@@ -37,6 +67,8 @@ export class PortSet implements PortAllocator {
   private readonly resting = new RestingPorts();
   /** Ports that were owned or rested when the set was rebuilt: they come back by release, not by opening a block. */
   private away: Set<number> | null = null;
+  /** Ports that sessions adopted from another gateway own: they were not taken from here. */
+  private claimed: PortBits | null = null;
 
   /**
    * @param first       First port, 1..65535.
@@ -58,6 +90,7 @@ export class PortSet implements PortAllocator {
   take(nowSeconds: number, random: Random): number {
     while (this.resting.isDue(nowSeconds)) {
       const port = this.resting.takeFirst();
+      if (this.claimed !== null && this.isBackFromClaim(port)) continue;
       if (port >= this.first && port <= this.last && !this.isWithheld(port)) this.pushFree(port);
       else this.away?.delete(port);
     }
@@ -73,6 +106,19 @@ export class PortSet implements PortAllocator {
     this.resting.add(port, untilSeconds);
   }
 
+  claim(port: number): void {
+    this.claimed ??= new PortBits();
+    this.claimed.add(port);
+    this.away?.delete(port);
+    const at = this.free.subarray(0, this.freeCount).indexOf(port);
+    if (at >= 0) this.free[at] = this.free[--this.freeCount];
+  }
+
+  unclaim(port: number): void {
+    const was = this.claimed?.delete(port) || this.away?.delete(port);
+    if (was && this.isOpen(port) && !this.isWithheld(port)) this.pushFree(port);
+  }
+
   hasFree(nowSeconds: number): boolean {
     return this.freeCount > 0 || this.closedCount > 0 || this.resting.isDue(nowSeconds);
   }
@@ -80,6 +126,7 @@ export class PortSet implements PortAllocator {
   rebuild(range: PortRange | null, isWithheld: (port: number) => boolean, owned: Iterable<number>): void {
     this.away = new Set(owned);
     for (const port of this.resting) this.away.add(port);
+    this.claimed = null;
     this.isWithheld = isWithheld;
     // An empty range has its last port before its first.
     this.first = range?.first ?? 1;
@@ -89,6 +136,18 @@ export class PortSet implements PortAllocator {
     this.closedBlocks = Uint16Array.from({ length: this.closedCount }, (_, i) => i);
   }
 
+  /** A claimed port that was released has rested. @returns Whether its block has yet to be opened, and brings it then. */
+  private isBackFromClaim(port: number): boolean {
+    return this.claimed?.delete(port) === true && !this.isOpen(port);
+  }
+
+  /** Whether the block that a port lies in has been opened. */
+  private isOpen(port: number): boolean {
+    if (port < this.first || port > this.last) return false;
+    const block = Math.floor((port - this.first) / this.blockSize);
+    return !this.closedBlocks.subarray(0, this.closedCount).includes(block);
+  }
+
   private openBlock(random: Random): void {
     const index = random.below(this.closedCount);
     const block = this.closedBlocks[index];
@@ -96,7 +155,7 @@ export class PortSet implements PortAllocator {
     const start = this.first + block * this.blockSize;
     const end = Math.min(start + this.blockSize - 1, this.last);
     for (let port = start; port <= end; port++) {
-      if (!this.isWithheld(port) && !this.away?.has(port)) this.pushFree(port);
+      if (!this.isWithheld(port) && !this.away?.has(port) && !this.claimed?.has(port)) this.pushFree(port);
     }
   }
 

@@ -198,10 +198,29 @@ export class PublicPools {
     return -1;
   }
 
+  /** A session of the gateway that this one mirrors owns that endpoint: nobody else gets it. */
+  claim(
+    vpc: number,
+    scope: number,
+    protocol: number,
+    address: number,
+    port: number,
+    inside: number,
+    nowSeconds: number,
+  ): void {
+    const pool = this.poolsOf(vpc, scope).find((candidate) => candidate.has(address));
+    if (pool === undefined) return;
+    const set = this.portsOf(pool, scope, protocol, address);
+    set.ports.claim(port, nowSeconds, vpc * 0x1_0000_0000 + inside);
+    set.count.owned++;
+  }
+
+  /** @param untilSeconds End of the port's rest; NO_REST: it was claimed and is only given up. */
   release(scope: number, protocol: number, address: number, port: number, untilSeconds: number): void {
     const set = this.sets.get(scope, protocol, address);
     if (set === undefined) return;
-    set.ports.release(port, untilSeconds);
+    if (untilSeconds < 0) set.ports.unclaim(port, 0);
+    else set.ports.release(port, untilSeconds);
     set.count.owned--;
     // A port that rests changes nothing within the second that exhaustion is remembered for.
     if (this.config.nat.portReuseDelaySeconds === 0) set.pool?.refresh(protocol);

@@ -367,6 +367,11 @@ export function emptyFacts(): SessionFacts {
   };
 }
 
+/** Writes all facts of one object into another. */
+export function copyFacts(from: SessionFacts, to: SessionFacts): void {
+  Object.assign(to, from);
+}
+
 function contextKey(context: number, protocol: number): number {
   return context | (protocol << 16);
 }

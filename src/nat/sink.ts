@@ -15,6 +15,17 @@ export interface DecidedSession {
   ageSeconds: number;
   /** TcpState before the held packet. */
   tcpState: number;
+  /** How the session stands, when it has lived elsewhere; null: it begins now. */
+  adopted: SessionTimes | null;
+}
+
+/** Times of a session, whole seconds of the gateway clock; see SessionRow. */
+export interface SessionTimes {
+  createdSeconds: number;
+  lastForwardSeconds: number;
+  /** 0: no answer yet. */
+  lastReverseSeconds: number;
+  stateSinceSeconds: number;
 }
 
 /** What the NAT engine says; the controller carries it out. Nothing is answered: effects come back as events. */
@@ -28,6 +39,8 @@ export interface DecisionSink {
   session(hold: number, session: DecidedSession): void;
   /** The session's way has changed: its rules are made anew, its counters and state go on. */
   update(session: DecidedSession): void;
+  /** State and times of a session are those of the gateway that this one mirrors. */
+  restate(row: number, generation: number, tcpState: number, times: SessionTimes): void;
   remove(row: number, generation: number): void;
   /** Brings the row's last hits and counters up to date; answered by a `queried` event. */
   query(row: number, generation: number): void;

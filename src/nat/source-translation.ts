@@ -144,10 +144,11 @@ export class SourceTranslation {
     return host >= 0 && this.hosts.isPaired(host) ? this.hosts.pairedAddress(host) : -1;
   }
 
-  /** A session no longer uses its mappings; with its last session a mapping ends. @param untilSeconds End of the port's rest. */
+  /** A session no longer uses its mappings; with its last session a mapping ends. @param untilSeconds End of the port's rest, or NO_REST. */
   release(facts: SessionFacts, untilSeconds: number): void {
     const { sourceMapping, destinationMapping } = facts;
-    if (this.perSession && sourceMapping >= 0 && hasPorts(facts.protocol)) this.resting.add(facts, untilSeconds);
+    const rests = this.perSession && sourceMapping >= 0 && hasPorts(facts.protocol) && untilSeconds >= 0;
+    if (rests) this.resting.add(facts, untilSeconds);
     this.exhausted.clear();
     this.leave(sourceMapping, untilSeconds);
     this.leave(destinationMapping, untilSeconds);

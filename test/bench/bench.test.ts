@@ -77,3 +77,10 @@ test('an unknown bench is a usage error', () => {
   const run = () => execFileSync(process.execPath, [join(root, 'dist/bench/main.js'), 'speed'], { stdio: 'pipe' });
   expect(run).toThrow(expect.objectContaining({ status: 2 }));
 });
+
+test('compile fills rules, compiles every shape for every NIC and random lists', () => {
+  const figures = figuresOf('compile');
+  for (const key of ['rowsPerSecond', 'shapeMicros', 'listsPerSecond']) expectPositive(figures[key]);
+  // Many random lists are such as no NIC serves; enough of them are not.
+  expect(figures.listsCompiled).toBeGreaterThan(0.2);
+});

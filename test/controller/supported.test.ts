@@ -28,5 +28,6 @@ test('what this version leaves undone without harm to packets is named', () => {
   expect(ignoredParts(validated({}))).toEqual([]);
   const mirror = { redis: 'redis://127.0.0.1:6379', mode: 'async' };
   const metrics = { address: '127.0.0.1:9464' };
-  expect(ignoredParts(validated({ mirror, metrics, nat: { log: 'blocks' } }))).toEqual(['mirror']);
+  expect(ignoredParts(validated({ mirror, metrics, nat: { log: 'blocks' } }))).toEqual([]);
+  expect(ignoredParts(validated({ mirror, ha: { group: 'g' } }))).toEqual(['ha']);
 });

@@ -76,10 +76,14 @@ export async function startPair(
 
 export async function same(table: PlainTable, sink: PlainReplica): Promise<void> {
   const text = () => [table.picture().join('\n'), sink.picture().join('\n')];
-  await until(() => {
-    const [active, standby] = text();
-    return active === standby;
-  }, 'the standby has what the active has').catch((error: Error) => {
+  await until(
+    () => {
+      const [active, standby] = text();
+      return active === standby;
+    },
+    'the standby has what the active has',
+    8000,
+  ).catch((error: Error) => {
     const [active, standby] = text();
     throw new Error(`${error.message}: active ${active.split('\n').length}, standby ${standby.split('\n').length}`);
   });

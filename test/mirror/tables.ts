@@ -51,6 +51,8 @@ export class PlainTable implements MirrorSource {
     this.dirty.mark(row);
   }
 
+  beginBatch(): void {}
+
   encode(row: number, into: Int32Array, at: number): boolean {
     into.fill(0, at, at + RECORD_WORDS);
     into[at + R.row] = row;
@@ -83,6 +85,7 @@ function pictureOf({ inside, nat, remote, tcpState }: PlainSession): string {
 /** The standby's table, which keeps what it was told and complains about what cannot be. */
 export class PlainReplica implements ReplicaSink {
   readonly sessions = new Map<number, PlainSession>();
+  private readonly byNat = new Map<number, number>();
   hasRoom = true;
   adopted = 0;
   ended = 0;
@@ -97,11 +100,11 @@ export class PlainReplica implements ReplicaSink {
 
   adopt(words: Int32Array, at: number): number {
     const session = read(words, at);
-    for (const other of this.sessions.values())
-      if (other.nat === session.nat) throw new Error('an endpoint has two owners');
+    if (this.byNat.has(session.nat)) throw new Error('an endpoint has two owners');
     if (this.sessions.size >= this.capacity) return -1 - RefusedReason.tableFull;
     const row = this.free.pop() ?? this.next++;
     this.sessions.set(row, session);
+    this.byNat.set(session.nat, row);
     this.adopted++;
     return row;
   }
@@ -109,41 +112,37 @@ export class PlainReplica implements ReplicaSink {
   refresh(row: number, words: Int32Array, at: number): boolean {
     const session = this.sessions.get(row);
     const told = read(words, at);
-    if (
-      session === undefined ||
-      session.inside !== told.inside ||
-      session.nat !== told.nat ||
-      session.remote !== told.remote
-    ) {
-      return false;
-    }
+    if (session === undefined || !isSame(session, told)) return false;
     session.tcpState = told.tcpState;
     return true;
   }
 
   end(row: number): void {
-    if (!this.sessions.delete(row)) throw new Error(`row ${row} ends twice`);
+    const session = this.sessions.get(row);
+    if (session === undefined) throw new Error(`row ${row} ends twice`);
+    this.sessions.delete(row);
+    this.byNat.delete(session.nat);
     this.free.push(row);
     this.ended++;
   }
 
   find(words: Int32Array, at: number): number {
-    const told = read(words, at);
-    for (const [row, { inside, nat, remote }] of this.sessions) {
-      if (inside === told.inside && nat === told.nat && remote === told.remote) return row;
-    }
-    return -1;
+    const row = this.conflict(words, at);
+    const session = this.sessions.get(row);
+    return session !== undefined && isSame(session, read(words, at)) ? row : -1;
   }
 
   conflict(words: Int32Array, at: number): number {
-    const told = read(words, at);
-    for (const [row, { nat }] of this.sessions) if (nat === told.nat) return row;
-    return -1;
+    return this.byNat.get(words[at + R.translatedSource]) ?? -1;
   }
 
   picture(): string[] {
     return [...this.sessions.values()].map(pictureOf).sort();
   }
+}
+
+function isSame(a: PlainSession, b: PlainSession): boolean {
+  return a.inside === b.inside && a.nat === b.nat && a.remote === b.remote;
 }
 
 function read(words: Int32Array, at: number): PlainSession {

@@ -2,6 +2,7 @@ import { isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 import { formatIpv6, parsePort } from '../address.js';
 import type { Field, NameTable } from '../field.js';
+import { readRedisUrl } from '../redis-url.js';
 import type {
   AftrSettings,
   B4Settings,
@@ -56,7 +57,12 @@ export function resolveOffload(field: Field): OffloadSettings {
 export function resolveMirror(field: Field): MirrorSettings | null {
   if (!field.isPresent) return null;
   const redis = field.at('redis').text();
-  if (redis !== null && !URL.canParse(redis)) field.at('redis').fault(`"${redis}" is not a URL`, 'redis://HOST:PORT');
+  const address = redis === null ? null : readRedisUrl(redis);
+  if (typeof address === 'string') {
+    field
+      .at('redis')
+      .fault(address, 'redis://HOST:PORT, redis+sentinel://HOST:PORT,…/MASTER, redis+cluster://HOST:PORT,…');
+  }
   return {
     redis: redis ?? '',
     mode: field.at('mode').choice(['async', 'defer-open', 'defer-closed']) ?? 'async',

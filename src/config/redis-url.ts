@@ -13,7 +13,7 @@ export interface RedisAddress {
 const DEFAULT_PORT = { single: 6379, sentinel: 26379, cluster: 6379 } as const;
 const URL_PARTS =
   /^redis(s?)(?:\+(sentinel|cluster))?:\/\/(?:(?<user>[^:@/]*)(?::(?<password>[^@/]*))?@)?(?<hosts>[^/?#]+)(?:\/(?<path>[^/?#]*))?(?:\?db=(?<db>[0-9]+))?$/;
-const HOST = /^(?:\[(?<v6>[0-9a-f:.]+)\]|(?<host>[^:[\]]+))(?::(?<port>[0-9]{1,5}))?$/i;
+const HOST = /^(?:\[(?<v6>[0-9a-f:.]+)\]|(?<host>[^:[\]\s]+))(?::(?<port>[0-9]{1,5}))?$/i;
 
 /**
  * Reads `redis://HOST[:PORT][/DB]`, `redis+sentinel://HOST[:PORT],…/MASTER[?db=N]` and `redis+cluster://HOST[:PORT],…`;
