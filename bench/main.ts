@@ -8,13 +8,14 @@ import * as memory from './memory.js';
 import type { BenchOptions } from './options.js';
 import { type Report, text } from './report.js';
 import * as setup from './setup.js';
+import * as takeover from './takeover.js';
 
 const BENCHES: Readonly<
   Record<
     string,
     { readonly measure: (options: BenchOptions) => Promise<Report>; readonly parts: Readonly<Record<string, Part>> }
   >
-> = { setup, forward, insert, memory, instructions, compile };
+> = { setup, forward, insert, memory, instructions, compile, takeover };
 
 const USAGE = `usage: npm run bench -- NAME [options]      NAME: ${Object.keys(BENCHES).join(', ')}
   --json          the last line is {"name": …, "figures": …}

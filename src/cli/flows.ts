@@ -1,10 +1,9 @@
-import { readdirSync } from 'node:fs';
 import { request } from 'node:http';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { FlowEntry } from '../controller/flow-dump.js';
 import { FilterError, type FlowPredicate, parseFilter } from '../controller/flow-filter.js';
+import { onlySocket, SOCKET_FOLDER } from './control-socket.js';
 import { UserFault } from './errors.js';
 import { flowTable } from './flow-table.js';
 
@@ -17,8 +16,6 @@ interface FlowsOptions {
   readonly filter?: FlowPredicate;
 }
 
-/** Where control sockets usually stand; the only one there needs no --socket. */
-const SOCKET_FOLDER = '/run/sluice';
 const WATCH_MS = 1000;
 
 export function register(program: Command): void {
@@ -83,18 +80,6 @@ async function render(socket: string, options: FlowsOptions): Promise<string> {
     lines.map((line) => JSON.parse(line) as FlowEntry),
     options,
   );
-}
-
-function onlySocket(): string {
-  let sockets: string[] = [];
-  try {
-    sockets = readdirSync(SOCKET_FOLDER).filter((name) => name.endsWith('.sock'));
-  } catch {
-    // No folder: no gateway has made one.
-  }
-  if (sockets.length === 1) return join(SOCKET_FOLDER, sockets[0]);
-  const found = sockets.length === 0 ? 'holds no control socket' : `holds several: ${sockets.join(', ')}`;
-  throw UserFault.of(SOCKET_FOLDER, found, 'name one with --socket');
 }
 
 function fetchLines(socketPath: string, path: string): Promise<string[]> {

@@ -7,7 +7,9 @@ import { register as registerCompile } from './compile.js';
 import { formatFault, UserFault } from './errors.js';
 import { register as registerFlows } from './flows.js';
 import { register as registerGateway } from './gateway.js';
+import { register as registerHa } from './ha.js';
 import { register as registerReplay } from './replay.js';
+import { register as registerStandby } from './standby.js';
 import { register as registerTargets } from './targets.js';
 
 /**
@@ -16,6 +18,8 @@ import { register as registerTargets } from './targets.js';
  */
 const COMMANDS: readonly ((program: Command) => void)[] = [
   registerGateway,
+  registerStandby,
+  registerHa,
   registerReplay,
   registerFlows,
   registerCheck,

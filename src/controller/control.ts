@@ -13,11 +13,13 @@ import type { LiveGateway } from './live.js';
  * JSON.
  *
  * @param mirror Null: sessions are not mirrored, and /v1/mirror is not there.
+ * @param more   Adds what other parts answer.
  */
 export async function serveControl(
   gateway: LiveGateway,
   socket: string,
   mirror: { status(): unknown } | null = null,
+  more: (server: FastifyInstance) => void = () => undefined,
 ): Promise<FastifyInstance> {
   await removeStaleSocket(socket);
   mkdirSync(dirname(socket), { recursive: true });
@@ -29,6 +31,7 @@ export async function serveControl(
   server.get('/v1/rules', async (_request, reply) => reply.type('text/plain').send(gateway.rules().join('\n')));
   server.get('/v1/counters', async () => gateway.counters());
   if (mirror !== null) server.get('/v1/mirror', async () => mirror.status());
+  more(server);
   await server.listen({ path: socket });
   chmodSync(socket, 0o660);
   return server;

@@ -53,6 +53,7 @@ export class LiveGateway {
       eventSlots: EVENT_SLOTS,
       decisionSlots: DECISION_SLOTS,
       mssClamp: config.nat.mssClampBytes ?? 0,
+      silent: config.ha !== null,
       replay: false,
     });
     const target = targetOf(driverOf(devices[0]));

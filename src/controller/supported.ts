@@ -11,9 +11,3 @@ export function unsupportedParts(config: ValidatedConfig): ConfigFault[] {
     .filter(([, used]) => used)
     .map(([path]) => ({ path, message: 'is valid but not supported by this version', hint: 'leave it out' }));
 }
-
-/** Parts that are left undone without harm to packets: worth a warning. */
-export function ignoredParts(config: ValidatedConfig): string[] {
-  const parts: [string, boolean][] = [['ha', config.ha !== null]];
-  return parts.filter(([, used]) => used).map(([name]) => name);
-}

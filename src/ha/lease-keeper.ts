@@ -43,8 +43,8 @@ export interface KeeperOptions {
 }
 
 export interface KeeperEvents {
-  /** The lease is ours. @param planned Whether the holder before had let it go. */
-  won(epoch: number, cause: string, planned: boolean): void;
+  /** The lease is ours. @param from Node that had it before, empty: nobody. @param planned Whether it had let it go. */
+  won(epoch: number, cause: string, from: string, planned: boolean): void;
   /** It is not ours any more. */
   lost(cause: string): void;
   /** How long this gateway may speak has changed. */
@@ -240,8 +240,8 @@ export class LeaseKeeper {
       if (reply.code !== 'OK' || this.stopped) return;
       this.ownEpoch = epoch;
       this.renewed(sentMs);
-      const from = record.node === '' ? 'nobody held the lease' : `node "${record.node}" was silent`;
-      this.events.won(epoch, invited ? `node "${record.node}" handed over` : from, invited);
+      const silence = record.node === '' ? 'nobody held the lease' : `node "${record.node}" was silent`;
+      this.events.won(epoch, invited ? `node "${record.node}" handed over` : silence, record.node, invited);
     } finally {
       this.acquiring = false;
     }

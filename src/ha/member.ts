@@ -31,12 +31,9 @@ const RULES_SETTLE_MS = 1000;
 export interface MemberOptions {
   readonly gateway: LiveGateway;
   readonly settings: PairSettings;
-  readonly redis: RedisConnector;
-  readonly sides: MirrorSides;
+  readonly mirror: MirrorSides & { readonly redis: RedisConnector; readonly configHash: string };
   /** Leaves a lease that nobody ever had to the other gateway for a while. */
   readonly prefersStandby: boolean;
-  /** See mirrorConfigHash(). */
-  readonly pairConfigHash: () => string;
   readonly log: Logger;
 }
 
@@ -80,7 +77,7 @@ export class HaMember {
   private endWatch: (() => void) | null = null;
 
   constructor(private readonly options: MemberOptions) {
-    const { gateway, settings, redis, log } = options;
+    const { gateway, settings, mirror, log } = options;
     const { ha } = gateway.config;
     if (ha === null) throw new Error('the configuration has no ha');
     this.ha = ha;
@@ -91,7 +88,7 @@ export class HaMember {
     this.peer = new Peer(ha.leaseMs, settings.marginMs);
     this.probe = new EndToEndProbe(gateway.controller, () => this.settings.probe);
     this.result = new ResultFile(ha.resultFile);
-    this.sessions = new PairSessions(options.sides, log);
+    this.sessions = new PairSessions(mirror, log);
     this.sessions.onFenced = (error) => void this.keeper.resign(error.message);
     this.sessions.onChange = () => this.changed();
     this.health.onChange = ({ check, ok, detail }) => {
@@ -100,7 +97,7 @@ export class HaMember {
     };
     this.keeper = new LeaseKeeper(
       {
-        redis,
+        redis: mirror.redis,
         group: ha.group,
         owner: { holder: this.bootId, node: settings.node },
         leaseMs: ha.leaseMs,
@@ -116,7 +113,7 @@ export class HaMember {
         log,
       },
       {
-        won: (epoch, cause, planned) => void this.won(epoch, cause, planned),
+        won: (epoch, cause, from, planned) => void this.won(epoch, cause, from, planned),
         lost: (cause) => this.lost(cause),
         extended: () => this.applyLimit(),
       },
@@ -218,20 +215,24 @@ export class HaMember {
       shardsIncomplete: this.incomplete,
       estimatedLost: this.estimatedLost,
       configHash: this.settings.hash,
-      pairConfigHash: this.options.pairConfigHash(),
+      pairConfigHash: this.options.mirror.configHash,
     };
   }
 
-  private async won(epoch: number, cause: string, planned: boolean): Promise<void> {
+  private async won(epoch: number, cause: string, from: string, planned: boolean): Promise<void> {
     // What the one before said last is all that is known of what it had not yet written.
-    this.estimatedLost = planned ? 0 : this.unwrittenOfOther();
+    this.estimatedLost = planned || from === '' ? 0 : this.unwrittenOf(from);
     this.move('lease-won', cause, epoch);
     try {
       const stored = this.epochs.seen(epoch).catch((error: Error) => this.health.set('files', false, error.message));
+      const beganMs = monotonicMs();
       this.incomplete = await this.sessions.takeOver(epoch);
+      const appliedMs = monotonicMs() - beganMs;
       if (this.incomplete.length > 0) this.estimatedLost = null;
       await stored;
+      const storedMs = monotonicMs() - beganMs;
       await this.decisionsSettled();
+      this.log.info({ appliedMs, storedMs, settledMs: monotonicMs() - beganMs }, 'sessions are here');
       await this.hook();
       if (this.keeper.epoch !== epoch) return;
       this.move('taken-over', 'sessions and rules are here', epoch);
@@ -326,10 +327,9 @@ export class HaMember {
     return other.node;
   }
 
-  private unwrittenOfOther(): number | null {
-    const holder = this.keeper.record?.node;
-    const other = this.others().find(({ node }) => node === holder);
-    return other?.member?.unwritten ?? (this.keeper.record?.epoch ? null : 0);
+  private unwrittenOf(node: string): number | null {
+    const found = this.keeper.members.find((entry) => entry.node === node);
+    return found === undefined ? null : (readMember(found.status)?.unwritten ?? null);
   }
 
   private memberStatus(): MemberStatus {
@@ -375,7 +375,7 @@ export class HaMember {
     this.installFailures = failures;
     const jumps = jumpsFollow ? '' : 'a NIC refused the way to its rules; ';
     this.health.set('rules', jumpsFollow && failed === 0, `${jumps}${failed} rules refused lately`);
-    this.health.set('redis', this.keeper.redisAnswers, this.options.redis.name);
+    this.health.set('redis', this.keeper.redisAnswers, this.options.mirror.redis.name);
     const leftMs = this.keeper.untilMs - monotonicMs();
     if (this.keeper.holding) this.health.set('lease', leftMs > 0, 'not renewed');
     else this.health.set('lease', this.keeper.record?.epoch !== 0, 'nobody holds it');

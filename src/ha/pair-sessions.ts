@@ -6,11 +6,15 @@ import {
   type MirrorWriter,
   type ShardPosition,
 } from '../mirror/types.js';
+import { monotonicMs } from './clock.js';
 
 /** Makes the two sides of the mirror, each for one turn of a role. */
 export interface MirrorSides {
   writer(): MirrorWriter;
+  /** From now on sessions are as the mirror says, and the NAT engine decides nothing. */
   replay(): MirrorReplay;
+  /** From now on the NAT engine decides. */
+  decide(): void;
 }
 
 /** The sessions of a pair here: followed while standing by, written while active. */
@@ -51,9 +55,11 @@ export class PairSessions {
    * @returns Shards whose last moments could not be applied. @throws FencedError
    */
   async takeOver(epoch: number): Promise<readonly number[]> {
+    const beganMs = monotonicMs();
     const heads: readonly ShardPosition[] = await this.writing.fence(epoch);
+    this.log.debug({ fencedMs: monotonicMs() - beganMs }, 'the mirror is fenced');
     const replay = this.following;
-    if (replay === null) return [];
+    if (replay === null) throw new Error('a gateway takes over from standing by');
     try {
       await replay.drain(heads);
       return [];
@@ -64,6 +70,7 @@ export class PairSessions {
     } finally {
       replay.close();
       this.following = null;
+      this.sides.decide();
     }
   }
 

@@ -32,6 +32,8 @@ export class EngineSink implements ReplicaSink {
     this.ranks = configRanks(engine.config);
     this.generations = new Int32Array(engine.sessions.capacity);
     engine.isReplica = true;
+    // Its own decisions of before are adopted as they are: the mirror says which of them still stand.
+    for (const row of this.rows()) this.generations[row] = engine.sessions.generation(row);
   }
 
   get count(): number {
@@ -45,6 +47,11 @@ export class EngineSink implements ReplicaSink {
   /** For a whole batch of 256 records at once. */
   get hasRoom(): boolean {
     return this.room() >= 256 * ROOM;
+  }
+
+  *rows(): Generator<number> {
+    const { sessions } = this.engine;
+    for (let row = 0; row < sessions.highWater; row++) if (sessions.life(row) === SessionLife.live) yield row;
   }
 
   /** The engine follows another configuration. */

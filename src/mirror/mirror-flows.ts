@@ -41,6 +41,10 @@ class RecordStore implements ReplicaSink {
     return this.records.size;
   }
 
+  rows(): Iterable<number> {
+    return this.records.keys();
+  }
+
   adopt(words: Int32Array, at: number): number {
     const row = this.free.pop() ?? this.next++;
     this.keep(row, words, at);

@@ -45,6 +45,10 @@ export class ReplicaTable {
     this.refused = Array.from({ length: shards }, () => 0);
     this.sessions = Array.from({ length: shards }, () => 0);
     this.epochs = Array.from({ length: shards }, () => 0);
+    for (const row of sink.rows()) {
+      this.orphan[row] = 1;
+      this.orphans++;
+    }
   }
 
   /** A shard is about to be loaded: what is there of it must be found in the snapshot, or goes with sweep(). */

@@ -286,6 +286,8 @@ export interface ReplicaSink {
   /** Live sessions here, also those of before a reload. */
   readonly count: number;
   readonly capacity: number;
+  /** Rows of the sessions that live here when a replay begins: those of a gateway that decided itself until now. */
+  rows(): Iterable<number>;
   /**
    * Opens the session that the record describes: same mappings and endpoints, rules made for the NIC here.
    *

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseConfig } from '../../src/config/index.js';
-import { ignoredParts, unsupportedParts } from '../../src/controller/supported.js';
+import { unsupportedParts } from '../../src/controller/supported.js';
 
 const example = () =>
   JSON.parse(readFileSync(join(__dirname, '../nat/fixtures/two-gateways.json'), 'utf8')) as Record<string, unknown>;
@@ -22,12 +22,4 @@ const service = {
 test('what this version cannot do to packets is refused at its pointer, nothing else is', () => {
   expect(unsupportedParts(validated({}))).toEqual([]);
   expect(unsupportedParts(validated({ services: [service] })).map(({ path }) => path)).toEqual(['/services']);
-});
-
-test('what this version leaves undone without harm to packets is named', () => {
-  expect(ignoredParts(validated({}))).toEqual([]);
-  const mirror = { redis: 'redis://127.0.0.1:6379', mode: 'async' };
-  const metrics = { address: '127.0.0.1:9464' };
-  expect(ignoredParts(validated({ mirror, metrics, nat: { log: 'blocks' } }))).toEqual([]);
-  expect(ignoredParts(validated({ mirror, ha: { group: 'g' } }))).toEqual(['ha']);
 });

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monotonicMs } from '../../src/ha/clock';
+import { EpochFile } from '../../src/ha/epoch-file';
 import { LeaseStore } from '../../src/ha/lease-store';
 import { redisConnector } from '../../src/mirror/connect';
 import { LEASE_MS, Member, overlapMs, until, wait } from './keeper-pair';
@@ -151,6 +152,8 @@ test('an_epoch_that_redis_has_forgotten_is_not_given_out_again', async () => {
   const [a, b] = await pair();
   a.keeper.stop();
   await until('b holds the lease', () => b.keeper.holding);
+  // A gateway speaks only once its epoch is on disk.
+  await until('it is on disk', () => new EpochFile(join(folder, 'b.epoch'), 'g').epoch === 2);
   b.keeper.stop();
   await server.command('FLUSHALL');
   const again = member('b');

@@ -98,6 +98,10 @@ export class PlainReplica implements ReplicaSink {
     return this.sessions.size;
   }
 
+  rows(): number[] {
+    return [...this.sessions.keys()];
+  }
+
   adopt(words: Int32Array, at: number): number {
     const session = read(words, at);
     if (this.byNat.has(session.nat)) throw new Error('an endpoint has two owners');

@@ -1,0 +1,17 @@
+import type { Command } from 'commander';
+
+export function register(program: Command): void {
+  program
+    .command('standby')
+    .description('stand by for the active gateway of a pair: follow its sessions, install their rules, take over')
+    .requiredOption('--config <file>', 'configuration of the gateway; it needs mirror and ha')
+    .action(async (options: { config: string }) => {
+      const { requireConfig } = await import('./config-option.js');
+      const { UserFault } = await import('./errors.js');
+      if (requireConfig(options.config).ha === null) {
+        throw UserFault.of('/ha', 'is missing', 'a standby is one of a pair');
+      }
+      const { runGateway } = await import('./run-gateway.js');
+      await runGateway(options.config, 'standby');
+    });
+}

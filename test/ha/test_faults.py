@@ -1,0 +1,326 @@
+"""Faults, and what must hold after each, seen from outside. The numbers are those of docs/ha.md.
+
+Each protection has its negative control beside it: the same fault without the protection, where the same witness must find the harm.
+"""
+
+import os
+import signal
+import stat
+import time
+
+import pytest
+from pair import FAR_ADDRESS, LEASE_MS, VIRTUAL_MAC, Wires, eventually, now
+from topology import Pings, all_answered, ping
+
+LEASE = LEASE_MS / 1000
+NEVER = {"offload": {"mode": "never"}}
+
+
+@pytest.fixture
+def pings(network):
+    """Echo requests from the VPC's host every 10 ms, all test long."""
+    started = Pings(network.red, FAR_ADDRESS, interval=0.01)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def wires(network, tmp_path):
+    return Wires(network, tmp_path / "wires")
+
+
+def pair_of(member, first=None, second=None):
+    active = member("a", **(first or {}))
+    active.wait_until_active()
+    standby = member("b", "standby", **(second or {}))
+    standby.wait_until_eligible()
+    return active, standby
+
+
+def two_speakers(seen):
+    """Packets that one gateway sent after another had begun to speak, planned hand-overs aside: who spoke first never speaks again."""
+    first = {}
+    for packet in seen:
+        first.setdefault(packet.node, packet.at)
+    return [packet for packet in seen if any(node != packet.node and began > first[packet.node] and packet.at > began for node, began in first.items())]
+
+
+def served(pings):
+    """Waits until echo requests are answered again."""
+    count = len(pings.replies())
+    eventually("replies", lambda: len(pings.replies()) > count + 5)
+
+
+# 3: SIGSTOP beyond the lease, then CONT.
+
+
+def stopped_and_continued(active, standby, pings, wires):
+    served(pings)
+    active.signal(signal.SIGSTOP)
+    standby.wait_until_active()
+    served(pings)
+    active.signal(signal.SIGCONT)
+    time.sleep(0.5)
+    served(pings)
+    return wires.stop()
+
+
+def test_3_a_gateway_that_was_stopped_beyond_its_lease_sends_nothing_when_it_goes_on(member, pings, wires):
+    active, standby = pair_of(member, NEVER, NEVER)
+    seen = stopped_and_continued(active, standby, pings, wires)
+    assert {packet.node for packet in seen} == {"a", "b"}
+    assert two_speakers(seen) == []
+    active.wait_until_eligible()
+    assert active.counters()["drops"]["not-active"] > 0
+
+
+def test_3_without_the_native_limit_it_does_send(member, pings, wires):
+    active, standby = pair_of(member, {"control": "no-native-limit.cjs", **NEVER}, NEVER)
+    assert two_speakers(stopped_and_continued(active, standby, pings, wires)) != []
+
+
+# 4: the event loop is blocked for 3 s while the data plane lives.
+
+
+def blocked(active, standby, pings, wires):
+    served(pings)
+    active.signal(signal.SIGUSR2)
+    standby.wait_until_active()
+    served(pings)
+    active.wait_until_eligible()
+    return wires.stop()
+
+
+def test_4_a_blocked_event_loop_does_not_keep_the_lcore_speaking(member, pings, wires):
+    active, standby = pair_of(member, {"control": "block-event-loop.cjs"})
+    seen = blocked(active, standby, pings, wires)
+    assert {packet.node for packet in seen} == {"a", "b"}
+    assert two_speakers(seen) == []
+
+
+# 7, 8: the gateway that takes over dies on the way.
+
+
+@pytest.mark.parametrize("stage", ["START", "VIP_ACQUIRED"])
+def test_7_and_8_a_gateway_that_dies_while_it_takes_over_is_followed_too(network, member, tmp_path, pings, stage):
+    hook = tmp_path / "hook.sh"
+    hook.write_text(f'#!/bin/sh\n[ "$1" != {stage} ] || kill -9 $PPID\n', encoding="ascii")
+    hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
+    active, standby = pair_of(member, None, {"settings": {"hook": {"command": str(hook)}}})
+    served(pings)
+    active.kill()
+    assert standby.process.wait(10) == -signal.SIGKILL
+    again = member("a")
+    assert again.wait_until_active()["epoch"] == 3
+    served(pings)
+
+
+# 13, 14, 16, 17: what is cut off from what.
+
+
+def test_13_an_active_gateway_that_alone_loses_redis_is_silent_before_the_other_speaks(network, member, pings, wires):
+    active, standby = pair_of(member)
+    served(pings)
+    network.cut("mgmt", "a")
+    cut = now()
+    standby.wait_until_active()
+    served(pings)
+    assert now() - cut < 2.5 * LEASE
+    assert two_speakers(wires.stop()) == []
+    network.mend("mgmt", "a")
+    active.wait_until_eligible()
+    assert (active.status()["epoch"], standby.status()["role"]) == (2, "active")
+
+
+def test_14_a_standby_that_loses_redis_is_not_eligible_until_redis_answers(network, member, pings):
+    active, standby = pair_of(member)
+    network.cut("mgmt", "b")
+    status = standby.wait_until("is not eligible", lambda status: not status["eligible"], 5)
+    assert "redis-down" in [reason["code"] for reason in status["reasons"]]
+    time.sleep(2.5 * LEASE)
+    assert not standby.status()["eligible"]
+    with pytest.raises(AssertionError, match="does not report|not eligible"):
+        active.cli("switchover")
+    network.mend("mgmt", "b")
+    standby.wait_until_eligible()
+    assert active.status()["epoch"] == 1
+    served(pings)
+
+
+def test_16_the_loss_of_the_direct_way_moves_no_role(network, member, pings):
+    active, standby = pair_of(member)
+    network.cut_direct()
+    active.wait_until("misses its peer", lambda status: status["peer"]["heard"] is False, 5)
+    time.sleep(2 * LEASE)
+    assert (active.status()["role"], standby.status()["role"]) == ("active", "standby")
+    served(pings)
+
+
+def isolate(network, active, standby, pings, wires):
+    served(pings)
+    network.cut_direct()
+    network.cut("mgmt", "a")
+    standby.wait_until_active()
+    time.sleep(0.5)
+    return two_speakers(wires.stop())
+
+
+def test_17_an_active_gateway_without_redis_and_peer_falls_silent(network, member, pings, wires):
+    active, standby = pair_of(member)
+    # Old and new must both be reached: hosts' frames are flooded to them.
+    assert isolate(network, active, standby, pings, wires) == []
+    assert active.status()["role"] == "standby"
+
+
+def test_17_told_to_go_on_in_isolation_it_does_not(network, member, wires):
+    active, standby = pair_of(member, {"settings": {"onIsolation": "continue"}})
+    flood = Pings(network.red, FAR_ADDRESS, interval=0.01)
+    served(flood)
+    network.cut_direct()
+    network.cut("mgmt", "a")
+    standby.wait_until_active()
+    flood.stop()
+    # A host behind another switch still reaches the old one: its frames are not asked who is active.
+    network.switches.ip("link set fab-b down")
+    late = Pings(network.red, FAR_ADDRESS, interval=0.01)
+    time.sleep(0.5)
+    late.stop()
+    seen = wires.stop()
+    assert active.status()["role"] == "active"
+    assert two_speakers(seen) != []
+
+
+# 15: Redis is gone for both.
+
+
+def test_15_without_redis_roles_stay_and_hosts_are_served(redis, member, pings):
+    active, standby = pair_of(member)
+    served(pings)
+    before = len(pings.replies())
+    redis.kill()
+    time.sleep(4 * LEASE)
+    assert (active.status()["role"], standby.status()["role"]) == ("active", "standby")
+    assert not standby.status()["eligible"]
+    assert active.status()["protection"] == "UNPROTECTED"
+    assert len(pings.replies()) - before > 300
+    redis.begin()
+    active.wait_until("has its lease again", lambda status: status["lease"]["holder"] == "a" and status["epoch"] == 1)
+    standby.wait_until_eligible()
+    assert active.status()["epoch"] == 1
+
+
+def test_15_without_the_direct_way_the_active_gateway_falls_silent(redis, network, member, pings):
+    active, standby = pair_of(member, {"settings": {"peer": None}}, {"settings": {"peer": None}})
+    served(pings)
+    redis.kill()
+    active.wait_until("has stepped down", lambda status: status["role"] == "standby", 5)
+    assert ping(network.red, FAR_ADDRESS, count=3, seconds=1)[0] == 3
+    redis.begin()
+    served(pings)
+
+
+# 28: a wall clock jumps.
+
+
+def test_28_a_wall_clock_that_jumps_by_hours_moves_no_role(member, pings):
+    active, standby = pair_of(member, {"control": "shift-wall-clock.cjs"}, {"control": "shift-wall-clock.cjs"})
+    for one in (active, standby, active, standby, standby):
+        one.signal(signal.SIGUSR2)
+        time.sleep(LEASE / 2)
+    assert (active.status()["role"], standby.status()["eligible"], active.status()["epoch"]) == ("active", True, 1)
+    active.kill()
+    assert standby.wait_until_active(5)["epoch"] == 2
+    served(pings)
+
+
+# 38, 39: settings.
+
+
+def test_38_a_bad_ha_config_is_refused_and_reported_and_the_old_one_stays(member):
+    active = member("a")
+    before = active.wait_until_active()["configHash"]
+    for bad in ("{", '{"schema":1,"renewMs":"x"}', '{"schema":1,"node":"z"}', '{"schema":1,"holdDown":1}'):
+        active.write_settings(bad)
+        status = active.wait_until("reports it", lambda status: not check(status, "config")["ok"], 5)
+        assert status["configHash"] == before and status["role"] == "active"
+        eventually("the monitor's file tells", lambda: not check(active.result(), "config")["ok"])
+        active.write_settings(active.settings)
+        active.wait_until("is well again", lambda status: check(status, "config")["ok"], 5)
+    active.write_settings({**active.settings, "holdDownMs": 77})
+    active.wait_until("echoes the new hash", lambda status: status["configHash"] != before, 5)
+
+
+def check(status, name):
+    return next((one for one in status["health"] if one["check"] == name), {"ok": True})
+
+
+# 42: gratuitous ARP is lost.
+
+
+@pytest.mark.parametrize(("times", "heals"), [(10, True), (1, False)], ids=["repeated", "said once"])
+def test_42_lost_gratuitous_arp_is_said_again(network, member, times, heals):
+    settings = {"settings": {"announce": {"times": times}, "probe": {"everyMs": 0}}}
+    active, standby = pair_of(member, None, settings)
+    eventually("the static address answers", lambda: all_answered(network.outside, "203.0.113.10"))
+    network.switches.run("bridge", "link", "set", "dev", "ext-b", "state", "0")
+    active.kill()
+    standby.wait_until_active(5)
+    time.sleep(0.3)
+    network.switches.run("bridge", "link", "set", "dev", "ext-b", "state", "3")
+    time.sleep(2)
+    assert (network.learned_from(VIRTUAL_MAC, "br-ext") == "ext-b") is heals
+    assert all_answered(network.outside, "203.0.113.10", seconds=1) is heals
+
+
+# 44: failback right after failover.
+
+
+@pytest.mark.parametrize(("hold_down", "stays"), [(60_000, True), (300, False)], ids=["held down", "not held down"])
+def test_44_a_preferred_gateway_that_comes_back_waits(member, hold_down, stays):
+    settings = {"settings": {"preempt": True, "holdDownMs": hold_down}}
+    active, standby = pair_of(member, settings, {"settings": {"holdDownMs": hold_down}})
+    active.kill()
+    standby.wait_until_active(5)
+    again = member("a", "gateway", **settings)
+    again.wait_until("is up", lambda status: status["eligible"] or status["role"] == "active")
+    if stays:
+        time.sleep(2 * LEASE)
+        assert standby.status()["role"] == "active"
+    else:
+        assert again.wait_until_active(8)["epoch"] == 3
+
+
+# 49: the result file cannot be written.
+
+
+def test_49_an_unwritable_result_file_is_reported_and_harms_nothing(network, member, tmp_path):
+    active = member("a", start=False)
+    place = active.folder / "ha_monitor_result.json"
+    place.mkdir()
+    (place / "in the way").write_text("", encoding="ascii")
+    active.start()
+    status = active.wait_until("says so", lambda status: status["failoverState"] == "E2E_CONN_DONE" and not check(status, "files")["ok"])
+    assert status["role"] == "active"
+    assert eventually("a reply", lambda: all_answered(network.red, FAR_ADDRESS))
+    assert [name for name in os.listdir(active.folder) if "result" in name] == ["ha_monitor_result.json"]
+
+
+# 50: two actives booted at once.
+
+
+def test_50_of_two_gateways_that_start_at_once_one_leads(member, pings, wires):
+    both = [member("a"), member("b")]
+    eventually("one is active", lambda: any((one.status_or_none() or {}).get("failoverState") == "E2E_CONN_DONE" for one in both), 25)
+    time.sleep(1.5 * LEASE)
+    roles = sorted(one.status()["role"] for one in both)
+    assert roles == ["active", "standby"]
+    served(pings)
+    assert len({packet.node for packet in wires.stop()}) == 1
+    assert {one.status()["epoch"] for one in both} == {1}
+
+
+def test_50_two_gateways_of_one_name_are_told(member):
+    active = member("a")
+    active.wait_until_active()
+    twin = member("b", settings={"node": "a"})
+    twin.wait_until("is told", lambda status: "node-name-taken" in [reason["code"] for reason in status["reasons"]])

@@ -1,0 +1,99 @@
+"""Who serves after what, with real hosts as witnesses."""
+
+import os
+
+import pytest
+
+from pair import FAR_ADDRESS, HOST, VIRTUAL_MAC, assert_valid, eventually, now
+from topology import Pings, all_answered
+
+
+def test_a_gateway_alone_takes_over_and_serves_its_hosts(network, member, tmp_path):
+    active = member("a")
+    status = active.wait_until_active()
+    assert status["role"] == "active" and status["epoch"] == 1
+    assert eventually("a reply", lambda: all_answered(network.red, FAR_ADDRESS))
+    print(active.cli("status"))
+    assert eventually("the monitor's file says so", lambda: active.result()["failoverState"] == "E2E_CONN_DONE")
+    assert_valid("ha-monitor-result.schema.json", active.folder / "ha_monitor_result.json")
+    (tmp_path / "status.json").write_text(active.cli("status", "--json"), encoding="utf-8")
+    assert_valid("ha-status.schema.json", tmp_path / "status.json")
+
+
+def first_reply_after(pings, count):
+    """Waits until more than `count` echo requests were answered. @returns when, by time.monotonic()"""
+    eventually("the next reply", lambda: len(pings.replies()) > count, seconds=5, pause=0.001)
+    return now()
+
+
+def test_the_standby_takes_over_from_a_gateway_that_is_killed_within_one_and_a_half_leases(network, pair):
+    active, standby = pair
+    pings = Pings(network.red, FAR_ADDRESS, interval=0.01)
+    eventually("replies", lambda: len(pings.replies()) > 20)
+    active.kill()
+    killed = now()
+    count = len(pings.replies())
+    took = first_reply_after(pings, count + 2) - killed
+    print(f"kill to first translated packet: {took * 1000:.0f} ms")
+    pings.stop()
+    status = standby.wait_until_active()
+    assert took < 1.5, standby.log()
+    assert status["epoch"] == 2
+    assert network.learned_from(VIRTUAL_MAC, "br-fab") == "fab-b"
+    print(standby.cli("status"))
+
+
+def test_a_planned_switchover_takes_less_than_fifty_milliseconds_and_back(network, pair):
+    a, b = pair
+    pings = Pings(network.red, FAR_ADDRESS, interval=0.005)
+    eventually("replies", lambda: len(pings.replies()) > 20)
+    print(a.cli("switchover"))
+    b.wait_until_active()
+    a.wait_until_eligible()
+    print(b.cli("switchover"))
+    a.wait_until_active()
+    pings.stop()
+    sent = set(range(1, max(pings.replies()) + 1))
+    lost = sorted(sent - set(pings.replies()))
+    print(f"lost {len(lost)} of {len(sent)}: {lost}")
+    assert a.status()["epoch"] == 3
+    assert len(lost) <= 20
+
+
+BIG_BYTES = 60_000_000
+OPEN_SESSIONS = 10_000
+
+
+@pytest.fixture
+def web(network, tmp_path):
+    """A web server outside with one large file."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    (folder / "big").write_bytes(os.urandom(1 << 20) * (BIG_BYTES >> 20))
+    server = network.outside.start("/usr/bin/python3", "-m", "http.server", "--bind", FAR_ADDRESS, "--directory", folder, 8080)
+    eventually("the web server listens", lambda: f"{FAR_ADDRESS}:8080" in network.outside.run("ss -Hltn"))
+    yield folder / "big"
+    server.kill()
+
+
+def test_a_download_goes_on_when_the_active_gateway_is_killed_amid_ten_thousand_sessions(network, pair, web, many, tmp_path):
+    active, standby = pair
+    sessions = many(OPEN_SESSIONS)
+    standby.wait_until("has the sessions", lambda status: status["sessions"] >= OPEN_SESSIONS)
+    target = tmp_path / "downloaded"
+    curl = network.red.start("curl", "-sS", "--limit-rate", "12M", "--interface", HOST, "-o", target, f"http://{FAR_ADDRESS}:8080/big")
+    eventually("the download is on its way", lambda: target.exists() and target.stat().st_size > BIG_BYTES // 10)
+    active.kill()
+    killed = now()
+    size = target.stat().st_size
+    eventually("it goes on", lambda: target.stat().st_size > size + 2_000_000, seconds=10, pause=0.001)
+    took = now() - killed
+    status = standby.wait_until_active(5)
+    assert curl.wait(30) == 0, curl.errors()
+    assert target.read_bytes() == web.read_bytes()
+    # Each of the sessions from before still reaches its host, at the public endpoint that the outside knows it by.
+    sessions.ask_again()
+    assert (sessions.changed(), sessions.shared()) == ([], [])
+    assert status["epoch"] == 2
+    assert status["phases"]["VIP_ACQUIRED"] < 500
+    print(f"kill to 2 MB more of the download: {took * 1000:.0f} ms, takeover {status['phases']}")
