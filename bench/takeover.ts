@@ -175,6 +175,7 @@ async function pairRun(sessions: number, seed: number): Promise<Run> {
     const unplanned = await second.next('first-packet');
     const third = start('third', false);
     await third.next('eligible');
+    await new Promise((resolve) => setTimeout(resolve, LEASE_MS)); // it says so in Redis too, and the mirror has settled
     second.ask('switchover');
     const [planned, asked] = await Promise.all([third.next('first-packet'), second.next('handed-over')]);
     return {

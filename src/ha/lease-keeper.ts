@@ -126,6 +126,11 @@ export class LeaseKeeper {
     return this.silence.record;
   }
 
+  /** Whether the holder has not renewed for a whole lease, by this gateway's clock. */
+  get holderIsSilent(): boolean {
+    return this.silence.leftMs(monotonicMs()) === 0;
+  }
+
   get members(): readonly MemberEntry[] {
     return this.lastMembers;
   }

@@ -161,11 +161,14 @@ export class HaMember {
   async switchover(cause: string): Promise<SwitchoverReport> {
     if (!speaksIn(this.failover.state) || this.draining)
       throw new HandOverError(`this gateway is ${this.failover.state}`);
-    const successor = this.successor();
-    this.log.info({ to: successor, cause }, 'handing over');
     const startedMs = monotonicMs();
     this.draining = true;
     try {
+      await this.keeper.publish().catch((error: Error) => {
+        throw new HandOverError(`Redis did not answer: ${error.message}`);
+      });
+      const successor = this.successor();
+      this.log.info({ to: successor, cause }, 'handing over');
       this.applyLimit();
       this.options.gateway.controller.dataplane.obey();
       await this.decisionsSettled();
@@ -305,7 +308,7 @@ export class HaMember {
     const { record } = this.keeper;
     const holds = record !== null && record.node === this.settings.node && record.holder !== this.bootId;
     const heard = this.peer.alive(monotonicMs(), this.settings.peer?.heartbeatMs ?? 0);
-    return (holds && record.leftMs > 0) || (heard !== null && heard.node === this.settings.node);
+    return (holds && !this.keeper.holderIsSilent) || (heard !== null && heard.node === this.settings.node);
   }
 
   private others(): { readonly node: string; readonly agoMs: number; readonly member: MemberStatus | null }[] {

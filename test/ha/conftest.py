@@ -13,6 +13,19 @@ from pair import Member, PairNetwork  # noqa: E402
 from sessions import Sessions  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: not part of ./check; SLUICE_HA=all runs it")
+
+
+def pytest_collection_modifyitems(config, items):
+    """`./check` has room for the faults that matter most; all of them take minutes."""
+    if os.environ.get("SLUICE_HA") == "all":
+        return
+    asked = [item for item in items if item.get_closest_marker("long") is None]
+    config.hook.pytest_deselected(items=[item for item in items if item not in asked])
+    items[:] = asked
+
+
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
     reason = missing_here()

@@ -28,12 +28,13 @@ def test_1_killed_while_sessions_open_no_endpoint_gets_a_second_owner(pair, many
     sessions = many(SESSIONS * 5, wait=False)
     active.wait_until("has some", lambda status: status["sessions"] > SESSIONS)
     active.kill()
-    standby.wait_until_active(5)
+    standby.wait_until_active(15)
     sessions.wait_until_open()
     sessions.ask_again()
     assert sessions.shared() == []
 
 
+@pytest.mark.long
 def test_5_both_killed_the_first_to_come_back_has_the_sessions(member, pair, many):
     sessions = many(SESSIONS)
     has_them(pair[1])
@@ -44,6 +45,7 @@ def test_5_both_killed_the_first_to_come_back_has_the_sessions(member, pair, man
     kept(sessions)
 
 
+@pytest.mark.long
 def test_6_a_standby_killed_while_it_loads_comes_back_and_harms_nobody(member, many):
     active = member("a")
     active.wait_until_active()
@@ -55,7 +57,7 @@ def test_6_a_standby_killed_while_it_loads_comes_back_and_harms_nobody(member, m
     standby = member("b", "standby")
     has_them(standby)
     active.kill()
-    standby.wait_until_active(5)
+    standby.wait_until_active(15)
     kept(sessions)
 
 
@@ -68,10 +70,11 @@ def test_9_redis_restarted_empty_is_filled_anew_and_nothing_is_lost(redis, pair,
     active.wait_until("is protected again", lambda status: status["protection"] == "PROTECTED" and status["epoch"] == 1)
     has_them(standby)
     active.kill()
-    standby.wait_until_active(5)
+    standby.wait_until_active(15)
     kept(sessions)
 
 
+@pytest.mark.long
 def test_24_a_redis_that_stands_still_stops_no_traffic_and_moves_no_role(network, redis, pair, many):
     active, standby = pair
     sessions = many(SESSIONS)
@@ -87,10 +90,11 @@ def test_24_a_redis_that_stands_still_stops_no_traffic_and_moves_no_role(network
     has_them(standby)
     assert active.status()["epoch"] == 1
     active.kill()
-    standby.wait_until_active(5)
+    standby.wait_until_active(15)
     kept(sessions)
 
 
+@pytest.mark.long
 def test_37_a_standby_with_other_pools_never_takes_over(member, pair):
     active, standby = pair
     standby.kill()
@@ -102,6 +106,7 @@ def test_37_a_standby_with_other_pools_never_takes_over(member, pair):
     assert other.status()["failoverState"] == "INIT"
 
 
+@pytest.mark.long
 def test_39_settings_changed_during_a_failover_count_after_it(member, tmp_path):
     hook = tmp_path / "hook.sh"
     hook.write_text('#!/bin/sh\n[ "$1" != START ] || sleep 0.5\n', encoding="ascii")
@@ -113,10 +118,11 @@ def test_39_settings_changed_during_a_failover_count_after_it(member, tmp_path):
     active.kill()
     standby.wait_until("takes over", lambda status: status["failoverState"] == "START", 5)
     standby.write_settings({**standby.settings, "holdDownMs": 5})
-    status = standby.wait_until_active(5)
+    status = standby.wait_until_active(15)
     assert status["configHash"] != before
 
 
+@pytest.mark.long
 def test_40_a_standby_whose_nic_holds_few_rules_serves_the_rest_in_software(member, many):
     active = member("a")
     active.wait_until_active()
@@ -125,7 +131,7 @@ def test_40_a_standby_whose_nic_holds_few_rules_serves_the_rest_in_software(memb
     has_them(standby)
     assert standby.status()["rulesInstalled"] <= 100
     active.kill()
-    standby.wait_until_active(5)
+    standby.wait_until_active(15)
     kept(sessions)
 
 
@@ -148,6 +154,7 @@ def test_43_a_switchover_under_load_loses_no_session_and_next_to_no_packet(netwo
     has_them(active)
 
 
+@pytest.mark.long
 def test_43_a_switchover_to_one_that_is_not_there_is_refused_and_harms_nothing(network, member):
     active = member("a")
     active.wait_until_active()
