@@ -22,7 +22,10 @@ constexpr uint32_t kBuffersPerPort = 6 * 1024;  // both rings of a port and of i
 constexpr uint32_t kMinimumDataRoom = 2048;
 constexpr uint32_t kDecisionsPerRound = 256;
 constexpr uint32_t kSpinMicroseconds = 1000;  // how long an idle lcore spins before it begins to sleep
-constexpr uint32_t kSleepMicroseconds = 30;
+// Then it sleeps between looks, the longer the longer nothing has come: what comes waits as long at most.
+constexpr uint32_t kShortSleepMicroseconds = 30;
+constexpr uint32_t kLongSleepMicroseconds = 150;
+constexpr Nanoseconds kLongQuiet = 20'000'000;
 
 rte_mempool* make_pool(const DataplaneOptions& options) {
   static unsigned instance = 0;
@@ -225,7 +228,7 @@ void Dataplane::loop() {
           continue;
         }
       }
-      usleep(kSleepMicroseconds);
+      usleep(now - quiet_since > kLongQuiet ? kLongSleepMicroseconds : kShortSleepMicroseconds);
     }
   }
   if (task_.load(std::memory_order_acquire) != nullptr) run_posted_task();

@@ -140,9 +140,14 @@ export class GatewayController {
     }
   }
 
-  /** Room for the decisions of timers, in timers. */
+  /**
+   * Room for the decisions of timers, in timers. Each is answered by an event or two; those that are under way take no
+   * more than a quarter of the event ring, so that first packets find room in it however many sessions end at once.
+   */
   roomForTimers(): number {
-    return Math.max(0, this.decisions.free() - DECISIONS_PER_EVENT);
+    const { decisions, events } = this;
+    const unanswered = decisions.pending() + events.available();
+    return Math.max(0, Math.min(decisions.free() - DECISIONS_PER_EVENT, Math.ceil(events.slots / 4) - unanswered));
   }
 
   /** Brings the counters of every live session up to date; answered by events. @param from First row. @returns The row to go on with, or -1 when all are asked for. */

@@ -165,7 +165,8 @@ export class LiveGateway {
       this.scheduled = false;
       if (!this.running) return;
       const busy = this.controller.handleEvents() > 0;
-      if (this.continueReview() || busy || this.dataplane.armDoorbell()) this.wake();
+      const sessionsAreDue = this.runSessionTimers();
+      if (this.continueReview() || busy || sessionsAreDue || this.dataplane.armDoorbell()) this.wake();
     });
   }
 
@@ -178,10 +179,20 @@ export class LiveGateway {
     return false;
   }
 
+  /** Asks for the last hits of sessions that are due, as many as there is room for. @returns Whether others are due too. */
+  private runSessionTimers(): boolean {
+    const { engine } = this.controller;
+    const due = engine.nextSessionTimer();
+    if (due === Number.POSITIVE_INFINITY) return false;
+    const [seconds] = this.binding.now();
+    if (due > seconds) return false;
+    engine.runSessionTimers(seconds, this.controller.roomForTimers());
+    return engine.nextSessionTimer() <= seconds;
+  }
+
   private runTimers(): void {
     const { engine } = this.controller;
     const [seconds, nanoseconds] = this.binding.now();
-    engine.runSessionTimers(seconds, this.controller.roomForTimers());
     for (let waiter = engine.nextWaiter(); waiter !== null; waiter = engine.nextWaiter()) {
       const due =
         waiter.dueSeconds < seconds || (waiter.dueSeconds === seconds && waiter.dueNanoseconds <= nanoseconds);

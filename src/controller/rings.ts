@@ -37,6 +37,10 @@ export class EventRing {
     this.mask = (memory.byteLength - RING_HEADER_BYTES) / EVENT_SLOT_BYTES - 1;
   }
 
+  get slots(): number {
+    return this.mask + 1;
+  }
+
   /** @returns Events that wait. */
   available(): number {
     return (Atomics.load(this.indexes, PRODUCER) - this.indexes[CONSUMER]) >>> 0;

@@ -286,7 +286,7 @@ export class NatEngine {
 
   /** @returns Second of the next session timer, Infinity when there is none. */
   nextSessionTimer(): number {
-    return this.wheel.nextDue();
+    return this.isReplica ? Number.POSITIVE_INFINITY : this.wheel.nextDue();
   }
 
   /** @returns When the next waiting SYN is answered, or null. */
