@@ -118,7 +118,7 @@ export function classifyExternal(
 ): void {
   reset(out);
   const { destination } = packet;
-  if (destination === topology.externalPort?.address?.address) return answer(packet, out);
+  if (topology.isOwnOutside(destination)) return answer(packet, out);
   if (!topology.isExternal(destination)) return drop(out, DropReason.notForUs);
   if (packet.ttl <= 1) return expired(out);
   if (packet.kind === MissKind.icmpError) return drop(out, DropReason.icmpErrorUnknown);

@@ -58,7 +58,9 @@ export class OwnAnswers {
     } else {
       const { destination } = packet;
       ours =
-        destination === port.address?.address || this.topology.isExternal(destination) || this.isStillUsed(destination);
+        this.topology.isOwnOutside(destination) ||
+        this.topology.isExternal(destination) ||
+        this.isStillUsed(destination);
     }
     if (!ours) return this.sink.drop(packet.hold, DropReason.local);
     const back = this.back;

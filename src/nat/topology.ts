@@ -120,8 +120,11 @@ export class Topology {
   /** Of the external port's next hop; -1: there is none. */
   private readonly nextHopRow: number;
   private readonly served = new Set<number>();
+  /** Of a pair; -1: none. */
+  private readonly vip: number;
 
   constructor(readonly config: ValidatedConfig) {
+    this.vip = config.ha?.vip?.address.address ?? -1;
     for (const vpc of config.vpcs) if (!isRetired(vpc)) this.vpcByVni.set(vpc.vni, vpc.index);
     for (const peer of config.peerGateways) {
       if (isRetired(peer)) continue;
@@ -234,11 +237,12 @@ export class Topology {
 
   /** The addresses of the gateway itself, as a host of the VPC sees them. */
   isGatewayAddress(vpc: Vpc, address: number): boolean {
-    return (
-      address === vpc.gatewayAddress ||
-      address === this.config.underlay.vtep ||
-      address === this.externalPort?.address?.address
-    );
+    return address === vpc.gatewayAddress || address === this.config.underlay.vtep || this.isOwnOutside(address);
+  }
+
+  /** The gateway's own addresses outside: the external port's, and the VIP of a pair. */
+  isOwnOutside(address: number): boolean {
+    return address === this.externalPort?.address?.address || address === this.vip;
   }
 
   /** @returns MAC of an underlay neighbour, or null while it is unknown. */

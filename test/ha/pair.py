@@ -159,7 +159,17 @@ class PairNetwork:
     def cut_direct(self):
         self.gateways["a"].ip("link set peer0 down")
 
+    def deafen(self, node, interface):
+        """Nothing that arrives on an interface is heard any more; what is sent still leaves."""
+        namespace = self.gateways[node]
+        namespace.run("nft", "add table inet deaf")
+        namespace.run("nft", "add chain inet deaf input { type filter hook input priority 0; }")
+        namespace.run("nft", f'add rule inet deaf input iifname "{interface}" drop')
+
     def mend_all(self):
+        for namespace in self.gateways.values():
+            if "deaf" in namespace.run("nft", "list", "tables"):
+                namespace.run("nft", "delete table inet deaf")
         for node in NODES:
             for what in ("mgmt", "fab", "ext"):
                 self.mend(what, node)

@@ -7,9 +7,10 @@ import os
 import signal
 import stat
 import time
+from pathlib import Path
 
 import pytest
-from pair import FAR_ADDRESS, LEASE_MS, VIRTUAL_MAC, Wires, eventually, now
+from pair import FAR_ADDRESS, LEASE_MS, REDIS_ADDRESS, VIRTUAL_MAC, Wires, eventually, now
 from topology import Pings, all_answered, ping
 
 LEASE = LEASE_MS / 1000
@@ -194,6 +195,54 @@ def test_17_told_to_go_on_in_isolation_it_does_not(network, member, wires):
     seen = wires.stop()
     assert active.status()["role"] == "active"
     assert two_speakers(seen) != []
+
+
+# 18, 19, 23: ways that are bad.
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("deaf", ["a", "b"])
+def test_18_heartbeats_that_are_heard_one_way_alone_keep_roles_or_end_them_but_never_double_them(network, redis, member, pings, wires, deaf):
+    active, standby = pair_of(member)
+    served(pings)
+    network.deafen(deaf, "peer0")
+    time.sleep(LEASE)
+    assert (active.status()["role"], standby.status()["role"]) == ("active", "standby")
+    # Now promises are needed, and cannot be asked for or cannot be heard: the active gateway falls silent.
+    redis.kill()
+    active.wait_until("falls silent", lambda status: status["role"] == "standby", 10)
+    redis.begin()
+    served(pings)
+    seen = wires.stop()
+    assert two_speakers(seen) == [] or len({packet.node for packet in seen}) == 1
+
+
+@pytest.mark.long
+def test_19_a_way_to_redis_that_comes_and_goes_never_doubles_the_active_role(network, member, pings, wires):
+    active, standby = pair_of(member)
+    served(pings)
+    for _ in range(8):
+        network.cut("mgmt", "a")
+        time.sleep(0.3)
+        network.mend("mgmt", "a")
+        time.sleep(0.4)
+    eventually("roles are settled", lambda: sorted(one.status()["role"] for one in (active, standby)) == ["active", "standby"], 20)
+    served(pings)
+    assert two_speakers(wires.stop()) == []
+
+
+@pytest.mark.long
+def test_23_a_redis_that_takes_200_ms_more_moves_no_role_and_a_takeover_still_comes(network, member, pings):
+    network.store.start("/usr/bin/python3", Path(__file__).with_name("slow_way.py"), REDIS_ADDRESS, 6380, REDIS_ADDRESS, 6379, 100)
+    eventually("the slow way is open", lambda: ":6380" in network.store.run("ss -Hltn"))
+    slow = {"mirror": {"redis": f"redis://{REDIS_ADDRESS}:6380"}}
+    active, standby = pair_of(member, slow, slow)
+    time.sleep(3 * LEASE)
+    assert (active.status()["epoch"], active.status()["role"]) == (1, "active")
+    served(pings)
+    active.kill()
+    assert standby.wait_until_active(15)["epoch"] == 2
+    served(pings)
 
 
 # 15: Redis is gone for both.

@@ -1,4 +1,7 @@
-"""Faults drawn at random, one after another, while sessions are opened and asked for; HA_SECONDS of it (60), HA_SEED to repeat a run."""
+"""Faults drawn at random, one after another, while sessions are opened and asked for; HA_SECONDS of it (60), HA_SEED to repeat a run.
+
+With HA_CONTROL=no-native-limit.cjs it must fail: the lcores are never told to stop.
+"""
 
 import os
 import random
@@ -16,15 +19,18 @@ SESSIONS = 300
 class World:
     def __init__(self, network, redis, member):
         self.network, self.redis, self.member = network, redis, member
-        self.members = {node: member(node, settings={"holdDownMs": 500}) for node in ("a", "b")}
+        self.members = {node: self.begin(node, "gateway") for node in ("a", "b")}
         self.history = []
 
     def kill(self, draw):
         node = draw.choice("ab")
         self.members[node].kill()
         time.sleep(draw.random() * 2)
-        self.members[node] = self.member(node, draw.choice(["gateway", "standby"]), settings={"holdDownMs": 500})
+        self.members[node] = self.begin(node, draw.choice(["gateway", "standby"]))
         return node
+
+    def begin(self, node, command):
+        return self.member(node, command, settings={"holdDownMs": 500}, control=os.environ.get("HA_CONTROL"))
 
     def stop_and_go_on(self, draw):
         node = draw.choice("ab")

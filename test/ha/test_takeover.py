@@ -112,3 +112,19 @@ def test_sigterm_hands_over_before_the_gateway_goes(network, pair):
     pings.stop()
     replies = pings.replies()
     assert max(replies) - len(set(replies)) <= 3
+
+
+@pytest.mark.long
+def test_a_vip_is_answered_by_whoever_is_active_and_by_nobody_else(network, member):
+    vip = {"ha": {"vip": {"address": "203.0.113.5/24"}}}
+    active = member("a", **vip)
+    active.wait_until_active()
+    standby = member("b", "standby", **vip)
+    standby.wait_until_eligible()
+    assert eventually("the VIP answers outside", lambda: all_answered(network.outside, "203.0.113.5"))
+    active.kill()
+    standby.wait_until_active(15)
+    assert eventually("the VIP answers again", lambda: all_answered(network.outside, "203.0.113.5"))
+    standby.kill()
+    network.outside.ip("neighbour flush all nud reachable nud stale nud delay nud probe nud failed nud incomplete")
+    assert not all_answered(network.outside, "203.0.113.5", seconds=1)
