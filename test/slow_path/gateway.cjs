@@ -64,13 +64,21 @@ function startEal({ lcores = '0', softflow = true } = {}) {
 let instance = 0;
 
 class Gateway {
-  constructor({ replay = true, softflow = false, maxHeld = 64, mtu = [1550, 1500], maxSessions = 16, ...more } = {}) {
+  constructor({
+    replay = true,
+    softflow = false,
+    softflowArguments = '',
+    maxHeld = 64,
+    mtu = [1550, 1500],
+    maxSessions = 16,
+    ...more
+  } = {}) {
     const names = [`f${instance}`, `x${instance}`];
     let devices = binding.createMemoryWires(names);
     if (softflow) {
       devices = devices.map((wire, index) => {
         const name = `net_softflow${instance * 2 + index}`;
-        binding.probeDevice(`${name},wire=${wire},ordered=1`);
+        binding.probeDevice(`${name},wire=${wire},ordered=1${softflowArguments}`);
         return name;
       });
     }
@@ -100,6 +108,17 @@ class Gateway {
     this.forward = this.dataplane.registerTemplate('software', 0, frames.outwards());
     this.reverse = this.dataplane.registerTemplate('software', 1, frames.inwards());
     return this;
+  }
+
+  registerNicTemplates() {
+    this.nicForward = this.dataplane.registerTemplate('nic', 0, frames.outwards());
+    this.nicReverse = this.dataplane.registerTemplate('nic', 1, frames.inwards());
+    return this;
+  }
+
+  /** RulePath of a session's directions: 0 software, 1 pending, 2 offloaded, 3 failed. */
+  paths(row) {
+    return [this.rows.getUint8(row * 64 + 52), this.rows.getUint8(row * 64 + 53)];
   }
 
   /** Takes the next event; null when there is none. */

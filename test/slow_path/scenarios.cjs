@@ -197,6 +197,96 @@ const scenarios = {
     assert.equal(gateway.dataplane.statistics().softwareRules, 0);
   },
 
+  sessions_decided_together_get_their_rules_in_the_nic_and_give_them_back() {
+    const gateway = new Gateway({ softflow: true }).registerTemplates().registerNicTemplates();
+    const { nicForward, nicReverse, dataplane } = gateway;
+    const held = [];
+    gateway.replay(
+      [1, 2, 3].map((n) => [1, n, 0, request(1000 + n)]),
+      (event) => held.push(event),
+      { finish: () => held.splice(0).forEach((event) => gateway.session(event, { nicForward, nicReverse })) },
+    );
+    assert.equal(dataplane.statistics().nicRules, 6);
+    assert.deepEqual(
+      [0, 1, 2].map((row) => gateway.paths(row)),
+      [
+        [2, 2],
+        [2, 2],
+        [2, 2],
+      ],
+    );
+    const out = gateway.replay(
+      [
+        [2, 0, 0, request(1002)],
+        [2, 1, 1, reply(2001)],
+      ],
+      () => {},
+      {
+        finish: () => {
+          for (const row of [0, 1, 2]) gateway.push({ type: Decision.remove, row, generation: row + 1 });
+        },
+      },
+    );
+    assert.deepEqual([out[0].length, out[1].length], [1, 1], 'the NIC translates both ways');
+    assert.equal(dataplane.statistics().nic.packets, 2);
+    const removed = gateway.seen.filter(({ type }) => type === Event.removed);
+    assert.deepEqual(
+      removed.map(({ row, forwardPackets, reversePackets }) => [row, forwardPackets, reversePackets]),
+      [
+        [0, 1, 0],
+        // Ages are queried, and without COUNT the NIC tells no packets.
+        [1, 1, 0],
+        [2, 1, 0],
+      ],
+    );
+    const { nicRules, softwareRules } = dataplane.statistics();
+    assert.deepEqual([nicRules, softwareRules], [0, 0]);
+  },
+
+  an_installation_that_fails_in_the_nic_leaves_the_session_in_software() {
+    const gateway = new Gateway({ softflow: true, softflowArguments: ',fail_every=2' });
+    const { dataplane } = gateway.registerTemplates().registerNicTemplates();
+    const { nicForward, nicReverse } = gateway;
+    // Each NIC fails its second rule: those of the second session.
+    const input = [
+      [1, 0, 0, request()],
+      [1, 1, 0, request(1001)],
+    ];
+    gateway.replay(input, (event) => {
+      if (event.type === Event.miss) gateway.session(event, { nicForward, nicReverse });
+    });
+    const failed = gateway.seen.filter(({ type }) => type === Event.installFailed);
+    assert.deepEqual(
+      failed.map(({ row, direction, error }) => [row, direction, error]),
+      [
+        [1, 0, -5],
+        [1, 1, -5],
+      ],
+    );
+    assert.deepEqual(
+      [gateway.paths(0), gateway.paths(1)],
+      [
+        [2, 2],
+        [3, 3],
+      ],
+    );
+    assert.equal(dataplane.statistics().nicRules, 2, 'failed rules are given back');
+    const out = gateway.replay(
+      [
+        [2, 0, 0, request(1001)],
+        [2, 1, 1, reply(2001)],
+      ],
+      () => {},
+      {
+        finish: () => {
+          for (const row of [0, 1]) gateway.push({ type: Decision.remove, row, generation: row + 1 });
+        },
+      },
+    );
+    assert.deepEqual([out[0].length, out[1].length], [1, 1], 'software translates what the NIC does not');
+    assert.equal(dataplane.statistics().nicRules, 0);
+  },
+
   the_result_does_not_depend_on_the_burst() {
     const input = [];
     for (let n = 0; n < 200; n++)
