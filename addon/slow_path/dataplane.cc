@@ -24,7 +24,7 @@ constexpr uint32_t kDecisionsPerRound = 256;
 constexpr uint32_t kSpinMicroseconds = 1000;  // how long an idle lcore spins before it begins to sleep
 // Then it sleeps between looks, the longer the longer nothing has come: what comes waits as long at most.
 constexpr uint32_t kShortSleepMicroseconds = 30;
-constexpr uint32_t kLongSleepMicroseconds = 150;
+constexpr uint32_t kLongSleepMicroseconds = 250;
 constexpr Nanoseconds kLongQuiet = 20'000'000;
 
 rte_mempool* make_pool(const DataplaneOptions& options) {
@@ -67,6 +67,7 @@ Dataplane::Dataplane(const DataplaneOptions& options) : options_(options) {
       GatewayPort port;
       port.options = port_options;
       open_port(port);
+      nic_statistics_.emplace_back(port.port_id);
       ports.push_back(port);
     }
     slow_path_ = std::make_unique<SlowPath>(options_.slow_path, std::move(ports), pool_);
@@ -236,7 +237,7 @@ void Dataplane::loop() {
 
 uint64_t Dataplane::nic_finished_packets() const {
   uint64_t finished = 0;
-  for (const GatewayPort& port : slow_path_->ports()) finished += read_nic_statistics(port.port_id).finished;
+  for (const NicStatisticsReader& nic : nic_statistics_) finished += nic.read().finished;
   return finished;
 }
 
@@ -312,7 +313,7 @@ Statistics Dataplane::statistics() {
     std::copy_n(path.drops(), kDropReasonCount, statistics.drops);
     for (uint8_t i = 0; i < path.ports().size(); i++) {
       const GatewayPort& port = path.ports()[i];
-      const NicStatistics nic = read_nic_statistics(port.port_id);
+      const NicStatistics nic = nic_statistics_[i].read();
       statistics.slow_path_packets += port.received;
       statistics.nic_packets += nic.finished;
       statistics.drops[static_cast<size_t>(DropReason::kQueueFull)] += nic.lost;

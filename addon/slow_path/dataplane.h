@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "slow_path/nic_statistics.h"
 #include "slow_path/replay.h"
 #include "slow_path/slow_path.h"
 
@@ -99,6 +100,7 @@ class Dataplane {
   DataplaneOptions options_;
   rte_mempool* pool_ = nullptr;
   std::vector<uint16_t> opened_;
+  std::vector<NicStatisticsReader> nic_statistics_;  // by port
   // Uses the pool and the ports, so it goes before them: close() sees to that.
   std::unique_ptr<SlowPath> slow_path_;
   std::optional<Replay> replay_;

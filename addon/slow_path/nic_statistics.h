@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace sluice {
 
@@ -11,6 +12,20 @@ struct NicStatistics {
   uint64_t lost = 0;           // of the finished: a rule forwarded them, but the way out was full
 };
 
-NicStatistics read_nic_statistics(uint16_t port_id);
+// Names are looked up once: an idle lcore reads often.
+class NicStatisticsReader {
+ public:
+  explicit NicStatisticsReader(uint16_t port_id);
+  NicStatistics read() const;
+
+ private:
+  struct Meaning {
+    bool finished, forwarded_out, lost;
+  };
+
+  uint16_t port_id_;
+  std::vector<uint64_t> ids_;
+  std::vector<Meaning> meanings_;  // of ids_
+};
 
 }  // namespace sluice
