@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Coverage-guided fuzzing of the parser and of the whole slow path, with AddressSanitizer and UBSan.
+# Coverage-guided fuzzing of the parser, of rules and packets in the flow engine, and of the whole slow path, with AddressSanitizer and UBSan.
 # `scripts/fuzz.sh SECONDS [TARGET...]` starts from the seeds in test/fuzz/seeds and keeps what it finds in build/fuzz.
 # `scripts/fuzz.sh --keep` folds what was found back into the seeds, smallest set first.
 set -euo pipefail
@@ -9,7 +9,7 @@ build=build/fuzz
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[ "${#targets[@]}" -gt 0 ] || targets=(parse_fuzz slow_path_fuzz)
+[ "${#targets[@]}" -gt 0 ] || targets=(parse_fuzz flow_rules_fuzz slow_path_fuzz)
 
 cmake -S test/fuzz -B "$build" -G Ninja -DCMAKE_C_COMPILER=clang-14 -DCMAKE_CXX_COMPILER=clang++-14 >/dev/null
 cmake --build "$build" -j 2

@@ -1,5 +1,6 @@
 #include "support.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -72,7 +73,7 @@ std::string show(const Bytes& bytes) {
 Mbuf::Mbuf(const Bytes& frame, uint16_t headroom) {
   const size_t size = headroom + frame.size();
   buffer_ = std::make_unique<uint8_t[]>(size + 1);
-  std::memcpy(buffer_.get() + headroom, frame.data(), frame.size());
+  std::copy(frame.begin(), frame.end(), buffer_.get() + headroom);
   mbuf_.buf_addr = buffer_.get();
   mbuf_.buf_len = static_cast<uint16_t>(size);
   mbuf_.data_off = headroom;
@@ -229,7 +230,7 @@ bool checksums_are_right(const Bytes& frame) {
 void* Rule::keep(const void* data, size_t size) {
   // A little longer than the object, as a caller's structure would be: the engine reads whole structures.
   std::shared_ptr<uint8_t[]> copy(new uint8_t[size]);
-  std::memcpy(copy.get(), data, size);
+  if (size != 0) std::memcpy(copy.get(), data, size);
   memory_.push_back(copy);
   return copy.get();
 }
