@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const TEST_LIMIT_MS = 180_000;
+/** The first build of native code is a whole one. */
+const BUILD_LIMIT_MS = 900_000;
 /** Not copied: node_modules is linked, of build only the binaries are needed. */
 const LEFT_OUT = new Set(['node_modules', 'build', '.git']);
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -60,7 +62,7 @@ function stop(child) {
 }
 
 /** @returns 'passed', 'failed' or 'hung', with what the command printed. */
-function run(command) {
+function run(command, limitMs = TEST_LIMIT_MS) {
   return new Promise((resolve) => {
     const child = spawn('bash', ['-c', command], { cwd: scratch, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     running = child;
@@ -74,7 +76,7 @@ function run(command) {
     const limit = setTimeout(() => {
       hung = true;
       stop(child);
-    }, TEST_LIMIT_MS);
+    }, limitMs);
     child.on('close', (code) => {
       clearTimeout(limit);
       running = null;
@@ -94,7 +96,7 @@ async function judge({ id, file, find, replace, tests = [], survives }) {
       path,
       source.replace(find, () => replace),
     );
-    if ((await run(set.build)).outcome !== 'passed') return { id, result: 'DOES NOT BUILD', isFine: false };
+    if ((await run(set.build, BUILD_LIMIT_MS)).outcome !== 'passed') return { id, result: 'DOES NOT BUILD', isFine: false };
     for (const test of [...set.tests, ...tests]) {
       const { outcome } = await run(test);
       if (outcome !== 'passed')
@@ -108,7 +110,7 @@ async function judge({ id, file, find, replace, tests = [], survives }) {
 
 copyTree();
 for (const command of [set.build, ...set.tests, ...new Set(mutants.flatMap(({ tests }) => tests ?? []))]) {
-  const { outcome, output } = await run(command);
+  const { outcome, output } = await run(command, command === set.build ? BUILD_LIMIT_MS : TEST_LIMIT_MS);
   if (outcome === 'passed') continue;
   process.stderr.write(`${output}\n${command}: ${outcome} without any fault; nothing can be told\n`);
   process.exit(2);
