@@ -83,6 +83,16 @@ export interface InsertionResult {
 }
 
 /** The benches' own addon. Loading it registers the drivers net_traffic and net_donothing: before EAL starts. */
+/** `packets` came out; one in 64 of them was checked whole. */
+export interface ResidentResult {
+  readonly packets: number;
+  readonly emitted: number;
+  readonly checked: number;
+  readonly wrong: number;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+}
+
 export interface BenchBinding {
   /** Before any port starts. */
   setScenario(scenario: Scenario): void;
@@ -105,6 +115,20 @@ export interface BenchBinding {
     readonly lines: number;
     readonly footprintBytes: number;
   }): { readonly packets: number; readonly seconds: number };
+  /** One rule each of flows 0 to count - 1 of eight shapes, and a gateway's constant rules. @throws NativeError RULE */
+  installResidentRules(options: { readonly devices: readonly [string, string]; readonly count: number }): void;
+  /**
+   * Frames of flows 0 to flows - 1 through the rules of the first device, or, as the bound, through a loop between two
+   * wires that touches memory for `count` rules. @throws NativeError PORT
+   */
+  runResident(options: {
+    readonly devices: readonly [string, string];
+    readonly bound: boolean;
+    readonly seconds: number;
+    readonly burst: number;
+    readonly flows: number;
+    readonly count: number;
+  }): ResidentResult;
   /** Configures ports, which then have rte_flow, without starting them. @throws NativeError PORT */
   openPorts(devices: readonly string[]): void;
   /** @returns null when the driver has rte_flow's template interface, else what it answered. */

@@ -117,9 +117,8 @@ bool FlowEngine::Implementation::enter(Lookup* lookup, Shortlists* shortlists, P
 
 // Round by round: a jump out of a group that had to be waited for takes a packet into the next round.
 void FlowEngine::Implementation::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
-                                               GroupCounters* counters) const {
+                                               GroupCounters* counters, Shortlists* shortlists) const {
   Lookup lookups[kMaxBurst];
-  Shortlists shortlists;
   uint16_t waiting[kMaxBurst];
   uint32_t group_of[kMaxBurst];
   size_t left = count;
@@ -132,14 +131,14 @@ void FlowEngine::Implementation::process_burst(PacketContext* const* packets, si
     for (size_t i = 0; i < left; ++i) {
       const uint16_t packet = waiting[i];
       lookups[found].packet = packet;
-      if (enter(&lookups[found], &shortlists, *packets[packet], &group_of[packet], &verdicts[packet], counters)) ++found;
+      if (enter(&lookups[found], shortlists, *packets[packet], &group_of[packet], &verdicts[packet], counters)) ++found;
     }
     for (size_t i = 0; i < found; ++i) fetch_rules(&lookups[i]);
     left = 0;
     for (size_t i = 0; i < found; ++i) {
       const uint16_t packet = lookups[i].packet;
       const PacketView& view = lookups[i].view;
-      FlowRule* rule = best_of(shortlists.of(lookups[i].group, view), view, &lookups[i]);
+      FlowRule* rule = best_of(shortlists->of(lookups[i].group, view), view, &lookups[i]);
       const size_t counted = GroupCounters::index(group_of[packet]);
       if (rule == nullptr) {
         ++counters->misses[counted];
@@ -210,7 +209,7 @@ void FlowEngine::look_ahead(PacketContext* const* packets, size_t count, const F
     return;
   }
   Lookup* lookups = self_->ahead;
-  self_->ahead_shortlists.forget();
+  self_->ahead_shortlists.keep_up_with(self_->version);
   for (size_t i = 0; i < count; ++i) {
     lookups[i].group = searched;
     view_of(*packets[i], *searched, &lookups[i].view);
@@ -229,10 +228,21 @@ Verdict FlowEngine::apply(FlowRule* rule, PacketContext& packet, ApplyScope scop
   return self_->follow(rule, packet, scope);
 }
 
+BurstMemory::BurstMemory() = default;
+BurstMemory::~BurstMemory() = default;
+
 void FlowEngine::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
-                               GroupCounters* counters) {
+                               GroupCounters* counters, BurstMemory* memory) {
   GroupCounters unwanted;
-  self_->process_burst(packets, count, verdicts, counters == nullptr ? &unwanted : counters);
+  if (counters == nullptr) counters = &unwanted;
+  if (memory == nullptr) {
+    Shortlists shortlists;
+    self_->process_burst(packets, count, verdicts, counters, &shortlists);
+    return;
+  }
+  if (memory->shortlists_ == nullptr) memory->shortlists_ = std::make_unique<Shortlists>();
+  memory->shortlists_->keep_up_with(self_->version);
+  self_->process_burst(packets, count, verdicts, counters, memory->shortlists_.get());
 }
 
 }  // namespace sluice

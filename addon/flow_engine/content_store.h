@@ -41,10 +41,14 @@ class ContentStore {
     if (last_ == id) last_ = 0;
     entries_.free(id);
   }
+  // Of what is held now, as the containers have it: content, its key and its place in the order.
+  uint64_t memory_bytes() const { return ids_.size() * (sizeof(Entry) + sizeof(Content) + kNodeBytes); }
   // Also while another thread acquires: entries never move.
   const Content& get(uint32_t id) const { return entry(id).content; }
 
  private:
+  static constexpr uint64_t kNodeBytes = 80;  // of a red-black tree, with the string's own
+
   struct Entry {
     Content content;
     uint32_t references;

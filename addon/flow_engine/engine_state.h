@@ -76,7 +76,8 @@ struct FlowEngine::Implementation {
              Verdict* verdict, GroupCounters* counters) const;
   Verdict follow(FlowRule* rule, PacketContext& packet, ApplyScope scope) const;
   void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
-                     GroupCounters* counters) const;
+                     GroupCounters* counters, Shortlists* shortlists) const;
+  static uint64_t next_version();
 
   const EngineOptions options;
   const uint64_t seed;
@@ -88,6 +89,7 @@ struct FlowEngine::Implementation {
   uint64_t next_sequence = 0;
   uint32_t rules = 0;
   bool is_shared = false;
+  uint64_t version = next_version();  // of what shortlists are made from
   size_t empty_derived = 0;
   Lookup ahead[kMaxBurst];  // of look_ahead()
   Shortlists ahead_shortlists;

@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cinttypes>
 #include <cstring>
@@ -24,6 +25,11 @@ uint64_t secret() {
 }
 
 }  // namespace
+
+uint64_t FlowEngine::Implementation::next_version() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
 
 int FlowEngine::Implementation::check_attributes(const rte_flow_attr& attr, rte_flow_error* error) const {
   if (attr.transfer && (attr.ingress || attr.egress)) {
@@ -69,12 +75,14 @@ RuleTable* FlowEngine::Implementation::add_table(const rte_flow_attr& attr, cons
     table->twins.push_back(other);
   }
   group->add(table);
+  version = next_version();
   return table;
 }
 
 void FlowEngine::Implementation::remove_table(RuleTable* table) {
   Group* group = group_to_change(table->attr.group);
   group->remove(table);
+  version = next_version();
   for (RuleTable* other : table->twins) std::erase(other->twins, table);
   release_constants(table->program, &shared);
   if (group->tables.empty() && table->attr.group >= kSmallGroups) large_groups.erase(table->attr.group);
@@ -252,7 +260,7 @@ void FlowEngine::set_shared(bool shared) { self_->is_shared = shared; }
 uint32_t FlowEngine::rules() const { return self_->rules; }
 
 uint64_t FlowEngine::memory_bytes() const {
-  uint64_t bytes = 0;
+  uint64_t bytes = self_->shared.headers.memory_bytes() + self_->shared.spreads.memory_bytes();
   for (const RuleTable* table : self_->tables) {
     if (table != nullptr)
       bytes += sizeof(RuleTable) + table->slab.memory_bytes() + table->index.memory_bytes();

@@ -78,6 +78,20 @@ struct RuleCounters {
   uint32_t last_hit_seconds = 0;  // of AGE; creation time until the first hit
 };
 
+class Shortlists;
+
+// What a thread's bursts remember of which rules packets of each kind may hit. Optional; it saves making that anew
+// for each burst.
+class BurstMemory {
+ public:
+  BurstMemory();
+  ~BurstMemory();
+
+ private:
+  friend class FlowEngine;
+  std::unique_ptr<Shortlists> shortlists_;
+};
+
 class FlowEngine {
  public:
   explicit FlowEngine(const EngineOptions& options);
@@ -141,7 +155,7 @@ class FlowEngine {
   // action).
   static constexpr size_t kMaxBurst = 64;
   void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
-                     GroupCounters* counters = nullptr);
+                     GroupCounters* counters = nullptr, BurstMemory* memory = nullptr);
 
   // match() in group 0 in two steps, for up to kMaxBurst packets side by side: first the memory that the look-ups
   // touch is asked for, then each is done. Between the two neither rules nor the packets' headers change.
@@ -162,7 +176,7 @@ class FlowEngine {
   RuleCounters counters(const FlowRule* rule) const;
   RuleCounters take_counters(FlowRule* rule);  // and resets them
   uint32_t rules() const;
-  uint64_t memory_bytes() const;  // of tables, rows and indexes
+  uint64_t memory_bytes() const;  // of tables, rows, indexes and what rules share
   bool has_rules() const { return rules() != 0; }
 
   // Calls `visit` for every rule, table by table. It may destroy the rule it is given. `unfinished`: also for

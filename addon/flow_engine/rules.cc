@@ -102,6 +102,7 @@ void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, u
 
 void FlowEngine::Implementation::rules_changed(const RuleTable& table) {
   group_to_change(table.attr.group)->copy_constant_rules();
+  version = next_version();
 }
 
 FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const PatternSources& sources,

@@ -53,24 +53,28 @@ class Shortlist {
   uint16_t table_[kMostTables];
 };
 
-// Good as long as neither rules nor tables change.
+// One thread's.
 class Shortlists {
  public:
   // Valid until the next call.
   const Shortlist& of(const Group* group, const PacketView& view) {
-    const uint32_t headers = view.presence;
-    const size_t place = headers ^ headers >> 6 ^ headers >> 10 ^ reinterpret_cast<uintptr_t>(group) / sizeof(Group);
-    Shortlist& kept = lists_[place % kKept];
+    const uint32_t kind = view.presence ^ static_cast<uint32_t>(view.meta) << 22 ^
+                          static_cast<uint32_t>(reinterpret_cast<uintptr_t>(group) / sizeof(Group)) << 25;
+    Shortlist& kept = lists_[kind * 0x9e3779b1u >> (32 - kKeptBits)];
     if (!kept.is_for(group, view)) kept.make(group, view);
     return kept;
   }
-  void forget() {
+  // Forgets all when tables or rules have changed since; `version` never comes twice, of whichever engine.
+  void keep_up_with(uint64_t version) {
+    if (version == version_) return;
     for (Shortlist& list : lists_) list.forget();
+    version_ = version;
   }
 
  private:
-  static constexpr size_t kKept = 16;
-  Shortlist lists_[kKept];
+  static constexpr uint32_t kKeptBits = 5;
+  uint64_t version_ = 0;
+  Shortlist lists_[1u << kKeptBits];
 };
 
 }  // namespace sluice

@@ -179,7 +179,8 @@ void Reception::receive(rte_mbuf* const* arrived, uint16_t count) {
     asked[questions++] = &packets[i];
   }
   if (domain_.transfer().has_rules()) {
-    domain_.transfer().process_burst(asked, questions, answers, &queue_.counters.transfer);
+    domain_.transfer().process_burst(asked, questions, answers, &queue_.counters.transfer,
+                                     &queue_.transfer_memory);
     for (uint16_t i = 0; i < questions; ++i) verdicts[index[i]] = answers[i];
   }
   if (device.ingress->has_rules()) {
@@ -193,7 +194,7 @@ void Reception::receive(rte_mbuf* const* arrived, uint16_t count) {
       index[questions] = i;
       asked[questions++] = &packets[i];
     }
-    device.ingress->process_burst(asked, questions, answers, &queue_.counters.ingress);
+    device.ingress->process_burst(asked, questions, answers, &queue_.counters.ingress, &queue_.ingress_memory);
   }
   uint16_t next = 0;
   for (uint16_t i = 0; i < count; ++i) {

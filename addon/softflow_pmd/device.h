@@ -57,6 +57,7 @@ struct RxQueue {
   rte_mempool* pool = nullptr;
   rte_ring* ring = nullptr;  // from other queues and other ports
   RxCounters counters;
+  BurstMemory transfer_memory, ingress_memory;
 };
 
 struct alignas(64) TxQueue {

@@ -40,7 +40,8 @@ test('setup opens every flow, translated and with its rules, and measures first 
 
 test('forward translates every packet right, in software and in the software NIC alone', () => {
   const figures = figuresOf('forward');
-  for (const key of ['softwareMpps', 'nicMpps']) {
+  expect(figures.shapesWrong).toBe(0);
+  for (const key of ['softwareMpps', 'nicMpps', 'shapesMpps', 'shapesBoundMpps', 'shapesShareOfBound']) {
     const { random1M, hot1k } = figures[key] as Record<string, number>;
     expectPositive(random1M);
     expectPositive(hot1k);

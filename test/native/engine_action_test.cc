@@ -196,6 +196,26 @@ TEST(decapsulation_without_a_whole_inner_header_drops) {
   CHECK_EQ(verdict.cause, DropCause::kNoInnerFrame);
 }
 
+TEST(a_udp_checksum_that_a_translation_makes_zero_is_sent_as_all_ones) {
+  Engine engine;
+  Rule rule = plain_rule();
+  rule.action(RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC, rte_flow_action_set_ipv4{rte_cpu_to_be_32(kPublic)});
+  rule.action(RTE_FLOW_ACTION_TYPE_SET_TP_SRC, rte_flow_action_set_tp{rte_cpu_to_be_16(2000)});
+  engine.must_add(send_to(rule, 1));
+  int zeros = 0;
+  for (uint32_t word = 0; word < 0x10000; ++word) {  // one of them makes the sum come out so
+    Ipv4 header;
+    header.source = kHost;
+    header.destination = kServer;
+    Mbuf mbuf(ethernet(kEtherTypeIpv4, ipv4(header, udp(1000, 53, {static_cast<uint8_t>(word >> 8), static_cast<uint8_t>(word)}))));
+    engine.process(mbuf);
+    const uint16_t checksum = load_be16(&mbuf.frame()[14 + 20 + 6]);
+    CHECK(checksum != 0);
+    zeros += checksum == 0xffff;
+  }
+  CHECK_EQ(zeros, 1);
+}
+
 TEST(count_counts_to_the_end_of_the_innermost_ip_packet) {
   Engine engine;
   Rule rule;

@@ -172,6 +172,17 @@ TEST(represented_port_matches_the_wire_a_packet_came_from) {
   CHECK_EQ(engine.process(udp_frame(), 3).fate, Fate::kMiss);
 }
 
+TEST(a_masked_port_number_leaves_the_other_bits_open) {
+  Engine engine;
+  Rule rule;
+  const rte_flow_item_ethdev spec = port_spec(1), mask = port_spec(1);
+  rule.item(RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, spec, &mask);
+  rule.item(RTE_FLOW_ITEM_TYPE_ETH);
+  engine.must_add(send_to(rule, 7));
+  CHECK_EQ(engine.process(udp_frame(), 3).port_id, 7);
+  CHECK(engine.process(udp_frame(), 2).fate == Fate::kMiss);
+}
+
 TEST(integrity_sees_a_wrong_ipv4_checksum_at_either_level) {
   for (const uint32_t level : {0u, 1u, 2u}) {
     Engine engine;

@@ -94,6 +94,107 @@ TEST(everything_is_copied_when_a_rule_is_created) {
   CHECK_EQ(load_be32(&mbuf.frame()[30]), 0xac1e000cu);
 }
 
+// A rule that encapsulates with the VTEP's MAC ending in `vtep`: headers of different VTEPs have nothing in common.
+Rule encapsulation(uint32_t host, uint8_t vtep) {
+  Rule rule;
+  rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(host, kServer));
+  rule.item(RTE_FLOW_ITEM_TYPE_UDP);
+  add_vxlan_encap(rule, 1, kPublic);
+  const auto* encap = static_cast<const rte_flow_action_vxlan_encap*>(rule.actions()[rule.action_count() - 1].conf);
+  auto* eth = const_cast<rte_flow_item_eth*>(static_cast<const rte_flow_item_eth*>(encap->definition[0].spec));
+  eth->hdr.src_addr.addr_bytes[5] = vtep;
+  send_to(rule, 1);
+  return rule;
+}
+
+TEST(an_encapsulation_header_that_is_gone_is_not_given_out_again) {
+  Engine engine;
+  engine.engine.destroy(engine.must_add(encapsulation(kHost, 1)));
+  engine.must_add(encapsulation(kHost, 1));
+  engine.must_add(encapsulation(kHost + 1, 2));
+  Mbuf mbuf(udp_frame());
+  CHECK_EQ(engine.process(mbuf).port_id, 1);
+  CHECK_EQ(static_cast<int>(mbuf.frame()[11]), 1);
+}
+
+long resident_pages() {
+  long all = 0, resident = 0;
+  std::FILE* file = std::fopen("/proc/self/statm", "r");
+  if (file == nullptr || std::fscanf(file, "%ld %ld", &all, &resident) != 2) resident = -1;
+  if (file != nullptr) std::fclose(file);
+  return resident;
+}
+
+TEST(a_million_rules_created_and_destroyed_leave_nothing) {
+  Engine engine;
+  const auto round = [&](uint32_t rules) {
+    for (uint32_t i = 0; i < rules; ++i)
+      engine.engine.destroy(engine.must_add(encapsulation(i, static_cast<uint8_t>(i))));
+  };
+  round(1000);
+  const uint64_t bytes = engine.engine.memory_bytes();
+  const long pages = resident_pages();
+  const char* all = std::getenv("SLUICE_CREATIONS");
+  round(all == nullptr ? 100000 : static_cast<uint32_t>(std::strtoul(all, nullptr, 0)));
+  CHECK_EQ(engine.engine.memory_bytes(), bytes);
+  CHECK(resident_pages() <= pages + 64);  // of the allocator's own
+}
+
+TEST(a_group_of_many_tables_is_searched_to_its_end) {
+  Engine engine;
+  for (const int shapes : {20, 48, 100}) {
+    engine.engine.flush();
+    for (int i = 1; i <= shapes; ++i) {  // a shape each: another mask; only the last one's spec is the packet's
+      rte_flow_item_ipv4 mask = {}, spec = {};
+      mask.hdr.src_addr = rte_cpu_to_be_32(0xff000000 | static_cast<uint32_t>(i));
+      spec.hdr.src_addr = rte_cpu_to_be_32(i == shapes ? kHost : 0x0b000000);
+      Rule rule;
+      rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, spec, &mask);
+      engine.must_add(send_to(rule, static_cast<uint16_t>(i)));
+      if (i != shapes) continue;
+      for (uint32_t other = 1; other < 6; ++other) {  // too many to be copied
+        spec.hdr.src_addr = rte_cpu_to_be_32(0x0c000000 + (other << 24));
+        Rule more;
+        more.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, spec, &mask);
+        engine.must_add(send_to(more, 500));
+      }
+    }
+    CHECK_EQ(static_cast<int>(engine.process(udp_frame()).port_id), shapes);
+    Mbuf mbuf(udp_frame());
+    PacketContext context = context_of(mbuf);
+    PacketContext* burst = &context;
+    Verdict verdict;
+    engine.engine.process_burst(&burst, 1, &verdict);
+    CHECK_EQ(static_cast<int>(verdict.port_id), shapes);
+  }
+}
+
+TEST(what_a_thread_remembers_of_its_bursts_follows_every_change) {
+  Engine engine;
+  BurstMemory memory;
+  const auto port = [&] {
+    Mbuf mbuf(udp_frame());
+    PacketContext context = context_of(mbuf);
+    PacketContext* burst = &context;
+    Verdict verdict;
+    engine.engine.process_burst(&burst, 1, &verdict, nullptr, &memory);
+    return verdict.fate == Fate::kMiss ? -1 : static_cast<int>(verdict.port_id);
+  };
+  CHECK_EQ(port(), -1);
+  Rule low = plain_rule();
+  low.attr.priority = 1;
+  engine.must_add(send_to(low, 1));
+  CHECK_EQ(port(), 1);
+  Rule high;
+  high.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(kHost, kServer));
+  FlowRule* added = engine.must_add(send_to(high, 2));
+  CHECK_EQ(port(), 2);
+  engine.engine.destroy(added);
+  CHECK_EQ(port(), 1);
+  engine.engine.flush();
+  CHECK_EQ(port(), -1);
+}
+
 TEST(a_templated_nat_row_costs_at_most_128_bytes_all_included) {
   EngineOptions options;
   options.max_rules = 1u << 20;

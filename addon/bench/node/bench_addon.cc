@@ -7,6 +7,7 @@
 
 #include "bench/node/insertion.h"
 #include "bench/node/instruction_count.h"
+#include "bench/node/resident_rules.h"
 #include "bench/node/wire_loop.h"
 #include "bench/scenario.h"
 #include "binding/arguments.h"
@@ -164,6 +165,42 @@ Napi::Value wire_loop_call(const Napi::CallbackInfo& info) {
   });
 }
 
+// Opened once a process.
+const BenchPorts& resident_ports(const Napi::Object& from) {
+  static const BenchPorts& ports = open_ports(from.Get("devices"), true);
+  if (ports.ids().size() != 2) throw NativeFault("ARGUMENT", "two devices are needed");
+  return ports;
+}
+
+Napi::Value install_resident_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Napi::Object from = object(info[0], "options");
+    const BenchPorts& ports = resident_ports(from);
+    install_resident_rules(ports.ids()[0], ports.ids()[1], field(from, "count"));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value run_resident_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Napi::Object from = object(info[0], "options");
+    const BenchPorts& ports = resident_ports(from);
+    const double seconds = number(from.Get("seconds"), "seconds", 0, 3600);
+    const uint32_t burst = field(from, "burst"), flows = field(from, "flows"), count = field(from, "count");
+    const uint16_t in = ports.ids()[0], out = ports.ids()[1];
+    const ResidentResult result = from.Get("bound").ToBoolean() ? run_resident_bound(in, out, seconds, burst, flows, count)
+                                                                : run_resident_rules(in, seconds, burst, flows);
+    Napi::Object answer = Napi::Object::New(info.Env());
+    answer.Set("packets", count_value(info.Env(), result.packets));
+    answer.Set("emitted", count_value(info.Env(), result.emitted));
+    answer.Set("checked", count_value(info.Env(), result.checked));
+    answer.Set("wrong", count_value(info.Env(), result.wrong));
+    answer.Set("seconds", Napi::Number::New(info.Env(), result.seconds));
+    answer.Set("cpuSeconds", Napi::Number::New(info.Env(), result.cpu_seconds));
+    return answer;
+  });
+}
+
 Napi::Value open_ports_call(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     open_ports(info[0], false);
@@ -267,6 +304,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add_call("latency", latency_call);
   add_call("endpoints", endpoints_call);
   add_call("wireLoop", wire_loop_call);
+  add_call("installResidentRules", install_resident_call);
+  add_call("runResident", run_resident_call);
   add_call("openPorts", open_ports_call);
   add_call("templateInterface", template_interface_call);
   add_call("insertion", insertion_call);
