@@ -223,14 +223,15 @@ def test_creations_fail_and_take_time_as_the_device_was_told(tmp_path):
 
 
 def test_a_frame_above_the_mtu_hits_no_rule(tmp_path):
-    long = inner() / (b"x" * 600)
-    run = Testpmd(tmp_path, [[long, inner()], []])
+    whole = inner() / (b"x" * (14 + 500 - len(inner())))  # Ethernet header and MTU
+    long = whole / b"x"
+    run = Testpmd(tmp_path, [[long, whole, inner()], []])
     output = run.run([
         "set fwd rxonly", f"port config mtu {FABRIC} 500",
         f"flow create {FABRIC} transfer pattern eth / end actions represented_port ethdev_port_id {EXTERNAL} / end",
         *FORWARD, "show port xstats all",
     ])
-    assert len(run.sent(1)) == 1
+    assert len(run.sent(1)) == 2
     assert xstats(output, FABRIC)["application_bypassed_packets"] == 1
 
 
