@@ -96,7 +96,8 @@ async function judge({ id, file, find, replace, tests = [], survives }) {
       path,
       source.replace(find, () => replace),
     );
-    if ((await run(set.build, BUILD_LIMIT_MS)).outcome !== 'passed') return { id, result: 'DOES NOT BUILD', isFine: false };
+    if ((await run(set.build, BUILD_LIMIT_MS)).outcome !== 'passed')
+      return { id, result: 'DOES NOT BUILD', isFine: false };
     for (const test of [...set.tests, ...tests]) {
       const { outcome } = await run(test);
       if (outcome !== 'passed')
