@@ -29,12 +29,24 @@ Napi::Value probe_device_call(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value driver_of_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::String::New(info.Env(), driver_of(text(info[0], "device")));
+  });
+}
+
+Napi::Value dpdk_version_call(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), dpdk_version());
+}
+
 Napi::Value now_call(const Napi::CallbackInfo& info) { return time_value(info.Env(), monotonic_now()); }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("startEal", Napi::Function::New(env, start_eal_call, "startEal"));
   exports.Set("createMemoryWires", Napi::Function::New(env, create_memory_wires_call, "createMemoryWires"));
   exports.Set("probeDevice", Napi::Function::New(env, probe_device_call, "probeDevice"));
+  exports.Set("driverOf", Napi::Function::New(env, driver_of_call, "driverOf"));
+  exports.Set("dpdkVersion", Napi::Function::New(env, dpdk_version_call, "dpdkVersion"));
   exports.Set("now", Napi::Function::New(env, now_call, "now"));
   exports.Set("Dataplane", DataplaneObject::define(env));
   return exports;

@@ -30,6 +30,7 @@ Napi::Function DataplaneObject::define(Napi::Env env) {
                          InstanceMethod<&DataplaneObject::register_template>("registerTemplate"),
                          InstanceMethod<&DataplaneObject::install_static>("installStatic"),
                          InstanceMethod<&DataplaneObject::table_memory>("tableMemory"),
+                         InstanceMethod<&DataplaneObject::probe_template>("probeTemplate"),
                          InstanceMethod<&DataplaneObject::poll>("poll"),
                          InstanceMethod<&DataplaneObject::start>("start"),
                          InstanceMethod<&DataplaneObject::stop>("stop"),
@@ -133,6 +134,13 @@ Napi::Value DataplaneObject::table_memory(const Napi::CallbackInfo& info) {
     const auto region = std::make_shared<MemoryRegion>(bytes);
     populate_soon(region);
     return external(info.Env(), region, bytes);
+  });
+}
+
+Napi::Value DataplaneObject::probe_template(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    dataplane_->probe_template(port_index(info[0]), template_source(info[1]));
+    return info.Env().Undefined();
   });
 }
 

@@ -144,6 +144,25 @@ rte_flow* FlowPort::create(RuleTemplate& rule, rte_flow_error* error) {
   return rte_flow_create(port_id_, &rule.attr(), rule.items(), rule.actions(), error);
 }
 
+void FlowPort::probe(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
+  if (queued_rules_ != 0) return;  // a template table is made, or refused, before there are rules
+  RuleTemplate rule(source, port_ids);
+  FlowArguments nobody = {};  // addresses 0.0.0.0
+  nobody.age_seconds = 60;
+  rule.fill(nobody, nullptr);
+  rte_flow_error error = {};
+  rte_flow* flow = rte_flow_create(port_id_, &rule.attr(), rule.items(), rule.actions(), &error);
+  if (flow == nullptr) {
+    const FlowFailure failure = describe(rule, error);
+    NativeFault fault("RULE", failure.message, -failure.error);
+    fault.rte_type = failure.rte_type;
+    fault.cause_index = failure.cause_index;
+    throw fault;
+  }
+  query(flow, rule);
+  rte_flow_destroy(port_id_, flow, &error);
+}
+
 void FlowPort::install_static(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
   StaticRule constant;
   constant.rule = std::make_unique<RuleTemplate>(source, port_ids);

@@ -75,6 +75,10 @@ class FlowPort {
   // Counters and time since the last hit, as far as the rule has COUNT and AGE.
   FlowHits query(rte_flow* flow, const RuleTemplate& rule);
 
+  // Where rules are made one by one: creates one of the template that no packet hits, asks for its counters,
+  // and destroys it, since validation alone is a hint. Throws NativeFault RULE.
+  void probe(const TemplateSource& source, const std::vector<uint16_t>& port_ids);
+
   // A constant rule. Throws NativeFault RULE. One that jumps waits while jumps are shut.
   void install_static(const TemplateSource& source, const std::vector<uint16_t>& port_ids);
   // Jumps are the only way to the flows' rules: without them those stay installed and see no packet. False when

@@ -6,6 +6,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_version.h>
 #include <unistd.h>
 
 #include "slow_path/dpdk_log.h"
@@ -71,6 +72,17 @@ void probe_device(const std::string& devargs) {
   }
   note_wire_of(devargs);
 }
+
+std::string driver_of(const std::string& device) {
+  uint16_t port_id = 0;
+  rte_eth_dev_info info = {};
+  int result = rte_eth_dev_get_port_by_name(device.c_str(), &port_id);
+  if (result == 0) result = rte_eth_dev_info_get(port_id, &info);
+  if (result < 0) throw NativeFault("PORT", "no ethdev " + device, -result);
+  return info.driver_name == nullptr ? "" : info.driver_name;
+}
+
+std::string dpdk_version() { return rte_version(); }
 
 void set_softflow_clock(uint32_t seconds) {
   if (g_softflow_clock_set != nullptr) g_softflow_clock_set(seconds);

@@ -13,6 +13,12 @@ void start_eal(const std::vector<std::string>& arguments);
 // Creates a virtual device. Throws NativeFault PORT.
 void probe_device(const std::string& devargs);
 
+// rte_eth_dev_info.driver_name of an ethdev. Throws NativeFault PORT.
+std::string driver_of(const std::string& device);
+
+// As rte_version() has it: "DPDK 22.11.11".
+std::string dpdk_version();
+
 // Injects the second into net_softflow's clock; nothing happens without that driver.
 void set_softflow_clock(uint32_t seconds);
 

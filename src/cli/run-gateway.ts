@@ -36,7 +36,7 @@ export async function runGateway(configPath: string, prefers: Preference): Promi
     config,
     loadBinding(root),
     root,
-    (driver) => nicTarget(config.offload.target, driver),
+    (driver, devargs, release) => nicTarget(config.offload.target, driver, devargs, release),
     log,
   );
   let control: Awaited<ReturnType<typeof serveControl>> | null = null;

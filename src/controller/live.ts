@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { type Release, releaseOf } from '../compiler/target.js';
 import type { ValidatedConfig } from '../config/types.js';
 import type { ReviewReport } from '../nat/session-review.js';
 import type { Dataplane, NativeBinding, NativeError } from '../native/binding.js';
@@ -39,7 +40,7 @@ export class LiveGateway {
     config: ValidatedConfig,
     private readonly binding: NativeBinding,
     root: string,
-    targetOf: (driver: string) => string | null,
+    targetOf: (driver: string, devargs: string, release: Release) => string | null,
     private readonly log: Logger,
   ) {
     const pci = config.ports.flatMap(({ device }) => (device !== null && isPciAddress(device) ? [device] : []));
@@ -56,11 +57,15 @@ export class LiveGateway {
       silent: config.ha !== null,
       replay: false,
     });
-    const target = targetOf(driverOf(devices[0]));
-    if (target !== null) requireOneDriver(config, devices);
+    const drivers = devices.map((device) => binding.driverOf(device));
+    const target = targetOf(drivers[0], devargsOf(config.ports[0].device ?? ''), releaseOf(binding.dpdkVersion()));
+    if (target !== null) requireOneDriver(config, drivers);
     const natLog = config.nat.log === 'none' ? undefined : new NatLogLines(log, () => this.config);
     this.controller = new GatewayController(config, this.dataplane, target, true, natLog);
     this.controller.onInstallFailure = (failure) => log.debug(failure, 'NIC rule not installed');
+    this.controller.templates.probesWith((rule, message) => {
+      log.warn({ rule, message }, 'the NIC refuses a rule that its table allows: this direction stays in software');
+    });
     this.controller.templates.installStaticRules();
     log.info({ target: target ?? 'none' }, 'offload target');
   }
@@ -208,6 +213,9 @@ export class LiveGateway {
   }
 }
 
+/** Device arguments without the device's name. */
+const devargsOf = (device: string): string => device.split(',').slice(1).join(',');
+
 function isPciAddress(device: string): boolean {
   return /^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/i.test(device);
 }
@@ -226,22 +234,15 @@ function openDevice(binding: NativeBinding, portName: string, device: string): s
   return name;
 }
 
-/** Rules are compiled once, for the NIC of every port; a PCI address does not tell its driver. @throws Error DRIVERS with the port's path */
-function requireOneDriver(config: ValidatedConfig, devices: readonly string[]): void {
-  if (devices.some(isPciAddress)) return;
-  const [first, ...others] = devices.map(driverOf);
-  const odd = others.findIndex((driver) => driver !== first) + 1;
-  if (odd === 0) return;
+/** Rules are compiled once, for the NIC of every port. @throws Error DRIVERS with the port's path */
+function requireOneDriver(config: ValidatedConfig, drivers: readonly string[]): void {
+  const odd = drivers.findIndex((driver) => driver !== drivers[0]);
+  if (odd < 0) return;
   throw Object.assign(
     new Error(
-      `/ports/${config.ports[odd].name}/device: ${driverOf(devices[odd])} is another kind of NIC than ` +
-        `${first} of port "${config.ports[0].name}" (the same driver for both, or offload.target "software")`,
+      `/ports/${config.ports[odd].name}/device: ${drivers[odd]} is another kind of NIC than ` +
+        `${drivers[0]} of port "${config.ports[0].name}" (the same driver for both, or offload.target "software")`,
     ),
     { code: 'DRIVERS' },
   );
-}
-
-/** Driver of a virtual device's name: `net_softflow0` → `net_softflow`. */
-function driverOf(device: string): string {
-  return device.replace(/[0-9]+$/, '');
 }

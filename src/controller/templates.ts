@@ -6,9 +6,10 @@ import {
   type RuleTemplate,
   staticRules,
 } from '../compiler/index.js';
+import type { FlowList } from '../compiler/ir.js';
 import type { ValidatedConfig } from '../config/types.js';
 import { shapeList } from '../nat/shapes.js';
-import type { Dataplane, NativeError } from '../native/binding.js';
+import type { Dataplane, NativeError, NativeTemplate } from '../native/binding.js';
 import { NO_TEMPLATE } from '../native/records.js';
 
 /** What a shape became on this gateway. */
@@ -30,6 +31,9 @@ export class TemplateRegistry {
   /** By shape: eleven bits. */
   private readonly shapes: (CompiledShape | undefined)[] = new Array(1 << 11).fill(undefined);
   private readonly context: CompileContext;
+  /** Why the NIC has not all of the constant rules; null: it has. */
+  private withoutConstantRules: string | null = null;
+  private onRefusal: ((rule: string, message: string) => void) | null = null;
 
   /** @param target Name of the NIC's target; null: nothing is offloaded. */
   constructor(
@@ -44,8 +48,25 @@ export class TemplateRegistry {
   installStaticRules(): void {
     if (this.target === null) return;
     for (const rule of staticRules(this.target, this.context)) {
-      this.dataplane.installStatic(rule.ingress, nativeTemplate(rule));
+      try {
+        this.dataplane.installStatic(rule.ingress, nativeTemplate(rule));
+      } catch (error) {
+        if (this.onRefusal === null) throw error;
+        // Without what keeps packets from NAT rules there must be none.
+        this.withoutConstantRules = `constant rule ${rule.name}: ${(error as NativeError).message}`;
+        this.onRefusal(rule.name, (error as NativeError).message);
+        return;
+      }
     }
+  }
+
+  /**
+   * From now on a rule of each new template is tried in the NIC before flows rely on it.
+   *
+   * @param onRefusal Told of each that the NIC refuses although its table allows it.
+   */
+  probesWith(onRefusal: (rule: string, message: string) => void): void {
+    this.onRefusal = onRefusal;
   }
 
   of(shape: number): CompiledShape {
@@ -67,15 +88,38 @@ export class TemplateRegistry {
     if (this.target === null) return { software, nic: NO_TEMPLATE, nicTemplate: null, refusal: OFFLOAD_OFF };
     const inNic = compile(list, this.target, this.context);
     if (!inNic.ok) return { software, nic: NO_TEMPLATE, nicTemplate: null, refusal: summary(inNic.diagnostics) };
+    const native = nativeTemplate(inNic.template);
+    const refused = this.withoutConstantRules ?? this.probe(list, native);
+    if (refused !== null) {
+      return { software, nic: NO_TEMPLATE, nicTemplate: null, refusal: { code: 'nic-refused', message: refused } };
+    }
     try {
-      const nic = this.dataplane.registerTemplate('nic', list.ingress, nativeTemplate(inNic.template));
+      const nic = this.dataplane.registerTemplate('nic', list.ingress, native);
       return { software, nic, nicTemplate: inNic.template, refusal: null };
     } catch (error) {
       const { message } = error as NativeError;
       return { software, nic: NO_TEMPLATE, nicTemplate: null, refusal: { code: 'nic-refused', message } };
     }
   }
+
+  /** @returns The NIC's words when it cannot execute such a rule; null when it can, or that is not asked. */
+  private probe(list: FlowList, native: NativeTemplate): string | null {
+    if (this.onRefusal === null) return null;
+    try {
+      this.dataplane.probeTemplate(list.ingress, native);
+      return null;
+    } catch (error) {
+      const { message, errno } = error as NativeError;
+      // A full table, or one that is busy, says nothing about the rule.
+      if (errno === undefined || !REFUSALS.has(errno)) return null;
+      this.onRefusal(list.name, message);
+      return message;
+    }
+  }
 }
+
+/** Linux: EINVAL, ENOSYS, EOPNOTSUPP. */
+const REFUSALS: ReadonlySet<number> = new Set([22, 38, 95]);
 
 const OFFLOAD_OFF = { code: 'offload-off', message: 'offload.mode is never, or the port has no NIC that offloads' };
 

@@ -93,6 +93,8 @@ export interface Dataplane {
 
   /** Zeros for a table of TypeScript's, in huge pages that are cleared in the background: a first touch while packets come would wait for that. Lives as long as the buffer. @throws NativeError MEMORY */
   tableMemory(bytes: number): ArrayBuffer;
+  /** Creates a rule of a template that no packet hits, queries and destroys it. @throws NativeError with errno, rteType, causeIndex */
+  probeTemplate(port: number, template: NativeTemplate): void;
 
   /** One inline round: decisions, receive up to `burst` packets a port, process, transmit. Returns packets received. */
   poll(burst: number): number;
@@ -165,6 +167,10 @@ export interface NativeBinding {
   createMemoryWires(names: readonly string[]): readonly string[];
   /** Probes a virtual device at run time (rte_eal_hotplug_add / rte_dev_probe), after memory wires exist. @throws NativeError PORT */
   probeDevice(devargs: string): void;
+  /** rte_eth_dev_info.driver_name of an ethdev. @throws NativeError PORT */
+  driverOf(device: string): string;
+  /** "DPDK 22.11.11" */
+  dpdkVersion(): string;
   /** CLOCK_MONOTONIC as the live gateway's clock, [seconds, nanoseconds]. */
   now(): readonly [number, number];
   readonly Dataplane: new (options: DataplaneOptions) => Dataplane;

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import socket
 
 import pytest
 
@@ -80,3 +81,48 @@ def test_a_netcat_session_idle_past_the_transitory_time_goes_on_and_an_unanswere
     eventually("both go on", lambda: "client two" in server.output() and "server two" in client.output(), seconds=10)
     assert (client.wait(10), server.wait(10)) == (0, 0)
     eventually("the closed session ends after the transitory time", lambda: tcp_flows() == {}, seconds=10)
+
+
+def as_nic(config, profile, target, folder):
+    """The gateway on software NICs that are as limited as a NIC, told to compile for a target."""
+    changed = copy.deepcopy(config)
+    changed["control"]["socket"] = str(folder / "gw.sock")
+    for port in changed["ports"].values():
+        port["device"] += f",profile={profile}"
+    changed.setdefault("offload", {})["target"] = target
+    return changed
+
+
+def nic_paths(gateway):
+    """How each direction of each UDP session is served."""
+    return {way["path"] for flow in gateway.sessions() if flow["protocol"] == "udp" for way in (flow["forward"], flow["reverse"])}
+
+
+def udp_exchange(network, rounds=20):
+    listener = network.red.socket(kind=socket.SOCK_DGRAM, bind=(STATIC_HOST, 9700))
+    client = network.outside.socket(kind=socket.SOCK_DGRAM, bind=(FAR_ADDRESS, 0))
+    for peer in (listener, client):
+        peer.settimeout(5)
+    for number in range(rounds):
+        client.sendto(b"%d" % number, (STATIC_EXTERNAL, 9700))
+        data, sender = listener.recvfrom(100)
+        listener.sendto(data, sender)
+        assert client.recvfrom(100)[0] == b"%d" % number
+
+
+def test_auto_takes_the_profile_of_the_software_nic_and_offloads_what_that_nic_can(start, network, config, tmp_path):
+    gateway = start(as_nic(config, "mlx5-hws", "auto", tmp_path))
+    eventually("the first reply", lambda: all_answered(network.red, FAR_ADDRESS))
+    udp_exchange(network)
+    assert '"target":"mlx5-hws"' in gateway.log()
+    assert nic_paths(gateway) == {"offloaded"}
+    assert gateway.counters()["nic"]["packets"] > 20
+
+
+def test_a_nic_that_refuses_what_its_table_allows_is_told_in_the_log_and_everything_works_in_software(start, network, config, tmp_path):
+    gateway = start(as_nic(config, "cxgbe", "softflow", tmp_path))
+    eventually("the first reply", lambda: all_answered(network.red, FAR_ADDRESS))
+    udp_exchange(network)
+    assert "the NIC refuses a rule that its table allows" in gateway.log()
+    assert nic_paths(gateway) == {"software"}
+    assert gateway.counters()["nic"]["packets"] == 0

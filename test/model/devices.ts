@@ -27,6 +27,8 @@ export function reusedBinding(binding: NativeBinding): NativeBinding & { next():
       return wires;
     },
     probeDevice: (devargs) => binding.probeDevice(fresh(devargs)),
+    driverOf: (device) => binding.driverOf(fresh(device)),
+    dpdkVersion: () => binding.dpdkVersion(),
     now: () => binding.now(),
     Dataplane,
   };
