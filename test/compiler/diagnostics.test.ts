@@ -295,6 +295,9 @@ describe('a target with rules about whole rules', () => {
     const cxgbe: Target = { ...softflow, name: 'less', rewriteSets: named('cxgbe').rewriteSets as never };
     expectRefusal(nat('vxlan', 'plain', 'other'), 'rewrite-set', null, cxgbe);
     expect(refused(nat('vxlan', 'plain', 'other'), cxgbe)[0].message).toContain('source and nothing else');
+    // More than a known set is no known set: address and port of one side, and the other's.
+    const sfc: Target = { ...softflow, name: 'less', rewriteSets: named('sfc').rewriteSets as never };
+    expectRefusal(nat('vxlan', 'plain', 'udp'), 'rewrite-set', null, sfc);
     const all = { from: 'plain', to: 'plain', l4: 'udp', source: true, destination: true, ports: true } as const;
     expect(refused(natList({ ...all, outerSource: false }), cxgbe)).toEqual([]);
   });

@@ -51,21 +51,28 @@ describe('spec bits outside the mask: the rule is made and never hit', () => {
     const u8 = fc.integer({ min: 0, max: 255 });
     const u16 = fc.integer({ min: 0, max: 65535 });
     fc.assert(
-      fc.property(u8, u8, u16, u16, fc.constantFrom(...executing.filter(({ budgets }) => budgets?.matchDwords === undefined)), (ttl, ttlMask, word, wordMask, target) => {
-        const match: MatchItem[] = [
-          { type: 'eth', etherType: { value: word, mask: wordMask } },
-          { type: 'ipv4', ttl: { value: ttl, mask: ttlMask }, fragmentOffset: { value: word, mask: wordMask } },
-          { type: 'udp', source: { value: word, mask: wordMask } },
-        ];
-        const list: FlowList = { name: 'list', ingress: 0, match, actions: [{ type: 'drop' }] };
-        const result = compileFor(list, target, DEFAULT_CONTEXT);
-        if (!result.ok) throw new Error(result.diagnostics[0].message);
-        for (const { spec, mask } of result.template.items) {
-          spec?.forEach((byte, i) => {
-            expect(byte & ~(mask?.[i] ?? 0)).toBe(0);
-          });
-        }
-      }),
+      fc.property(
+        u8,
+        u8,
+        u16,
+        u16,
+        fc.constantFrom(...executing.filter(({ budgets }) => budgets?.matchDwords === undefined)),
+        (ttl, ttlMask, word, wordMask, target) => {
+          const match: MatchItem[] = [
+            { type: 'eth', etherType: { value: word, mask: wordMask } },
+            { type: 'ipv4', ttl: { value: ttl, mask: ttlMask }, fragmentOffset: { value: word, mask: wordMask } },
+            { type: 'udp', source: { value: word, mask: wordMask } },
+          ];
+          const list: FlowList = { name: 'list', ingress: 0, match, actions: [{ type: 'drop' }] };
+          const result = compileFor(list, target, DEFAULT_CONTEXT);
+          if (!result.ok) throw new Error(result.diagnostics[0].message);
+          for (const { spec, mask } of result.template.items) {
+            spec?.forEach((byte, i) => {
+              expect(byte & ~(mask?.[i] ?? 0)).toBe(0);
+            });
+          }
+        },
+      ),
     );
   });
   test('nor has a constant rule or one of the NAT engine’s', () => {
