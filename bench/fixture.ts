@@ -16,8 +16,10 @@ export const FIRST_SOURCE_PORT = 1024;
 export const REMOTE_PORT = 53;
 
 export interface FixtureOptions {
-  /** Flows of the traffic, and sessions that the gateway has room for. */
+  /** Flows of the traffic. */
   readonly flows: number;
+  /** Sessions that the gateway has room for; absent: as many as there are flows. */
+  readonly capacity?: number;
   readonly offload: OffloadSettings['mode'];
   readonly seed: number;
   /** Device arguments of both ports; null: never opened from the configuration. */
@@ -39,12 +41,13 @@ export interface Fixture {
 /** One VPC with 65,536 hosts behind one VTEP, and enough external addresses. */
 export function fixture(options: FixtureOptions): Fixture {
   const hosts = Math.min(HOSTS, options.flows);
+  const capacity = options.capacity ?? options.flows;
   const addresses = Math.max(4, Math.ceil(options.flows / SESSIONS_PER_ADDRESS));
   const wires = ['net_traffic0', 'net_traffic1'] as const;
   const sides = ['fabric', 'external'] as const;
   const devices = sides.map((side, i) =>
     options.behindSoftwareNic
-      ? `net_softflow${i},wire=${wires[i]}:side=${side},max_rules=${options.flows * 2 + 64}`
+      ? `net_softflow${i},wire=${wires[i]}:side=${side},max_rules=${capacity * 2 + 64}`
       : `${wires[i]},side=${side}`,
   );
   const poolLast = POOL_BASE + addresses - 1;
@@ -78,9 +81,9 @@ export function fixture(options: FixtureOptions): Fixture {
       // Longer than any run, where what ends a session is not part of the figures.
       timeouts: { udp: options.idleSeconds ?? 3600, tcpEstablished: 7440, tcpTransitory: 240, icmp: 60, other: 300 },
       portReuseDelay: options.portReuseDelaySeconds ?? 120,
-      maxSessions: options.flows,
+      maxSessions: capacity,
     },
-    offload: { mode: options.offload, target: 'auto', maxRules: options.flows * 2 + 64 },
+    offload: { mode: options.offload, target: 'auto', maxRules: capacity * 2 + 64 },
   };
   const result = validateConfig(document, null);
   if (!result.ok) {

@@ -1,12 +1,20 @@
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { packageRoot } from '../src/config/package-root.js';
+import * as bounds from './bounds.js';
 import { answer, type Part } from './child.js';
 import * as compile from './compile.js';
+import { canBeProfiled, flameGraph } from './flame.js';
 import * as forward from './forward.js';
+import * as idle from './idle.js';
 import * as insert from './insert.js';
 import * as instructions from './instructions.js';
 import * as memory from './memory.js';
 import type { BenchOptions } from './options.js';
+import * as peers from './peers.js';
 import { type Report, text } from './report.js';
+import { save, usualPath } from './results.js';
+import * as rfc9693 from './rfc9693.js';
 import * as setup from './setup.js';
 import * as takeover from './takeover.js';
 
@@ -15,11 +23,13 @@ const BENCHES: Readonly<
     string,
     { readonly measure: (options: BenchOptions) => Promise<Report>; readonly parts: Readonly<Record<string, Part>> }
   >
-> = { setup, forward, insert, memory, instructions, compile, takeover };
+> = { setup, forward, insert, memory, idle, rfc9693, peers, bounds, instructions, compile, takeover };
 
 const USAGE = `usage: npm run bench -- NAME [options]      NAME: ${Object.keys(BENCHES).join(', ')}
   --json          the last line is {"name": …, "figures": …}
   --full          longer: ≥ 5 runs, steady traffic for 5 s
+  --save FILE     where the report goes as JSON (build/bench/NAME.json)
+  --flame FILE    no report: one run under perf, its flame graph as SVG
   --runs N        repetitions (3)
   --seconds N     of each measurement of steady traffic (2)
   --resident N    sessions in the table (1000000)
@@ -42,16 +52,32 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`${(error as Error).message}\n${USAGE}\n`);
     return 2;
   }
-  const { name, json, options } = parsed;
+  const { name, json, savedAs, flame, options } = parsed;
+  const root = packageRoot();
+  if (flame !== null) {
+    await flameGraph(root, name, options, resolve(flame));
+    return 0;
+  }
   const report = await BENCHES[name].measure(options);
   process.stdout.write(`${text(report)}\n`);
+  save(root, savedAs === null ? usualPath(root, name) : resolve(savedAs), report, argv);
   if (json) process.stdout.write(`${JSON.stringify({ name: report.name, figures: report.figures })}\n`);
   if (report.failure === undefined) return 0;
   process.stderr.write(`${report.failure}\n`);
   return 1;
 }
 
-function parse(argv: readonly string[]): { name: string; json: boolean; options: BenchOptions } {
+interface Command {
+  readonly name: string;
+  readonly json: boolean;
+  /** null: where results usually go. */
+  readonly savedAs: string | null;
+  /** Where a flame graph goes instead of a report; null: none is wanted. */
+  readonly flame: string | null;
+  readonly options: BenchOptions;
+}
+
+function parse(argv: readonly string[]): Command {
   const string = { type: 'string' } as const;
   const boolean = { type: 'boolean' } as const;
   const { values, positionals } = parseArgs({
@@ -61,6 +87,8 @@ function parse(argv: readonly string[]): { name: string; json: boolean; options:
       json: boolean,
       full: boolean,
       update: boolean,
+      save: string,
+      flame: string,
       runs: string,
       seconds: string,
       resident: string,
@@ -72,8 +100,9 @@ function parse(argv: readonly string[]): { name: string; json: boolean; options:
   });
   const [name, ...rest] = positionals;
   if (name === undefined || !Object.hasOwn(BENCHES, name) || rest.length > 0) throw new Error('name one bench');
+  if (values.flame !== undefined && !canBeProfiled(name)) throw new Error(`${name} has no flame graph`);
   const number = (
-    key: Exclude<keyof typeof values, 'json' | 'full' | 'update'>,
+    key: Exclude<keyof typeof values, 'json' | 'full' | 'update' | 'save' | 'flame'>,
     otherwise: number,
     most: number,
   ): number => {
@@ -88,8 +117,10 @@ function parse(argv: readonly string[]): { name: string; json: boolean; options:
   return {
     name,
     json: values.json ?? false,
+    savedAs: values.save ?? null,
+    flame: values.flame ?? null,
     options: {
-      runs: number('runs', full ? 7 : 3, 100),
+      runs: number('runs', full ? 5 : 3, 100),
       seconds: number('seconds', full ? 5 : 2, 600),
       resident: number('resident', 1_000_000, 16_000_000),
       flows: number('flows', full ? 1_000_000 : 300_000, 16_000_000),

@@ -100,15 +100,27 @@ export interface BenchBinding {
   resetCounters(): void;
   counters(): Readonly<Record<Side, WireCounters>>;
   /**
-   * Microseconds from the burst that received a packet (`receive`), or from when it was due on the wire (`wire`), to
-   * the burst that sent it. @returns [count, most, the value of each share…]
+   * Durations from the burst that received a packet (`receive`), or from when it was due on the wire (`wire`), to the
+   * burst that sent it; or of empty wake-ups. See latency.ts. @returns [microseconds, how many, …]
    */
-  latency(from: 'receive' | 'wire', shares: readonly number[]): readonly number[];
+  histogram(from: 'receive' | 'wire' | 'wakeup'): readonly number[];
+  /** The worker lcore rings so often, each time after the last answerWakeup(). @throws NativeError STATE when it is busy */
+  startWakeups(count: number, perSecond: number, doorbell: () => void): void;
+  answerWakeup(): void;
+  /** Whether all were answered; the lcore is free then. */
+  wakeupsDone(): boolean;
+  /** Cache lines a second at random places of so many bytes; `chained`: one after the other. Blocks. */
+  randomTouches(bytes: number, seconds: number, chained: boolean): number;
+  /** Between this thread and the worker lcore. Blocks twice so long. @throws NativeError STATE */
+  ringHandOver(seconds: number): { readonly recordsPerSecond: number; readonly roundTripNanos: number };
   /** Flows whose translated endpoint was seen, and endpoints that two flows share (none should). */
   endpoints(): { readonly known: number; readonly shared: number };
-  /** Moves frames between two wires without a gateway. @throws NativeError PORT */
+  /**
+   * Moves frames between two ports; of four, between the first and the third, and between the second and the fourth.
+   * The devices are those of the first call. @throws NativeError PORT
+   */
   wireLoop(options: {
-    readonly devices: readonly [string, string];
+    readonly devices: readonly string[];
     readonly seconds: number;
     readonly burst: number;
     /** Random cache lines that each packet touches, in memory of footprintBytes. */

@@ -1,199 +1,140 @@
-import { DropReasonNames } from '../src/native/records.js';
 import { runInChild } from './child.js';
-import { fixture } from './fixture.js';
-import { cpuSeconds, type GatewayUnderTest, LcoreGateway, OneCoreGateway, openFlows, settle } from './gateways.js';
-import { EngineAlone, Outcome, scarceFixture } from './misses.js';
+import { type Histogram, longest, merged, percentiles, type SHARES, total } from './latency.js';
 import { type BenchOptions, shuffled } from './options.js';
-import { machine, type Report, shown, spread, spreads } from './report.js';
+import { type Figure, machine, type Report, type Spread, shown, spread, spreads } from './report.js';
+import {
+  type ChurnOptions,
+  type ChurnResult,
+  churn,
+  type MissResult,
+  misses,
+  type RunOptions,
+  type RunResult,
+  run,
+} from './setup-runs.js';
 
-const SHARES = [0.5, 0.99, 0.999, 0.9999];
+/** First packets over all paced runs of a full bench. */
+const FULL_FIRST_PACKETS = 10_000_000;
+/** Steady churn is expected at about so much of the rate without it: what the idle time is chosen by. */
+const CHURN_SHARE = 0.75;
+/** Ends come by whole seconds. */
+const LEAST_CHURN_SECONDS = 2;
 
-interface RunOptions {
-  readonly oneCore: boolean;
+export const parts = { run, churn, misses };
+
+/** Rates at one number of resident sessions. */
+interface Point {
   readonly resident: number;
-  readonly flows: number;
-  readonly window: number;
-  readonly seed: number;
-  readonly burst: number;
-  /** 0: as many as it takes; otherwise at this rate, with latencies. */
-  readonly perSecond: number;
+  readonly two: readonly RunResult[];
+  readonly one: readonly RunResult[];
 }
 
-interface RunResult {
-  readonly perSecond: number;
-  readonly perCpuSecond: number;
-  readonly fillPerSecond: number;
-  readonly resident: number;
-  readonly failed: number;
-  readonly sharedEndpoints: number;
-  readonly mostLate: number;
-  /** Packets that the gateway dropped, by reason. */
-  readonly drops: Readonly<Record<string, number>>;
-  /** Shares, then the most; microseconds. */
-  readonly receive: readonly number[];
-  readonly wire: readonly number[];
-}
-
-/** One run: fills the table, then sets up new flows beside what is there. */
-async function run(options: RunOptions): Promise<RunResult> {
-  const { resident, flows, window, seed, perSecond } = options;
-  const made = fixture({
-    flows: resident + flows,
-    offload: 'immediate',
-    seed,
-    behindSoftwareNic: true,
-    checkEvery: 16,
-  });
-  const gateway: GatewayUnderTest = options.oneCore ? new OneCoreGateway(made, options.burst) : new LcoreGateway(made);
-  const fill = await openFlows(gateway, { first: 0, count: resident, window, perSecond: 0, measureLatency: false });
-  await settle(gateway);
-  const measured = await openFlows(gateway, {
-    first: resident,
-    count: flows,
-    window: perSecond > 0 ? 0 : window,
-    perSecond,
-    measureLatency: perSecond > 0,
-  });
-  await settle(gateway);
-  const statistics = gateway.controller.dataplane.statistics();
-  const { shared } = gateway.bench.endpoints();
-  const sessions = gateway.controller.engine.sessions.count;
-  // A session whose two rules are not both in both tables was not set up, even if its packet came out.
-  const withoutRules = Math.max(
-    0,
-    sessions - Math.floor(statistics.nicRules / 2),
-    sessions - Math.floor(statistics.softwareRules / 2),
+async function rates(options: BenchOptions): Promise<Point[]> {
+  const { resident, flows, window, seed, burst, runs, full } = options;
+  const sizes = full ? [Math.round(resident / 4), resident, resident * 4] : [resident];
+  const points = sizes.map((size) => ({ resident: size, two: [] as RunResult[], one: [] as RunResult[] }));
+  const kinds = points.flatMap((point) =>
+    Array.from({ length: runs * 2 }, (_, i) => ({ point, oneCore: i % 2 === 1, seed: seed + (i >> 1) })),
   );
-  const result = {
-    perSecond: measured.translated / measured.seconds,
-    perCpuSecond: measured.translated / measured.cpuSeconds,
-    fillPerSecond: fill.translated / fill.seconds,
-    resident: sessions,
-    failed: fill.failed + measured.failed + withoutRules,
-    sharedEndpoints: shared,
-    mostLate: gateway.bench.counters().fabric.mostLate,
-    drops: Object.fromEntries(
-      statistics.drops.map((n, reason) => [DropReasonNames[reason], n]).filter(([, n]) => n !== 0),
-    ),
-    receive: latencies(gateway, 'receive'),
-    wire: latencies(gateway, 'wire'),
-  };
-  gateway.close();
-  return result;
+  for (const { point, oneCore, seed: own } of shuffled(kinds, seed)) {
+    const one: RunOptions = { resident: point.resident, flows, window, burst, perSecond: 0, oneCore, seed: own };
+    point[oneCore ? 'one' : 'two'].push(await runInChild<RunResult>('setup', 'run', one));
+  }
+  return points;
 }
-
-function latencies(gateway: GatewayUnderTest, from: 'receive' | 'wire'): readonly number[] {
-  const [, most, ...values] = gateway.bench.latency(from, SHARES);
-  return [...values, most];
-}
-
-const EXHAUSTION_HOSTS = 100_000;
-const EXHAUSTION_ADDRESSES = 16;
-const LAST_SHARE = 0.1;
-
-interface MissOptions {
-  readonly resident: number;
-  readonly seed: number;
-}
-
-/** CPU time of a miss in the engine alone, microseconds. */
-interface MissResult {
-  /** One that gets a port: the last tenth of those that do, less the last hundredth, where some are refused already. */
-  readonly micros: number;
-  /** One of a host whose address has no port left. */
-  readonly exhaustedMicros: number;
-  /** One of a host that has no address yet, when no address has a port left. */
-  readonly exhaustedNewHostMicros: number;
-}
-
-/** The engine alone, over as many ports as sessions are wanted: until they are gone, and beyond. */
-async function misses({ resident, seed }: MissOptions): Promise<MissResult> {
-  const addresses = Math.max(EXHAUSTION_ADDRESSES, Math.ceil(resident / 64_000));
-  const portsOfAddress = Math.max(1, Math.floor(resident / addresses));
-  const endpoints = addresses * portsOfAddress;
-  const alone = new EngineAlone(scarceFixture({ addresses, portsOfAddress, seed }));
-  const hosts = Math.min(EXHAUSTION_HOSTS, endpoints);
-  let next = 0;
-  // Each host in turn, in an order that is not that of their addresses.
-  const open = () => alone.open((next * 7919) % hosts, Math.floor(next++ / hosts), 1000);
-  const perMiss = (count: number, miss: () => void): number => {
-    const before = cpuSeconds();
-    for (let i = 0; i < count; i++) miss();
-    return ((cpuSeconds() - before) / count) * 1e6;
-  };
-  while (next < endpoints * (0.99 - LAST_SHARE)) open();
-  const micros = perMiss(Math.ceil(endpoints * LAST_SHARE), open);
-  while (alone.engine.sessions.count < endpoints) open();
-  const refused = (outcome: Outcome) => {
-    if (outcome === Outcome.session) throw new Error('a session was opened though no port was left');
-  };
-  const exhaustedMicros = perMiss(100_000, () => refused(open()));
-  let host = hosts;
-  const exhaustedNewHostMicros = perMiss(100_000, () => refused(alone.open(host++, 0, 1000)));
-  return { micros, exhaustedMicros, exhaustedNewHostMicros };
-}
-
-export const parts = { run, misses };
 
 export async function measure(options: BenchOptions): Promise<Report> {
-  const { resident, flows, window, seed, burst, runs } = options;
+  const { resident, flows, window, seed, burst, runs, seconds, full } = options;
   const conditions = machine();
-  const base = { resident, flows, window, burst, perSecond: 0 };
-  const kinds = shuffled(
-    Array.from({ length: runs * 2 }, (_, i) => ({ oneCore: i % 2 === 1, seed: seed + (i >> 1) })),
-    seed,
-  );
-  const results = { two: [] as RunResult[], one: [] as RunResult[] };
-  for (const kind of kinds) {
-    results[kind.oneCore ? 'one' : 'two'].push(await runInChild<RunResult>('setup', 'run', { ...base, ...kind }));
-  }
-  const rate = spread(results.two.map(({ perSecond }) => perSecond));
-  const oneCore = spread(results.one.map(({ perSecond }) => perSecond));
-  const oneCoreCpu = spread(results.one.map(({ perCpuSecond }) => perCpuSecond));
+  const points = await rates(options);
+  const usual = points.find((point) => point.resident === resident) as Point;
+  const rate = spread(usual.two.map(({ perSecond }) => perSecond));
+  const oneCore = spread(usual.one.map(({ perSecond }) => perSecond));
+  const oneCoreCpu = spread(usual.one.map(({ perCpuSecond }) => perCpuSecond));
+  const churned: ChurnResult[] = [];
   const paced: RunResult[] = [];
-  for (let i = 0; i < runs; i++) {
-    const pace = { oneCore: false, seed: seed + i, perSecond: Math.round(rate.median / 2) };
-    paced.push(await runInChild<RunResult>('setup', 'run', { ...base, ...pace }));
-  }
   const alone: MissResult[] = [];
-  for (let i = 0; i < runs; i++) {
-    alone.push(await runInChild<MissResult>('setup', 'misses', { resident, seed: seed + i }));
+  const pacedFlows = full ? Math.max(flows, Math.ceil(FULL_FIRST_PACKETS / runs)) : flows;
+  const rest = Array.from({ length: runs * 3 }, (_, i) => ({ kind: i % 3, seed: seed + Math.floor(i / 3) }));
+  for (const { kind, seed: own } of shuffled(rest, seed)) {
+    if (kind === 0) {
+      const perSecond = Math.max(1, Math.round(rate.median / 2));
+      const base = { resident, flows: pacedFlows, window, burst, oneCore: false };
+      paced.push(await runInChild<RunResult>('setup', 'run', { ...base, seed: own, perSecond }));
+    } else if (kind === 1) {
+      const perSecond = Math.max(1, Math.round(rate.median * CHURN_SHARE));
+      const churning: ChurnOptions = {
+        resident,
+        seconds: Math.max(LEAST_CHURN_SECONDS, seconds),
+        window,
+        seed: own,
+        perSecond,
+      };
+      churned.push(await runInChild<ChurnResult>('setup', 'churn', churning));
+    } else {
+      alone.push(await runInChild<MissResult>('setup', 'misses', { resident, seed: own }));
+    }
   }
+  const churnRate = spread(churned.map(({ newPerSecond }) => newPerSecond));
+  const churnEnds = spread(churned.map(({ endedPerSecond }) => endedPerSecond));
+  const churnFailed = churned.reduce((sum, { failed }) => sum + failed, 0);
   const miss = spread(alone.map(({ micros }) => micros));
   const exhausted = spread(alone.map(({ exhaustedMicros }) => exhaustedMicros));
   const exhaustedNewHost = spread(alone.map(({ exhaustedNewHostMicros }) => exhaustedNewHostMicros));
-  const failedOf = (all: readonly RunResult[]) =>
-    all.reduce((sum, { failed, sharedEndpoints }) => sum + failed + sharedEndpoints, 0);
-  const failed = failedOf([...results.two, ...results.one]);
+  const all = points.flatMap(({ two, one }) => [...two, ...one]);
+  const failed = failedOf(all);
   const pacedFailed = failedOf(paced);
   const remarks = [];
-  if (failed > 0)
-    remarks.push(`some flows failed: the rates are not valid; ${dropsOf([...results.two, ...results.one])}`);
+  if (failed > 0) remarks.push(`some flows failed: the rates are not valid; ${dropsOf(all)}`);
   if (pacedFailed > 0) {
     remarks.push(
       `${pacedFailed} evenly paced flows failed, for which nothing waits when a thread stands still: ${dropsOf(paced)}`,
     );
   }
-  const [p50, p99, p999, p9999, most] = shares(paced, 'receive');
-  const wire = shares(paced, 'wire');
+  if (churnFailed > 0) remarks.push(`${churnFailed} flows failed while others ended: the churn is not valid`);
+  if (churnEnds.median < 0.9 * churnRate.median) {
+    remarks.push(`ends did not keep up with new flows (${shown(churnEnds)}/s): the churn is not steady`);
+  }
+  const received = merged(paced.map(({ receive }) => receive));
+  const first = percentiles(received);
+  const fromWire = percentiles(merged(paced.map(({ wire }) => wire)));
+  const wakeups = merged(paced.map(({ wakeup }) => wakeup));
+  const empty = percentiles(wakeups);
+  const most = longest(received);
+  const byShare = percentilesByRun(paced.map(({ receive }) => receive));
+  const ratios = Object.fromEntries(
+    points.map((point) => [
+      point.resident,
+      Number((spread(point.two.map(({ perSecond }) => perSecond)).median / rate.median).toFixed(3)),
+    ]),
+  );
   return {
     name: 'setup',
     figures: {
       newFlowsPerSecond: Math.round(rate.median),
-      resident: results.two[0].resident,
+      resident: usual.two[0].resident,
       failed,
       oneCoreNewFlowsPerSecond: Math.round(oneCore.median),
       oneCoreNewFlowsPerCpuSecond: Math.round(oneCoreCpu.median),
-      firstPacketMicros: { p50: p50.median, p99: p99.median, p999: p999.median, p9999: p9999.median },
+      firstPacketMicros: { ...first },
+      firstPackets: total(received),
+      emptyWakeupMicros: { ...empty },
+      emptyWakeups: total(wakeups),
+      p9999ToEmptyWakeup: Number((first.p9999 / empty.p9999).toFixed(2)),
       pacedFailed,
-      firstPacketMostMicros: most.median,
-      firstPacketFromWireMicros: {
-        p50: wire[0].median,
-        p99: wire[1].median,
-        p999: wire[2].median,
-        p9999: wire[3].median,
+      firstPacketMostMicros: Number(most.toPrecision(4)),
+      firstPacketFromWireMicros: { ...fromWire },
+      pacedFlowsPerSecond: Math.round(spread(paced.map(({ perSecond }) => perSecond)).median),
+      byResident: Object.fromEntries(points.map((point) => [point.resident, pointFigures(point)])),
+      ratioOfResident: ratios,
+      churn: {
+        newFlowsPerSecond: Math.round(churnRate.median),
+        endedPerSecond: Math.round(churnEnds.median),
+        ofRate: Number((churnRate.median / rate.median).toFixed(3)),
+        resident: Math.round(spread(churned.map(({ resident }) => resident)).median),
+        idleSeconds: churned[0].idleSeconds,
+        failed: churnFailed,
       },
-      pacedFlowsPerSecond: spread(paced.map(({ perSecond }) => perSecond)).median,
       missMicros: micros(miss.median),
       exhaustedMissMicros: micros(exhausted.median),
       exhaustedNewHostMissMicros: micros(exhaustedNewHost.median),
@@ -203,10 +144,8 @@ export async function measure(options: BenchOptions): Promise<Report> {
         newFlowsPerSecond: rate,
         oneCoreNewFlowsPerSecond: oneCore,
         oneCoreNewFlowsPerCpuSecond: oneCoreCpu,
-        p50,
-        p99,
-        p999,
-        p9999,
+        churnNewFlowsPerSecond: churnRate,
+        ...byShare,
         missMicros: miss,
         exhaustedMissMicros: exhausted,
         exhaustedNewHostMissMicros: exhaustedNewHost,
@@ -224,16 +163,32 @@ export async function measure(options: BenchOptions): Promise<Report> {
         value: shown(oneCoreCpu),
         means: 'the same, by the CPU time that the process got: what others took of the core does not count',
       },
+      ...points
+        .filter((point) => point !== usual)
+        .map((point) => ({
+          label: `beside ${point.resident} sessions`,
+          value: `${shown(spread(point.two.map(({ perSecond }) => perSecond)))} = ${ratios[point.resident]} of the above; on one core ${shown(spread(point.one.map(({ perSecond }) => perSecond)))}`,
+          means: 'the same figures with another number of resident sessions',
+        })),
+      {
+        label: 'steady churn, new flows a second',
+        value: `${shown(churnRate)} = ${(churnRate.median / rate.median).toFixed(2)} of the rate; ${shown(churnEnds)} ended a second`,
+        means: `sessions idle for ${churned[0].idleSeconds} s end, their rules and counters with them, while new ones come as fast as they are served; about ${Math.round(spread(churned.map(({ resident }) => resident)).median)} resident`,
+      },
       {
         label: 'first packet, µs',
-        value: `p50 ${shown(p50)}, p99 ${shown(p99)}, p99.9 ${shown(p999)}, p99.99 ${shown(p9999)}, most ${shown(most)}`,
-        means:
-          'from the burst that received it to the burst that sent it, at half the rate above, evenly paced; garbage collections included',
+        value: `p50 ${first.p50}, p99 ${first.p99}, p99.9 ${first.p999}, p99.99 ${first.p9999}, most ${most.toPrecision(4)}`,
+        means: `from the burst that received it to the burst that sent it, over ${total(received)} first packets of ${runs} runs, at half the rate above, evenly paced; garbage collections included`,
       },
       {
         label: 'first packet since due, µs',
-        value: `p50 ${shown(wire[0])}, p99 ${shown(wire[1])}, p99.9 ${shown(wire[2])}, p99.99 ${shown(wire[3])}`,
+        value: `p50 ${fromWire.p50}, p99 ${fromWire.p99}, p99.9 ${fromWire.p999}, p99.99 ${fromWire.p9999}`,
         means: 'the same packets from when they came to the wire: waiting for a busy lcore counts',
+      },
+      {
+        label: 'empty wake-up, µs',
+        value: `p50 ${empty.p50}, p99 ${empty.p99}, p99.9 ${empty.p999}, p99.99 ${empty.p9999}`,
+        means: `the same two threads at the end of the same runs, with nothing to do: the lcore rings, JavaScript answers from its next turn; ${total(wakeups)} of them`,
       },
       {
         label: 'a miss in the engine, µs',
@@ -242,14 +197,26 @@ export async function measure(options: BenchOptions): Promise<Report> {
       },
       {
         label: 'failed',
-        value: `${failed}; evenly paced ${pacedFailed}`,
+        value: `${failed}; evenly paced ${pacedFailed}; in churn ${churnFailed}`,
         means:
-          'over all runs at the full rate: packets that did not come out right, sessions without all four rules, endpoints given twice',
+          'over all runs: packets that did not come out right, sessions without all four rules, endpoints given twice',
       },
     ],
-    conditions: { ...conditions, seed, runs, resident, flows, window, burst },
+    conditions: { ...conditions, seed, runs, resident, flows, pacedFlows, window, burst },
     remarks,
   };
+}
+
+function pointFigures({ two, one }: Point): Figure {
+  const figure = (values: readonly RunResult[]) => {
+    const { median, least, most } = spread(values.map(({ perSecond }) => Math.round(perSecond)));
+    return { median, least, most };
+  };
+  return { twoThreads: figure(two), oneCore: figure(one) };
+}
+
+function failedOf(results: readonly RunResult[]): number {
+  return results.reduce((sum, { failed, sharedEndpoints }) => sum + failed + sharedEndpoints, 0);
 }
 
 function micros(value: number): number {
@@ -264,6 +231,9 @@ function dropsOf(results: readonly RunResult[]): string {
   return `drops ${JSON.stringify(sums)}`;
 }
 
-function shares(results: readonly RunResult[], from: 'receive' | 'wire') {
-  return [0, 1, 2, 3, 4].map((i) => spread(results.map((result) => result[from][i])));
+/** Each percentile's spread over the runs. */
+function percentilesByRun(histograms: readonly Histogram[]): Record<keyof typeof SHARES, Spread> {
+  const each = histograms.map(percentiles);
+  const of = (share: keyof typeof SHARES) => spread(each.map((one) => one[share]));
+  return { p50: of('p50'), p99: of('p99'), p999: of('p999'), p9999: of('p9999') };
 }

@@ -13,7 +13,7 @@ PACKAGES=(
   traceroute iputils-tracepath iperf3 netcat-openbsd      # programs that those hosts run
   bind9-dnsutils dnsmasq-base                             # dig, and a name server without a service of its own
   clang-14 libclang-rt-14-dev                             # fuzzers
-  valgrind                                                # instructions of the regression guard
+  valgrind nftables                                       # instructions of the regression guard, a peer of the benches
 )
 STATE=build/setup
 

@@ -9,24 +9,16 @@ class Latency {
  public:
   void record(uint64_t ticks) {
     counts_[bucket_of(ticks)]++;
-    total_++;
     if (ticks > most_) most_ = ticks;
   }
   void reset() { *this = Latency{}; }
-  uint64_t total() const { return total_; }
-  uint64_t most() const { return most_; }
 
-  // Ticks that a share 0..1 of the durations do not exceed (upper edge of their bucket).
-  uint64_t quantile(double share) const {
-    if (total_ == 0) return 0;
-    auto rank = static_cast<uint64_t>(share * static_cast<double>(total_) + 0.5);
-    if (rank == 0) rank = 1;
-    uint64_t seen = 0;
+  // Calls `each(upper edge in ticks, durations)` for every bucket that holds some.
+  template <typename Each>
+  void for_each(Each each) const {
     for (uint32_t bucket = 0; bucket < kBuckets; bucket++) {
-      seen += counts_[bucket];
-      if (seen >= rank) return upper_edge(bucket) < most_ ? upper_edge(bucket) : most_;
+      if (counts_[bucket] != 0) each(upper_edge(bucket) < most_ ? upper_edge(bucket) : most_, counts_[bucket]);
     }
-    return most_;
   }
 
  private:
@@ -45,7 +37,6 @@ class Latency {
   }
 
   uint64_t counts_[kBuckets] = {};
-  uint64_t total_ = 0;
   uint64_t most_ = 0;
 };
 

@@ -13,6 +13,24 @@ Traffic& traffic() {
   return *all;
 }
 
+// The constants are those of bench/fixture.ts.
+Scenario usual_scenario(uint32_t flows) {
+  Scenario s;
+  s.flows = flows;
+  s.hosts = std::min(65536u, flows);
+  s.private_base = 0x0a000000;
+  s.remote_base = 0xc6120000;
+  s.remotes = 65536;
+  s.pool_first = 0x64400000;
+  s.pool_last = s.pool_first + std::max(4u, flows / 16384) - 1;
+  s.vni = 100;
+  s.gateway_vtep = 0xac1e0001;
+  s.host_vtep = 0xac1e000b;
+  s.check_every = 64;
+  s.untranslated = true;
+  return s;
+}
+
 void set_scenario(const Scenario& scenario) {
   Traffic& t = traffic();
   if (t.endpoints != nullptr) release_zeroed(t.endpoints, sizeof(Endpoint) * t.scenario.flows);

@@ -93,6 +93,8 @@ struct Traffic {
 };
 
 SLUICE_BENCH_API Traffic& traffic();
+// For a program that sets none: the traffic of the benches, which comes back as it was made.
+Scenario usual_scenario(uint32_t flows);
 // Before any port starts. Forgets all endpoints.
 SLUICE_BENCH_API void set_scenario(const Scenario& scenario);
 SLUICE_BENCH_API void run_program(Side side, const Program& program);

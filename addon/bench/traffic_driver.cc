@@ -1,12 +1,15 @@
 // The virtual device driver "net_traffic": a wire with traffic on it that nobody has to send. Frames are made by the
 // lcore that receives them and checked by the one that transmits them, so no other thread takes part. Arguments:
-// side=fabric|external. What is sent: scenario.h.
+// side=fabric|external, and for a program that knows nothing of scenarios, like testpmd, flows=N: packets of so many
+// flows at random from the start, which are to come back as they were made. What is sent: scenario.h.
 #include <bus_vdev_driver.h>
 #include <ethdev_driver.h>
 #include <ethdev_vdev.h>
 #include <rte_cycles.h>
+#include <rte_kvargs.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "bench/frames.h"
@@ -16,6 +19,8 @@ namespace sluice::bench {
 namespace {
 
 constexpr uint16_t kBurst = 64;
+constexpr unsigned long kMostFlows = 16'000'000;
+constexpr uint64_t kPatience = 2;  // a second's part after which packets that did not come are lost
 
 // splitmix64: one multiplication deep, no bad seeds.
 uint64_t next_random(uint64_t* state) {
@@ -31,6 +36,7 @@ class Wire : public VirtualDevice {
 
   uint16_t receive(rte_mbuf** frames, uint16_t count);
   uint16_t transmit(rte_mbuf** frames, uint16_t count);
+  Side side() const { return side_; }
   void started() override { template_.make(side_, traffic().scenario); }
 
  private:
@@ -47,6 +53,8 @@ class Wire : public VirtualDevice {
   uint64_t sent_ = 0;            // of the program
   uint64_t accepted_before_ = 0; // at the other end, when the program began
   uint64_t started_tsc_ = 0;
+  uint64_t seen_back_ = 0;       // packets at the other end when last looked
+  uint64_t moved_tsc_ = 0;       // and when that last changed
   double ticks_per_packet_ = 0;
   uint32_t ahead_[kBurst] = {};  // kRandom: the next burst's flows, whose endpoints are on their way into the cache
   uint32_t until_whole_check_ = 1;
@@ -62,7 +70,8 @@ void Wire::take_program() {
   random_ = program_.seed;
   sent_ = 0;
   accepted_before_ = t.counters[static_cast<size_t>(other(side_))].accepted.load(std::memory_order_relaxed);
-  started_tsc_ = rte_rdtsc();
+  started_tsc_ = moved_tsc_ = rte_rdtsc();
+  seen_back_ = 0;
   ticks_per_packet_ = program_.per_second > 0 ? static_cast<double>(rte_get_tsc_hz()) / program_.per_second : 0;
   t.counters[static_cast<size_t>(side_)].first_emit_tsc.store(0, std::memory_order_relaxed);
   if (program_.pattern == Pattern::kRandom) {
@@ -77,7 +86,16 @@ uint16_t Wire::allowed(uint16_t count, uint64_t now) {
   uint64_t most = program_.count - sent_;
   if (program_.window != 0) {
     const uint64_t back = t.counters[static_cast<size_t>(other(side_))].accepted.load(std::memory_order_relaxed) - accepted_before_;
-    const uint64_t under_way = sent_ - std::min(back, sent_);
+    uint64_t under_way = sent_ - std::min(back, sent_);
+    if (back != seen_back_ || under_way < program_.window) {
+      seen_back_ = back;
+      moved_tsc_ = now;
+    } else if (now - moved_tsc_ > rte_get_tsc_hz() / kPatience) {
+      // They are lost: the window is for those that come.
+      accepted_before_ -= under_way;
+      moved_tsc_ = now;
+      under_way = 0;
+    }
     most = std::min<uint64_t>(most, program_.window - std::min<uint64_t>(under_way, program_.window));
   }
   if (ticks_per_packet_ > 0) {
@@ -183,15 +201,65 @@ uint16_t transmit_burst(void* queue, rte_mbuf** frames, uint16_t count) {
   return static_cast<Wire*>(static_cast<VirtualDevice*>(queue))->transmit(frames, count);
 }
 
+// As a NIC counts: testpmd tells what these say.
+int stats_get(rte_eth_dev* dev, rte_eth_stats* stats) {
+  const auto* wire = static_cast<Wire*>(static_cast<VirtualDevice*>(dev->data->dev_private));
+  const WireCounters& counters = traffic().counters[static_cast<size_t>(wire->side())];
+  stats->ipackets = counters.emitted;
+  stats->opackets = counters.accepted;
+  stats->oerrors = counters.bad + counters.bad_checksum;
+  stats->rx_nombuf = counters.no_buffer;
+  return 0;
+}
+
+eth_dev_ops make_operations() {
+  eth_dev_ops ops = device_operations();
+  ops.stats_get = stats_get;
+  return ops;
+}
+
+int keep_side(const char*, const char* value, void* out) {
+  const bool fabric = std::strcmp(value, "fabric") == 0;
+  if (!fabric && std::strcmp(value, "external") != 0) return -EINVAL;
+  *static_cast<Side*>(out) = fabric ? Side::kFabric : Side::kExternal;
+  return 0;
+}
+
+int keep_flows(const char*, const char* value, void* out) {
+  char* end = nullptr;
+  const unsigned long flows = std::strtoul(value, &end, 10);
+  if (end == value || *end != '\0' || flows == 0 || flows > kMostFlows) return -EINVAL;
+  *static_cast<uint32_t*>(out) = static_cast<uint32_t>(flows);
+  return 0;
+}
+
 int probe(rte_vdev_device* vdev) {
+  static const char* const keys[] = {"side", "flows", nullptr};
   const char* arguments = rte_vdev_device_args(vdev);
-  if (arguments == nullptr) return -EINVAL;
-  const bool fabric = std::strcmp(arguments, "side=fabric") == 0;
-  if (!fabric && std::strcmp(arguments, "side=external") != 0) return -EINVAL;
+  rte_kvargs* parsed = arguments == nullptr ? nullptr : rte_kvargs_parse(arguments, keys);
+  if (parsed == nullptr) return -EINVAL;
+  Side side = Side::kFabric;
+  uint32_t flows = 0;
+  int code = rte_kvargs_count(parsed, "side") == 1 ? 0 : -EINVAL;
+  if (code == 0) code = rte_kvargs_process(parsed, "side", keep_side, &side);
+  if (code == 0) code = rte_kvargs_process(parsed, "flows", keep_flows, &flows);
+  rte_kvargs_free(parsed);
+  if (code != 0) return code;
+  if (flows != 0) {
+    if (traffic().scenario.flows == 0) {
+      set_scenario(usual_scenario(flows));
+      pretend_endpoints();
+    }
+    Program program;
+    program.pattern = Pattern::kRandom;
+    program.count = traffic().scenario.flows;
+    run_program(side, program);
+  }
+  const bool fabric = side == Side::kFabric;
   const Scenario& s = traffic().scenario;
-  auto* wire = new Wire(fabric ? Side::kFabric : Side::kExternal);
+  auto* wire = new Wire(side);
   std::memcpy(wire->mac.addr_bytes, fabric ? s.gateway_mac : s.external_mac, sizeof wire->mac.addr_bytes);
-  static const eth_dev_ops operations = device_operations();
+  static const eth_dev_ops operations = make_operations();
   return add_device(vdev, wire, &operations, receive_burst, transmit_burst);
 }
 
@@ -208,4 +276,4 @@ RTE_INIT(register_traffic) {
 }  // namespace sluice::bench
 
 RTE_PMD_EXPORT_NAME(net_traffic, __COUNTER__);
-RTE_PMD_REGISTER_PARAM_STRING(net_traffic, "side=<fabric|external>");
+RTE_PMD_REGISTER_PARAM_STRING(net_traffic, "side=<fabric|external> flows=<uint>");

@@ -1,7 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { fold } from '../../bench/flame';
 
 const root = join(__dirname, '../..');
+
+// Generous: threads that spin wait long for a core when others have it.
+jest.setTimeout(300_000);
 
 type Figures = Record<string, unknown>;
 
@@ -31,6 +35,11 @@ test('setup opens every flow, translated and with its rules, and measures first 
   for (const key of ['missMicros', 'exhaustedMissMicros', 'exhaustedNewHostMissMicros', 'exhaustedMissRatio']) {
     expectPositive(figures[key]);
   }
+  const churn = figures.churn as Record<string, number>;
+  expect(churn.failed).toBeGreaterThanOrEqual(0);
+  expectPositive(churn.newFlowsPerSecond);
+  expect(figures.firstPackets).toBe(1000);
+  expectPositive((figures.emptyWakeupMicros as Record<string, number>).p9999);
   const { p50, p99, p999, p9999 } = figures.firstPacketMicros as Record<string, number>;
   expectPositive(p50);
   expect(p99).toBeGreaterThanOrEqual(p50);
@@ -72,6 +81,67 @@ test('memory measures and counts a session and a rule', () => {
   ]) {
     expectPositive(figures[key]);
   }
+});
+
+test('idle measures a gateway with every session in the NIC, also while sessions end', () => {
+  const figures = figuresOf('idle');
+  expect(figures.resident).toBe(2000);
+  expectPositive(figures.idlePercentOfCore);
+  expectPositive(figures.endingPercentOfCore);
+  expect(figures.endedPerSecond).toBeGreaterThanOrEqual(0);
+});
+
+test('bounds measures the machine without a gateway', () => {
+  const figures = figuresOf('bounds');
+  for (const key of ['handOverPerSecond', 'roundTripNanos', 'doNothingPerSecond']) expectPositive(figures[key]);
+  for (const key of ['touchesPerSecond', 'chainedTouchesPerSecond', 'emptyWakeupMicros']) {
+    for (const value of Object.values(figures[key] as Record<string, number>)) expectPositive(value);
+  }
+});
+
+test('rfc9693 finds a rate without failures, the whole capacity and no more', () => {
+  const figures = figuresOf('rfc9693');
+  expect(figures.tableCapacity).toBe(2000);
+  expect(figures.maximumEstablishmentPerSecond).toBeGreaterThanOrEqual(0);
+  expect(figures.trials).toBeGreaterThan(3);
+  expectPositive(figures.tearDownPerSecond);
+});
+
+test('peers: the kernel translates the same traffic, frame by frame as expected, and testpmd moves it', () => {
+  const figures = figuresOf('peers');
+  expect(figures.wrong).toBe(0);
+  for (const value of Object.values(figures.testpmdPacketsPerSecond as Record<string, number>)) expectPositive(value);
+  const { newFlowsPerSecond, packetsPerSecond } = figures.sluice as Record<string, number>;
+  expectPositive(newFlowsPerSecond);
+  expectPositive(packetsPerSecond);
+  // Null where the kernel refuses namespaces; the report says so.
+  if (figures.nftables !== null) {
+    expect(figures.failed).toBe(0);
+    for (const value of Object.values(figures.nftables as Record<string, number>)) expectPositive(value);
+  }
+});
+
+test("stacks of perf become a line each, outermost first, a thread's together", () => {
+  const script = [
+    'rte-worker-1  100/102 ',
+    '\t    7f00 sluice::(anonymous namespace)::parse(unsigned int, char const*)',
+    '\t    7f10 sluice::SlowPath::receive(rte_mbuf*)',
+    '\t    7f20 [unknown]',
+    '',
+    'node  100/100 ',
+    '\t    1 LazyCompile:*open /some/where/engine.js:361',
+    '',
+    'rte-worker-1  100/102 ',
+    '\t    7f04 sluice::(anonymous namespace)::parse(unsigned int, char const*)',
+    '\t    7f10 sluice::SlowPath::receive(rte_mbuf*)',
+    '',
+  ].join('\n');
+  const { folded, pids } = fold(script);
+  expect(folded.split('\n')).toEqual([
+    'rte-worker-1;sluice::SlowPath::receive;sluice::parse 2',
+    'node;LazyCompile:*open engine.js:361 1',
+  ]);
+  expect([...pids]).toEqual([100]);
 });
 
 test('an unknown bench is a usage error', () => {

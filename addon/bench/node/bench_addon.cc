@@ -7,7 +7,9 @@
 
 #include "bench/node/insertion.h"
 #include "bench/node/instruction_count.h"
+#include "bench/node/machine_bounds.h"
 #include "bench/node/resident_rules.h"
+#include "bench/node/wakeups.h"
 #include "bench/node/wire_loop.h"
 #include "bench/scenario.h"
 #include "binding/arguments.h"
@@ -119,18 +121,72 @@ Napi::Value counters_call(const Napi::CallbackInfo& info) {
   return out;
 }
 
-// [count, most, value of each share…], microseconds.
-Napi::Value latency_call(const Napi::CallbackInfo& info) {
+// Lives as long as the process: an lcore may still be in it.
+Wakeups& wakeups() {
+  static auto* one = new Wakeups;
+  return *one;
+}
+
+// As the gateway's.
+Napi::ThreadSafeFunction& doorbell() {
+  static Napi::ThreadSafeFunction one;
+  return one;
+}
+
+// [microseconds, durations that are not longer and longer than those of the pair before, …]
+Napi::Value histogram_call(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const bool from_wire = text(info[0], "from") == "wire";
-    const Latency& latency = from_wire ? traffic().from_wire : traffic().from_receive;
-    const Napi::Array shares = binding::array(info[1], "shares");
+    const std::string from = text(info[0], "from");
+    if (from != "wire" && from != "receive" && from != "wakeup") throw NativeFault("ARGUMENT", "from is unknown");
+    const Latency& latency = from == "wire"      ? traffic().from_wire
+                             : from == "receive" ? traffic().from_receive
+                                                 : wakeups().latency();
     Napi::Array out = Napi::Array::New(info.Env());
-    out.Set(0u, count_value(info.Env(), latency.total()));
-    out.Set(1u, Napi::Number::New(info.Env(), micros(latency.most())));
-    for (uint32_t i = 0; i < shares.Length(); i++) {
-      out.Set(i + 2, Napi::Number::New(info.Env(), micros(latency.quantile(number(shares.Get(i), "share", 0, 1)))));
-    }
+    uint32_t at = 0;
+    latency.for_each([&](uint64_t ticks, uint64_t count) {
+      out.Set(at++, Napi::Number::New(info.Env(), micros(ticks)));
+      out.Set(at++, count_value(info.Env(), count));
+    });
+    return out;
+  });
+}
+
+Napi::Value start_wakeups_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    if (!info[2].IsFunction()) throw NativeFault("ARGUMENT", "doorbell is not a function");
+    const auto count = static_cast<uint64_t>(number(info[0], "count", 1, kMaxExact));
+    const double per_second = number(info[1], "perSecond", 1, 1e9);
+    doorbell() = Napi::ThreadSafeFunction::New(info.Env(), info[2].As<Napi::Function>(), "bench doorbell", 0, 1);
+    wakeups().start(count, per_second, [] { doorbell().NonBlockingCall(); });
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value answer_wakeup_call(const Napi::CallbackInfo& info) {
+  wakeups().answer();
+  return info.Env().Undefined();
+}
+
+Napi::Value wakeups_done_call(const Napi::CallbackInfo& info) {
+  const bool done = wakeups().done();
+  if (done) doorbell().Release();
+  return Napi::Boolean::New(info.Env(), done);
+}
+
+Napi::Value random_touches_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto bytes = static_cast<uint64_t>(number(info[0], "bytes", 4096, kMaxExact));
+    return Napi::Number::New(info.Env(),
+                             random_touches(bytes, number(info[1], "seconds", 0, 3600), info[2].ToBoolean()));
+  });
+}
+
+Napi::Value ring_hand_over_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const HandOver result = ring_hand_over(number(info[0], "seconds", 0, 3600));
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("recordsPerSecond", Napi::Number::New(info.Env(), result.records_per_second));
+    out.Set("roundTripNanos", Napi::Number::New(info.Env(), result.round_trip_nanos));
     return out;
   });
 }
@@ -152,9 +208,12 @@ BenchPorts& open_ports(const Napi::Value& devices, bool start) {
 Napi::Value wire_loop_call(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Napi::Object from = object(info[0], "options");
-    pretend_endpoints();
     static const BenchPorts& ports = open_ports(from.Get("devices"), true);
-    if (ports.ids().size() != 2) throw NativeFault("ARGUMENT", "the loop needs two devices");
+    if (ports.ids().size() != 2 && ports.ids().size() != 4) {
+      throw NativeFault("ARGUMENT", "the loop needs two devices, or four");
+    }
+    // Nobody translates between two of ours.
+    if (ports.ids().size() == 2) pretend_endpoints();
     const LoopResult result =
         run_wire_loop(ports, number(from.Get("seconds"), "seconds", 0, 3600), field(from, "burst"), field(from, "lines"),
                       static_cast<uint64_t>(number(from.Get("footprintBytes"), "footprintBytes", 64, kMaxExact)));
@@ -301,7 +360,12 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add_call("run", run_call);
   add_call("resetCounters", reset_call);
   add_call("counters", counters_call);
-  add_call("latency", latency_call);
+  add_call("histogram", histogram_call);
+  add_call("startWakeups", start_wakeups_call);
+  add_call("answerWakeup", answer_wakeup_call);
+  add_call("wakeupsDone", wakeups_done_call);
+  add_call("randomTouches", random_touches_call);
+  add_call("ringHandOver", ring_hand_over_call);
   add_call("endpoints", endpoints_call);
   add_call("wireLoop", wire_loop_call);
   add_call("installResidentRules", install_resident_call);

@@ -48,6 +48,7 @@ BenchPorts::~BenchPorts() {
 LoopResult run_wire_loop(const BenchPorts& ports, double seconds, uint32_t burst, uint32_t lines,
                          uint64_t footprint_bytes) {
   LoopResult result;
+  const size_t mate = ports.ids().size() / 2;
   rte_mbuf* frames[kMaxBurst];
   const auto most = static_cast<uint16_t>(burst > kMaxBurst ? kMaxBurst : burst);
   auto* memory = static_cast<uint8_t*>(allocate_zeroed(footprint_bytes));
@@ -71,7 +72,7 @@ LoopResult run_wire_loop(const BenchPorts& ports, double seconds, uint32_t burst
         __builtin_prefetch(memory + places[i], 1);
       }
       for (uint32_t i = 0; i < touches; i++) sum += ++memory[places[i]];
-      const uint16_t sent = rte_eth_tx_burst(ports.ids()[port ^ 1], 0, frames, count);
+      const uint16_t sent = rte_eth_tx_burst(ports.ids()[port ^ mate], 0, frames, count);
       if (sent < count) rte_pktmbuf_free_bulk(frames + sent, static_cast<unsigned>(count - sent));
       result.packets += sent;
     }

@@ -1,4 +1,4 @@
-// The loop of a gateway without the gateway: what is received on one wire is sent on the other.
+// The loop of a gateway without the gateway: what is received on one wire is sent on another.
 #pragma once
 
 #include <rte_mempool.h>
@@ -28,7 +28,8 @@ struct LoopResult {
   double seconds = 0;
 };
 
-// Moves packets both ways for so long. Each packet touches `lines` cache lines at random places of memory of
+// Moves packets both ways for so long: of two ports between them, of four between the first and the third and between
+// the second and the fourth. Each packet touches `lines` cache lines at random places of memory of
 // `footprint_bytes`, all of a burst at once: the least that any table of that size costs.
 LoopResult run_wire_loop(const BenchPorts& ports, double seconds, uint32_t burst, uint32_t lines, uint64_t footprint_bytes);
 

@@ -1,0 +1,219 @@
+import { DropReasonNames } from '../src/native/records.js';
+import { fixture } from './fixture.js';
+import {
+  cpuSeconds,
+  type GatewayUnderTest,
+  LcoreGateway,
+  OneCoreGateway,
+  openFlows,
+  QUIET,
+  settle,
+} from './gateways.js';
+import type { Histogram } from './latency.js';
+import { EngineAlone, Outcome, scarceFixture } from './misses.js';
+import type { BenchBinding } from './native.js';
+
+/** Empty wake-ups that a paced run ends with, at most: one in ten thousand is still ten. */
+const WAKEUPS = 100_000;
+const WAKEUPS_PER_SECOND = 20_000;
+
+/** Port numbers of 65,536 hosts go further; memory does not. */
+const MOST_FLOWS = 16_000_000;
+
+export interface RunOptions {
+  readonly oneCore: boolean;
+  readonly resident: number;
+  readonly flows: number;
+  readonly window: number;
+  readonly seed: number;
+  readonly burst: number;
+  /** 0: as many as it takes; otherwise at this rate, with latencies. */
+  readonly perSecond: number;
+}
+
+export interface RunResult {
+  readonly perSecond: number;
+  readonly perCpuSecond: number;
+  readonly fillPerSecond: number;
+  readonly resident: number;
+  readonly failed: number;
+  readonly sharedEndpoints: number;
+  readonly mostLate: number;
+  /** Packets that the gateway dropped, by reason. */
+  readonly drops: Readonly<Record<string, number>>;
+  /** Of paced packets: from when they were received, and from when they were due. */
+  readonly receive: Histogram;
+  readonly wire: Histogram;
+  /** After a paced run: of nothing, on the same threads. */
+  readonly wakeup: Histogram;
+}
+
+/** Fills the table, then sets up new flows beside what is there. */
+export async function run(options: RunOptions): Promise<RunResult> {
+  const { resident, flows, window, seed, perSecond } = options;
+  const made = fixture({
+    flows: resident + flows,
+    offload: 'immediate',
+    seed,
+    behindSoftwareNic: true,
+    checkEvery: 16,
+  });
+  const gateway: GatewayUnderTest = options.oneCore ? new OneCoreGateway(made, options.burst) : new LcoreGateway(made);
+  const fill = await openFlows(gateway, { first: 0, count: resident, window, perSecond: 0, measureLatency: false });
+  await settle(gateway);
+  const measured = await openFlows(gateway, {
+    first: resident,
+    count: flows,
+    window: perSecond > 0 ? 0 : window,
+    perSecond,
+    measureLatency: perSecond > 0,
+  });
+  await settle(gateway);
+  const statistics = gateway.controller.dataplane.statistics();
+  const { shared } = gateway.bench.endpoints();
+  const sessions = gateway.controller.engine.sessions.count;
+  // A session whose two rules are not both in both tables was not set up, even if its packet came out.
+  const withoutRules = Math.max(
+    0,
+    sessions - Math.floor(statistics.nicRules / 2),
+    sessions - Math.floor(statistics.softwareRules / 2),
+  );
+  const result = {
+    perSecond: measured.translated / measured.seconds,
+    perCpuSecond: measured.translated / measured.cpuSeconds,
+    fillPerSecond: fill.translated / fill.seconds,
+    resident: sessions,
+    failed: fill.failed + measured.failed + withoutRules,
+    sharedEndpoints: shared,
+    mostLate: gateway.bench.counters().fabric.mostLate,
+    drops: Object.fromEntries(
+      statistics.drops.map((n, reason) => [DropReasonNames[reason], n]).filter(([, n]) => n !== 0),
+    ),
+    receive: gateway.bench.histogram('receive'),
+    wire: gateway.bench.histogram('wire'),
+  };
+  const { bench } = gateway;
+  gateway.close();
+  return {
+    ...result,
+    wakeup:
+      perSecond > 0 && !options.oneCore ? await emptyWakeups(bench, Math.min(WAKEUPS, Math.ceil(flows / 10))) : [],
+  };
+}
+
+/** As the gateway is woken: the doorbell, then a turn of the loop, then the answer. */
+export async function emptyWakeups(bench: BenchBinding, count: number): Promise<Histogram> {
+  bench.startWakeups(count, WAKEUPS_PER_SECOND, () => {
+    setImmediate(() => bench.answerWakeup());
+  });
+  while (!bench.wakeupsDone()) await new Promise((resolve) => setTimeout(resolve, 50));
+  return bench.histogram('wakeup');
+}
+
+export interface ChurnOptions {
+  /** Sessions that should be there at a time. */
+  readonly resident: number;
+  readonly seconds: number;
+  readonly window: number;
+  readonly seed: number;
+  /** New flows a second that are expected at most: sizes the traffic and the idle time. */
+  readonly perSecond: number;
+}
+
+export interface ChurnResult {
+  readonly newPerSecond: number;
+  readonly endedPerSecond: number;
+  readonly resident: number;
+  readonly failed: number;
+  readonly idleSeconds: number;
+}
+
+/** New flows as fast as the window lets, each of one packet, while those that were idle for long enough end. */
+export async function churn({ resident, seconds, window, seed, perSecond }: ChurnOptions): Promise<ChurnResult> {
+  const idleSeconds = Math.max(1, Math.round(resident / perSecond));
+  const lead = idleSeconds + 2;
+  const flows = Math.min(MOST_FLOWS, Math.ceil(perSecond * 2 * (lead + seconds + 1)) + resident);
+  const made = fixture({
+    flows,
+    // A session lives for up to two seconds more than its idle time (whole seconds, and its turn), and the rate that
+    // was expected may have been taken on a busier machine.
+    capacity: Math.ceil(Math.max(4 * resident, perSecond * 8 * (idleSeconds + 2))) + 4096,
+    offload: 'immediate',
+    seed,
+    behindSoftwareNic: true,
+    checkEvery: 16,
+    idleSeconds,
+  });
+  const gateway = new LcoreGateway(made);
+  const { bench, controller } = gateway;
+  const { sessions } = controller.engine;
+  bench.resetCounters();
+  bench.run('fabric', { ...QUIET, pattern: 'new', first: 0, count: flows, window });
+  await gateway.runFor(lead);
+  const acceptedBefore = bench.counters().external.accepted;
+  const sessionsBefore = sessions.count;
+  const passed = await gateway.runFor(seconds);
+  const opened = bench.counters().external.accepted - acceptedBefore;
+  const grown = sessions.count - sessionsBefore;
+  const held = sessions.count;
+  bench.run('fabric', QUIET);
+  await settle(gateway);
+  await gateway.runUntil(() => bench.counters().external.accepted >= bench.counters().fabric.emitted);
+  const { fabric, external } = bench.counters();
+  if (fabric.emitted >= flows) throw new Error(`${flows} flows were too few for ${lead + seconds} s`);
+  const failed = fabric.emitted - external.accepted;
+  gateway.close();
+  return {
+    newPerSecond: opened / passed,
+    endedPerSecond: (opened - grown) / passed,
+    resident: Math.round(held - grown / 2),
+    failed,
+    idleSeconds,
+  };
+}
+
+const EXHAUSTION_HOSTS = 100_000;
+const EXHAUSTION_ADDRESSES = 16;
+const LAST_SHARE = 0.1;
+
+export interface MissOptions {
+  readonly resident: number;
+  readonly seed: number;
+}
+
+/** CPU time of a miss in the engine alone, microseconds. */
+export interface MissResult {
+  /** One that gets a port: the last tenth of those that do, less the last hundredth, where some are refused already. */
+  readonly micros: number;
+  /** One of a host whose address has no port left. */
+  readonly exhaustedMicros: number;
+  /** One of a host that has no address yet, when no address has a port left. */
+  readonly exhaustedNewHostMicros: number;
+}
+
+/** The engine alone, over as many ports as sessions are wanted: until they are gone, and beyond. */
+export async function misses({ resident, seed }: MissOptions): Promise<MissResult> {
+  const addresses = Math.max(EXHAUSTION_ADDRESSES, Math.ceil(resident / 64_000));
+  const portsOfAddress = Math.max(1, Math.floor(resident / addresses));
+  const endpoints = addresses * portsOfAddress;
+  const alone = new EngineAlone(scarceFixture({ addresses, portsOfAddress, seed }));
+  const hosts = Math.min(EXHAUSTION_HOSTS, endpoints);
+  let next = 0;
+  // Each host in turn, in an order that is not that of their addresses.
+  const open = () => alone.open((next * 7919) % hosts, Math.floor(next++ / hosts), 1000);
+  const perMiss = (count: number, miss: () => void): number => {
+    const before = cpuSeconds();
+    for (let i = 0; i < count; i++) miss();
+    return ((cpuSeconds() - before) / count) * 1e6;
+  };
+  while (next < endpoints * (0.99 - LAST_SHARE)) open();
+  const micros = perMiss(Math.ceil(endpoints * LAST_SHARE), open);
+  while (alone.engine.sessions.count < endpoints) open();
+  const refused = (outcome: Outcome) => {
+    if (outcome === Outcome.session) throw new Error('a session was opened though no port was left');
+  };
+  const exhaustedMicros = perMiss(100_000, () => refused(open()));
+  let host = hosts;
+  const exhaustedNewHostMicros = perMiss(100_000, () => refused(alone.open(host++, 0, 1000)));
+  return { micros, exhaustedMicros, exhaustedNewHostMicros };
+}

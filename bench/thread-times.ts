@@ -1,0 +1,30 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** CPU seconds of the threads of this process, by name; those of one name together. */
+export function threadSeconds(): Map<string, number> {
+  const perSecond = clockTicks();
+  const out = new Map<string, number>();
+  for (const thread of readdirSync('/proc/self/task')) {
+    let stat: string;
+    try {
+      stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
+    } catch {
+      continue; // it has ended since
+    }
+    // proc(5): the name is in parentheses and may hold anything; utime and stime are the 14th and 15th fields.
+    const close = stat.lastIndexOf(')');
+    const name = stat.slice(stat.indexOf('(') + 1, close);
+    const fields = stat.slice(close + 2).split(' ');
+    const seconds = (Number(fields[11]) + Number(fields[12])) / perSecond;
+    out.set(name, (out.get(name) ?? 0) + seconds);
+  }
+  return out;
+}
+
+let ticks = 0;
+/** Clock ticks a second, in which /proc counts. */
+function clockTicks(): number {
+  if (ticks === 0) ticks = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
+  return ticks;
+}
