@@ -5,25 +5,23 @@ import type { LiveGateway } from '../controller/live.js';
 import { ClosedError, FencedError, type RedisConnector } from '../mirror/types.js';
 import { announcements } from './addresses.js';
 import { monotonicMs } from './clock.js';
+import { DirectWay } from './direct-way.js';
 import { ineligibility, type Reason } from './eligibility.js';
 import { EpochFile } from './epoch-file.js';
-import { Health, RoundWatch } from './health.js';
+import { Health } from './health.js';
 import { runHook } from './hook.js';
 import { HandOverError, LeaseKeeper } from './lease-keeper.js';
+import { MemberChecks } from './member-checks.js';
+import { OtherMember } from './other-member.js';
 import { type MirrorSides, PairSessions } from './pair-sessions.js';
 import { Peer } from './peer.js';
-import { PeerLink, type PeerMessage } from './peer-link.js';
 import { EndToEndProbe } from './probe.js';
 import { ResultFile } from './result-file.js';
 import { fixedChanges, loadPairSettings, type PairSettings, watchFile } from './settings.js';
-import { type MemberStatus, monitorResult, type PairStatus, type PeerStatus, readMember } from './status.js';
+import { type MemberStatus, monitorResult, type PairStatus, readMember } from './status.js';
 import { Failover, type FailoverEvent, speaksIn, type Transition } from './transitions.js';
 
 const CHECK_MS = 250;
-/** An lcore without a round for so long does not work. */
-const STALLED_MS = 1000;
-/** A member that Redis has not heard of for this many leases is gone. */
-const MEMBER_LEASES = 2;
 const DRAIN_MS = 1000;
 const HAND_OVER_MS = 500;
 const RULES_SETTLE_MS = 1000;
@@ -52,17 +50,17 @@ export class HaMember {
   private readonly log: Logger;
   private readonly failover = new Failover(monotonicMs);
   private readonly health = new Health();
-  private readonly rounds = new RoundWatch();
   private readonly sessions: PairSessions;
   private readonly keeper: LeaseKeeper;
   private readonly peer: Peer;
+  private readonly other: OtherMember;
+  private readonly direct: DirectWay;
+  private readonly checks: MemberChecks;
   private readonly probe: EndToEndProbe;
   private readonly result: ResultFile;
   private readonly epochs: EpochFile;
   /** Called for each change of state. */
   onTransition: ((transition: Transition) => void) | null = null;
-  private link: PeerLink | null = null;
-  private promised = '';
   private draining = false;
   private stopped = false;
   private incomplete: readonly number[] = [];
@@ -70,7 +68,6 @@ export class HaMember {
   private eligibleSinceMs: number | null = null;
   private movedMs = -Infinity;
   private reportScheduled = false;
-  private installFailures = 0;
   private probing = false;
   private readonly timers: NodeJS.Timeout[] = [];
   private probeTimer: NodeJS.Timeout | null = null;
@@ -118,13 +115,44 @@ export class HaMember {
         extended: () => this.applyLimit(),
       },
     );
+    this.other = new OtherMember(
+      { node: settings.node, bootId: this.bootId, leaseMs: ha.leaseMs },
+      this.keeper,
+      this.peer,
+      () => this.settings.peer?.heartbeatMs ?? null,
+    );
+    this.direct = new DirectWay({
+      group: ha.group,
+      node: settings.node,
+      bootId: this.bootId,
+      keeper: this.keeper,
+      peer: this.peer,
+      epochs: this.epochs,
+      state: () => this.failover.state,
+      extended: () => this.applyLimit(),
+      epochNotKept: (error) => this.health.set('files', false, error.message),
+    });
+    this.checks = new MemberChecks({
+      health: this.health,
+      controller: gateway.controller,
+      keeper: this.keeper,
+      sessions: this.sessions,
+      other: this.other,
+      result: this.result,
+      redisName: mirror.redis.name,
+      directFault: () => this.direct.fault,
+    });
   }
 
   start(): void {
     this.sessions.follow();
-    this.openLink();
+    this.direct.open(this.settings.peer);
     this.keeper.start();
-    this.timers.push(setInterval(() => this.check(), CHECK_MS));
+    const look = () => {
+      this.checks.look();
+      this.rolesByThemselves();
+    };
+    this.timers.push(setInterval(look, CHECK_MS));
     if (this.ha.configFile !== null) {
       this.health.set('config', true);
       this.endWatch = watchFile(this.ha.configFile, () => this.reloadSettings());
@@ -146,7 +174,7 @@ export class HaMember {
     for (const timer of this.timers) clearInterval(timer);
     if (this.probeTimer !== null) clearTimeout(this.probeTimer);
     this.endWatch?.();
-    this.link?.close();
+    this.direct.close();
     this.keeper.stop();
     this.sessions.close();
     this.report();
@@ -167,7 +195,7 @@ export class HaMember {
       await this.keeper.publish().catch((error: Error) => {
         throw new HandOverError(`Redis did not answer: ${error.message}`);
       });
-      const successor = this.successor();
+      const successor = this.other.successor();
       this.log.info({ to: successor, cause }, 'handing over');
       this.applyLimit();
       this.options.gateway.controller.dataplane.obey();
@@ -206,7 +234,7 @@ export class HaMember {
       reasons,
       protection: mirror?.protection ?? null,
       protectionReasons: mirror?.reasons.map(({ detail }) => detail) ?? [],
-      peer: this.peerStatus(nowMs),
+      peer: this.other.status(),
       health: this.health.list(),
       sessions: controller.engine.sessions.count,
       rulesInstalled: controller.nicRulesWanted,
@@ -224,7 +252,7 @@ export class HaMember {
 
   private async won(epoch: number, cause: string, from: string, planned: boolean): Promise<void> {
     // What the one before said last is all that is known of what it had not yet written.
-    this.estimatedLost = planned || from === '' ? 0 : this.unwrittenOf(from);
+    this.estimatedLost = planned || from === '' ? 0 : this.other.unwrittenOf(from);
     this.move('lease-won', cause, epoch);
     try {
       const stored = this.epochs.seen(epoch).catch((error: Error) => this.health.set('files', false, error.message));
@@ -298,41 +326,9 @@ export class HaMember {
     return ineligibility({
       redisAnswers: this.keeper.redisAnswers,
       failedChecks: this.health.failedVital(),
-      nameTaken: this.nameTaken(),
+      nameTaken: this.other.hasOurName,
       mirror: this.sessions.replay?.eligibility().reasons ?? [],
     });
-  }
-
-  /** Another boot that lives has this node's name. */
-  private nameTaken(): boolean {
-    const { record } = this.keeper;
-    const holds = record !== null && record.node === this.settings.node && record.holder !== this.bootId;
-    const heard = this.peer.alive(monotonicMs(), this.settings.peer?.heartbeatMs ?? 0);
-    return (holds && !this.keeper.holderIsSilent) || (heard !== null && heard.node === this.settings.node);
-  }
-
-  private others(): { readonly node: string; readonly agoMs: number; readonly member: MemberStatus | null }[] {
-    return this.keeper.members
-      .filter(({ node }) => node !== this.settings.node)
-      .map(({ node, agoMs, status }) => ({ node, agoMs, member: readMember(status) }))
-      .sort((a, b) => a.agoMs - b.agoMs);
-  }
-
-  /** @throws HandOverError */
-  private successor(): string {
-    const [other] = this.others();
-    if (other === undefined || other.member === null || other.agoMs > MEMBER_LEASES * this.ha.leaseMs) {
-      throw new HandOverError('the other gateway does not report to Redis');
-    }
-    if (!other.member.eligible) {
-      throw new HandOverError(`node "${other.node}" is not eligible: ${other.member.reasons.join('; ')}`);
-    }
-    return other.node;
-  }
-
-  private unwrittenOf(node: string): number | null {
-    const found = this.keeper.members.find((entry) => entry.node === node);
-    return found === undefined ? null : (readMember(found.status)?.unwritten ?? null);
   }
 
   private memberStatus(): MemberStatus {
@@ -353,108 +349,16 @@ export class HaMember {
     };
   }
 
-  private peerStatus(nowMs: number): PeerStatus | null {
-    const heard = this.settings.peer === null ? null : this.peer.alive(nowMs, this.settings.peer.heartbeatMs);
-    const [other] = this.others();
-    const node = other?.node ?? heard?.node;
-    if (node === undefined) return null;
-    return {
-      node,
-      agoMs: other?.agoMs ?? null,
-      member: other?.member ?? null,
-      heard: this.settings.peer === null ? null : heard !== null,
-    };
-  }
-
-  private check(): void {
-    const { controller } = this.options.gateway;
-    const { rounds, links, jumpsFollow } = controller.dataplane.liveness();
-    const down = controller.config.ports.filter(({ index }) => !links[index]).map(({ name }) => name);
-    this.health.set('ports', down.length === 0, down.length === 0 ? '' : `no link: ${down.join(', ')}`);
-    this.health.set('workers', this.rounds.look(rounds, monotonicMs(), STALLED_MS), 'the lcore does no rounds');
-    let failures = 0;
-    for (const count of controller.installFailures.values()) failures += count;
-    const failed = failures - this.installFailures;
-    this.installFailures = failures;
-    const jumps = jumpsFollow ? '' : 'a NIC refused the way to its rules; ';
-    this.health.set('rules', jumpsFollow && failed === 0, `${jumps}${failed} rules refused lately`);
-    this.health.set('redis', this.keeper.redisAnswers, this.options.mirror.redis.name);
-    const leftMs = this.keeper.untilMs - monotonicMs();
-    if (this.keeper.holding) this.health.set('lease', leftMs > 0, 'not renewed');
-    else this.health.set('lease', this.keeper.record?.epoch !== 0, 'nobody holds it');
-    this.checkMirror();
-    this.checkPeer();
-    this.health.set('files', this.result.fault === null, this.result.fault ?? '');
-    this.rolesByThemselves();
-  }
-
-  private checkMirror(): void {
-    const { writer, replay } = this.sessions;
-    if (this.failover.role === 'active') {
-      const { protection } = writer;
-      this.health.set('mirror', protection === 'PROTECTED', protection);
-    } else if (replay !== null) {
-      const { eligible, reasons } = replay.eligibility();
-      this.health.set('mirror', eligible, reasons.map(({ detail }) => detail).join('; '));
-    }
-  }
-
-  private checkPeer(): void {
-    const [other] = this.others();
-    const reports = other !== undefined && other.agoMs <= MEMBER_LEASES * this.ha.leaseMs;
-    const { peer } = this.settings;
-    if (peer === null) return this.health.set('peer', reports, 'it does not report to Redis');
-    const heard = this.peer.alive(monotonicMs(), peer.heartbeatMs) !== null;
-    const silent = this.link?.fault ?? 'no heartbeat';
-    this.health.set('peer', heard, silent);
-  }
-
   /** A gateway that cannot serve hands over; one that is asked back does, both only once roles have rested. */
   private rolesByThemselves(): void {
     if (!speaksIn(this.failover.state) || this.draining) return;
     if (monotonicMs() - this.movedMs < this.settings.holdDownMs) return;
-    const [other] = this.others();
+    const { reported, reports } = this.other;
+    if (!reports || reported?.member?.eligible !== true) return;
     const failed = this.settings.handOverOnFailedChecks ? this.health.failedVital() : [];
-    const asked = other?.member?.wants === true && other.agoMs <= MEMBER_LEASES * this.ha.leaseMs;
-    if (other?.member?.eligible !== true || (failed.length === 0 && !asked)) return;
-    const cause = failed.length > 0 ? `check failed: ${failed[0].check}` : `node "${other.node}" is preferred`;
+    if (failed.length === 0 && !reported.member.wants) return;
+    const cause = failed.length > 0 ? `check failed: ${failed[0].check}` : `node "${reported.node}" is preferred`;
     this.switchover(cause).catch((error: Error) => this.log.warn({ error: error.message }, 'not handed over'));
-  }
-
-  private openLink(): void {
-    this.link?.close();
-    this.link = null;
-    const { peer } = this.settings;
-    if (peer === null) return;
-    this.link = new PeerLink(this.group, this.bootId, peer, () => this.message());
-    this.link.onMessage = (message) => this.heard(message);
-    this.link.open();
-  }
-
-  private message(): PeerMessage {
-    const asks = this.keeper.holding && !this.keeper.redisAnswers;
-    return {
-      group: this.group,
-      node: this.settings.node,
-      boot: this.bootId,
-      state: this.failover.state,
-      epoch: this.epochs.epoch,
-      redis: this.keeper.redisAnswers,
-      ask: asks ? this.peer.ask(monotonicMs()) : '',
-      promise: this.promised,
-    };
-  }
-
-  private heard(message: PeerMessage): void {
-    const known = this.epochs.epoch;
-    this.peer.heard(message, monotonicMs());
-    this.epochs.seen(message.epoch).catch((error: Error) => this.health.set('files', false, error.message));
-    if (this.keeper.holding) return this.applyLimit();
-    // An active gateway of an old epoch is none.
-    if (message.ask === '' || message.epoch < known || !this.keeper.canPromise) return;
-    this.peer.promise(monotonicMs());
-    this.promised = message.ask;
-    this.link?.send();
   }
 
   private reloadSettings(): void {
@@ -469,7 +373,7 @@ export class HaMember {
     if (loaded.settings.hash === this.settings.hash) return this.health.set('config', true);
     const peer = JSON.stringify(this.settings.peer);
     this.settings = loaded.settings;
-    if (JSON.stringify(this.settings.peer) !== peer) this.openLink();
+    if (JSON.stringify(this.settings.peer) !== peer) this.direct.open(this.settings.peer);
     this.scheduleProbe();
     this.health.set('config', true);
     this.log.info({ hash: this.settings.hash }, 'ha_config.json is in force');
