@@ -140,6 +140,11 @@ export class GatewayController {
     }
   }
 
+  /** Room for decisions that hardly any event answers, as when mirrored sessions are adopted. */
+  roomForDecisions(): number {
+    return Math.max(0, this.decisions.free() - DECISIONS_PER_EVENT);
+  }
+
   /**
    * Room for the decisions of timers, in timers. Each is answered by an event or two; those that are under way take no
    * more than a quarter of the event ring, so that first packets find room in it however many sessions end at once.

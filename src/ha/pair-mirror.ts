@@ -62,7 +62,7 @@ export class PairMirror implements MirrorSides {
     this.sink = new EngineSink(
       controller.engine,
       () => this.gateway.nowSeconds(),
-      () => controller.roomForTimers(),
+      () => controller.roomForDecisions(),
     );
     this.lastReplay = openMirrorReplay({
       redis: this.redis,

@@ -22,7 +22,7 @@ export class EngineSink implements ReplicaSink {
 
   /**
    * @param clock Gateway clock, whole seconds.
-   * @param room  How many decisions can be taken now: GatewayController.roomForTimers().
+   * @param room  How many decisions can be taken now: GatewayController.roomForDecisions().
    */
   constructor(
     private readonly engine: NatEngine,
