@@ -10,6 +10,7 @@ import * as idle from './idle.js';
 import * as insert from './insert.js';
 import * as instructions from './instructions.js';
 import * as memory from './memory.js';
+import * as mirror from './mirror.js';
 import type { BenchOptions } from './options.js';
 import * as peers from './peers.js';
 import { type Report, text } from './report.js';
@@ -23,7 +24,7 @@ const BENCHES: Readonly<
     string,
     { readonly measure: (options: BenchOptions) => Promise<Report>; readonly parts: Readonly<Record<string, Part>> }
   >
-> = { setup, forward, insert, memory, idle, rfc9693, peers, bounds, instructions, compile, takeover };
+> = { setup, forward, insert, memory, idle, rfc9693, peers, bounds, instructions, compile, mirror, takeover };
 
 const USAGE = `usage: npm run bench -- NAME [options]      NAME: ${Object.keys(BENCHES).join(', ')}
   --json          the last line is {"name": …, "figures": …}

@@ -1,4 +1,4 @@
-import type { AdoptedSession } from '../nat/adoption.js';
+import type { AdoptedMapping, AdoptedSession } from '../nat/adoption.js';
 import { emptyFacts, OUTSIDE_CONTEXT, peerContext } from '../nat/session-table.js';
 import type { Topology } from '../nat/topology.js';
 import type { SessionClass } from '../native/records.js';
@@ -17,6 +17,10 @@ import {
   RECORD_SOURCE_PEERING,
   RECORD_SOURCE_RETIRED,
 } from './records.js';
+
+/** Of the session that was read last: a million are read in a row. */
+const SOURCE: AdoptedMapping = { scope: 0, alone: false, retired: false };
+const DESTINATION: AdoptedMapping = { scope: 0, alone: false, retired: false };
 
 /** One object, filled again and again by readSession(). */
 export function emptyAdopted(): AdoptedSession {
@@ -76,19 +80,19 @@ export function readSession(
   into.destination = null;
   if ((flags & RECORD_SOURCE_MAPPING) !== 0) {
     if ((flags & RECORD_SOURCE_PEERING) !== 0 && destinationVpc < 0) return false;
-    into.source = {
-      scope: (flags & RECORD_SOURCE_PEERING) !== 0 ? destinationVpc + 1 : 0,
-      alone: (flags & RECORD_SOURCE_ALONE) !== 0,
-      retired: (flags & RECORD_SOURCE_RETIRED) !== 0,
-    };
+    SOURCE.scope = (flags & RECORD_SOURCE_PEERING) !== 0 ? destinationVpc + 1 : 0;
+    SOURCE.alone = (flags & RECORD_SOURCE_ALONE) !== 0;
+    SOURCE.retired = (flags & RECORD_SOURCE_RETIRED) !== 0;
+    into.source = SOURCE;
   }
   if ((flags & RECORD_DESTINATION_MAPPING) !== 0) {
     // Who looks at the peering address: the source's VPC, which a peer gateway's packets tell by their source.
     const viewer = (contexts & 0xffff) >= RECORD_PEER ? topology.peeringOwner(facts.forwardSource) : vpc;
     const isPeering = (flags & RECORD_DESTINATION_PEERING) !== 0;
     if (destinationVpc < 0 || (isPeering && viewer < 0)) return false;
-    const retired = (flags & RECORD_DESTINATION_RETIRED) !== 0;
-    into.destination = { scope: isPeering ? viewer + 1 : 0, alone: false, retired };
+    DESTINATION.scope = isPeering ? viewer + 1 : 0;
+    DESTINATION.retired = (flags & RECORD_DESTINATION_RETIRED) !== 0;
+    into.destination = DESTINATION;
   }
   const at0 = (seconds: number) => Math.max(1, nowSeconds - seconds);
   times.createdSeconds = at0(words[at + R.age] >>> 0);

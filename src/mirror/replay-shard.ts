@@ -217,7 +217,7 @@ export class ReplayShard {
       return this.break('gap');
     }
     tally.batches++;
-    this.applyRecords(false);
+    this.applyRecords();
     this.position = { epoch: head.epoch, sequence: head.sequence };
     this.previousCrc = head.crc;
     if (this.head.epoch === head.epoch && this.head.sequence < head.sequence) this.head = this.position;
@@ -266,7 +266,7 @@ export class ReplayShard {
           head.previousCrc === crc &&
           datasetText(head.dataset) === index.dataset;
         if (!isNext) return 'corrupt';
-        this.applyRecords(true);
+        this.applyRecords();
         records += head.count;
         crc = head.crc;
       }
@@ -274,11 +274,11 @@ export class ReplayShard {
     return crc === index.crc && records === index.count ? null : 'corrupt';
   }
 
-  private applyRecords(isLoading: boolean): void {
+  private applyRecords(): void {
     const { reader, table, tally } = this;
     const { words, head } = reader;
     for (let i = 0; i < head.count; i++) {
-      const applied = table.apply(words, recordAt(i), isLoading);
+      const applied = table.apply(words, recordAt(i));
       if (applied === Applied.stale) tally.stale++;
       else if (applied === Applied.refused) tally.refused++;
     }

@@ -1,6 +1,6 @@
 import { R, versionOf } from './batch.js';
 import { MirrorOp } from './records.js';
-import type { ReplicaSink } from './types.js';
+import { RefusedReason, type ReplicaSink } from './types.js';
 
 /** Nothing is known of the writer's row. */
 const UNKNOWN = 0;
@@ -33,6 +33,8 @@ export class ReplicaTable {
   /** By local row: 1 while a load is to tell whether the session still is. */
   private readonly orphan: Uint8Array;
   private orphans = 0;
+  /** Whether shards are of different writers: a session of one may be here as another's. */
+  private isMixed = false;
   /** By shard: epoch, and so the writer, that its rows are numbered by. */
   private readonly epochs: number[];
 
@@ -65,6 +67,7 @@ export class ReplicaTable {
       this.versions[row] = 0;
     }
     this.epochs[shard] = epoch;
+    this.isMixed = this.epochs.some((other) => other !== 0 && other !== epoch);
     this.refused[shard] = 0;
     this.sessions[shard] = 0;
   }
@@ -81,7 +84,7 @@ export class ReplicaTable {
   }
 
   /** @param at First word of a record that BatchReader has judged. */
-  apply(words: Int32Array, at: number, isLoading: boolean): Applied {
+  apply(words: Int32Array, at: number): Applied {
     const row = words[at + R.row] >>> 0;
     const generation = words[at + R.generation];
     const version = versionOf(words, at);
@@ -99,12 +102,12 @@ export class ReplicaTable {
     const isOurs = local > 0 && this.owner[local - 1] === row + 1;
     if (isOurs && later === 0 && this.sink.refresh(local - 1, words, at)) return Applied.changed;
     this.drop(row);
-    return this.open(row, version, words, at, isLoading);
+    return this.open(row, version, words, at);
   }
 
-  private open(row: number, version: number, words: Int32Array, at: number, isLoading: boolean): Applied {
+  private open(row: number, version: number, words: Int32Array, at: number): Applied {
     const shard = row % this.shards;
-    if (this.orphans > 0 || isLoading) {
+    if (this.orphans > 0 || this.isMixed) {
       const known = this.sink.find(words, at);
       if (known >= 0 && this.isLeft(known, shard) && this.sink.refresh(known, words, at)) {
         this.detach(known);
@@ -112,14 +115,17 @@ export class ReplicaTable {
         return Applied.changed;
       }
     }
-    for (let other = this.sink.conflict(words, at); other >= 0; other = this.sink.conflict(words, at)) {
+    let local = this.sink.adopt(words, at);
+    while (local === -1 - RefusedReason.conflict) {
+      const other = this.sink.conflict(words, at);
+      if (other < 0) break;
       const owner = this.owner[other] - 1;
       // The writer never has two that contradict each other: the older one has ended, as its shard will tell.
       if (owner >= 0 && this.isNewer(owner, shard, version)) return Applied.stale;
       this.detach(other);
       this.sink.end(other);
+      local = this.sink.adopt(words, at);
     }
-    const local = this.sink.adopt(words, at);
     if (local < 0) {
       this.local[row] = REFUSED;
       this.refused[shard]++;

@@ -292,7 +292,7 @@ export interface ReplicaSink {
    * Opens the session that the record describes: same mappings and endpoints, rules made for the NIC here.
    *
    * @param record First word in `words`; valid during the call.
-   * @returns The local row, or -1 - RefusedReason. Nothing changed then.
+   * @returns The local row, or -1 - RefusedReason; `conflict`: see conflict(). Nothing changed then.
    */
   adopt(words: Int32Array, record: number): number;
   /** State or times of a session changed; tuples are the same. @returns False when the local session is not that one. */

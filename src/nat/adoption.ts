@@ -38,22 +38,35 @@ export class AdoptedMappings {
   ) {}
 
   /** @returns The row of the source's mapping, without the session counted, or -1 when a table is full. */
-  ofSource(facts: SessionFacts, { scope, alone, retired }: AdoptedMapping, nowSeconds: number): number {
-    const { vpc, protocol, forwardSource, forwardSourcePort, translatedSource, translatedSourcePort } = facts;
-    const ends = [forwardSource, forwardSourcePort, translatedSource, translatedSourcePort] as const;
-    return this.find(vpc, scope, protocol, ...ends, alone, retired, nowSeconds);
+  ofSource(f: SessionFacts, { scope, alone, retired }: AdoptedMapping, nowSeconds: number): number {
+    return this.find(
+      f.vpc,
+      scope,
+      f.protocol,
+      f.forwardSource,
+      f.forwardSourcePort,
+      f.translatedSource,
+      f.translatedSourcePort,
+      alone,
+      retired,
+      nowSeconds,
+    );
   }
 
   /** The same for the mapping that the destination is behind. */
-  ofDestination(facts: SessionFacts, { scope, alone, retired }: AdoptedMapping, nowSeconds: number): number {
-    const { destinationVpc, protocol, forwardDestination, forwardDestinationPort } = facts;
-    const ends = [
-      facts.translatedDestination,
-      facts.translatedDestinationPort,
-      forwardDestination,
-      forwardDestinationPort,
-    ] as const;
-    return this.find(destinationVpc, scope, protocol, ...ends, alone, retired, nowSeconds);
+  ofDestination(f: SessionFacts, { scope, alone, retired }: AdoptedMapping, nowSeconds: number): number {
+    return this.find(
+      f.destinationVpc,
+      scope,
+      f.protocol,
+      f.translatedDestination,
+      f.translatedDestinationPort,
+      f.forwardDestination,
+      f.forwardDestinationPort,
+      alone,
+      retired,
+      nowSeconds,
+    );
   }
 
   private find(

@@ -37,7 +37,6 @@ import { RestingTuples } from './resting-tuples.js';
 import { Fate, SessionJudge } from './session-judge.js';
 import { type ReviewReport, SessionReview } from './session-review.js';
 import {
-  copyFacts,
   emptyFacts,
   OUTSIDE_CONTEXT,
   peerContext,
@@ -361,11 +360,9 @@ export class NatEngine {
   adopt(session: AdoptedSession, nowSeconds: number): number {
     const { facts, source, destination, times, tcpState } = session;
     const { decided } = this;
-    const { forwardContext, protocol, forwardSource, forwardDestination } = facts;
-    const ports = [facts.forwardSourcePort, facts.forwardDestinationPort] as const;
+    const { protocol, forwardSource } = facts;
     if (this.sessions.isFull) return Adoption.tableFull;
-    const taken = this.sessions.find(forwardContext, protocol, forwardSource, forwardDestination, ...ports) >= 0;
-    if (taken || this.sessions.reverseIsTaken(facts)) return Adoption.conflict;
+    if (this.sessions.forwardIsTaken(facts) || this.sessions.reverseIsTaken(facts)) return Adoption.conflict;
     const noWay =
       resolveEgress(this.topology, facts.reverseContext, facts.translatedDestination, this.onward) ||
       resolveEgress(this.topology, facts.forwardContext, facts.forwardSource, this.back);
@@ -385,11 +382,10 @@ export class NatEngine {
     this.sessionsOfVpc[facts.vpc]++;
     this.tally.opened(facts.vpc, facts.sessionClass);
     this.filter.remember(facts);
-    const shapes = { forward: forwardShape(facts), reverse: reverseShape(facts) };
-    const row = this.sessions.insert(facts, shapes.forward | (shapes.reverse << 16));
-    copyFacts(facts, decided.facts);
-    decided.forwardShape = shapes.forward;
-    decided.reverseShape = shapes.reverse;
+    decided.forwardShape = forwardShape(facts);
+    decided.reverseShape = reverseShape(facts);
+    const row = this.sessions.insert(facts, decided.forwardShape | (decided.reverseShape << 16));
+    this.sessions.read(row, decided.facts);
     decided.row = row;
     decided.generation = this.sessions.generation(row);
     decided.tcpState = tcpState;

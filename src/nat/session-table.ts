@@ -181,6 +181,20 @@ export class SessionTable {
     );
   }
 
+  /** Whether packets of the initiator's direction would be taken for another session's. */
+  forwardIsTaken(f: SessionFacts): boolean {
+    return (
+      this.find(
+        f.forwardContext,
+        f.protocol,
+        f.forwardSource,
+        f.forwardDestination,
+        f.forwardSourcePort,
+        f.forwardDestinationPort,
+      ) >= 0
+    );
+  }
+
   /** Whether replies to these facts would be taken for another session's. */
   reverseIsTaken(f: SessionFacts): boolean {
     return (
@@ -365,11 +379,6 @@ export function emptyFacts(): SessionFacts {
     destinationVpc: -1,
     insideInitiated: true,
   };
-}
-
-/** Writes all facts of one object into another. */
-export function copyFacts(from: SessionFacts, to: SessionFacts): void {
-  Object.assign(to, from);
 }
 
 function contextKey(context: number, protocol: number): number {

@@ -104,7 +104,7 @@ export class PlainReplica implements ReplicaSink {
 
   adopt(words: Int32Array, at: number): number {
     const session = read(words, at);
-    if (this.byNat.has(session.nat)) throw new Error('an endpoint has two owners');
+    if (this.byNat.has(session.nat)) return -1 - RefusedReason.conflict;
     if (this.sessions.size >= this.capacity) return -1 - RefusedReason.tableFull;
     const row = this.free.pop() ?? this.next++;
     this.sessions.set(row, session);

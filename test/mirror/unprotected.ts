@@ -59,13 +59,9 @@ export const takesErrorsForSuccess = () =>
 /** Follows the log wherever it goes on: no sequence, no chain. */
 export const skipsGaps = () =>
   override(ReplayShard.prototype, {
-    take(
-      this: { reader: BatchReader; position: unknown; applyRecords(loading: boolean): void },
-      _id: string,
-      blob: Buffer,
-    ) {
+    take(this: { reader: BatchReader; position: unknown; applyRecords(): void }, _id: string, blob: Buffer) {
       if (this.reader.open(blob) !== null) return true;
-      this.applyRecords(false);
+      this.applyRecords();
       this.position = { epoch: this.reader.head.epoch, sequence: this.reader.head.sequence };
       return true;
     },
@@ -75,13 +71,13 @@ export const skipsGaps = () =>
 export const loadsHalves = () =>
   override(ReplayShard.prototype, {
     async loadChunks(
-      this: { reader: BatchReader; applyRecords(loading: boolean): void },
+      this: { reader: BatchReader; applyRecords(): void },
       connection: { hmgetBuffer(key: string, ...fields: string[]): Promise<(Buffer | null)[]> },
       index: { key: string; chunks: number },
     ) {
       for (let chunk = 0; chunk < index.chunks; chunk++) {
         const [blob] = await connection.hmgetBuffer(index.key, String(chunk));
-        if (blob !== null && this.reader.open(blob) === null) this.applyRecords(true);
+        if (blob !== null && this.reader.open(blob) === null) this.applyRecords();
       }
       return null;
     },
