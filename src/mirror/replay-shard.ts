@@ -8,6 +8,10 @@ import type { BreakCause, RedisConnection, ReplayShardStatus, ReplicaSink, Shard
 const CHUNKS_AT_ONCE = 16;
 /** A snapshot that failed is tried again after so long, unless another one is committed first. */
 const RELOAD_MS = 1000;
+/** A log that is ahead and from which nothing comes for so long has lost what is next. */
+const STALLED_MS = 1000;
+/** The same, where the committed snapshot says that it was cut: time for what has been read and not yet applied. */
+const CUT_MS = 150;
 
 export interface ReplayTally {
   records: number;
@@ -146,12 +150,12 @@ export class ReplayShard {
       const { position } = this;
       if (fence.dataset !== this.dataset || !this.isCompatible(configHash)) this.break('dataset');
       else if (fence.logEpoch === position.epoch && fence.lastSequence < position.sequence) this.break('regressed');
-      // What was cut is told by nobody any more: a log that is empty now gives no sign of a gap.
-      else if (index !== null && index.epoch === position.epoch && index.startSequence - 1 > position.sequence) {
-        this.break('gap');
-      }
     }
     this.judgeProgress();
+    // A log that was cut empty, or has lost its last entry, gives no sign of a gap but that nothing comes.
+    const { position } = this;
+    const isCut = index !== null && index.epoch === position.epoch && index.startSequence - 1 > position.sequence;
+    if (this.stalledMs > (isCut ? CUT_MS : STALLED_MS) && this.sink.hasRoom) this.break('gap');
     if (this.state === 'following' || this.state === 'loading' || !this.hasIndex || index === null) return false;
     if (!this.isCompatible(configHash)) return false;
     return index.key !== this.failedKey || this.now() - this.failedAtMs > RELOAD_MS;

@@ -182,7 +182,7 @@ export class ShardWriter {
           ],
         );
         if (this.ended) return;
-        if (verdictOf(reply) !== Reply.ok) return context.onFenced(Number(reply[1]), this.shard);
+        if (verdictOf(reply) === Reply.fenced) return context.onFenced(Number(reply[1]), this.shard);
         this.nextSequence = Number(reply[1]);
         break;
       } catch {

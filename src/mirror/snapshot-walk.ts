@@ -137,6 +137,8 @@ export class SnapshotWalk {
   private async put(key: string, chunk: number, bytes: number): Promise<boolean> {
     const { state } = this;
     const blob = this.buffer.bytes.subarray(0, bytes);
+    const isOver = () => state.inFlightBytes > 0 && state.inFlightBytes + bytes > state.limits.inFlightBytes;
+    while (isOver() && !this.cancelled) await this.pause(1);
     state.inFlightBytes += bytes;
     try {
       const done = await this.insist(async () => {
@@ -170,9 +172,9 @@ export class SnapshotWalk {
     return null;
   }
 
-  private pause(): Promise<void> {
+  private pause(ms = RETRY_MS): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, RETRY_MS);
+      const timer = setTimeout(resolve, ms);
       this.wake = () => {
         clearTimeout(timer);
         this.wake = null;

@@ -63,6 +63,7 @@ class RedisMirrorWriter implements MirrorWriter {
   private judgement: Judgement = { protection: 'UNPROTECTED', reasons: [] };
   /** Told again when something happens: promises of seeded() and drained() look anew. */
   private readonly waiting = new Set<() => void>();
+  private readonly onFirstDirty = () => this.armFlush();
 
   constructor(private readonly options: MirrorWriterOptions) {
     const shards = options.shards ?? DEFAULT_SHARDS;
@@ -117,7 +118,7 @@ class RedisMirrorWriter implements MirrorWriter {
       this.tellAbout();
       this.flush();
     });
-    options.source.dirty.onFirst = () => this.armFlush();
+    options.source.dirty.onFirst = this.onFirstDirty;
     const period = options.mode === 'defer-closed' ? WATCH_DEFER_MS : WATCH_MS;
     this.watchTimer = setInterval(() => void this.watch(), period);
     this.watchTimer.unref();
@@ -244,7 +245,8 @@ class RedisMirrorWriter implements MirrorWriter {
     this.closed = true;
     clearInterval(this.watchTimer);
     if (this.flushTimer !== null) clearTimeout(this.flushTimer);
-    this.options.source.dirty.onFirst = null;
+    const { dirty } = this.options.source;
+    if (dirty.onFirst === this.onFirstDirty) dirty.onFirst = null;
     for (const writer of this.writers) writer.end();
     this.state.connection.disconnect();
     this.watchConnection.disconnect();

@@ -43,6 +43,18 @@ export class BadWire {
 
   private pass(client: Socket, server: Socket): void {
     const both = [client, server];
+    // Bytes keep their order, also when the delay becomes less.
+    const queues = { up: [] as { due: number; then: () => void }[], down: [] as { due: number; then: () => void }[] };
+    const run = (way: 'up' | 'down') => {
+      const queue = queues[way];
+      while (queue.length > 0 && queue[0].due <= Date.now()) queue.shift()?.then();
+      if (queue.length > 0) setTimeout(() => run(way), queue[0].due - Date.now());
+    };
+    const later = (way: 'up' | 'down', ms: number, then: () => void) => {
+      const queue = queues[way];
+      queue.push({ due: Math.max(Date.now() + ms, queue.at(-1)?.due ?? 0), then });
+      if (queue.length === 1) run(way);
+    };
     for (const socket of both) {
       this.sockets.add(socket);
       socket.on('error', () => undefined);
@@ -57,7 +69,7 @@ export class BadWire {
         client.pause();
         setTimeout(() => client.resume(), (data.length / bytesPerSecond) * 1000);
       }
-      later(delayMs, () => server.write(data));
+      later('up', delayMs, () => server.write(data));
     });
     server.on('data', (data) => {
       if (this.rules.swallowReplies) {
@@ -65,12 +77,7 @@ export class BadWire {
         client.destroy();
         return;
       }
-      later(this.rules.delayMs, () => client.write(data));
+      later('down', this.rules.delayMs, () => client.write(data));
     });
   }
-}
-
-function later(ms: number, then: () => void): void {
-  if (ms === 0) then();
-  else setTimeout(then, ms);
 }

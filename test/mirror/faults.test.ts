@@ -127,6 +127,7 @@ fault('10: Redis restarts from an old dump', unprotected.appendsUnfenced, async 
   churn(pair.table, draw, 50);
   await protectedAgain(pair);
   await pair.same();
+  expect(pair.writer.status().counters.reseeds).toBeGreaterThan(0);
   await lateStandbyIsSame(server.url, pair.table);
 });
 
@@ -398,6 +399,9 @@ fault(
     await breath(100);
     expect(sink.picture()).toEqual(next.picture());
     expect(replay.highestEpoch).toBe(2);
+    // Nothing of the old one has reached what the new one wrote.
+    const { gap, corrupt, regressed } = replay.counters.breaks;
+    expect(gap + corrupt + regressed + second.status().counters.reseeds).toBe(0);
   },
 );
 
