@@ -57,15 +57,23 @@ function server(address: RedisAddress, purpose: ConnectionPurpose, silenceMs: nu
     reconnectOnError: (error: Error) => (WRONG_SERVER.test(error.message) ? (1 as const) : false),
   };
   if (address.kind === 'single') return new Redis({ ...options, ...address.hosts[0] });
-  return new Redis({
+  // Without this a connection that is given up while no sentinel answers would go on asking for ever.
+  let givenUp = false;
+  const redis = new Redis({
     ...options,
     sentinels: [...address.hosts],
     name: address.master ?? '',
     ...(address.password === null ? {} : { sentinelPassword: address.password }),
-    sentinelRetryStrategy: (times: number) => Math.min(FIRST_RETRY_MS * times, MOST_RETRY_MS),
+    sentinelRetryStrategy: (times: number) => (givenUp ? null : Math.min(FIRST_RETRY_MS * times, MOST_RETRY_MS)),
     sentinelCommandTimeout: silenceMs,
     failoverDetector: purpose === 'append' || purpose === 'lease',
   });
+  const disconnect = redis.disconnect.bind(redis);
+  redis.disconnect = (reconnect = false) => {
+    givenUp = !reconnect;
+    disconnect(reconnect);
+  };
+  return redis;
 }
 
 function cluster(address: RedisAddress, silenceMs: number): Cluster {

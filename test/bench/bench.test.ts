@@ -155,3 +155,11 @@ test('compile fills rules, compiles every shape for every NIC and random lists',
   // Many random lists are such as no NIC serves; enough of them are not.
   expect(figures.listsCompiled).toBeGreaterThan(0.2);
 });
+
+test('mirror carries every changed session through Redis and into a standby’s engine', () => {
+  const figures = figuresOf('mirror');
+  for (const key of ['eventsPerSecond', 'eventsPerCpuSecond', 'replaySessionsPerSecond', 'lossMillisP99']) {
+    expectPositive(figures[key]);
+  }
+  expect(figures.sessions).toBe(2000);
+});

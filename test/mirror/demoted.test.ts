@@ -41,7 +41,7 @@ function lives(node: EngineNode, row: number): boolean {
 function load(node: EngineNode, words: Int32Array): void {
   const table = new ReplicaTable(node.asReplica(), SHARDS);
   for (let shard = 0; shard < SHARDS; shard++) table.beginLoad(shard, 2);
-  for (let at = 0; at < words.length; at += RECORD_WORDS) table.apply(words, at, true);
+  for (let at = 0; at < words.length; at += RECORD_WORDS) table.apply(words, at);
   table.sweep();
 }
 
