@@ -257,7 +257,7 @@ def test_15_without_redis_roles_stay_and_hosts_are_served(redis, member, pings):
     assert (active.status()["role"], standby.status()["role"]) == ("active", "standby")
     assert not standby.status()["eligible"]
     assert active.status()["protection"] == "UNPROTECTED"
-    assert len(pings.replies()) - before > 300
+    assert len(pings.replies()) - before > 200  # falling silent would leave a quarter of that
     redis.begin()
     active.wait_until("has its lease again", lambda status: status["lease"]["holder"] == "a" and status["epoch"] == 1)
     standby.wait_until_eligible()

@@ -83,7 +83,7 @@ def test_24_a_redis_that_stands_still_stops_no_traffic_and_moves_no_role(network
     before = len(pings.replies())
     time.sleep(5 * LEASE)
     assert (active.status()["role"], standby.status()["role"]) == ("active", "standby")
-    assert len(pings.replies()) - before > 300
+    assert len(pings.replies()) - before > 250
     pings.stop()
     redis.process.send(signal.SIGCONT)
     active.wait_until("is protected again", lambda status: status["protection"] == "PROTECTED")
