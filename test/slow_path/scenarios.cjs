@@ -204,7 +204,11 @@ const scenarios = {
     gateway.replay(
       [1, 2, 3].map((n) => [1, n, 0, request(1000 + n)]),
       (event) => held.push(event),
-      { finish: () => held.splice(0).forEach((event) => gateway.session(event, { nicForward, nicReverse })) },
+      {
+        finish: () => {
+          for (const event of held.splice(0)) gateway.session(event, { nicForward, nicReverse });
+        },
+      },
     );
     assert.equal(dataplane.statistics().nicRules, 6);
     assert.deepEqual(
