@@ -43,6 +43,12 @@ export function runInChild<Result>(
 
 /** In the child. */
 export async function answer(part: Part, options: string): Promise<void> {
-  const result = await part(JSON.parse(options) as never);
-  writeSync(RESULT_FD, JSON.stringify(result));
+  try {
+    const result = await part(JSON.parse(options) as never);
+    writeSync(RESULT_FD, JSON.stringify(result));
+  } catch (error) {
+    // A gateway that is still open would keep the process for ever.
+    writeSync(2, `${error instanceof Error ? error.stack : error}\n`);
+    process.exit(1);
+  }
 }

@@ -114,9 +114,8 @@ export interface ChurnOptions {
   /** Sessions that should be there at a time. */
   readonly resident: number;
   readonly seconds: number;
-  readonly window: number;
   readonly seed: number;
-  /** New flows a second that are expected at most: sizes the traffic and the idle time. */
+  /** New flows a second: sizes the traffic, the tables and the idle time too. */
   readonly perSecond: number;
 }
 
@@ -128,16 +127,15 @@ export interface ChurnResult {
   readonly idleSeconds: number;
 }
 
-/** New flows as fast as the window lets, each of one packet, while those that were idle for long enough end. */
-export async function churn({ resident, seconds, window, seed, perSecond }: ChurnOptions): Promise<ChurnResult> {
+/** New flows, evenly paced, each of one packet, while those that were idle for long enough end. */
+export async function churn({ resident, seconds, seed, perSecond }: ChurnOptions): Promise<ChurnResult> {
   const idleSeconds = Math.max(1, Math.round(resident / perSecond));
   const lead = idleSeconds + 2;
   const flows = Math.min(MOST_FLOWS, Math.ceil(perSecond * 2 * (lead + seconds + 1)) + resident);
   const made = fixture({
     flows,
-    // A session lives for up to two seconds more than its idle time (whole seconds, and its turn), and the rate that
-    // was expected may have been taken on a busier machine.
-    capacity: Math.ceil(Math.max(4 * resident, perSecond * 8 * (idleSeconds + 2))) + 4096,
+    // A session lives for up to two seconds more than its idle time: whole seconds, and its turn.
+    capacity: Math.ceil(Math.max(4 * resident, perSecond * 2 * (idleSeconds + 2))) + 4096,
     offload: 'immediate',
     seed,
     behindSoftwareNic: true,
@@ -148,7 +146,7 @@ export async function churn({ resident, seconds, window, seed, perSecond }: Chur
   const { bench, controller } = gateway;
   const { sessions } = controller.engine;
   bench.resetCounters();
-  bench.run('fabric', { ...QUIET, pattern: 'new', first: 0, count: flows, window });
+  bench.run('fabric', { ...QUIET, pattern: 'new', first: 0, count: flows, perSecond });
   await gateway.runFor(lead);
   const acceptedBefore = bench.counters().external.accepted;
   const sessionsBefore = sessions.count;

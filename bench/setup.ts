@@ -15,7 +15,7 @@ import {
 
 /** First packets over all paced runs of a full bench. */
 const FULL_FIRST_PACKETS = 10_000_000;
-/** Steady churn is expected at about so much of the rate without it: what the idle time is chosen by. */
+/** Steady churn is tried at so much of the rate without it. */
 const CHURN_SHARE = 0.75;
 /** Ends come by whole seconds. */
 const LEAST_CHURN_SECONDS = 2;
@@ -66,7 +66,6 @@ export async function measure(options: BenchOptions): Promise<Report> {
       const churning: ChurnOptions = {
         resident,
         seconds: Math.max(LEAST_CHURN_SECONDS, seconds),
-        window,
         seed: own,
         perSecond,
       };
@@ -173,7 +172,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
       {
         label: 'steady churn, new flows a second',
         value: `${shown(churnRate)} = ${(churnRate.median / rate.median).toFixed(2)} of the rate; ${shown(churnEnds)} ended a second`,
-        means: `sessions idle for ${churned[0].idleSeconds} s end, their rules and counters with them, while new ones come as fast as they are served; about ${Math.round(spread(churned.map(({ resident }) => resident)).median)} resident`,
+        means: `sessions idle for ${churned[0].idleSeconds} s end, their rules and counters with them, while new ones come evenly paced at ${CHURN_SHARE} of the rate above; about ${Math.round(spread(churned.map(({ resident }) => resident)).median)} resident`,
       },
       {
         label: 'first packet, µs',
