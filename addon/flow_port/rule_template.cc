@@ -331,7 +331,10 @@ void RuleTemplate::make_masks(const TemplateSource& source) {
         mask = allocate(source.actions[i].conf.size());
         std::memset(mask, 0xff, source.actions[i].conf.size());
     }
-    masks_.push_back({actions_[i].type, mask});
+    // Copied whole: a private action's type is none of the enum's.
+    rte_flow_action masked = actions_[i];
+    masked.conf = mask;
+    masks_.push_back(masked);
   }
   masks_.push_back({RTE_FLOW_ACTION_TYPE_END, nullptr});
 }
