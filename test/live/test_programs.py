@@ -32,6 +32,7 @@ NAME, NAME_ADDRESS = "www.example.test", "192.0.2.80"
 
 @pytest.fixture(scope="module")
 def gateway(network, config, tmp_path_factory):
+    network.end_connections()
     made = Gateway(network, config, tmp_path_factory.mktemp("gateway")).wait_until_it_runs()
     for namespace in network.vpcs.values():
         eventually("the first reply", lambda namespace=namespace: all_answered(namespace, FAR_ADDRESS))

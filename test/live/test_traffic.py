@@ -46,6 +46,7 @@ SEGMENT_BYTES = 1460  # TCP payload of a full frame without options; with timest
 def gateway(network, config, tmp_path_factory):
     """A gateway that was told no neighbour's MAC: hosts, next hop and gateway find each other by ARP."""
     network.forget_neighbours()
+    network.end_connections()
     made = Gateway(network, without_neighbours(config), tmp_path_factory.mktemp("gateway"))
     yield made.wait_until_it_runs()
     made.kill()
