@@ -31,6 +31,10 @@ export interface Facts {
   readonly nameTaken: boolean;
   /** The mirror's own reasons. */
   readonly mirror: readonly { readonly code: IneligibilityCode; readonly detail: string }[];
+  /** Of the lease, as last seen; 0: nobody ever held it. */
+  readonly leaseEpoch: number;
+  /** Lowest epoch, over the mirror's shards, in which what is here was written. */
+  readonly mirrorEpoch: number;
 }
 
 /**
@@ -47,5 +51,10 @@ export function ineligibility(facts: Facts): readonly Reason[] {
   for (const { check, detail } of facts.failedChecks)
     add('failed-check', detail === '' ? check : `${check}: ${detail}`);
   for (const { code, detail } of facts.mirror) add(code, detail);
+  // Between winning the lease and beginning to write, the sessions of the new holder are not in the mirror: what was
+  // complete in the epoch before is not any more.
+  if (facts.mirrorEpoch < facts.leaseEpoch) {
+    add('unsynced', `the gateway of epoch ${facts.leaseEpoch} has not yet begun to write its sessions`);
+  }
   return reasons;
 }

@@ -323,11 +323,14 @@ export class HaMember {
   }
 
   private reasons(): readonly Reason[] {
+    const { replay } = this.sessions;
     return ineligibility({
       redisAnswers: this.keeper.redisAnswers,
       failedChecks: this.health.failedVital(),
       nameTaken: this.other.hasOurName,
-      mirror: this.sessions.replay?.eligibility().reasons ?? [],
+      mirror: replay?.eligibility().reasons ?? [],
+      leaseEpoch: replay === null ? 0 : (this.keeper.record?.epoch ?? 0),
+      mirrorEpoch: Math.min(...(replay?.position() ?? []).map(({ epoch }) => epoch)),
     });
   }
 

@@ -122,6 +122,24 @@ def test_39_settings_changed_during_a_failover_count_after_it(member, tmp_path):
     assert status["configHash"] != before
 
 
+def test_a_gateway_that_handed_over_is_not_eligible_before_the_new_one_writes(member, tmp_path):
+    hook = tmp_path / "hook.sh"
+    hook.write_text('#!/bin/sh\n[ "$1" != VIP_ACQUIRED ] || sleep 1\n', encoding="ascii")
+    hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
+    before = member("a")
+    before.wait_until_active()
+    now_active = member("b", "standby", settings={"hook": {"command": str(hook)}})
+    now_active.wait_until_eligible()
+    before.cli("switchover")
+    now_active.wait_until("serves", lambda status: status["failoverState"] == "VIP_ACQUIRED", 5)
+    seen = []
+    while (status := before.status()) and now_active.status()["failoverState"] == "VIP_ACQUIRED":
+        seen.append(status)
+    assert seen and {(status["role"], status["eligible"]) for status in seen} == {("standby", False)}
+    assert "not yet begun to write" in " ".join(reason["detail"] for reason in seen[-1]["reasons"])
+    before.wait_until_eligible()
+
+
 @pytest.mark.long
 def test_40_a_standby_whose_nic_holds_few_rules_serves_the_rest_in_software(member, many):
     active = member("a")
