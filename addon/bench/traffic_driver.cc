@@ -7,6 +7,7 @@
 #include <ethdev_vdev.h>
 #include <rte_cycles.h>
 #include <rte_kvargs.h>
+#include <rte_prefetch.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -150,7 +151,7 @@ uint16_t Wire::receive(rte_mbuf** frames, uint16_t count) {
   if (program_.pattern == Pattern::kRandom) {
     for (uint16_t i = 0; i < n; i++) {
       ahead_[i] = static_cast<uint32_t>(draw());
-      __builtin_prefetch(&t.endpoints[ahead_[i]]);
+      rte_prefetch0(&t.endpoints[ahead_[i]]);
     }
   }
   if (counters.first_emit_tsc.load(std::memory_order_relaxed) == 0) counters.first_emit_tsc.store(now, std::memory_order_relaxed);

@@ -1,5 +1,6 @@
 // A packet's way through the groups: one at a time, or a burst side by side.
 #include <rte_mbuf.h>
+#include <rte_prefetch.h>
 
 #include <algorithm>
 
@@ -33,9 +34,9 @@ FlowRule* fetch_rules(Lookup* lookup) {
     likely = prepared.likely = table->rule(row);
     const auto* rule = reinterpret_cast<const uint8_t*>(likely);
     // Rows are eight-byte aligned and up to some hundred bytes long: two or three lines.
-    __builtin_prefetch(rule, 1);
-    __builtin_prefetch(rule + 64);
-    if (table->row_bytes > 72) __builtin_prefetch(rule + table->row_bytes - 1);
+    rte_prefetch0(rule);
+    rte_prefetch0(rule + 64);
+    if (table->row_bytes > 72) rte_prefetch0(rule + table->row_bytes - 1);
   }
   return likely;
 }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <emmintrin.h>
+#include <rte_prefetch.h>
 
 #include <cstdint>
 #include <new>
@@ -32,7 +33,7 @@ class HashIndex {
   uint32_t size() const { return size_; }
   uint64_t memory_bytes() const { return current_.bytes() + old_.bytes(); }
 
-  void prefetch(uint32_t hash) const { __builtin_prefetch(&current_.buckets[hash & current_.mask]); }
+  void prefetch(uint32_t hash) const { rte_prefetch0(&current_.buckets[hash & current_.mask]); }
 
   // The row for which `matches(row)` is true, or 0. Rows are numbered from 1.
   template <typename Matches>

@@ -1,4 +1,6 @@
 // A rule's life: staged (its row is written), committed (packets hit it), removed.
+#include <rte_prefetch.h>
+
 #include <cerrno>
 
 #include "flow_engine/engine_state.h"
@@ -125,8 +127,8 @@ void FlowEngine::Implementation::remove(FlowRule* const* gone, size_t count) {
     if (end - begin > 1) {
       for (size_t i = begin; i < end; ++i) {
         const auto* rule = reinterpret_cast<const uint8_t*>(gone[i]);
-        __builtin_prefetch(rule, 1);
-        __builtin_prefetch(rule + 64, 1);
+        rte_prefetch0(rule);
+        rte_prefetch0(rule + 64);
       }
     }
     for (size_t i = begin; i < end; ++i) {

@@ -2,6 +2,8 @@
 // their datagram. One pool of slots for all, so that what is held is bounded by one number.
 #pragma once
 
+#include <rte_prefetch.h>
+
 #include <memory>
 
 #include "slow_path/packet.h"
@@ -28,7 +30,7 @@ class HoldTable {
     const uint32_t slot = hold & kMaxSlots;
     if (slot >= capacity_) return;
     const auto* bytes = reinterpret_cast<const uint8_t*>(&slots_[slot]);
-    for (size_t line = 0; line < sizeof(Slot); line += 64) __builtin_prefetch(bytes + line, 1);
+    for (size_t line = 0; line < sizeof(Slot); line += 64) rte_prefetch0(bytes + line);
   }
   // Slot of an id, kNone when it is stale or made up.
   uint32_t find(uint32_t hold) const;

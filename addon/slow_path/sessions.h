@@ -2,6 +2,7 @@
 #pragma once
 
 #include <rte_flow.h>
+#include <rte_prefetch.h>
 
 #include "flow_engine/flow_engine.h"
 #include "generated/records.h"
@@ -88,18 +89,20 @@ class SessionTable {
   SessionRef at(uint32_t row) const {
     return {rows_->as<SessionRow>() + row, states_->as<SessionState>() + row, row, kForward};
   }
+  // By rte_prefetch0: GCC takes a function of nothing but __builtin_prefetch for one without effect, and drops the
+  // calls of it.
   void prefetch(uint32_t row) const {
     if (row >= capacity_) return;
-    __builtin_prefetch(rows_->as<SessionRow>() + row, 1);
+    rte_prefetch0(rows_->as<SessionRow>() + row);
     const auto* state = reinterpret_cast<const uint8_t*>(states_->as<SessionState>() + row);
-    __builtin_prefetch(state, 1);
-    __builtin_prefetch(state + 64, 1);
+    rte_prefetch0(state);
+    rte_prefetch0(state + 64);
   }
   // The row will hold another session.
   void prefetch_all(uint32_t row) const {
     if (row >= capacity_) return;
     prefetch(row);
-    __builtin_prefetch(counters_->as<SessionCounters>() + row, 1);
+    rte_prefetch0(counters_->as<SessionCounters>() + row);
   }
   SessionCounters& counters(uint32_t row) const { return counters_->as<SessionCounters>()[row]; }
 

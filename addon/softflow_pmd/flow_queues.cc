@@ -1,6 +1,7 @@
 // Flow queues: operations are staged, executed at a push, and their results taken by a pull. A queue belongs
 // to one thread, as rte_flow demands; what queues share is under the domain's locks.
 #include <rte_cycles.h>
+#include <rte_prefetch.h>
 
 #include <cerrno>
 
@@ -184,8 +185,8 @@ int async_destroy(rte_eth_dev* dev, uint32_t queue_id, const rte_flow_op_attr* a
   FlowQueue* queue = queue_with_room(device, queue_id, error);
   if (queue == nullptr) return -rte_errno;
   auto* rule = reinterpret_cast<FlowRule*>(flow);
-  __builtin_prefetch(rule, 1);  // read at the push, by when it has come
-  __builtin_prefetch(reinterpret_cast<const uint8_t*>(rule) + 64);
+  rte_prefetch0(rule);  // read at the push, by when it has come
+  rte_prefetch0(reinterpret_cast<const uint8_t*>(rule) + 64);
   Operation operation = {};
   operation.kind = Operation::Kind::kDestroyRule;
   operation.rule = rule;

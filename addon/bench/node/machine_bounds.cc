@@ -3,6 +3,7 @@
 #include <rte_cycles.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <rte_prefetch.h>
 
 #include <atomic>
 #include <cerrno>
@@ -84,7 +85,7 @@ double random_touches(uint64_t bytes, double seconds, bool chained) {
         if (chained) {
           before = memory[at];
         } else {
-          __builtin_prefetch(memory + at, 1);
+          rte_prefetch0(memory + at);
         }
       }
       for (uint32_t at = 0; !chained && at < kAtOnce; at++) sum += ++memory[places[at]];

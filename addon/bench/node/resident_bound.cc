@@ -1,6 +1,7 @@
 // The bound of net_softflow with resident rules. Each packet is parsed, a bucket and then the two lines of a row are
 // asked for, a burst at a time as the driver does it, and the row says what to write; which row is known beforehand.
 #include <rte_ethdev.h>
+#include <rte_prefetch.h>
 
 #include <cstring>
 #include <vector>
@@ -128,15 +129,15 @@ ResidentResult run_resident_bound(uint16_t from, uint16_t to, double seconds, ui
       const auto* data = rte_pktmbuf_mtod(frames[i], const uint8_t*);
       parse(data, frames[i]->data_len, ParseOptions{}, &headers[i]);
       number[i] = flow_of_frame(data, headers[i]);
-      __builtin_prefetch(&memory.place(number[i]));
+      rte_prefetch0(&memory.place(number[i]));
     }
     for (uint16_t i = 0; i < got; i++) {
       const uint32_t found = memory.place(number[i]).row[number[i] % kSlots];
       // Where two flows have one slot, the frame's own number tells; the bucket has been read all the same.
       asm volatile("" : : "r"(found));
       row[i] = &memory.rows[number[i]];
-      __builtin_prefetch(row[i], 1);
-      __builtin_prefetch(reinterpret_cast<uint8_t*>(row[i]) + 64);
+      rte_prefetch0(row[i]);
+      rte_prefetch0(reinterpret_cast<uint8_t*>(row[i]) + 64);
     }
     for (uint16_t i = 0; i < got; i++) rewrite(frames[i], &headers[i], header, now, row[i]);
     rte_eth_tx_burst(to, 0, frames, got);

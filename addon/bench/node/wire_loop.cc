@@ -3,6 +3,7 @@
 #include <rte_cycles.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_prefetch.h>
 
 #include "flow_engine/memory.h"
 #include "slow_path/native_fault.h"
@@ -69,7 +70,7 @@ LoopResult run_wire_loop(const BenchPorts& ports, double seconds, uint32_t burst
       for (uint32_t i = 0; i < touches; i++) {
         random = random * 6364136223846793005ull + 1442695040888963407ull;
         places[i] = static_cast<uint64_t>(static_cast<unsigned __int128>(random) * all_lines >> 64) * kLine;
-        __builtin_prefetch(memory + places[i], 1);
+        rte_prefetch0(memory + places[i]);
       }
       for (uint32_t i = 0; i < touches; i++) sum += ++memory[places[i]];
       const uint16_t sent = rte_eth_tx_burst(ports.ids()[port ^ mate], 0, frames, count);
