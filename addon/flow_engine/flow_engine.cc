@@ -255,6 +255,11 @@ RuleCounters FlowEngine::take_counters(FlowRule* rule) {
   return taken;
 }
 
+void FlowEngine::count(FlowRule* rule, uint32_t bytes) {
+  ++rule->packets;
+  rule->bytes += bytes;
+}
+
 void FlowEngine::set_shared(bool shared) { self_->is_shared = shared; }
 
 uint32_t FlowEngine::rules() const { return self_->rules; }

@@ -175,6 +175,8 @@ class FlowEngine {
   void* age_context(const FlowRule* rule) const;  // AGE's context verbatim (the rule itself when NULL)
   RuleCounters counters(const FlowRule* rule) const;
   RuleCounters take_counters(FlowRule* rule);  // and resets them
+  // For rules without COUNT, whose packets the caller counts itself.
+  static void count(FlowRule* rule, uint32_t bytes);
   uint32_t rules() const;
   uint64_t memory_bytes() const;  // of tables, rows, indexes and what rules share
   bool has_rules() const { return rules() != 0; }

@@ -152,10 +152,9 @@ void SlowPath::receive_icmp_error(Packet& packet) {
   if (reason != DropReason::kNone) return drop(packet, reason);
   packet.icmp_error = true;
   FlowRule* rule = quoted.later_fragment ? nullptr : match_reversed(packet, quoted.tuple, quoted.icmp_type);
-  const SessionRef session =
-      rule == nullptr ? SessionRef{} : sessions_.find(RuleContext::unpack(engine_.age_context(rule)));
-  if (!session) return miss(packet, MissKind::kIcmpError, 0, 0, &quoted.tuple);
+  if (rule == nullptr) return miss(packet, MissKind::kIcmpError, 0, 0, &quoted.tuple);
 
+  const SessionRef session = sessions_.of(FlowEngine::tag(rule));
   const Rewrite rewrite = rewrite_of(*session.row, session.direction);
   uint8_t* frame = packet.frame();
   QuotedEditor editor(frame + packet.layer().l4 + kIcmpChecksum);

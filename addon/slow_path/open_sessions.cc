@@ -53,12 +53,14 @@ bool SlowPath::begin_session(const Decision& decision, Opening* opening) {
         direction == kForward ? decision.software_forward_template : decision.software_reverse_template;
     if (id == kNoTemplate) continue;
     SoftwareTemplate& used = software_templates_[id];
-    used.rule->fill(arguments_of(decision, direction),
-                    RuleContext{decision.row, decision.generation, direction}.pack());
+    used.rule->fill(arguments_of(decision, direction), nullptr);
     rte_flow_error error = {};
-    opening->rule[direction] =
-        engine_.stage_row(used.table, used.rule->items(), used.rule->actions(), &error);
-    if (opening->rule[direction] != nullptr) continue;
+    FlowRule* rule = engine_.stage_row(used.table, used.rule->items(), used.rule->actions(), &error);
+    opening->rule[direction] = rule;
+    if (rule != nullptr) {
+      FlowEngine::set_tag(rule, RuleTag::pack(decision.row, direction));
+      continue;
+    }
     for (FlowRule* staged : opening->rule) {
       if (staged == nullptr) continue;
       FlowEngine::abandon(staged);

@@ -45,12 +45,12 @@ bool SlowPath::install_software(const SessionRef& session, const Decision& decis
         direction == kForward ? decision.software_forward_template : decision.software_reverse_template;
     if (id == kNoTemplate) continue;
     SoftwareTemplate& used = software_templates_[id];
-    used.rule->fill(arguments_of(decision, direction),
-                    RuleContext{decision.row, decision.generation, direction}.pack());
+    used.rule->fill(arguments_of(decision, direction), nullptr);
     rte_flow_error error = {};
     FlowRule* rule =
         engine_.create_row(used.table, used.rule->items(), used.rule->actions(), whole_seconds(now_), &error);
     if (rule != nullptr) {
+      FlowEngine::set_tag(rule, RuleTag::pack(decision.row, direction));
       session.state->direction[direction].software_rule = rule;
       continue;
     }
@@ -64,9 +64,11 @@ bool SlowPath::install_software(const SessionRef& session, const Decision& decis
 
 void SlowPath::destroy_software(const SessionRef& session) {
   for (const FlowDirection direction : kBoth) {
-    FlowRule*& rule = session.state->direction[direction].software_rule;
-    if (rule != nullptr) engine_.destroy(rule);
-    rule = nullptr;
+    SessionDirection& state = session.state->direction[direction];
+    if (state.software_rule == nullptr) continue;
+    state.counted += software_traffic(state);
+    engine_.destroy(state.software_rule);
+    state.software_rule = nullptr;
   }
 }
 
@@ -181,16 +183,26 @@ Traffic SlowPath::nic_traffic(const SessionRef& session, FlowDirection direction
   return {hits.packets, hits.bytes > overhead ? hits.bytes - overhead : 0};
 }
 
+// What was translated in software since the rule was made.
+Traffic SlowPath::software_traffic(const SessionDirection& state) const {
+  if (state.software_rule == nullptr) return {};
+  const RuleCounters counters = engine_.counters(state.software_rule);
+  return {counters.packets, counters.bytes};
+}
+
 void SlowPath::refresh_counters(const SessionRef& session) {
   SessionCounters& counters = sessions_.counters(session.index);
-  const Traffic forward = nic_traffic(session, kForward);
-  const Traffic reverse = nic_traffic(session, kReverse);
-  const Traffic& forward_counted = session.state->direction[kForward].counted;
-  const Traffic& reverse_counted = session.state->direction[kReverse].counted;
-  counters.forward_packets = static_cast<double>(forward_counted.packets + forward.packets);
-  counters.forward_bytes = static_cast<double>(forward_counted.bytes + forward.bytes);
-  counters.reverse_packets = static_cast<double>(reverse_counted.packets + reverse.packets);
-  counters.reverse_bytes = static_cast<double>(reverse_counted.bytes + reverse.bytes);
+  Traffic total[2];
+  for (const FlowDirection direction : kBoth) {
+    const SessionDirection& state = session.state->direction[direction];
+    total[direction] = state.counted;
+    total[direction] += software_traffic(state);
+    total[direction] += nic_traffic(session, direction);
+  }
+  counters.forward_packets = static_cast<double>(total[kForward].packets);
+  counters.forward_bytes = static_cast<double>(total[kForward].bytes);
+  counters.reverse_packets = static_cast<double>(total[kReverse].packets);
+  counters.reverse_bytes = static_cast<double>(total[kReverse].bytes);
 }
 
 void SlowPath::unoffload(const SessionRef& session) {
@@ -198,9 +210,7 @@ void SlowPath::unoffload(const SessionRef& session) {
     SessionDirection& state = session.state->direction[direction];
     if (state.nic_rule != nullptr) {
       // Asked just before it goes: no interface tells a rule's counters after its destruction.
-      const Traffic counted = nic_traffic(session, direction);
-      state.counted.packets += counted.packets;
-      state.counted.bytes += counted.bytes;
+      state.counted += nic_traffic(session, direction);
       flow_ports_[ingress_of(*session.row, direction)]->destroy(nic_templates_[state.nic_template].made,
                                                                 state.nic_rule);
       state.nic_rule = nullptr;

@@ -37,16 +37,30 @@ struct RuleContext {
   }
 };
 
+// The same in the tag of a rule of the software table. Such a rule comes and goes with its session: it needs no
+// generation.
+struct RuleTag {
+  static uint32_t pack(uint32_t row, FlowDirection direction) { return uint32_t{direction} << 31 | row; }
+  static uint32_t row(uint32_t tag) { return tag & (RuleContext::kMaxRows - 1); }
+  static uint8_t direction(uint32_t tag) { return static_cast<uint8_t>(tag >> 31); }
+};
+
 struct Traffic {
   uint64_t packets = 0;
   uint64_t bytes = 0;
+
+  Traffic& operator+=(const Traffic& more) {
+    packets += more.packets;
+    bytes += more.bytes;
+    return *this;
+  }
 };
 
 // One direction of a session.
 struct SessionDirection {
   FlowRule* software_rule = nullptr;
   rte_flow* nic_rule = nullptr;
-  Traffic counted;             // software, and NIC rules already destroyed; bytes are inner IPv4 lengths
+  Traffic counted;             // by rules already destroyed; bytes are inner IPv4 lengths
   uint64_t nic_hits_seen = 0;  // packets of the NIC rule at the last query
   uint16_t nic_template = kNoTemplate;
   uint8_t installing = 0;  // installations under way: more than one when the session was made anew meanwhile
@@ -86,14 +100,20 @@ class SessionTable {
   SessionRef find(const RuleContext& context) const {
     return find(context.row, context.generation, context.direction);
   }
+  // The session of a rule of the software table.
+  SessionRef of(uint32_t rule_tag) const {
+    const uint32_t row = RuleTag::row(rule_tag);
+    return {rows_->as<SessionRow>() + row, states_->as<SessionState>() + row, row, RuleTag::direction(rule_tag)};
+  }
   SessionRef at(uint32_t row) const {
     return {rows_->as<SessionRow>() + row, states_->as<SessionState>() + row, row, kForward};
   }
-  // By rte_prefetch0: GCC takes a function of nothing but __builtin_prefetch for one without effect, and drops the
-  // calls of it.
+  // What translating a packet touches. By rte_prefetch0: GCC takes a function of nothing but __builtin_prefetch for
+  // one without effect, and drops the calls of it.
+  void prefetch_row(uint32_t row) const { rte_prefetch0(rows_->as<SessionRow>() + row); }
   void prefetch(uint32_t row) const {
     if (row >= capacity_) return;
-    rte_prefetch0(rows_->as<SessionRow>() + row);
+    prefetch_row(row);
     const auto* state = reinterpret_cast<const uint8_t*>(states_->as<SessionState>() + row);
     rte_prefetch0(state);
     rte_prefetch0(state + 64);

@@ -209,6 +209,7 @@ class SlowPath {
   void installation_failed(const SessionRef& session, FlowDirection direction, const FlowFailure& failure);
   void remove_session(const SessionRef& session);
   void query_session(const SessionRef& session, uint32_t token);
+  Traffic software_traffic(const SessionDirection& state) const;
   Traffic nic_traffic(const SessionRef& session, FlowDirection direction);
   void refresh_counters(const SessionRef& session);
   void push_install_failed(uint32_t row, uint32_t generation, uint8_t direction, int error, int rte_type);

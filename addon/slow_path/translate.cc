@@ -25,9 +25,7 @@ void SlowPath::look_up(Packet& packet) {
   }
   FlowRule* rule = match(packet);
   if (rule == nullptr) return miss(packet, MissKind::kIpv4);
-  const SessionRef session = sessions_.find(RuleContext::unpack(engine_.age_context(rule)));
-  if (!session) return miss(packet, MissKind::kIpv4);
-  translate(packet, rule, session);
+  translate(packet, rule, sessions_.of(FlowEngine::tag(rule)));
 }
 
 // rte_flow's transport items match no fragment. A first fragment has all that they ask for, and here it
@@ -124,11 +122,7 @@ void SlowPath::deliver(Packet& packet, FlowRule* rule, const SessionRef& session
   if (too_big ? !send_in_pieces(packet, rule, limit) : !apply_and_transmit(packet, rule, scope)) {
     return drop(packet, DropReason::kTooBig);
   }
-  if (!packet.icmp_error) {
-    Traffic& counted = session.state->direction[session.direction].counted;
-    counted.packets++;
-    counted.bytes += total_length;
-  }
+  if (!packet.icmp_error) FlowEngine::count(rule, total_length);
   if (packet.datagram != kNone) settle_translated(packet, session);
 }
 
