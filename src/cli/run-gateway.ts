@@ -95,7 +95,7 @@ async function joinPair(gateway: Gateway, prefers: Preference, log: Logger): Pro
     throw new UserFault(loaded.faults.map((fault) => ({ ...fault, path: `${file}${fault.path}` })));
   }
   const { settings } = loaded;
-  const mirror = new PairMirror(gateway, settings.node, log);
+  const mirror = new PairMirror(gateway, settings.node, log, settings.peer?.secret ?? '');
   const member = new HaMember({ gateway, settings, mirror, prefersStandby: prefers === 'standby', log });
   return { member, mirror, routes: pairRoutes(member) };
 }

@@ -245,6 +245,7 @@ export class HaMember {
       lastTransition: this.failover.last,
       shardsIncomplete: this.incomplete,
       estimatedLost: this.estimatedLost,
+      portBlocks: this.sessions.portBlocks,
       configHash: this.settings.hash,
       pairConfigHash: this.options.mirror.configHash,
     };
@@ -257,7 +258,7 @@ export class HaMember {
     try {
       const stored = this.epochs.seen(epoch).catch((error: Error) => this.health.set('files', false, error.message));
       const beganMs = monotonicMs();
-      this.incomplete = await this.sessions.takeOver(epoch);
+      this.incomplete = await this.sessions.takeOver(epoch, planned);
       const appliedMs = monotonicMs() - beganMs;
       if (this.incomplete.length > 0) this.estimatedLost = null;
       await stored;

@@ -33,6 +33,7 @@ export class PairMetrics {
       protection: gauge('protection', '1 for how well sessions are protected; of an active gateway.', 'protection'),
       peerEligible: gauge('peer_eligible', 'Whether the other gateway says that it could take over.'),
       peerAge: gauge('peer_report_age_seconds', 'Since the other gateway last reported to Redis.'),
+      portBlocks: gauge('port_blocks', 'Blocks of public ports: own, quarantined, unreserved.', 'state'),
       sequence: gauge(
         'shard_sequence',
         'Last batch of a shard: here, in Redis, applied by the standby.',
@@ -91,6 +92,7 @@ export class PairMetrics {
     g.snapshotRecords.set(s.mirror?.snapshotRecords ?? 0);
     g.sessions.set(s.sessions);
     g.rules.set(s.rulesInstalled);
+    for (const [state, count] of Object.entries(s.portBlocks)) g.portBlocks.set({ state }, count);
     for (const [state, ms] of Object.entries(s.phases)) g.takeover.set({ state }, ms / 1000);
   }
 }

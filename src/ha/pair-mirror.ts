@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { MirrorSettings, ValidatedConfig } from '../config/types.js';
 import type { LiveGateway } from '../controller/live.js';
@@ -10,10 +10,12 @@ import { openMirrorReplay } from '../mirror/replay.js';
 import type { MirrorReplay, MirrorWriter, RedisConnector } from '../mirror/types.js';
 import { DEFAULT_SHARDS, openMirrorWriter } from '../mirror/writer.js';
 import type { MirrorSides } from './pair-sessions.js';
+import { PortReserve } from './port-reserve.js';
 
 /** The NAT engine of a pair's member, as what the mirror is written from and replayed into, one after the other. */
 export class PairMirror implements MirrorSides {
   readonly redis: RedisConnector;
+  readonly ports: PortReserve;
   private readonly group: string;
   private readonly settings: MirrorSettings;
   private readonly source: EngineSource;
@@ -26,6 +28,8 @@ export class PairMirror implements MirrorSides {
     private readonly gateway: LiveGateway,
     private readonly node: string,
     private readonly log: Logger,
+    /** Of the pair. */
+    secret = '',
   ) {
     const { mirror, ha, name } = gateway.config;
     if (mirror === null) throw new RangeError('a configuration without a mirror');
@@ -34,6 +38,14 @@ export class PairMirror implements MirrorSides {
     this.redis = redisConnector(mirror.redis);
     const { engine, rows } = gateway.controller;
     this.source = new EngineSource(engine, rows, () => gateway.nowSeconds(), DEFAULT_SHARDS);
+    this.ports = new PortReserve({
+      grants: engine.ownPortsByBlocks(seedOf(`${this.group} ${secret}`)),
+      mode: mirror.mode,
+      nat: () => engine.config.nat,
+      toMirror: (block) => inScope(block, (vpc) => engine.config.vpcs[vpc].vni),
+      fromMirror: (block) => inScope(block, (vni) => engine.config.vpcs.findIndex((vpc) => vpc.vni === vni)),
+      log,
+    });
   }
 
   /** What both gateways of the pair must agree on, as a hash. */
@@ -93,4 +105,16 @@ export class PairMirror implements MirrorSides {
   status(): unknown {
     return this.lastWriter?.status() ?? null;
   }
+}
+
+/** @returns u32 */
+function seedOf(text: string): number {
+  return createHash('sha256').update(text).digest().readUInt32LE(0);
+}
+
+/** A block whose scope names the VPC otherwise: by its VNI or its index. Null: there is none. */
+function inScope<T extends { readonly scope: number }>(block: T, nameOf: (vpc: number) => number): T | null {
+  if (block.scope === 0) return block;
+  const name = nameOf(block.scope - 1);
+  return name < 0 ? null : { ...block, scope: name + 1 };
 }

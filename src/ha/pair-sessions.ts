@@ -7,6 +7,7 @@ import {
   type ShardPosition,
 } from '../mirror/types.js';
 import { monotonicMs } from './clock.js';
+import type { PortBlockCounts, PortReserve } from './port-reserve.js';
 
 /** Makes the two sides of the mirror, each for one turn of a role. */
 export interface MirrorSides {
@@ -15,6 +16,7 @@ export interface MirrorSides {
   replay(): MirrorReplay;
   /** From now on the NAT engine decides. */
   decide(): void;
+  readonly ports: PortReserve;
 }
 
 /** The sessions of a pair here: followed while standing by, written while active. */
@@ -41,6 +43,10 @@ export class PairSessions {
     return this.writing;
   }
 
+  get portBlocks(): PortBlockCounts {
+    return this.sides.ports.counts();
+  }
+
   /** Follows the active gateway. */
   follow(): void {
     this.following?.close();
@@ -50,16 +56,32 @@ export class PairSessions {
   }
 
   /**
-   * Makes the mirror this gateway's in an epoch, and applies what is left of the last one.
+   * Makes the mirror this gateway's in an epoch, applies what is left of the last one, and reserves ports.
    *
+   * @param isHandedOver The mirror has all of the last one's sessions.
    * @returns Shards whose last moments could not be applied. @throws FencedError
    */
-  async takeOver(epoch: number): Promise<readonly number[]> {
+  async takeOver(epoch: number, isHandedOver: boolean): Promise<readonly number[]> {
     const beganMs = monotonicMs();
     const heads: readonly ShardPosition[] = await this.writing.fence(epoch);
     this.log.debug({ fencedMs: monotonicMs() - beganMs }, 'the mirror is fenced');
     const replay = this.following;
     if (replay === null) throw new Error('a gateway takes over from standing by');
+    const complete = isHandedOver ? Math.max(...heads.map((head) => head.epoch)) : 0;
+    try {
+      const [incomplete] = await Promise.all([
+        this.drain(replay, heads),
+        this.sides.ports.begin(this.writing, replay.blocks, complete),
+      ]);
+      return incomplete;
+    } finally {
+      replay.close();
+      this.following = null;
+      this.sides.decide();
+    }
+  }
+
+  private async drain(replay: MirrorReplay, heads: readonly ShardPosition[]): Promise<readonly number[]> {
     try {
       await replay.drain(heads);
       return [];
@@ -67,10 +89,6 @@ export class PairSessions {
       if (!(error instanceof DrainError)) throw error;
       this.log.warn({ shards: error.shards, cause: error.message }, 'the mirror could not be applied to its end');
       return error.shards;
-    } finally {
-      replay.close();
-      this.following = null;
-      this.sides.decide();
     }
   }
 
@@ -81,12 +99,14 @@ export class PairSessions {
 
   /** Stops writing and follows again. */
   stepDown(): void {
+    this.sides.ports.end();
     this.writing.close();
     this.writing = this.newWriter();
     this.follow();
   }
 
   close(): void {
+    this.sides.ports.end();
     this.following?.close();
     this.writing.close();
   }

@@ -1,6 +1,7 @@
 import type { MirrorStatus, Protection, ReplayShardStatus, ShardPosition } from '../mirror/types.js';
 import type { Reason } from './eligibility.js';
 import type { Check } from './health.js';
+import type { PortBlockCounts } from './port-reserve.js';
 import { FAILOVER_STATES, type FailoverState, type Role, type Transition } from './transitions.js';
 
 /** What each member says of itself in `{g}:members` and with the lease. */
@@ -77,6 +78,8 @@ export interface PairStatus {
   readonly shardsIncomplete: readonly number[];
   /** Sessions changed just before the latest takeover that may be missing or out of date; null: it cannot be told. */
   readonly estimatedLost: number | null;
+  /** Of an active gateway; all 0 on a standby. */
+  readonly portBlocks: PortBlockCounts;
   readonly configHash: string;
   readonly pairConfigHash: string;
 }

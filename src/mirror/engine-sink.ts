@@ -31,7 +31,7 @@ export class EngineSink implements ReplicaSink {
   ) {
     this.ranks = configRanks(engine.config);
     this.generations = new Int32Array(engine.sessions.capacity);
-    engine.isReplica = true;
+    engine.standBy();
     // Its own decisions of before are adopted as they are: the mirror says which of them still stand.
     for (const row of this.rows()) this.generations[row] = engine.sessions.generation(row);
   }

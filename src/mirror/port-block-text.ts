@@ -12,3 +12,10 @@ export function readBlock(text: string): PortBlock | null {
   const [scope, protocol, address, firstPort, lastPort] = match.slice(1).map(Number);
   return { scope, protocol, address, firstPort, lastPort };
 }
+
+/** Whether revision `a` (`EPOCH.COUNT`) of the blocks comes after `b`; none ('') comes first. */
+export function isNewer(a: string, b: string): boolean {
+  const [epochA = 0, countA = 0] = a.split('.').map(Number);
+  const [epochB = 0, countB = 0] = b.split('.').map(Number);
+  return epochA > epochB || (epochA === epochB && countA > countB);
+}

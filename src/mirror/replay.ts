@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { writeApplied } from './applied.js';
 import { BatchReader } from './batch.js';
+import { BlockMemory } from './block-memory.js';
 import { isReady } from './connect.js';
 import { judgeEligibility } from './eligibility.js';
 import { type GroupKeys, groupKeys } from './keys.js';
@@ -14,6 +15,7 @@ import {
   type MirrorReplay,
   type MirrorReplayOptions,
   type RedisConnection,
+  type RememberedBlocks,
   type ReplayCounters,
   type ReplayShardStatus,
   type ShardPosition,
@@ -46,6 +48,7 @@ class RedisMirrorReplay implements MirrorReplay {
     breaks: { gap: 0, corrupt: 0, dataset: 0, format: 0, 'chunk-missing': 0, regressed: 0 },
     refused: 0,
   };
+  private readonly blockMemory = new BlockMemory();
   private configHash: string;
   private status: RedisConnection | null = null;
   private loader: RedisConnection | null = null;
@@ -149,6 +152,10 @@ class RedisMirrorReplay implements MirrorReplay {
     return { ...this.tally, breaks: { ...this.tally.breaks } };
   }
 
+  get blocks(): RememberedBlocks | null {
+    return this.blockMemory.last;
+  }
+
   reconfigure(configHash: string): void {
     this.configHash = configHash;
   }
@@ -178,7 +185,8 @@ class RedisMirrorReplay implements MirrorReplay {
         const asked = this.parts.map(({ keys }) =>
           Promise.all([status.hgetall(keys.fence), status.hgetall(keys.index)]),
         );
-        const found = await Promise.all(asked);
+        const revision = status.hget(this.keys.owner, 'blocks');
+        const [found, blocks] = await Promise.all([Promise.all(asked), revision]);
         this.lastHeardMs = performance.now();
         for (const part of this.parts) {
           const [fence, index] = found[part.shard];
@@ -189,6 +197,7 @@ class RedisMirrorReplay implements MirrorReplay {
             void part.load(loader, committed).then(() => this.follower?.wake());
           }
         }
+        if (!this.final) await this.blockMemory.see(blocks ?? '', () => status.hgetall(this.keys.blocks));
         const isWhole = this.parts.every((part) => part.isFollowing && part.dataset === part.fence?.dataset);
         if (isWhole && !this.final) this.table.sweep();
       } catch {

@@ -134,26 +134,40 @@ return {'OK'}
 `);
 
 /**
- * Reserves port blocks for an epoch, all or none.
- * KEYS owner, blocks. ARGV epoch, writer, block… → OK | FENCED, epoch | DUP, epoch that has one of them.
+ * Reserves port blocks for an epoch, all or none. The revision tells later whether Redis still has what it took.
+ * KEYS owner, blocks. ARGV epoch, writer, revision, block… → OK | FENCED, epoch | DUP, epoch that has one of them.
  */
 export const RESERVE_BLOCKS = script(`${OWNER}
 local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
 if has then return {'FENCED', has} end
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local by = redis.call('HGET', KEYS[2], ARGV[i])
   if by and by ~= ARGV[1] then return {'DUP', tonumber(by)} end
 end
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2])
-for i = 3, #ARGV do redis.call('HSET', KEYS[2], ARGV[i], ARGV[1]) end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2], 'blocks', ARGV[3])
+for i = 4, #ARGV do redis.call('HSET', KEYS[2], ARGV[i], ARGV[1]) end
 return {'OK'}
 `);
 
-/** Gives blocks back. KEYS owner, blocks. ARGV epoch, writer, block… → OK | FENCED, epoch. */
+/** Gives blocks back. KEYS owner, blocks. ARGV epoch, writer, revision, block… → OK | FENCED, epoch. */
 export const RELEASE_BLOCKS = script(`${OWNER}
 local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
 if has then return {'FENCED', has} end
-for i = 3, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2], 'blocks', ARGV[3])
+for i = 4, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
+return {'OK'}
+`);
+
+/**
+ * Writes all blocks anew, where Redis has lost some or a block changes its epoch.
+ * KEYS owner, blocks. ARGV epoch, writer, revision, then block, epoch of it… → OK | FENCED, epoch.
+ */
+export const WRITE_BLOCKS = script(`${OWNER}
+local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
+if has then return {'FENCED', has} end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2], 'blocks', ARGV[3])
+redis.call('DEL', KEYS[2])
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 return {'OK'}
 `);
 

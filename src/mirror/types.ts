@@ -247,10 +247,17 @@ export interface MirrorWriter {
    *          until releaseBlocks() of whoever quarantines it). @throws FencedError, ClosedError
    */
   reserveBlocks(blocks: readonly PortBlock[]): Promise<number | null>;
-  /** Blocks of other epochs: their ports without a session are in quarantine after a takeover. */
-  foreignBlocks(): Promise<readonly PortBlock[]>;
+  /**
+   * Blocks of other epochs, once this one is fenced: their ports without a session are in quarantine after a takeover.
+   *
+   * @param remembered What this gateway knew of them while standing by, in case that Redis has lost some; those are
+   *                   written anew.
+   */
+  foreignBlocks(remembered: RememberedBlocks | null): Promise<readonly ForeignBlock[]>;
   /** Gives blocks back, whoever had them: their quarantine is over, or none of their ports is in use. */
   releaseBlocks(blocks: readonly PortBlock[]): Promise<void>;
+  /** Blocks of other epochs become this one's. */
+  takeBlocks(blocks: readonly PortBlock[]): Promise<void>;
 
   readonly protection: Protection;
   readonly epoch: number;
@@ -271,7 +278,7 @@ export interface MirrorWriter {
 
 /** A block of public ports: the unit in which an epoch owns them. */
 export interface PortBlock {
-  /** 0: external; n+1: peering towards the VPC of rank n (see ConfigRanks). */
+  /** 0: external; n+1: peering towards the VPC of VNI n. */
   readonly scope: number;
   /** 1, 6 or 17. */
   readonly protocol: number;
@@ -279,6 +286,20 @@ export interface PortBlock {
   readonly address: number;
   readonly firstPort: number;
   readonly lastPort: number;
+}
+
+/** A block that an earlier epoch reserved. */
+export interface ForeignBlock {
+  readonly block: PortBlock;
+  readonly epoch: number;
+}
+
+/** Port blocks as a standby last saw them: a Redis that forgets them does not make it forget. */
+export interface RememberedBlocks {
+  /** Grows with every change, over epochs. */
+  readonly revision: string;
+  /** Epoch by the block's text. */
+  readonly epochs: ReadonlyMap<string, number>;
 }
 
 /** The standby's side: sessions of the active gateway, to be had here in the same place of the NAT. */
@@ -401,6 +422,8 @@ export interface MirrorReplay {
   eligibility(): Eligibility;
   /** The highest epoch seen in any fence. */
   readonly highestEpoch: number;
+  /** Port blocks of the active gateway, as last seen; null: none were. */
+  readonly blocks: RememberedBlocks | null;
   shards(): readonly ReplayShardStatus[];
   readonly counters: ReplayCounters;
   /** The configuration here changed. Sessions are loaded anew if the writer's is the same again. */

@@ -1,16 +1,17 @@
 import { performance } from 'node:perf_hooks';
+import { BlockLedger } from './block-ledger.js';
 import { isReady, onReady } from './connect.js';
 import { GROUPS_KEY, type GroupKeys, groupKeys } from './keys.js';
-import { blockText, readBlock } from './port-block-text.js';
 import { type Judgement, judgeProtection } from './protection.js';
 import { MOST_RECORDS } from './records.js';
-import { FENCE, RELEASE_BLOCKS, RESERVE_BLOCKS, Reply, run, type Script, verdictOf } from './scripts.js';
+import { FENCE, Reply, run, type Script, verdictOf } from './scripts.js';
 import type { WriterState } from './shard-log.js';
 import { type ShardContext, type ShardFound, ShardWriter } from './shard-writer.js';
 import { StandbyWatch } from './standby-watch.js';
 import {
   ClosedError,
   FencedError,
+  type ForeignBlock,
   type MirrorLimits,
   type MirrorStatus,
   type MirrorWriter,
@@ -19,6 +20,7 @@ import {
   type Protection,
   type ProtectionReason,
   type RedisConnection,
+  type RememberedBlocks,
   type ShardPosition,
 } from './types.js';
 
@@ -50,6 +52,7 @@ class RedisMirrorWriter implements MirrorWriter {
   private readonly watchConnection: RedisConnection;
   private readonly writers: readonly ShardWriter[];
   private readonly standby: StandbyWatch;
+  private readonly ledger: BlockLedger;
   private readonly keys: GroupKeys;
   private readonly watchTimer: NodeJS.Timeout;
   private flushTimer: NodeJS.Timeout | null = null;
@@ -113,6 +116,16 @@ class RedisMirrorWriter implements MirrorWriter {
       () => this.configHash,
       (shard, sequence) => this.onApplied?.(shard, sequence),
     );
+    this.ledger = new BlockLedger({
+      epoch: () => this.state.epoch,
+      insist: (script, revision, args) =>
+        this.insist(
+          script,
+          [this.keys.owner, this.keys.blocks],
+          [this.state.epoch, options.writerId, revision, ...args],
+        ),
+      read: () => this.readBlocks(),
+    });
     onReady(connection, () => {
       for (const writer of this.writers) writer.reconnected();
       this.tellAbout();
@@ -200,27 +213,20 @@ class RedisMirrorWriter implements MirrorWriter {
     if (dirty.count > 0) this.armFlush();
   }
 
-  async reserveBlocks(blocks: readonly PortBlock[]): Promise<number | null> {
-    const reply = await this.insist(RESERVE_BLOCKS, [this.keys.owner, this.keys.blocks], this.blockArguments(blocks));
-    return verdictOf(reply) === Reply.duplicate ? Number(reply[1]) : null;
+  reserveBlocks(blocks: readonly PortBlock[]): Promise<number | null> {
+    return this.ledger.reserve(blocks);
   }
 
-  async releaseBlocks(blocks: readonly PortBlock[]): Promise<void> {
-    await this.insist(RELEASE_BLOCKS, [this.keys.owner, this.keys.blocks], this.blockArguments(blocks));
+  releaseBlocks(blocks: readonly PortBlock[]): Promise<void> {
+    return this.ledger.release(blocks);
   }
 
-  async foreignBlocks(): Promise<readonly PortBlock[]> {
-    for (;;) {
-      this.requireOpen();
-      try {
-        const all = await this.state.connection.hgetall(this.keys.blocks);
-        const foreign = Object.entries(all).filter(([, epoch]) => Number(epoch) !== this.state.epoch);
-        return foreign.flatMap(([text]) => readBlock(text) ?? []);
-      } catch {
-        this.state.counters.errors++;
-        await pause();
-      }
-    }
+  takeBlocks(blocks: readonly PortBlock[]): Promise<void> {
+    return this.ledger.take(blocks);
+  }
+
+  foreignBlocks(remembered: RememberedBlocks | null): Promise<readonly ForeignBlock[]> {
+    return this.ledger.foreign(remembered);
   }
 
   status(): MirrorStatus {
@@ -314,8 +320,22 @@ class RedisMirrorWriter implements MirrorWriter {
     }
   }
 
-  private blockArguments(blocks: readonly PortBlock[]): (string | number)[] {
-    return [this.state.epoch, this.options.writerId, ...blocks.map(blockText)];
+  /** Reads until there is an answer. @throws ClosedError, FencedError */
+  private async readBlocks(): Promise<{ revision: string; blocks: Readonly<Record<string, string>> }> {
+    for (;;) {
+      this.requireOpen();
+      try {
+        const { connection } = this.state;
+        const [revision, blocks] = await Promise.all([
+          connection.hget(this.keys.owner, 'blocks'),
+          connection.hgetall(this.keys.blocks),
+        ]);
+        return { revision: revision ?? '', blocks };
+      } catch {
+        this.state.counters.errors++;
+        await pause();
+      }
+    }
   }
 
   private requireOpen(): void {
@@ -357,6 +377,7 @@ class RedisMirrorWriter implements MirrorWriter {
   private async ask(): Promise<void> {
     const connection = this.watchConnection;
     const expected = this.writers.map((writer) => writer.expectation());
+    const expectedBlocks = this.ledger.expectation();
     const answers = this.writers.map(async ({ keys }): Promise<ShardFound> => {
       const [fence, indexDataset] = await Promise.all([
         connection.hmget(keys.fence, 'epoch', 'dataset', 'lastSeq'),
@@ -370,9 +391,14 @@ class RedisMirrorWriter implements MirrorWriter {
         indexDataset: indexDataset ?? '',
       };
     });
-    const [applied, ...found] = await Promise.all([connection.hgetall(this.keys.applied), ...answers]);
+    const [applied, blocks, ...found] = await Promise.all([
+      connection.hgetall(this.keys.applied),
+      connection.hget(this.keys.owner, 'blocks'),
+      ...answers,
+    ]);
     if (this.closed || this.fencedBy !== null) return;
     this.standby.update(applied, this.state.now());
+    this.ledger.compare(expectedBlocks, blocks ?? '').catch(() => undefined); // Fenced or closed: told elsewhere.
     if (!this.begun) return;
     for (const writer of this.writers) {
       writer.judge(expected[writer.shard], found[writer.shard]);

@@ -28,6 +28,7 @@ import { type NatLog, NO_LOG } from './nat-log.js';
 import { OwnAnswers } from './own-answers.js';
 import { emptyPacket, IcmpType, isBareSyn, type MissedPacket, Protocol, readMiss } from './packet.js';
 import type { PoolCount } from './pool-use.js';
+import type { PortGrants } from './port-grants.js';
 import { NO_REST } from './port-set.js';
 import { PublicPools } from './public-pools.js';
 import { Random } from './random.js';
@@ -77,8 +78,7 @@ export class NatEngine {
   readonly tally: SessionTally;
   /** Told of each row whose session opens, changes its state or ends. */
   changed: { mark(row: number): void } | null = null;
-  /** Sessions are another gateway's, adopted: none ends by its timer, and no port rests here. */
-  isReplica = false;
+  private replica = false;
   private readonly pools: PublicPools;
   private readonly wheel: TimerWheel;
   private readonly waiters = new SynWaiters();
@@ -246,7 +246,7 @@ export class NatEngine {
 
   /** The row's last hits are up to date: the session ends, or its timer runs on. */
   onQueried(row: number, generation: number, nowSeconds: number): void {
-    if (this.isReplica || !this.isLive(row, generation)) return;
+    if (this.replica || !this.isLive(row, generation)) return;
     this.judgeStranger(row);
     if (!this.isLive(row, generation) || this.wheel.isArmed(row)) return;
     const deadline = this.deadlineOf(row);
@@ -258,7 +258,7 @@ export class NatEngine {
   /** The rules of a session are gone: its endpoints are given back and rest. */
   onRemoved(row: number, generation: number, nowSeconds: number): void {
     if (this.sessions.life(row) !== SessionLife.removing || this.sessions.generation(row) !== generation) return;
-    const until = this.isReplica ? NO_REST : nowSeconds + this.config.nat.portReuseDelaySeconds;
+    const until = this.replica ? NO_REST : nowSeconds + this.config.nat.portReuseDelaySeconds;
     this.sessions.read(row, this.other);
     this.filter.forget(this.other);
     const { sourceMapping, destinationMapping } = this.other;
@@ -285,7 +285,7 @@ export class NatEngine {
 
   /** @returns Second of the next session timer, Infinity when there is none. */
   nextSessionTimer(): number {
-    return this.isReplica ? Number.POSITIVE_INFINITY : this.wheel.nextDue();
+    return this.replica ? Number.POSITIVE_INFINITY : this.wheel.nextDue();
   }
 
   /** @returns When the next waiting SYN is answered, or null. */
@@ -296,7 +296,7 @@ export class NatEngine {
   /** Queries sessions that are due, at most `most` of them. @returns How many. */
   runSessionTimers(nowSeconds: number, most: number): number {
     let count = 0;
-    if (this.isReplica) return 0;
+    if (this.replica) return 0;
     while (count < most) {
       const row = this.wheel.takeDue(nowSeconds);
       if (row < 0) break;
@@ -412,9 +412,25 @@ export class NatEngine {
     if (this.sessions.life(row) === SessionLife.live) this.end(row);
   }
 
+  /** Sessions are another gateway's, adopted: none ends by its timer, and no port rests here. */
+  get isReplica(): boolean {
+    return this.replica;
+  }
+
+  /** For a gateway of a pair: its ports are given out by blocks. See PublicPools.ownByBlocks(). */
+  ownPortsByBlocks(seed: number): PortGrants {
+    return this.pools.ownByBlocks(seed);
+  }
+
+  /** From now on another gateway decides. */
+  standBy(): void {
+    this.replica = true;
+    this.pools.withdraw(this.mappings);
+  }
+
   /** From now on this gateway decides. O(1): what is due by the old times is looked at when its timer comes. */
   takeOver(nowSeconds: number): void {
-    this.isReplica = false;
+    this.replica = false;
     this.decidesSinceSeconds = nowSeconds;
   }
 
@@ -470,7 +486,7 @@ export class NatEngine {
   reviewSessions(most: number, nowSeconds: number): ReviewReport | null {
     return this.review.run(this.judge, most, (row, fate) => {
       // Of an adopted session the gateway that decides says when it ends; it follows the same configuration.
-      if (fate === Fate.end) return this.isReplica ? undefined : this.end(row);
+      if (fate === Fate.end) return this.replica ? undefined : this.end(row);
       const session = fate === Fate.update ? this.describe(row) : null;
       if (session !== null) this.sink.update(session);
       // Its idle times may be shorter now.

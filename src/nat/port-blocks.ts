@@ -1,4 +1,5 @@
 import type { PortRange } from '../config/types.js';
+import type { PortGate } from './port-grants.js';
 import type { PortAllocator } from './port-set.js';
 import type { Random } from './random.js';
 import { RestingPorts } from './resting-ports.js';
@@ -68,14 +69,20 @@ export class SubscriberBlocks implements PortAllocator {
   private readonly bySubscriber = new Map<number, Block[]>();
   private readonly resting = new RestingPorts();
 
+  /** Null: nothing is given out any more. */
+  private range: PortRange | null;
+
+  /** @param gate What of a gateway of a pair's own is here; null: every port is. */
   constructor(
     first: number,
     last: number,
     private readonly blockSize: number,
     private isWithheld: (port: number) => boolean,
     private readonly observer: PortBlockObserver,
+    private readonly gate: PortGate | null = null,
   ) {
-    this.closed = this.blocksOf({ first, last });
+    this.range = { first, last };
+    if (gate === null) this.closed = this.blocksOf(this.range);
   }
 
   take(nowSeconds: number, random: Random, subscriber: number): number {
@@ -104,10 +111,10 @@ export class SubscriberBlocks implements PortAllocator {
     const open = this.open.find(({ range }) => port >= range.first && port <= range.last);
     if (open !== undefined) return open.claim(port);
     const index = this.closed.findIndex(({ first, last }) => port >= first && port <= last);
-    if (index < 0) return;
-    const [range] = this.closed.splice(index, 1);
+    const range = index < 0 ? this.ungranted(port) : this.closed.splice(index, 1)[0];
+    if (range === null) return;
     const block = new Block(range, subscriber);
-    block.fill(this.isWithheld);
+    block.fill((candidate) => this.isKept(candidate));
     block.claim(port);
     this.open.push(block);
     const own = this.bySubscriber.get(subscriber);
@@ -127,11 +134,41 @@ export class SubscriberBlocks implements PortAllocator {
 
   rebuild(range: PortRange | null, isWithheld: (port: number) => boolean): void {
     this.isWithheld = isWithheld;
+    this.range = range;
     for (const block of this.open) {
       block.retired = range === null || block.range.first < range.first || block.range.last > range.last;
-      block.fill(isWithheld);
+      block.fill((port) => this.isKept(port));
     }
-    this.closed = range === null ? [] : this.blocksOf(range).filter((block) => !this.overlapsOpen(block));
+    const isAll = range !== null && this.gate === null;
+    this.closed = isAll ? this.blocksOf(range).filter((block) => !this.overlapsOpen(block)) : [];
+  }
+
+  grant(range: PortRange): void {
+    for (const block of this.open) {
+      if (block.range.first >= range.first && block.range.last <= range.last) block.fill((port) => this.isKept(port));
+    }
+    this.closed.push(...this.blocksOf(range).filter((block) => !this.overlapsOpen(block)));
+  }
+
+  get ready(): number {
+    return this.closed.length * this.blockSize;
+  }
+
+  holds({ first, last }: PortRange): boolean {
+    return this.overlapsOpen({ first, last });
+  }
+
+  /** The block that a port of another gateway's session lies in, where no block of it is this gateway's. */
+  private ungranted(port: number): PortRange | null {
+    const { range, blockSize } = this;
+    if (this.gate === null || range === null || port < range.first || port > range.last) return null;
+    const first = port - ((port - range.first) % blockSize);
+    return { first, last: Math.min(first + blockSize - 1, range.last) };
+  }
+
+  /** Whether a port is never given out, or not by this gateway of a pair. */
+  private isKept(port: number): boolean {
+    return this.isWithheld(port) || (this.gate !== null && !this.gate.owns(port));
   }
 
   private wakeResting(nowSeconds: number): void {
@@ -147,7 +184,7 @@ export class SubscriberBlocks implements PortAllocator {
     block.away[port - block.range.first] = 0;
     block.awayCount--;
     if (block.awayCount === 0) this.close(block, nowSeconds);
-    else if (!block.retired && !this.isWithheld(port)) block.free[block.freeCount++] = port;
+    else if (!block.retired && !this.isKept(port)) block.free[block.freeCount++] = port;
   }
 
   private close(block: Block, nowSeconds: number): void {
@@ -155,7 +192,8 @@ export class SubscriberBlocks implements PortAllocator {
     const own = this.bySubscriber.get(block.subscriber) as Block[];
     own.splice(own.indexOf(block), 1);
     if (own.length === 0) this.bySubscriber.delete(block.subscriber);
-    if (!block.retired) this.closed.push(block.range);
+    const isOwned = this.gate === null || this.gate.owns(block.range.first);
+    if (!block.retired && isOwned) this.closed.push(block.range);
     this.observer.released(block.subscriber, block.range, nowSeconds);
   }
 
@@ -165,7 +203,8 @@ export class SubscriberBlocks implements PortAllocator {
     this.closed[index] = this.closed[this.closed.length - 1];
     this.closed.pop();
     const block = new Block(range, subscriber);
-    block.fill(this.isWithheld);
+    block.fill((port) => this.isKept(port));
+    this.gate?.opened();
     return block;
   }
 

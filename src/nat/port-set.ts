@@ -1,4 +1,5 @@
 import type { PortRange } from '../config/types.js';
+import type { PortGate } from './port-grants.js';
 import type { Random } from './random.js';
 import { RestingPorts } from './resting-ports.js';
 
@@ -31,6 +32,12 @@ export interface PortAllocator {
    * @param owned Ports that live mappings own.
    */
   rebuild(range: PortRange | null, isWithheld: (port: number) => boolean, owned: Iterable<number>): void;
+  /** A gateway of a pair has been granted those whole blocks: their ports may be given out. */
+  grant(range: PortRange): void;
+  /** Ports that can be taken now, those that rest left out; withheld ones of blocks that are closed count. */
+  readonly ready: number;
+  /** Whether a session that was adopted or came before the last rebuild() has a port of the range. */
+  holds(range: PortRange): boolean;
 }
 
 /** A set of ports: 8 KiB however many. */
@@ -75,15 +82,18 @@ export class PortSet implements PortAllocator {
    * @param last        Last port, >= first.
    * @param blockSize   Ports opened at a time.
    * @param isWithheld  Whether a port belongs to a static binding and is never given out.
+   * @param gate        What of a gateway of a pair's own is here; null: every port is.
    */
   constructor(
     private first: number,
     private last: number,
     private readonly blockSize: number,
     private isWithheld: (port: number) => boolean,
+    private readonly gate: PortGate | null = null,
   ) {
     this.closedCount = Math.ceil((last - first + 1) / blockSize);
     this.closedBlocks = Uint16Array.from({ length: this.closedCount }, (_, i) => i);
+    if (gate !== null) this.closedCount = 0;
     this.free = new Uint16Array(Math.min(blockSize, last - first + 1));
   }
 
@@ -91,7 +101,7 @@ export class PortSet implements PortAllocator {
     while (this.resting.isDue(nowSeconds)) {
       const port = this.resting.takeFirst();
       if (this.claimed !== null && this.isBackFromClaim(port)) continue;
-      if (port >= this.first && port <= this.last && !this.isWithheld(port)) this.pushFree(port);
+      if (port >= this.first && port <= this.last && !this.isKept(port)) this.pushFree(port);
       else this.away?.delete(port);
     }
     while (this.freeCount === 0 && this.closedCount > 0) this.openBlock(random);
@@ -116,7 +126,7 @@ export class PortSet implements PortAllocator {
 
   unclaim(port: number): void {
     const was = this.claimed?.delete(port) || this.away?.delete(port);
-    if (was && this.isOpen(port) && !this.isWithheld(port)) this.pushFree(port);
+    if (was && this.isOpen(port) && !this.isKept(port)) this.pushFree(port);
   }
 
   hasFree(nowSeconds: number): boolean {
@@ -134,6 +144,29 @@ export class PortSet implements PortAllocator {
     this.freeCount = 0;
     this.closedCount = Math.ceil((this.last - this.first + 1) / this.blockSize);
     this.closedBlocks = Uint16Array.from({ length: this.closedCount }, (_, i) => i);
+    if (this.gate !== null) this.closedCount = 0;
+  }
+
+  grant({ first, last }: PortRange): void {
+    for (let port = first; port <= last; port += this.blockSize) {
+      this.closedBlocks[this.closedCount++] = Math.floor((port - this.first) / this.blockSize);
+    }
+  }
+
+  get ready(): number {
+    return this.freeCount + this.closedCount * this.blockSize;
+  }
+
+  holds({ first, last }: PortRange): boolean {
+    for (let port = first; port <= last; port++) {
+      if (this.claimed?.has(port) || this.away?.has(port)) return true;
+    }
+    return false;
+  }
+
+  /** Whether a port is never given out, or not by this gateway of a pair. */
+  private isKept(port: number): boolean {
+    return this.isWithheld(port) || (this.gate !== null && !this.gate.owns(port));
   }
 
   /** A claimed port that was released has rested. @returns Whether its block has yet to be opened, and brings it then. */
@@ -149,6 +182,7 @@ export class PortSet implements PortAllocator {
   }
 
   private openBlock(random: Random): void {
+    this.gate?.opened();
     const index = random.below(this.closedCount);
     const block = this.closedBlocks[index];
     this.closedBlocks[index] = this.closedBlocks[--this.closedCount];

@@ -1,10 +1,11 @@
 import type { Ipv4Range, PortRange, ValidatedConfig } from '../config/types.js';
-import { AddressMap } from './address-map.js';
+import { keyOf, PortSets, type AddressPorts as PortsOf } from './address-ports.js';
 import type { HostTable } from './host-table.js';
 import { hasPorts, type MappingTable } from './mapping-table.js';
 import type { NatLog } from './nat-log.js';
-import { type PoolCount, PoolUse } from './pool-use.js';
+import { PoolUse } from './pool-use.js';
 import { SubscriberBlocks } from './port-blocks.js';
+import { type PortBlock, type PortGate, PortGrants } from './port-grants.js';
 import { type PortAllocator, PortSet } from './port-set.js';
 import type { Random } from './random.js';
 import { RangeTable } from './range-table.js';
@@ -52,7 +53,11 @@ class Pool {
     this.exhaustedAt.delete(protocol);
   }
 
-  private addressAt(index: number): number {
+  refreshAll(): void {
+    this.exhaustedAt.clear();
+  }
+
+  addressAt(index: number): number {
     let rest = index;
     for (const range of this.ranges) {
       const size = range.last - range.first + 1;
@@ -63,36 +68,7 @@ class Pool {
   }
 }
 
-/** The ports of one public address, protocol and scope. They outlive the pool that the address was in. */
-interface AddressPorts {
-  readonly scope: number;
-  readonly protocol: number;
-  readonly address: number;
-  readonly ports: PortAllocator;
-  count: PoolCount;
-  /** The pool that gives them out; null after a change of configuration, until one does again. */
-  pool: Pool | null;
-}
-
-/** Ports by scope, protocol and address. */
-class PortSets {
-  readonly all: AddressPorts[] = [];
-  /** By scope * 4 + a number of the protocol: index in `all` by address. */
-  private readonly byAddress: AddressMap[] = [];
-
-  get(scope: number, protocol: number, address: number): AddressPorts | undefined {
-    const sets = this.byAddress[scope * 4 + protocolNumber(protocol)];
-    const index = sets === undefined ? -1 : sets.get(address);
-    return index < 0 ? undefined : this.all[index];
-  }
-
-  add(set: AddressPorts): void {
-    const at = set.scope * 4 + protocolNumber(set.protocol);
-    while (this.byAddress.length <= at) this.byAddress.push(new AddressMap());
-    this.byAddress[at].set(set.address, this.all.length);
-    this.all.push(set);
-  }
-}
+type AddressPorts = PortsOf<Pool>;
 
 /**
  * External and peering pools: which public endpoint a host gets. Paired pooling: a host keeps one public address per
@@ -111,7 +87,9 @@ export class PublicPools {
   private readonly peering = new Map<number, Pool[]>();
   /** External addresses of live mappings that a change of configuration took away. */
   private readonly leftBehind = new Set<number>();
-  private readonly sets = new PortSets();
+  private readonly sets = new PortSets<Pool>();
+  /** Of a gateway of a pair: what of the pools it owns. */
+  private grants: PortGrants | null = null;
 
   constructor(
     config: ValidatedConfig,
@@ -164,6 +142,7 @@ export class PublicPools {
       for (;;) {
         const address = pool.pickAddress(accepts === null ? protocol : NO_KEY, nowSeconds, (candidate) => {
           if (this.isReserved(scope, candidate)) return false;
+          if (protocol !== 0 && this.grants?.hasAny(scope, protocol, candidate) === false) return false;
           if (accepts !== null && !accepts(candidate)) return false;
           return protocol === 0 || this.portsOf(pool, scope, protocol, candidate).ports.hasFree(nowSeconds);
         });
@@ -176,6 +155,7 @@ export class PublicPools {
         return port;
       }
     }
+    this.grants?.exhausted();
     return Allocation.exhausted;
   }
 
@@ -191,10 +171,13 @@ export class PublicPools {
     const { first, last } = pool.portRange;
     const size = last - first + 1;
     const start = this.random.below(size);
+    const gate = this.grants?.gate(scope, protocol, address, pool.portRange) ?? null;
     for (let i = 0; i < size; i++) {
       const port = first + ((start + i) % size);
+      if (gate !== null && !gate.owns(port)) continue;
       if (!this.isWithheld(scope, protocol, address, port) && isFree(port)) return port;
     }
+    gate?.starved();
     return -1;
   }
 
@@ -261,7 +244,44 @@ export class PublicPools {
       set.pool = null;
       set.count = this.use.of(scope, protocol, address);
       set.count.owned += ownedHere.length;
+      if (pool !== undefined) set.gate?.follow(pool.portRange);
       set.ports.rebuild(pool?.portRange ?? null, (port) => this.isWithheld(scope, protocol, address, port), ownedHere);
+      if (pool !== undefined) openGranted(set);
+    }
+    this.grants?.exhausted();
+  }
+
+  /**
+   * From now on this gateway, one of a pair, gives out ports of blocks alone that it is granted. Before anything else.
+   *
+   * @param seed u32, the same on both gateways of the pair and hard to guess.
+   * @returns Where blocks are asked for and granted.
+   */
+  ownByBlocks(seed: number): PortGrants {
+    const find = ({ scope, protocol, address }: PortBlock | PortGate) => this.sets.get(scope, protocol, address);
+    this.grants = new PortGrants(
+      {
+        addresses: () => this.addresses(),
+        ready: (gate) => find(gate)?.ports.ready ?? null,
+        open: (gate, range) => find(gate)?.ports.grant(range),
+        granted: () => this.refreshPools(),
+        holds: (block) => find(block)?.ports.holds({ first: block.firstPort, last: block.lastPort }) ?? false,
+      },
+      this.config.nat.portBlockSize,
+      seed,
+    );
+    return this.grants;
+  }
+
+  /** Another gateway of the pair decides: nothing is granted here any more, and what mappings own stays owned. */
+  withdraw(mappings: MappingTable): void {
+    const { grants } = this;
+    if (grants === null) return;
+    grants.withdraw();
+    const owned = this.ownedPorts(mappings);
+    for (const { scope, protocol, address, pool, ports } of this.sets.all) {
+      const ownedHere = owned.get(keyOf(scope, protocol, address)) ?? [];
+      ports.rebuild(pool?.portRange ?? null, (port) => this.isWithheld(scope, protocol, address, port), ownedHere);
     }
   }
 
@@ -303,6 +323,29 @@ export class PublicPools {
     return protocol === 0 ? null : this.portsOf(pool, scope, protocol, address);
   }
 
+  /** Every address that could have mappings with ports, in every scope: the first of each pool, then the second. */
+  private *addresses(): Generator<{ scope: number; protocol: number; address: number; range: PortRange }> {
+    const places = [...new Set(this.external.flat())].map((pool) => ({ scope: 0, pool }));
+    for (const { a, b } of this.config.peerings) {
+      for (const pool of this.poolsOf(a, b + 1)) places.push({ scope: b + 1, pool });
+      for (const pool of this.poolsOf(b, a + 1)) places.push({ scope: a + 1, pool });
+    }
+    for (let index = 0; ; index++) {
+      const left = places.filter(({ pool }) => index < pool.size);
+      if (left.length === 0) return;
+      for (const { scope, pool } of left) {
+        for (const protocol of [6, 17, 1]) {
+          yield { scope, protocol, address: pool.addressAt(index), range: pool.portRange };
+        }
+      }
+    }
+  }
+
+  /** Ports have come to addresses that had none a moment ago. */
+  private refreshPools(): void {
+    for (const pool of [...this.external.flat(), ...[...this.peering.values()].flat()]) pool.refreshAll();
+  }
+
   private poolsOf(vpc: number, scope: number): readonly Pool[] {
     if (scope === 0) return this.external[vpc];
     const key = vpc * 65536 + scope;
@@ -319,9 +362,11 @@ export class PublicPools {
   private portsOf(pool: Pool, scope: number, protocol: number, address: number): AddressPorts {
     let set = this.sets.get(scope, protocol, address);
     if (set === undefined) {
-      const ports = this.newPorts(pool, scope, protocol, address);
-      set = { scope, protocol, address, ports, count: this.use.of(scope, protocol, address), pool };
+      const gate = this.grants?.gate(scope, protocol, address, pool.portRange) ?? null;
+      const ports = this.newPorts(pool, scope, protocol, address, gate);
+      set = { scope, protocol, address, ports, gate, count: this.use.of(scope, protocol, address), pool };
       this.sets.add(set);
+      openGranted(set);
     }
     set.pool = pool;
     return set;
@@ -333,11 +378,17 @@ export class PublicPools {
     return port;
   }
 
-  private newPorts({ portRange }: Pool, scope: number, protocol: number, address: number): PortAllocator {
+  private newPorts(
+    { portRange }: Pool,
+    scope: number,
+    protocol: number,
+    address: number,
+    gate: PortGate | null,
+  ): PortAllocator {
     const { first, last } = portRange;
     const { portBlockSize, log } = this.config.nat;
     const isWithheld = (port: number) => this.isWithheld(scope, protocol, address, port);
-    if (log !== 'blocks') return new PortSet(first, last, portBlockSize, isWithheld);
+    if (log !== 'blocks') return new PortSet(first, last, portBlockSize, isWithheld, gate);
     const tell = (allocated: boolean) => (subscriber: number, range: PortRange, nowSeconds: number) =>
       this.log.portBlock(allocated, {
         vpc: Math.floor(subscriber / 0x1_0000_0000),
@@ -348,10 +399,8 @@ export class PublicPools {
         range,
         seconds: nowSeconds,
       });
-    return new SubscriberBlocks(first, last, portBlockSize, isWithheld, {
-      allocated: tell(true),
-      released: tell(false),
-    });
+    const observer = { allocated: tell(true), released: tell(false) };
+    return new SubscriberBlocks(first, last, portBlockSize, isWithheld, observer, gate);
   }
 
   private isWithheld(scope: number, protocol: number, address: number, port: number): boolean {
@@ -381,15 +430,13 @@ function sideOf(scope: number): BindingSide {
   return scope === 0 ? 'external' : 'peering';
 }
 
-/** Protocols with ports are 1, 6 and 17: two bits tell them apart. */
-function protocolNumber(protocol: number): number {
-  return protocol === 6 ? 1 : protocol === 17 ? 2 : 0;
-}
-
-function keyOf(scope: number, protocol: number, address: number): number {
-  return (scope * 4 + protocolNumber(protocol)) * 0x1_0000_0000 + address;
-}
-
 function rangesOf(pools: readonly { readonly ranges: readonly Ipv4Range[] }[]): RangeTable {
   return new RangeTable(pools.flatMap(({ ranges }, value) => ranges.map((range) => ({ ...range, value }))));
+}
+
+/** Ports of an address come into use that were granted before anybody looked at it. */
+function openGranted({ gate, ports }: AddressPorts): void {
+  if (gate === null) return;
+  for (const range of gate.granted()) ports.grant(range);
+  gate.opened();
 }

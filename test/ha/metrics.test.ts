@@ -27,6 +27,7 @@ const STATUS: PairStatus = {
   lastTransition: null,
   shardsIncomplete: [],
   estimatedLost: 0,
+  portBlocks: { own: 6, quarantined: 2, unreserved: 1 },
   configHash: '',
   pairConfigHash: '',
 };
@@ -56,6 +57,7 @@ test('a scrape shows the status of that moment', async () => {
     'sluice_ha_role{role="standby"} 0',
     'sluice_ha_failover_state{state="DONE"} 1',
     'sluice_ha_epoch 7',
+    'sluice_ha_port_blocks{state="quarantined"} 2',
     'sluice_ha_lease_left_seconds 0.85',
     'sluice_ha_check_ok{check="redis"} 0',
     'sluice_ha_protection{protection="DEGRADED"} 1',

@@ -34,6 +34,41 @@ def test_1_killed_while_sessions_open_no_endpoint_gets_a_second_owner(pair, many
     assert sessions.shared() == []
 
 
+def lose_records(network, member, many, control=None):
+    """The sessions of a gateway that Redis never heard of are asked again after its standby has taken over. @returns them"""
+    small = {
+        "externalPools": [{"name": "internet", "vpcs": ["red"], "ranges": ["203.0.113.20"], "ports": "2048-5119"}],
+        "nat": {"portBlockSize": 64},
+        "ha": {"leaseMs": 3 * LEASE_MS},
+    }
+    active = member("a", **small)
+    active.wait_until_active()
+    standby = member("b", "standby", control=control, **small)
+    standby.wait_until_eligible()
+    network.cut("mgmt", "a")
+    sessions = many(SESSIONS)
+    assert active.status()["mirror"]["shards"][0]["redis"] < active.status()["sessions"] / 8
+    # Stays cut: the kernel goes on sending what a process had written before it was killed.
+    active.kill()
+    taken = standby.wait_until_active(20)
+    sessions.ask_again()
+    # Redis had none of them: each has another endpoint now.
+    assert len(sessions.changed()) > 0.9 * SESSIONS
+    return sessions, taken
+
+
+def test_1_ports_of_sessions_that_nobody_knows_of_are_given_to_nobody_else(network, member, many):
+    sessions, taken = lose_records(network, member, many)
+    assert sessions.shared() == []
+    assert taken["portBlocks"]["quarantined"] > 0
+
+
+@pytest.mark.long
+def test_1_without_port_blocks_such_ports_get_a_second_owner(network, member, many):
+    sessions, _ = lose_records(network, member, many, "no-port-blocks.cjs")
+    assert sessions.shared() != []
+
+
 @pytest.mark.long
 def test_5_both_killed_the_first_to_come_back_has_the_sessions(member, pair, many):
     sessions = many(SESSIONS)
