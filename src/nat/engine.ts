@@ -21,6 +21,7 @@ import {
   Verdict,
 } from './classify.js';
 import { type Egress, emptyEgress, resolveEgress } from './egress.js';
+import { type ExplainedPacket, explainPacket } from './explain.js';
 import { HostTable } from './host-table.js';
 import { RateLimit, RefusalLimit } from './limits.js';
 import { hasPorts, MappingTable } from './mapping-table.js';
@@ -511,6 +512,23 @@ export class NatEngine {
     session.tcpState = this.rows.byte(row, SessionRow.tcpState);
     session.ageSeconds = idleSeconds(this.config.nat.timeouts, facts.protocol, session.tcpState);
     return session;
+  }
+
+  /** Says what would become of an IPv4 packet, and changes nothing. */
+  explain(packet: MissedPacket): ExplainedPacket {
+    const { topology, bindings, sessions, mappings, hosts, filter, sources, poolUse } = this;
+    const perSession = this.config.nat.mapping === 'address-and-port-dependent';
+    const nowMs = packet.seconds * 1000 + packet.nanoseconds / 1e6;
+    const judgeLimits = (vpc: number, address: number) => this.judgeLimits(vpc, address, nowMs);
+    const parts = { topology, bindings, sessions, mappings, hosts, filter, sources, poolUse, perSession };
+    return explainPacket({ ...parts, judgeQuery, judgeLimits }, packet);
+  }
+
+  /** Ends a live session because somebody asks for it. @returns Whether it lived. */
+  clear(row: number, generation: number): boolean {
+    if (!this.isLive(row, generation)) return false;
+    this.end(row);
+    return true;
   }
 
   private newBindings(): Bindings {
