@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import type { ValidatedConfig } from '../config/types.js';
 import type { LiveGateway as Gateway } from '../controller/live.js';
 import type { pairRoutes } from '../ha/control.js';
 import type { HaMember } from '../ha/member.js';
@@ -23,6 +22,7 @@ export async function runGateway(configPath: string, prefers: Preference): Promi
   const { loadBinding } = await import('../native/binding.js');
   const { LiveGateway } = await import('../controller/live.js');
   const { serveControl } = await import('../controller/control.js');
+  const { ConfigFollower } = await import('../controller/config-follower.js');
   const { nicTarget } = await import('../controller/nic-target.js');
   const { liveFaults } = await import('../config/purpose.js');
   const { requireFit } = await import('./supported-option.js');
@@ -50,8 +50,24 @@ export async function runGateway(configPath: string, prefers: Preference): Promi
       mirror = new GatewayMirror(gateway.controller, config, () => gateway.nowSeconds(), log);
     }
     const mirrored = pair?.mirror ?? mirror?.writer ?? null;
+    const followers = [mirror, pair?.mirror].filter((part) => part != null);
+    const follower = new ConfigFollower(gateway, {
+      path: configPath,
+      adapt: withVirtualMac,
+      onFollowed: (next) => {
+        log.level = next.log.level;
+        for (const part of followers) part.reconfigured(next);
+      },
+      onEnd: (result) => {
+        monitoring?.metrics.reloaded(result.ok ? 'ok' : 'refused');
+        if (result.ok)
+          log.info({ changes: result.changes.length, sessions: result.sessions }, 'new configuration is in force');
+        else log.error({ faults: result.faults }, 'new configuration refused; the old one stays');
+      },
+    });
     if (config.control !== null) {
-      control = await serveControl(gateway, config.control.socket, mirrored, pair?.routes);
+      const parts = { gateway, follower, mirror: mirrored, log };
+      control = await serveControl(parts, config.control.socket, pair?.routes);
     }
     monitoring = await startMonitoring(gateway, pair?.member ?? null);
     gateway.start();
@@ -60,8 +76,7 @@ export async function runGateway(configPath: string, prefers: Preference): Promi
     mirror?.writer
       .begin(null)
       .catch((error: Error) => log.error({ error: error.message }, 'sessions are not mirrored'));
-    const followers = [mirror, pair?.mirror].filter((follower) => follower != null);
-    process.on('SIGHUP', () => void reload(gateway, configPath, log, monitoring?.metrics ?? null, followers));
+    process.on('SIGHUP', () => void follower.followFile());
     log.info({ config: configPath, vpcs: config.vpcs.length }, 'gateway runs');
     log.info({ signal: await ended }, 'draining');
     await pair?.member.stop();
@@ -130,39 +145,4 @@ function endSignal(): Promise<string> {
     };
     for (const name of names) process.on(name, end);
   });
-}
-
-/** Follows the file as a whole or not at all; a fault leaves everything as it is. */
-async function reload(
-  gateway: Gateway,
-  path: string,
-  log: Logger,
-  metrics: GatewayMetrics | null,
-  followers: readonly { reconfigured(config: ValidatedConfig): void }[],
-): Promise<void> {
-  const { loadConfig } = await import('../config/load.js');
-  const { liveFaults } = await import('../config/purpose.js');
-  const { immutableChanges } = await import('../config/changes.js');
-  const { unsupportedParts } = await import('../controller/supported.js');
-  const { withVirtualMac } = await import('../ha/addresses.js');
-  const loaded = loadConfig(path);
-  const result = loaded.ok ? { ok: true as const, config: withVirtualMac(loaded.config) } : loaded;
-  const faults = result.ok
-    ? [
-        ...liveFaults(result.config),
-        ...unsupportedParts(result.config),
-        ...immutableChanges(gateway.config, result.config),
-      ]
-    : result.faults;
-  if (!result.ok || faults.length > 0) {
-    metrics?.reloaded('refused');
-    log.error({ faults }, 'new configuration refused; the old one stays');
-    return;
-  }
-  log.level = result.config.log.level;
-  const reviewed = gateway.reconfigure(result.config);
-  for (const follower of followers) follower.reconfigured(gateway.config);
-  const sessions = await reviewed;
-  metrics?.reloaded('ok');
-  log.info({ config: path, sessions }, 'new configuration is in force');
 }

@@ -11,6 +11,7 @@ import {
   TcpStateNames,
 } from '../native/records.js';
 import type { GatewayController } from './gateway.js';
+import { offloadReason } from './offload-reason.js';
 
 export interface FlowEndpoint {
   readonly address: string;
@@ -85,19 +86,10 @@ export class FlowDump {
     const at = (row * SessionCounters.size) / 8 + (reverse ? SessionCounters.reversePackets / 8 : 0);
     return {
       path: path === RulePath.removing ? 'pending' : (RulePathNames[path] as FlowDirection['path']),
-      reason: path === RulePath.offloaded ? null : this.reason(row, path, shape),
+      reason: offloadReason(this.controller, row, path, shape),
       packets: this.counters[at],
       bytes: this.counters[at + 1],
     };
-  }
-
-  private reason(row: number, path: number, shape: number): string {
-    const { templates, rows, config } = this.controller;
-    if (path === RulePath.failed) return `nic-error: errno ${-rows.word(row, SessionRow.nicError) | 0}`;
-    if (path === RulePath.pending || path === RulePath.removing) return 'nic-busy';
-    const refusal = templates.of(shape).refusal;
-    if (refusal !== null) return refusal.code;
-    return config.offload.mode === 'after' ? 'few-packets' : 'nic-full';
   }
 }
 
@@ -148,7 +140,7 @@ function endpoint(end: End): FlowEndpoint {
 }
 
 /** `tcp`, `udp`, `icmp`, or the IANA number as text. */
-function protocolName(protocol: number): string {
+export function protocolName(protocol: number): string {
   switch (protocol) {
     case 6:
       return 'tcp';

@@ -8,7 +8,8 @@ import { NativeRows } from '../nat/session-timers.js';
 import type { DecidedSession } from '../nat/sink.js';
 import { ordinaryMemory } from '../nat/table-memory.js';
 import type { Dataplane } from '../native/binding.js';
-import { EventType, NeighbourEvent, NO_TEMPLATE, SessionEvent } from '../native/records.js';
+import { DropReason, EventType, NeighbourEvent, NO_TEMPLATE, SessionEvent } from '../native/records.js';
+import { RecentDrops } from './recent-drops.js';
 import { DecisionRing, EventRing, type SessionTemplates } from './rings.js';
 import { TemplateRegistry } from './templates.js';
 
@@ -48,6 +49,9 @@ export class GatewayController {
   /** By error (a negative errno): NIC rules that could not be installed. */
   readonly installFailures = new Map<number, number>();
   private readonly rulesOfRow: Uint8Array;
+  readonly recentDrops = new RecentDrops();
+  /** First packets decided on since the start. */
+  missesHandled = 0;
   /** What handleTogether() saw of the memory that it asked for. */
   touched = 0;
 
@@ -167,6 +171,16 @@ export class GatewayController {
     return -1;
   }
 
+  /** Brings the counters of a session up to date; answered by an event. */
+  query(row: number): void {
+    this.decisions.query(row, this.engine.sessions.generation(row));
+  }
+
+  /** @returns What tells whether the lcore has taken the decisions that there are now. */
+  decisionsTaken(): () => boolean {
+    return this.decisions.taken();
+  }
+
   /** Whether the lcore has yet to take decisions. */
   decisionsArePending(): boolean {
     return this.decisions.pending() > 0;
@@ -187,7 +201,13 @@ export class GatewayController {
   private handle(at: number, index: number): void {
     const { view, words } = this.events;
     const type = words[at >>> 2] & 0xff;
-    if (type === EventType.miss) return this.engine.onMiss(words, at, index);
+    if (type === EventType.miss) {
+      this.missesHandled++;
+      this.decisions.refused = DropReason.none;
+      this.engine.onMiss(words, at, index);
+      if (this.decisions.refused > DropReason.local) this.recentDrops.note(words, at, this.decisions.refused);
+      return;
+    }
     if (type === EventType.neighbour) {
       const port = view.getUint8(at + NeighbourEvent.port);
       const address = view.getUint32(at + NeighbourEvent.address, true);

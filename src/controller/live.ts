@@ -1,15 +1,17 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type Release, releaseOf } from '../compiler/target.js';
 import type { ValidatedConfig } from '../config/types.js';
 import type { ReviewReport } from '../nat/session-review.js';
-import type { Dataplane, NativeBinding, NativeError } from '../native/binding.js';
+import type { Dataplane, DataplaneStatistics, NativeBinding, NativeError } from '../native/binding.js';
 import { ealArguments } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
-import { FlowDump, type FlowEntry } from './flow-dump.js';
+import { DropHistory } from './drop-history.js';
 import { GatewayController } from './gateway.js';
 import { NatLogLines } from './nat-log-lines.js';
 import { nativePorts } from './native-ports.js';
 import { installedRules } from './rule-print.js';
+import { SessionWalk } from './session-walk.js';
 
 const HELD_PACKETS = 8192;
 const EVENT_SLOTS = 8192;
@@ -21,17 +23,18 @@ const TIMER_MS = 100;
 const REVIEW_SLICE = 1024;
 /** How often a neighbour without a MAC is asked for. */
 const ARP_MS = 1000;
+/** How often drop counters are kept, for what was dropped lately. */
+const SAMPLE_MS = 1000;
 
 /** A gateway on live ports: the lcore runs the packets, this thread decides. */
 export class LiveGateway {
   readonly controller: GatewayController;
+  readonly startedAt = new Date();
   private readonly dataplane: Dataplane;
+  private readonly drops = new DropHistory();
   private running = true;
   private readonly timers: NodeJS.Timeout[] = [];
   private scheduled = false;
-  /** Called once the sessions asked for have been queried. */
-  private afterQueries: (() => void)[] = [];
-  private queryFrom = -1;
   /** Called once sessions follow the configuration. */
   private reviewed: ((report: ReviewReport | null) => void)[] = [];
 
@@ -81,7 +84,9 @@ export class LiveGateway {
     this.timers.push(
       setInterval(() => this.runTimers(), TIMER_MS),
       setInterval(() => this.askForNeighbours(), ARP_MS),
+      setInterval(() => this.sampleDrops(), SAMPLE_MS),
     );
+    this.sampleDrops();
     this.wake();
   }
 
@@ -111,10 +116,42 @@ export class LiveGateway {
     return gatewayCounters(this.config, this.dataplane.statistics());
   }
 
-  /** Sessions with counters not older than the call. */
-  async flows(): Promise<FlowEntry[]> {
-    await this.freshCounters();
-    return [...new FlowDump(this.controller).entries(this.nowMs())];
+  statistics(): DataplaneStatistics {
+    return this.dataplane.statistics();
+  }
+
+  /** Packets dropped in the last seconds, by DropReason. @param seconds 1..HISTORY_SECONDS. */
+  droppedSince(seconds: number): { readonly sinceMs: number; readonly drops: readonly number[] } {
+    return this.drops.since(this.nowMs(), this.dataplane.statistics().drops, seconds);
+  }
+
+  /** A walk over the live sessions, with counters as they are when it comes to them. */
+  walk(): SessionWalk {
+    return new SessionWalk(this.controller, () => this.running);
+  }
+
+  /** Brings a session's counters up to date. */
+  async refresh(row: number): Promise<void> {
+    if (this.controller.roomForTimers() === 0) return;
+    this.controller.query(row);
+    const taken = this.controller.decisionsTaken();
+    do await pause(1);
+    while (this.running && !taken());
+  }
+
+  /** Ends live sessions, as the decision ring has room. @returns How many. */
+  async clear(flows: readonly { readonly row: number; readonly generation: number }[]): Promise<number> {
+    let ended = 0;
+    for (let i = 0; i < flows.length && this.running; ) {
+      if (this.controller.roomForTimers() === 0) {
+        await pause(1);
+        continue;
+      }
+      const { row, generation } = flows[i++];
+      if (this.controller.engine.clear(row, generation)) ended++;
+    }
+    this.wake();
+    return ended;
   }
 
   /** testpmd lines of every rule in the NIC that belongs to a session. */
@@ -132,34 +169,10 @@ export class LiveGateway {
     return this.binding.now()[0];
   }
 
-  private nowMs(): number {
+  /** Gateway clock, milliseconds. */
+  nowMs(): number {
     const [seconds, nanoseconds] = this.binding.now();
     return seconds * 1000 + Math.floor(nanoseconds / 1e6);
-  }
-
-  private freshCounters(): Promise<void> {
-    return new Promise((resolve) => {
-      this.afterQueries.push(resolve);
-      if (this.queryFrom < 0) this.queryFrom = 0;
-      this.continueQueries();
-    });
-  }
-
-  /** Queries go out as the decision ring has room; the lcore answers them in order, so a short wait after the last is enough. */
-  private continueQueries(): void {
-    if (this.queryFrom < 0) return;
-    this.queryFrom = this.controller.queryLive(this.queryFrom);
-    if (this.queryFrom >= 0) {
-      setImmediate(() => this.continueQueries());
-      return;
-    }
-    const waiting = this.afterQueries;
-    this.afterQueries = [];
-    const settled = () => {
-      if (!this.running || this.controller.decisionsArePending() === false) for (const resolve of waiting) resolve();
-      else setTimeout(settled, 1);
-    };
-    settled();
   }
 
   /** Runs on the doorbell and while events keep coming; sleeps when the ring stays empty. */
@@ -205,6 +218,10 @@ export class LiveGateway {
       engine.runWaiter();
     }
     this.wake();
+  }
+
+  private sampleDrops(): void {
+    this.drops.sample(this.nowMs(), this.dataplane.statistics().drops);
   }
 
   private askForNeighbours(): void {

@@ -8,7 +8,7 @@ import {
   DECISION_FLAG_ADOPTED,
   DECISION_FLAG_FLOW,
   DecisionType,
-  type DropReason,
+  DropReason,
   EVENT_SLOT_BYTES,
   NO_HOLD,
   RING_HEADER_BYTES,
@@ -75,6 +75,8 @@ export class DecisionRing implements DecisionSink {
   /** Decisions written so far, those included that the lcore has not been shown. */
   private produced: number;
   private isHeld = false;
+  /** DropReason of the last packet that was refused; whoever reads it sets it back to `none`. */
+  refused: DropReason = DropReason.none;
 
   /**
    * @param config       Changes only in what reconfigure() may change.
@@ -104,6 +106,12 @@ export class DecisionRing implements DecisionSink {
     return (this.produced - Atomics.load(this.indexes, CONSUMER)) >>> 0;
   }
 
+  /** @returns What tells whether the lcore has taken the decisions that there are now. */
+  taken(): () => boolean {
+    const mark = this.produced;
+    return () => this.pending() <= (this.produced - mark) >>> 0;
+  }
+
   /** From now on the lcore is not shown what is decided, until show(): it then carries decisions out side by side. */
   hold(): void {
     this.isHeld = true;
@@ -115,6 +123,7 @@ export class DecisionRing implements DecisionSink {
   }
 
   drop(hold: number, reason: DropReason): void {
+    this.refused = reason;
     const at = this.begin(DecisionType.drop, hold);
     this.view.setUint8(at + D.reason, reason);
     this.commit();
@@ -186,6 +195,7 @@ export class DecisionRing implements DecisionSink {
     atSeconds: number,
     atNanoseconds: number,
   ): void {
+    this.refused = reason;
     const at = this.begin(DecisionType.icmpError, hold);
     const { view } = this;
     view.setUint8(at + D.reason, reason);

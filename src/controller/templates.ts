@@ -20,7 +20,14 @@ export interface CompiledShape {
   /** The NIC's rule, for display; null when there is none. */
   readonly nicTemplate: RuleTemplate | null;
   /** Why there is no NIC rule; null when there is one. */
-  readonly refusal: { readonly code: string; readonly message: string } | null;
+  readonly refusal: Refusal | null;
+}
+
+export interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  /** What would help; may be empty. */
+  readonly hint: string;
 }
 
 /**
@@ -91,14 +98,24 @@ export class TemplateRegistry {
     const native = nativeTemplate(inNic.template);
     const refused = this.withoutConstantRules ?? this.probe(list, native);
     if (refused !== null) {
-      return { software, nic: NO_TEMPLATE, nicTemplate: null, refusal: { code: 'nic-refused', message: refused } };
+      return {
+        software,
+        nic: NO_TEMPLATE,
+        nicTemplate: null,
+        refusal: { code: 'nic-refused', message: refused, hint: NIC_HINT },
+      };
     }
     try {
       const nic = this.dataplane.registerTemplate('nic', list.ingress, native);
       return { software, nic, nicTemplate: inNic.template, refusal: null };
     } catch (error) {
       const { message } = error as NativeError;
-      return { software, nic: NO_TEMPLATE, nicTemplate: null, refusal: { code: 'nic-refused', message } };
+      return {
+        software,
+        nic: NO_TEMPLATE,
+        nicTemplate: null,
+        refusal: { code: 'nic-refused', message, hint: NIC_HINT },
+      };
     }
   }
 
@@ -121,10 +138,16 @@ export class TemplateRegistry {
 /** Linux: EINVAL, ENOSYS, EOPNOTSUPP. */
 const REFUSALS: ReadonlySet<number> = new Set([22, 38, 95]);
 
-const OFFLOAD_OFF = { code: 'offload-off', message: 'offload.mode is never, or the port has no NIC that offloads' };
+const NIC_HINT = 'see the log at warn, and the driver’s version';
+const OFFLOAD_OFF: Refusal = {
+  code: 'offload-off',
+  message: 'offload.mode is never, or the port has no NIC that offloads',
+  hint: 'see offload.mode and offload.target in the configuration',
+};
 
-function summary(diagnostics: readonly Diagnostic[]): { code: string; message: string } {
-  return { code: diagnostics[0].code, message: diagnostics.map((d) => d.message).join('; ') };
+function summary(diagnostics: readonly Diagnostic[]): Refusal {
+  const [{ code, hint }] = diagnostics;
+  return { code, message: diagnostics.map((d) => d.message).join('; '), hint };
 }
 
 /** The gateway as the compiler sees it. */

@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { packageRoot } from '../../config/package-root.js';
+import { configRoutes } from './config-routes.js';
+import { flowRoutes } from './flow-routes.js';
+import type { ControlParts } from './parts.js';
+import { apiServer } from './server.js';
+import { stateRoutes } from './state-routes.js';
+import { traceRoutes } from './trace-routes.js';
+
+export type { ControlParts } from './parts.js';
+
+/** The control API, not yet listening. @param more Adds what other parts answer. */
+export async function controlApi(
+  parts: Omit<ControlParts, 'version'>,
+  more: (server: FastifyInstance) => void = () => undefined,
+): Promise<FastifyInstance> {
+  const { version } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string };
+  const server = await apiServer(version, parts.log ?? null);
+  const all = { ...parts, version };
+  server.get('/v1/openapi.json', { schema: { hide: true } }, async () => server.swagger());
+  flowRoutes(server, all);
+  stateRoutes(server, all);
+  traceRoutes(server, all);
+  configRoutes(server, all);
+  more(server);
+  return server;
+}
+
+/** The API's OpenAPI description, made of the schemas that its requests are checked by. No gateway need run. */
+export async function openApiDescription(): Promise<object> {
+  // Routes ask for the gateway when they are asked something.
+  const server = await controlApi({} as Omit<ControlParts, 'version'>);
+  await server.ready();
+  const description = server.swagger();
+  await server.close();
+  return description;
+}
