@@ -1,5 +1,7 @@
-import { parseIpv4, parsePrefix, prefixContains } from '../config/address.js';
-import type { FlowEndpoint, FlowEntry } from './flow-dump.js';
+import { parseEndpoint, parseIpv4, parsePrefix, prefixContains } from '../config/address.js';
+import { suggestion } from '../config/faults.js';
+import { SessionClassNames, TcpStateNames } from '../native/records.js';
+import type { FlowDirection, FlowEndpoint, FlowEntry } from './flow-dump.js';
 
 export type FlowPredicate = (flow: FlowEntry) => boolean;
 
@@ -21,17 +23,53 @@ interface Token {
 }
 
 const FIELDS = 'vpc, class, proto, state, path, id, vni, inside, nat, remote, host, net or port';
+/** Every word that a term may begin with. */
+export const FILTER_FIELDS = [
+  ...['vpc', 'class', 'proto', 'state', 'path', 'reason', 'forward', 'reverse', 'id', 'vni', 'inside', 'nat', 'remote'],
+  ...['host', 'net', 'port', 'endpoint', 'packets', 'bytes', 'age', 'idle', 'expires'],
+] as const;
+const PATHS = ['offloaded', 'software', 'pending', 'failed'];
+const PROTOCOLS = ['tcp', 'udp', 'icmp'];
+const UNITS: Readonly<Record<string, number>> = { '': 1, k: 1e3, m: 1e6, g: 1e9 };
+const TIMES: Readonly<Record<string, number>> = { '': 1000, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** Numbers that can be compared. */
+const AMOUNTS: Readonly<Record<string, (flow: FlowEntry) => number>> = {
+  packets: ({ forward, reverse }) => forward.packets + reverse.packets,
+  bytes: ({ forward, reverse }) => forward.bytes + reverse.bytes,
+  age: ({ ageMs }) => ageMs,
+  idle: ({ idleMs }) => idleMs,
+  expires: ({ expiresInMs }) => expiresInMs,
+};
+const COMPARISONS: ReadonlyMap<string, (a: number, b: number) => boolean> = new Map([
+  ['<', (a, b) => a < b],
+  ['<=', (a, b) => a <= b],
+  ['>', (a, b) => a > b],
+  ['>=', (a, b) => a >= b],
+  ['=', (a, b) => a === b],
+]);
+/** Words of tcpdump's users for the same. */
+const SYNONYMS: ReadonlyMap<string, string> = new Map([
+  ['&&', 'and'],
+  ['||', 'or'],
+  ['!', 'not'],
+  ['protocol', 'proto'],
+  ['==', '='],
+]);
+/** A word in quotes, a sign, or what stands between spaces and signs. */
+const WORDS = /"([^"]*)"|[()]|[<>]=?|==?|!(?!=)|&&|\|\||[^\s()<>=!&|"]+|\S/g;
 
 /**
- * Reads a filter in the manner of tcpdump: terms joined by `and`, `or`, `not` and parentheses.
- *
- * Terms: `vpc NAME`, `class NAME`, `proto NAME`, `state NAME`, `path NAME`, `id ID`, `vni N`, and `[inside|nat|remote]
- * host ADDRESS`, `… net PREFIX`, `… port N`; without an end, any of the three may fit.
+ * Reads a filter in the manner of tcpdump: terms joined by `and`, `or`, `not` and parentheses; docs/operator.md lists
+ * the terms. `and` binds closer than `or`, `not` closest.
  *
  * @throws FilterError
  */
 export function parseFilter(text: string): FlowPredicate {
-  const tokens: Token[] = [...text.matchAll(/[()]|[^\s()]+/g)].map((m) => ({ text: m[0], column: m.index + 1 }));
+  const tokens: Token[] = [...text.matchAll(WORDS)].map((match) => ({
+    text: match[1] ?? SYNONYMS.get(match[0]) ?? match[0],
+    column: match.index + 1,
+  }));
   const parser = new FilterParser(tokens, text.length + 1);
   return tokens.length === 0 ? () => true : parser.parse();
 }
@@ -81,69 +119,128 @@ class FilterParser {
     const field = this.next(FIELDS);
     switch (field) {
       case 'vpc':
-      case 'class':
-      case 'state':
       case 'id':
         return this.equals(field);
-      case 'proto': {
-        const wanted = this.next('a protocol');
-        return (flow) => flow.protocol === wanted;
+      case 'class':
+        return this.equals(field, SessionClassNames);
+      case 'state':
+        return this.equals(field, [...TcpStateNames, 'active']);
+      case 'proto':
+        return this.protocol();
+      case 'path':
+      case 'reason': {
+        const matches = this.direction(field);
+        return (flow) => matches(flow.forward) || matches(flow.reverse);
       }
-      case 'path': {
-        const wanted = this.next('a path');
-        return (flow) => flow.forward.path === wanted || flow.reverse.path === wanted;
+      case 'forward':
+      case 'reverse': {
+        const matches = this.direction(this.next('path or reason'));
+        return (flow) => matches(flow[field]);
       }
       case 'vni': {
-        const wanted = this.number('a VNI', 0xffffff);
+        const [wanted] = this.numbers('a VNI', 0xffffff, false);
         return (flow) => flow.underlay.vni === wanted;
       }
       case 'inside':
       case 'nat':
       case 'remote': {
-        const matches = this.endpoint(this.next('host, net or port'));
+        const matches = this.endpoint(this.next('host, net, port or endpoint'));
         return (flow) => matches(flow[field]);
       }
       case 'host':
       case 'net':
-      case 'port': {
+      case 'port':
+      case 'endpoint': {
         const matches = this.endpoint(field);
         return (flow) => matches(flow.inside) || matches(flow.nat) || matches(flow.remote);
       }
-      default:
-        this.at--;
-        throw this.error(`unknown field "${field}": use ${FIELDS}`);
+      case 'packets':
+      case 'bytes':
+        return this.amount(field, UNITS, 'a number, e.g. 100 or 10k');
+      case 'age':
+      case 'idle':
+      case 'expires':
+        return this.amount(field, TIMES, 'a time, e.g. 30s or 5m');
+      default: {
+        const meant = suggestion(field, FILTER_FIELDS);
+        throw this.wrong(`unknown field "${field}": ${meant.startsWith('did') ? meant : `use ${FIELDS}`}`);
+      }
     }
   }
 
-  private equals(field: 'vpc' | 'class' | 'state' | 'id'): FlowPredicate {
-    const wanted = this.next(`a ${field}`);
+  /** @param known Null: any. */
+  private equals(field: 'vpc' | 'class' | 'state' | 'id', known: readonly string[] | null = null): FlowPredicate {
+    const wanted = this.oneOf(`a ${field}`, known);
     return (flow) => flow[field] === wanted;
+  }
+
+  private protocol(): FlowPredicate {
+    const wanted = this.next('a protocol');
+    const isNumber = /^[0-9]{1,3}$/.test(wanted) && Number(wanted) <= 255;
+    if (!PROTOCOLS.includes(wanted) && !isNumber) {
+      throw this.wrong(`"${wanted}" is not a protocol: tcp, udp, icmp, or a number up to 255`);
+    }
+    const name = { '1': 'icmp', '6': 'tcp', '17': 'udp' }[wanted] ?? wanted;
+    return (flow) => flow.protocol === name;
+  }
+
+  private direction(field: string): (direction: FlowDirection) => boolean {
+    if (field === 'path') {
+      const wanted = this.oneOf('a path', PATHS);
+      return ({ path }) => path === wanted;
+    }
+    if (field !== 'reason') throw this.wrong(`expected path or reason, not "${field}"`);
+    const wanted = this.next('a reason');
+    // "nic-error: errno 28" is found by its code.
+    return ({ reason }) => reason === wanted || reason?.split(':', 1)[0] === wanted;
+  }
+
+  private amount(field: string, units: Readonly<Record<string, number>>, what: string): FlowPredicate {
+    const sign = this.next('<, <=, =, >= or >');
+    const compare = COMPARISONS.get(sign);
+    if (compare === undefined) throw this.wrong(`expected <, <=, =, >= or >, not "${sign}"`);
+    const text = this.next(what);
+    const [, digits, unit] = /^([0-9]{1,12})([a-z]*)$/.exec(text) ?? [];
+    if (digits === undefined || !Object.hasOwn(units, unit)) throw this.wrong(`"${text}" is not ${what}`);
+    const wanted = Number(digits) * units[unit];
+    return (flow) => compare(AMOUNTS[field](flow), wanted);
   }
 
   private endpoint(kind: string): (endpoint: FlowEndpoint) => boolean {
     if (kind === 'port') {
-      const wanted = this.number('a port', 65535);
-      return (endpoint) => endpoint.port === wanted;
+      const [first, last] = this.numbers('a port', 65535, true);
+      return ({ port }) => port >= first && port <= last;
     }
-    if (kind !== 'host' && kind !== 'net') {
-      this.at--;
-      throw this.error(`expected host, net or port, not "${kind}"`);
+    if (kind !== 'host' && kind !== 'net' && kind !== 'endpoint') {
+      throw this.wrong(`expected host, net or port, or endpoint, not "${kind}"`);
     }
-    const text = this.next(kind === 'host' ? 'an address' : 'a prefix');
+    const text = this.next(kind === 'host' ? 'an address' : kind === 'net' ? 'a prefix' : 'ADDRESS:PORT');
+    if (kind === 'endpoint') {
+      const wanted = parseEndpoint(text);
+      if (wanted === null) throw this.wrong(`"${text}" is not ADDRESS:PORT`);
+      return ({ address, port }) => port === wanted.port && parseIpv4(address) === wanted.address;
+    }
     const prefix = parsePrefix(kind === 'host' ? `${text}/32` : text);
     if (prefix === null) {
-      this.at--;
-      throw this.error(`"${text}" is not ${kind === 'host' ? 'an IPv4 address' : 'an IPv4 prefix'}`);
+      throw this.wrong(`"${text}" is not ${kind === 'host' ? 'an IPv4 address' : 'an IPv4 prefix'}`);
     }
-    return (endpoint) => prefixContains(prefix, parseIpv4(endpoint.address) ?? 0);
+    return ({ address }) => prefixContains(prefix, parseIpv4(address) ?? 0);
   }
 
-  private number(what: string, most: number): number {
+  /** @returns First and last of a range; a single number is both. */
+  private numbers(what: string, most: number, ranges: boolean): [number, number] {
     const text = this.next(what);
-    const value = Number(text);
-    if (/^[0-9]{1,8}$/.test(text) && value <= most) return value;
-    this.at--;
-    throw this.error(`"${text}" is not ${what} (0..${most})`);
+    const [, first, last = first] = /^([0-9]{1,8})(?:-([0-9]{1,8}))?$/.exec(text) ?? [];
+    const fits = first !== undefined && Number(first) <= Number(last) && Number(last) <= most;
+    if (!fits || (!ranges && text.includes('-'))) throw this.wrong(`"${text}" is not ${what} (0..${most})`);
+    return [Number(first), Number(last)];
+  }
+
+  /** @param known Null: any. */
+  private oneOf(what: string, known: readonly string[] | null): string {
+    const text = this.next(what);
+    if (known === null || known.includes(text)) return text;
+    throw this.wrong(`"${text}" is not ${what} (${suggestion(text, known)})`);
   }
 
   private accept(text: string): boolean {
@@ -155,6 +252,12 @@ class FilterParser {
   private next(expected: string): string {
     if (this.at >= this.tokens.length) throw this.error(`expected ${expected}`);
     return this.tokens[this.at++].text;
+  }
+
+  /** What is wrong with the word that was taken last. */
+  private wrong(message: string): FilterError {
+    this.at--;
+    return this.error(message);
   }
 
   private error(message: string): FilterError {

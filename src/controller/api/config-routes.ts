@@ -13,6 +13,7 @@ import {
 import type { ConfigFollower, FollowResult } from '../config-follower.js';
 import { ApiFault } from './fault.js';
 import type { ControlParts } from './parts.js';
+import { hidden, withoutPassword } from './passwords.js';
 import { exactly, FAILURES, ipv4, listOf, ref, vpcName } from './schemas.js';
 
 const text = { type: 'string', maxLength: 64 } as const;
@@ -221,15 +222,4 @@ function told<T extends { readonly changes: readonly DocumentChange[] }>(result:
     change.path.startsWith('/mirror') ? { ...change, from: hidden(change.from), to: hidden(change.to) } : change,
   );
   return { ...result, changes };
-}
-
-function withoutPassword(document: unknown): unknown {
-  return isObject(document) && 'mirror' in document ? { ...document, mirror: hidden(document.mirror) } : document;
-}
-
-/** A URL's password, wherever one stands in a value. */
-function hidden(value: unknown): unknown {
-  if (typeof value === 'string') return value.replace(/^(rediss?:\/\/[^/@]*?):[^/@]*@/, '$1:***@');
-  if (!isObject(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, hidden(part)]));
 }
