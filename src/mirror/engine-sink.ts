@@ -1,5 +1,6 @@
 import { Adoption } from '../nat/adoption.js';
 import type { NatEngine } from '../nat/engine.js';
+import { MOST_EXPECTED } from '../nat/session-adoption.js';
 import { emptyFacts, type SessionFacts, SessionLife } from '../nat/session-table.js';
 import { type ConfigRanks, configRanks } from './config-ranks.js';
 import { emptyAdopted, readSession } from './record-reader.js';
@@ -14,7 +15,10 @@ const ROOM = 16;
  * `engine.takeOver()`.
  */
 export class EngineSink implements ReplicaSink {
+  readonly mostExpected = MOST_EXPECTED;
   private ranks: ConfigRanks;
+  /** Of the memory that was asked for. */
+  private touched = 0;
   private readonly session = emptyAdopted();
   private readonly facts: SessionFacts = emptyFacts();
   /** By row: of the session that was adopted there. The lcore may refuse one, and its row be another's. */
@@ -59,10 +63,14 @@ export class EngineSink implements ReplicaSink {
     this.ranks = configRanks(this.engine.config);
   }
 
-  adopt(words: Int32Array, at: number): number {
+  expect(words: Int32Array, at: number, index: number): void {
+    if (this.read(words, at, 0)) this.touched ^= this.engine.expectAdoption(this.session, index);
+  }
+
+  adopt(words: Int32Array, at: number, index: number): number {
     const now = this.clock();
     if (!this.read(words, at, now)) return -1 - RefusedReason.unknownPart;
-    const row = this.engine.adopt(this.session, now);
+    const row = this.engine.adopt(this.session, now, index);
     if (row >= 0) {
       this.generations[row] = this.engine.sessions.generation(row);
       return row;

@@ -31,6 +31,7 @@ export class MirrorFault extends Error {
 
 /** Keeps each session's last record, with when it was written. */
 class RecordStore implements ReplicaSink {
+  readonly mostExpected = 256;
   readonly capacity = MOST_SESSIONS;
   readonly hasRoom = true;
   readonly records = new Map<number, Int32Array>();
@@ -44,6 +45,8 @@ class RecordStore implements ReplicaSink {
   rows(): Iterable<number> {
     return this.records.keys();
   }
+
+  expect(): void {}
 
   adopt(words: Int32Array, at: number): number {
     const row = this.free.pop() ?? this.next++;

@@ -1,4 +1,4 @@
-import { R, versionOf } from './batch.js';
+import { R, RECORD_WORDS, versionOf } from './batch.js';
 import { MirrorOp } from './records.js';
 import { RefusedReason, type ReplicaSink } from './types.js';
 
@@ -32,6 +32,7 @@ export class ReplicaTable {
   private readonly owner: Int32Array;
   /** By local row: 1 while a load is to tell whether the session still is. */
   private readonly orphan: Uint8Array;
+  private readonly isExpected: Uint8Array;
   private orphans = 0;
   /** Whether shards are of different writers: a session of one may be here as another's. */
   private isMixed = false;
@@ -42,6 +43,7 @@ export class ReplicaTable {
     private readonly sink: ReplicaSink,
     private readonly shards: number,
   ) {
+    this.isExpected = new Uint8Array(sink.mostExpected);
     this.owner = new Int32Array(sink.capacity);
     this.orphan = new Uint8Array(sink.capacity);
     this.refused = Array.from({ length: shards }, () => 0);
@@ -83,8 +85,26 @@ export class ReplicaTable {
     this.orphans = 0;
   }
 
-  /** @param at First word of a record that BatchReader has judged. */
-  apply(words: Int32Array, at: number): Applied {
+  /**
+   * Tells the sink of records that will open sessions, so that it can get their memory ready together.
+   *
+   * @param first First word of the first of `count` records, at most `sink.mostExpected`.
+   */
+  expect(words: Int32Array, first: number, count: number): void {
+    for (let i = 0; i < count; i++) {
+      const at = first + i * RECORD_WORDS;
+      const row = words[at + R.row] >>> 0;
+      const isOpen = row < this.local.length && this.local[row] > 0;
+      this.isExpected[i] = isOpen || (words[at] & 0xff) === MirrorOp.end ? 0 : 1;
+      if (this.isExpected[i] === 1) this.sink.expect(words, at, i);
+    }
+  }
+
+  /**
+   * @param at    First word of a record that BatchReader has judged.
+   * @param index Of the record among those that expect() was just told of; -1: it was told of none.
+   */
+  apply(words: Int32Array, at: number, index = -1): Applied {
     const row = words[at + R.row] >>> 0;
     const generation = words[at + R.generation];
     const version = versionOf(words, at);
@@ -102,10 +122,10 @@ export class ReplicaTable {
     const isOurs = local > 0 && this.owner[local - 1] === row + 1;
     if (isOurs && later === 0 && this.sink.refresh(local - 1, words, at)) return Applied.changed;
     this.drop(row);
-    return this.open(row, version, words, at);
+    return this.open(row, version, words, at, this.isExpected[index] === 1 ? index : -1);
   }
 
-  private open(row: number, version: number, words: Int32Array, at: number): Applied {
+  private open(row: number, version: number, words: Int32Array, at: number, index: number): Applied {
     const shard = row % this.shards;
     if (this.orphans > 0 || this.isMixed) {
       const known = this.sink.find(words, at);
@@ -115,7 +135,7 @@ export class ReplicaTable {
         return Applied.changed;
       }
     }
-    let local = this.sink.adopt(words, at);
+    let local = this.sink.adopt(words, at, index);
     while (local === -1 - RefusedReason.conflict) {
       const other = this.sink.conflict(words, at);
       if (other < 0) break;
@@ -124,7 +144,7 @@ export class ReplicaTable {
       if (owner >= 0 && this.isNewer(owner, shard, version)) return Applied.stale;
       this.detach(other);
       this.sink.end(other);
-      local = this.sink.adopt(words, at);
+      local = this.sink.adopt(words, at, index);
     }
     if (local < 0) {
       this.local[row] = REFUSED;

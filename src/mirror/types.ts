@@ -309,13 +309,22 @@ export interface ReplicaSink {
   readonly capacity: number;
   /** Rows of the sessions that live here when a replay begins: those of a gateway that decided itself until now. */
   rows(): Iterable<number>;
+  /** Records that can be expected together. */
+  readonly mostExpected: number;
+  /**
+   * A record is about to be adopted, as far as can be told: its memory is asked for together with that of others.
+   *
+   * @param index 0..mostExpected-1, for adopt().
+   */
+  expect(words: Int32Array, record: number, index: number): void;
   /**
    * Opens the session that the record describes: same mappings and endpoints, rules made for the NIC here.
    *
    * @param record First word in `words`; valid during the call.
+   * @param index  With which expect() was told of it; -1: it was not.
    * @returns The local row, or -1 - RefusedReason; `conflict`: see conflict(). Nothing changed then.
    */
-  adopt(words: Int32Array, record: number): number;
+  adopt(words: Int32Array, record: number, index: number): number;
   /** State or times of a session changed; tuples are the same. @returns False when the local session is not that one. */
   refresh(localRow: number, words: Int32Array, record: number): boolean;
   /** Ends a session as its idle time would: rules, then endpoints, which rest. */

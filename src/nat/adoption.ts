@@ -37,8 +37,17 @@ export class AdoptedMappings {
     private readonly pools: PublicPools,
   ) {}
 
-  /** @returns The row of the source's mapping, without the session counted, or -1 when a table is full. */
-  ofSource(f: SessionFacts, { scope, alone, retired }: AdoptedMapping, nowSeconds: number): number {
+  /**
+   * @param insideHash insideHash() of the inside endpoint. @param publicHash publicHash() of the public one.
+   * @returns The row of the source's mapping, without the session counted, or -1 when a table is full.
+   */
+  ofSource(
+    f: SessionFacts,
+    { scope, alone, retired }: AdoptedMapping,
+    nowSeconds: number,
+    insideHash: number,
+    publicHash: number,
+  ): number {
     return this.find(
       f.vpc,
       scope,
@@ -50,6 +59,8 @@ export class AdoptedMappings {
       alone,
       retired,
       nowSeconds,
+      insideHash,
+      publicHash,
     );
   }
 
@@ -66,6 +77,8 @@ export class AdoptedMappings {
       alone,
       retired,
       nowSeconds,
+      null,
+      null,
     );
   }
 
@@ -80,23 +93,27 @@ export class AdoptedMappings {
     alone: boolean,
     retired: boolean,
     nowSeconds: number,
+    knownInsideHash: number | null,
+    knownPublicHash: number | null,
   ): number {
     const { mappings } = this;
     const withPort = hasPorts(protocol);
     const inside = withPort ? insidePort : 0;
     const shown = withPort ? publicPort : 0;
+    const insideHash = knownInsideHash ?? mappings.insideHash(vpc, scope, protocol, insideAddress, inside);
+    const publicHash = knownPublicHash ?? mappings.publicHash(scope, protocol, publicAddress, shown);
     if (retired) {
       const key = `${scope} ${protocol} ${publicAddress} ${shown}`;
       const known = this.retired.get(key);
       if (known !== undefined && mappings.sessions(known) > 0 && this.keyOf(known) === key) return known;
     } else if (!alone) {
-      const known = mappings.byInside(vpc, scope, protocol, insideAddress, inside);
+      const known = mappings.byInside(vpc, scope, protocol, insideAddress, inside, insideHash);
       if (known >= 0 && mappings.publicAddress(known) === publicAddress && mappings.publicPort(known) === shown) {
         return known;
       }
       // The gateway that decides has ended the mappings that stand in the way; their sessions are being removed here.
       if (known >= 0) mappings.retire(known);
-      const other = withPort ? mappings.byPublic(scope, protocol, publicAddress, shown) : -1;
+      const other = withPort ? mappings.byPublic(scope, protocol, publicAddress, shown, publicHash) : -1;
       if (other >= 0) mappings.disown(other);
     }
     const host = this.hosts.hold(vpc, scope, insideAddress);
@@ -113,6 +130,8 @@ export class AdoptedMappings {
       shown,
       host,
       retired ? Tenure.retired : tenure,
+      insideHash,
+      publicHash,
     );
     if (row < 0) {
       this.hosts.release(host);

@@ -1,15 +1,6 @@
 import type { ValidatedConfig } from '../config/types.js';
-import {
-  DropReason,
-  MissEvent,
-  MissKind,
-  NO_HOLD,
-  SessionClass,
-  SessionRow,
-  TCP_TIMER,
-  TcpState,
-} from '../native/records.js';
-import { AdoptedMappings, type AdoptedSession, Adoption } from './adoption.js';
+import { DropReason, MissEvent, MissKind, SessionClass, SessionRow, TCP_TIMER, TcpState } from '../native/records.js';
+import { AdoptedMappings, type AdoptedSession } from './adoption.js';
 import { alignConfig } from './alignment.js';
 import { Bindings } from './bindings.js';
 import {
@@ -36,6 +27,7 @@ import { Random } from './random.js';
 import { referredParts } from './referred-parts.js';
 import { RemoteFilter } from './remote-filter.js';
 import { RestingTuples } from './resting-tuples.js';
+import { SessionAdoption } from './session-adoption.js';
 import { Fate, SessionJudge } from './session-judge.js';
 import { type ReviewReport, SessionReview } from './session-review.js';
 import {
@@ -49,9 +41,9 @@ import {
 import { SessionTally } from './session-tally.js';
 import { idleSeconds, type NativeRows, sessionDeadline } from './session-timers.js';
 import { forwardShape, reverseShape } from './shapes.js';
-import type { DecidedSession, DecisionSink, SessionTimes } from './sink.js';
+import { type DecidedSession, type DecisionSink, emptyDecision, type SessionTimes } from './sink.js';
 import { SourceTranslation } from './source-translation.js';
-import { Strangers } from './strangers.js';
+import { isFromStranger, Strangers } from './strangers.js';
 import { SynWaiters } from './syn-waiters.js';
 import { ordinaryMemory } from './table-memory.js';
 import { TimerWheel } from './timer-wheel.js';
@@ -97,7 +89,7 @@ export class NatEngine {
   private readonly sessionsOfVpc: number[];
   private readonly review: SessionReview;
   private readonly filter: RemoteFilter;
-  private readonly adopted: AdoptedMappings;
+  private readonly adoption: SessionAdoption;
   /** Since when this gateway decides: what refreshed adopted sessions shortly before is not known. */
   private decidesSinceSeconds = 0;
 
@@ -112,7 +104,7 @@ export class NatEngine {
   private readonly back: Egress = emptyEgress();
   private readonly onward: Egress = emptyEgress();
   private readonly decided: DecidedSession;
-  private readonly described: DecidedSession;
+  private readonly described: DecidedSession = emptyDecision();
 
   constructor(
     config: ValidatedConfig,
@@ -130,7 +122,6 @@ export class NatEngine {
     this.hosts = new HostTable(capacity * 2);
     this.pools = new PublicPools(config, this.topology, this.hosts, new Random(config.nat.seed), log);
     this.resting = new RestingTuples(capacity);
-    this.adopted = new AdoptedMappings(this.mappings, this.hosts, this.pools);
     this.filter = new RemoteFilter(config.nat.filtering);
     this.review = new SessionReview(this.sessions);
     this.bindings = this.newBindings();
@@ -141,8 +132,8 @@ export class NatEngine {
     this.rates = config.vpcs.map(({ limits }) => new RateLimit(limits.newSessionsPerSecond));
     this.sessionsOfVpc = config.vpcs.map(() => 0);
     this.tally = new SessionTally(config.vpcs);
-    this.decided = decidedSession(this.facts, this.onward, this.back);
-    this.described = decidedSession(emptyFacts(), emptyEgress(), emptyEgress());
+    this.decided = emptyDecision(this.facts, this.onward, this.back);
+    this.adoption = this.newAdoption();
   }
 
   /** The configuration as it is now; VPCs and peer gateways that left it stand in it as retired ones. */
@@ -353,59 +344,24 @@ export class NatEngine {
     return Math.max(deadline, this.decidesSinceSeconds + idleSeconds(this.config.nat.timeouts, protocol, tcpState));
   }
 
+  /** As SessionAdoption has it. */
+  expectAdoption(session: AdoptedSession, index: number): number {
+    return this.adoption.expect(session, index);
+  }
+
   /**
    * Opens a session that another gateway decided, with the same mappings and endpoints.
    *
+   * @param index With which expectAdoption() was told of it; -1: it was not.
    * @returns Its row, or an Adoption code.
    */
-  adopt(session: AdoptedSession, nowSeconds: number): number {
-    const { facts, source, destination, times, tcpState } = session;
-    const { decided } = this;
-    const { protocol, forwardSource } = facts;
-    if (this.sessions.isFull) return Adoption.tableFull;
-    if (this.sessions.forwardIsTaken(facts) || this.sessions.reverseIsTaken(facts)) return Adoption.conflict;
-    const noWay =
-      resolveEgress(this.topology, facts.reverseContext, facts.translatedDestination, this.onward) ||
-      resolveEgress(this.topology, facts.forwardContext, facts.forwardSource, this.back);
-    if (noWay !== DropReason.none) return Adoption.noWay;
-    facts.sourceMapping = source === null ? -1 : this.adopted.ofSource(facts, source, nowSeconds);
-    if (source !== null && facts.sourceMapping < 0) return Adoption.tableFull;
-    if (facts.sourceMapping >= 0) this.mappings.addSessions(facts.sourceMapping, 1);
-    facts.destinationMapping = destination === null ? -1 : this.adopted.ofDestination(facts, destination, nowSeconds);
-    if (destination !== null && facts.destinationMapping < 0) {
-      this.sources.release(facts, NO_REST);
-      return Adoption.tableFull;
-    }
-    if (facts.destinationMapping >= 0) this.mappings.addSessions(facts.destinationMapping, 1);
-    const insideAddress = facts.insideInitiated ? forwardSource : facts.translatedDestination;
-    facts.host = this.hosts.hold(facts.vpc, 0, insideAddress);
-    this.hosts.addSessions(facts.host, 1);
-    this.sessionsOfVpc[facts.vpc]++;
-    this.tally.opened(facts.vpc, facts.sessionClass);
-    this.filter.remember(facts);
-    decided.forwardShape = forwardShape(facts);
-    decided.reverseShape = reverseShape(facts);
-    const row = this.sessions.insert(facts, decided.forwardShape | (decided.reverseShape << 16));
-    this.sessions.read(row, decided.facts);
-    decided.row = row;
-    decided.generation = this.sessions.generation(row);
-    decided.tcpState = tcpState;
-    decided.ageSeconds = idleSeconds(this.config.nat.timeouts, protocol, tcpState);
-    decided.adopted = times;
-    this.sink.session(NO_HOLD, decided);
-    decided.adopted = null;
-    this.wheel.arm(row, nowSeconds + decided.ageSeconds, nowSeconds);
-    if (isFromStranger(facts) && times.lastReverseSeconds === 0) this.strangers.add(facts.destinationMapping, row);
-    this.changed?.mark(row);
-    return row;
+  adopt(session: AdoptedSession, nowSeconds: number, index = -1): number {
+    return this.adoption.adopt(session, nowSeconds, index);
   }
 
   /** The gateway that decides tells how an adopted session stands. */
   restate(row: number, tcpState: number, times: SessionTimes): void {
-    this.sink.restate(row, this.sessions.generation(row), tcpState, times);
-    const mapping = this.sessions.destinationMapping(row);
-    if (times.lastReverseSeconds > 0 && mapping >= 0) this.strangers.remove(mapping, row);
-    this.changed?.mark(row);
+    this.adoption.restate(row, tcpState, times);
   }
 
   /** The gateway that decides has ended an adopted session. */
@@ -529,6 +485,26 @@ export class NatEngine {
     if (!this.isLive(row, generation)) return false;
     this.end(row);
     return true;
+  }
+
+  private newAdoption(): SessionAdoption {
+    const { sessions, mappings, hosts, filter, tally, wheel, strangers, sink, sessionsOfVpc } = this;
+    return new SessionAdoption({
+      sessions,
+      mappings,
+      hosts,
+      filter,
+      tally,
+      wheel,
+      strangers,
+      sink,
+      sessionsOfVpc,
+      adopted: new AdoptedMappings(mappings, hosts, this.pools),
+      topology: () => this.currentTopology,
+      idleSeconds: (protocol, tcpState) => idleSeconds(this.currentConfig.nat.timeouts, protocol, tcpState),
+      changed: (row) => this.changed?.mark(row),
+      giveUp: (facts) => this.sources.release(facts, NO_REST),
+    });
   }
 
   private newBindings(): Bindings {
@@ -724,26 +700,6 @@ export class NatEngine {
     c.peer = c.sourceVpc < 0 ? this.topology.peerBySender(packet.vni, packet.outerSource) : -1;
     this.answers.tellSender(packet, c, DropReason.tooBig, IcmpType.unreachable, FRAGMENTATION_NEEDED, packet.mtu);
   }
-}
-
-/** Whether the outside opened a session through a dynamic mapping. */
-function isFromStranger(facts: SessionFacts): boolean {
-  return facts.sessionClass === SessionClass.externalToVpc && facts.destinationMapping >= 0;
-}
-
-function decidedSession(facts: SessionFacts, forwardEgress: Egress, reverseEgress: Egress): DecidedSession {
-  return {
-    row: 0,
-    generation: 0,
-    facts,
-    forwardEgress,
-    reverseEgress,
-    forwardShape: 0,
-    reverseShape: 0,
-    ageSeconds: 0,
-    tcpState: 0,
-    adopted: null,
-  };
 }
 
 /** ICMP queries: only echo; a reply opens nothing from inside, and nothing opens through a dynamic identifier. */

@@ -96,7 +96,16 @@ export class MappingTable {
 
   /** The same for byPublic(). */
   touchPublic(scope: number, protocol: number, address: number, port: number): number {
-    return this.outside.touch(this.outside.hash(scope, address | 0, port, protocol));
+    return this.touchOutside(this.publicHash(scope, protocol, address, port));
+  }
+
+  touchOutside(publicHash: number): number {
+    return this.outside.touch(publicHash);
+  }
+
+  /** Hash of a public endpoint, for byPublic(), touchOutside() and insert(). */
+  publicHash(scope: number, protocol: number, address: number, port: number): number {
+    return this.outside.hash(scope, address | 0, port, protocol);
   }
 
   /** @param insideHash insideHash() of the rest. @returns Row of the mapping of an internal endpoint, or -1. */
@@ -112,13 +121,20 @@ export class MappingTable {
   }
 
   /** @returns Row of the mapping that owns a public endpoint, or -1. */
-  byPublic(scope: number, protocol: number, address: number, port: number): number {
-    return this.outside.find(scope, address | 0, port, protocol);
+  byPublic(
+    scope: number,
+    protocol: number,
+    address: number,
+    port: number,
+    publicHash = this.publicHash(scope, protocol, address, port),
+  ): number {
+    return this.outside.findHashed(publicHash, scope, address | 0, port, protocol);
   }
 
   /**
    * @param tenure     Tenure.shared or Tenure.alone.
    * @param insideHash insideHash() of the internal endpoint; Tenure.alone has no use for it.
+   * @param publicHash publicHash() of the external one; the same.
    * @returns Row, with no session yet, or -1 when the table is full.
    */
   insert(
@@ -132,6 +148,7 @@ export class MappingTable {
     host: number,
     tenure: number,
     insideHash = this.insideHash(vpc, scope, protocol, insideAddress, insidePort),
+    publicHash = this.publicHash(scope, protocol, publicAddress, publicPort),
   ): number {
     const row = this.rows.take();
     if (row < 0) return -1;
@@ -144,11 +161,8 @@ export class MappingTable {
     this.words[base + SESSIONS] = 0;
     this.words[base + HOST] = host;
     if (tenure === Tenure.shared) {
-      const { inside, outside } = this;
-      inside.insertHashed(insideHash, row);
-      if (hasPorts(protocol)) {
-        outside.insertHashed(outside.hash(scope, publicAddress | 0, publicPort, protocol), row);
-      }
+      this.inside.insertHashed(insideHash, row);
+      if (hasPorts(protocol)) this.outside.insertHashed(publicHash, row);
     }
     return row;
   }

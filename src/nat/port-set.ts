@@ -120,7 +120,7 @@ export class PortSet implements PortAllocator {
     this.claimed ??= new PortBits();
     this.claimed.add(port);
     this.away?.delete(port);
-    const at = this.free.subarray(0, this.freeCount).indexOf(port);
+    const at = this.freeCount === 0 ? -1 : this.free.subarray(0, this.freeCount).indexOf(port);
     if (at >= 0) this.free[at] = this.free[--this.freeCount];
   }
 

@@ -191,9 +191,12 @@ export class PublicPools {
     inside: number,
     nowSeconds: number,
   ): void {
-    const pool = this.poolsOf(vpc, scope).find((candidate) => candidate.has(address));
-    if (pool === undefined) return;
-    const set = this.portsOf(pool, scope, protocol, address);
+    let set = this.sets.get(scope, protocol, address);
+    if (set === undefined || set.pool === null) {
+      const pool = this.poolsOf(vpc, scope).find((candidate) => candidate.has(address));
+      if (pool === undefined) return;
+      set = this.portsOf(pool, scope, protocol, address);
+    }
     set.ports.claim(port, nowSeconds, vpc * 0x1_0000_0000 + inside);
     set.count.owned++;
   }

@@ -181,10 +181,20 @@ export class SessionTable {
     );
   }
 
-  /** Whether packets of the initiator's direction would be taken for another session's. */
-  forwardIsTaken(f: SessionFacts): boolean {
+  private reverseHash(f: SessionFacts): number {
+    return this.index.hash(
+      contextKey(f.reverseContext, f.protocol),
+      f.translatedDestination | 0,
+      f.translatedSource | 0,
+      packPorts(f.translatedDestinationPort, f.translatedSourcePort),
+    );
+  }
+
+  /** Whether packets of the initiator's direction would be taken for another session's. @param hash hashOf() the forward tuple. */
+  forwardIsTaken(f: SessionFacts, hash: number): boolean {
     return (
-      this.find(
+      this.findHashed(
+        hash,
         f.forwardContext,
         f.protocol,
         f.forwardSource,
@@ -195,10 +205,11 @@ export class SessionTable {
     );
   }
 
-  /** Whether replies to these facts would be taken for another session's. */
-  reverseIsTaken(f: SessionFacts): boolean {
+  /** Whether replies to these facts would be taken for another session's. @param hash hashOf() the reverse tuple. */
+  reverseIsTaken(f: SessionFacts, hash = this.reverseHash(f)): boolean {
     return (
-      this.find(
+      this.findHashed(
+        hash,
         f.reverseContext,
         f.protocol,
         f.translatedDestination,
@@ -209,7 +220,7 @@ export class SessionTable {
     );
   }
 
-  /** @param forwardHash hashOf() the forward tuple. @returns The new row, or -1 when the table is full. The caller has made sure that neither tuple is taken. */
+  /** @param forwardHash hashOf() the forward tuple. @param reverseHash hashOf() the reverse tuple. @returns The new row, or -1 when the table is full. The caller has made sure that neither tuple is taken. */
   insert(
     f: SessionFacts,
     shapes: number,
@@ -221,6 +232,7 @@ export class SessionTable {
       f.forwardSourcePort,
       f.forwardDestinationPort,
     ),
+    reverseHash = this.reverseHash(f),
   ): number {
     const row = this.rows.take();
     if (row < 0) return -1;
@@ -242,15 +254,7 @@ export class SessionTable {
     w[base + SHAPES] = shapes;
     const { index } = this;
     index.insertHashed(forwardHash, row * 2);
-    index.insertHashed(
-      index.hash(
-        contextKey(f.reverseContext, f.protocol),
-        f.translatedDestination | 0,
-        f.translatedSource | 0,
-        packPorts(f.translatedDestinationPort, f.translatedSourcePort),
-      ),
-      row * 2 + 1,
-    );
+    index.insertHashed(reverseHash, row * 2 + 1);
     return row;
   }
 

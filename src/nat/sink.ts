@@ -1,6 +1,6 @@
 import type { DropReason } from '../native/records.js';
-import type { Egress } from './egress.js';
-import type { SessionFacts } from './session-table.js';
+import { type Egress, emptyEgress } from './egress.js';
+import { emptyFacts, type SessionFacts } from './session-table.js';
 
 /** A decided session, ready to be installed. Valid during the call. */
 export interface DecidedSession {
@@ -26,6 +26,22 @@ export interface SessionTimes {
   /** 0: no answer yet. */
   lastReverseSeconds: number;
   stateSinceSeconds: number;
+}
+
+/** One that can be filled again and again. */
+export function emptyDecision(facts = emptyFacts(), forward = emptyEgress(), reverse = emptyEgress()): DecidedSession {
+  return {
+    row: 0,
+    generation: 0,
+    facts,
+    forwardEgress: forward,
+    reverseEgress: reverse,
+    forwardShape: 0,
+    reverseShape: 0,
+    ageSeconds: 0,
+    tcpState: 0,
+    adopted: null,
+  };
 }
 
 /** What the NAT engine says; the controller carries it out. Nothing is answered: effects come back as events. */

@@ -1,3 +1,6 @@
+import { SessionClass } from '../native/records.js';
+import type { SessionFacts } from './session-table.js';
+
 interface MappingStrangers {
   readonly rows: Set<number>;
   /** Rows whose last hits have been asked for since nobody else uses the mapping. */
@@ -48,4 +51,9 @@ export class Strangers {
     if (isAnswered) this.remove(mapping, row);
     return wasAsked && asked.size === 0 && rows.size === sessions ? [...rows] : [];
   }
+}
+
+/** Whether the outside opened a session through a dynamic mapping. */
+export function isFromStranger(facts: SessionFacts): boolean {
+  return facts.sessionClass === SessionClass.externalToVpc && facts.destinationMapping >= 0;
 }

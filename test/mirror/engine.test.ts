@@ -148,7 +148,7 @@ function carry(from: EngineNode, sink: EngineSink): number {
     });
     expect(reader.open(buffer.bytes)).toBeNull();
     expect(sink.conflict(reader.words, recordAt(0))).toBe(-1);
-    if (sink.adopt(reader.words, recordAt(0)) < 0) refused++;
+    if (sink.adopt(reader.words, recordAt(0), -1) < 0) refused++;
     else expect(sink.find(reader.words, recordAt(0))).toBeGreaterThanOrEqual(0);
   }
   return refused;

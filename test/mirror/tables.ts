@@ -87,6 +87,8 @@ export class PlainReplica implements ReplicaSink {
   readonly sessions = new Map<number, PlainSession>();
   private readonly byNat = new Map<number, number>();
   hasRoom = true;
+  readonly mostExpected = 8;
+  private readonly expected = new Map<number, number>();
   adopted = 0;
   ended = 0;
   private next = 0;
@@ -102,7 +104,13 @@ export class PlainReplica implements ReplicaSink {
     return [...this.sessions.keys()];
   }
 
-  adopt(words: Int32Array, at: number): number {
+  expect(words: Int32Array, at: number, index: number): void {
+    this.expected.set(index, at);
+    if (words[at] === undefined) throw new RangeError(`a record at ${at}`);
+  }
+
+  adopt(words: Int32Array, at: number, index: number): number {
+    if (index >= 0 && this.expected.get(index) !== at) throw new Error(`the record at ${at} was expected elsewhere`);
     const session = read(words, at);
     if (this.byNat.has(session.nat)) return -1 - RefusedReason.conflict;
     if (this.sessions.size >= this.capacity) return -1 - RefusedReason.tableFull;
