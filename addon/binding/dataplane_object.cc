@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "slow_path/populate.h"
 
 namespace sluice::binding {
 namespace {
@@ -132,7 +131,7 @@ Napi::Value DataplaneObject::table_memory(const Napi::CallbackInfo& info) {
     constexpr double kMostBytes = 1ull << 40;
     const auto bytes = static_cast<size_t>(number(info[0], "bytes", 1, kMostBytes));
     const auto region = std::make_shared<MemoryRegion>(bytes);
-    populate_soon(region);
+    populate_soon(region->as<void>(), bytes);
     return external(info.Env(), region, bytes);
   });
 }

@@ -81,6 +81,8 @@ struct FlowEngine::Implementation {
 
   const EngineOptions options;
   const uint64_t seed;
+  RowArena arena;
+  uint64_t expected_bytes = 0, most_expected_bytes = 0;  // of all tables' rows, of one's
   std::vector<RuleTable*> tables;  // by id; null where free
   std::unordered_multimap<uint64_t, RuleTable*> derived;
   Group small_groups[kSmallGroups];

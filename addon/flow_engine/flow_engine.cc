@@ -63,7 +63,7 @@ RuleTable* FlowEngine::Implementation::add_table(const rte_flow_attr& attr, cons
     fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "too many different rule shapes");
     return nullptr;
   }
-  auto* table = new RuleTable(attr, pattern, program, seed);
+  auto* table = new RuleTable(attr, pattern, program, seed, &arena);
   table->id = static_cast<uint16_t>(id);
   if (id == tables.size()) tables.push_back(nullptr);
   tables[id] = table;
@@ -201,8 +201,14 @@ int FlowEngine::validate_template(const rte_flow_attr& attr, const rte_flow_item
 }
 
 bool FlowEngine::reserve(RuleTable* table, uint32_t rows) {
-  return table->slab.reserve(rows) && (table->pattern.shape.ranges != 0 || table->index.reserve(rows));
+  const uint64_t bytes = uint64_t{rows} * table->row_bytes;
+  self_->expected_bytes += bytes;
+  self_->most_expected_bytes = std::max(self_->most_expected_bytes, bytes);
+  return self_->arena.reserve(std::min(self_->expected_bytes, 2 * self_->most_expected_bytes)) &&
+         (table->pattern.shape.ranges != 0 || table->index.reserve(rows));
 }
+
+bool FlowEngine::reserve(uint64_t row_bytes) { return self_->arena.reserve(row_bytes); }
 
 void FlowEngine::destroy_table(RuleTable* table) { self_->remove_table(table); }
 

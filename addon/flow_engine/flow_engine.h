@@ -132,9 +132,12 @@ class FlowEngine {
   int validate_template(const rte_flow_attr& attr, const rte_flow_item* pattern,
                         const rte_flow_action* actions, const rte_flow_action* masks,
                         rte_flow_error* error) const;
-  // Takes the memory for so many rows now, pages cleared, so that inserting does not wait for it. False: no
-  // memory.
+  // Takes the memory for so many rows of a table now, so that inserting does not wait for it: the index at once, rows
+  // in the background. Several tables' rows share twice what the one with most needs: a flow has two directions, and a
+  // shape. False: no memory.
   bool reserve(RuleTable* table, uint32_t rows);
+  // Takes memory for rows of so many bytes in all, of whatever tables.
+  bool reserve(uint64_t row_bytes);
   void destroy_table(RuleTable* table);  // it must be empty
   FlowRule* create_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                        uint32_t now_seconds, rte_flow_error* error);

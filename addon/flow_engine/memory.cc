@@ -51,6 +51,7 @@ void release_zeroed(void* memory, size_t bytes) {
   if (bytes < kHugePage) {
     std::free(memory);
   } else {
+    stop_populating(memory, bytes);
     munmap(memory, rounded(bytes, kHugePage));
   }
 }

@@ -16,14 +16,14 @@ uint32_t layout(const CompiledPattern& pattern) {
 }  // namespace
 
 RuleTable::RuleTable(const rte_flow_attr& attributes, const CompiledPattern& compiled,
-                     const ActionProgram& actions, uint64_t secret)
+                     const ActionProgram& actions, uint64_t secret, RowArena* arena)
     : attr(attributes),
       pattern(compiled),
       program(actions),
       operands_at(layout(compiled)),
       row_bytes((layout(compiled) + actions.operand_bytes + 7) / 8 * 8),
       seed(secret),
-      slab(row_bytes) {}
+      slab(row_bytes, arena) {}
 
 FlowRule* RuleTable::find(const uint64_t* key, uint32_t hash) const {
   const uint32_t row =

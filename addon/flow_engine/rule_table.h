@@ -44,7 +44,7 @@ static_assert(sizeof(FlowRule) == 40);
 
 struct RuleTable {
   RuleTable(const rte_flow_attr& attributes, const CompiledPattern& compiled, const ActionProgram& actions,
-            uint64_t seed);
+            uint64_t seed, RowArena* arena);
 
   uint32_t rows = 0;
   uint16_t id = 0;

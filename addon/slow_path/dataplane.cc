@@ -12,7 +12,6 @@
 #include "slow_path/dpdk_log.h"
 #include "slow_path/eal.h"
 #include "slow_path/nic_statistics.h"
-#include "slow_path/populate.h"
 
 namespace sluice {
 namespace {
@@ -75,7 +74,8 @@ Dataplane::Dataplane(const DataplaneOptions& options) : options_(options) {
       const SessionTable& sessions = slow_path_->sessions();
       for (const SharedRegion& region :
            {sessions.rows_memory(), sessions.counters_memory(), sessions.states_memory()})
-        populate_soon(region);
+        populate_soon(region->as<void>(), region->bytes());
+      slow_path_->reserve_rules();
     }
   } catch (...) {
     close_ports();

@@ -79,6 +79,13 @@ void SlowPath::shut_down() {
   rte_pktmbuf_free(scratch_);
 }
 
+void SlowPath::reserve_rules() {
+  constexpr uint64_t kRowBytes = 104;  // of the software rules of UDP and TCP between VXLAN and outside
+  if (!engine_.reserve(uint64_t{options_.max_sessions} * 2 * kRowBytes))
+    throw NativeFault("MEMORY", "no memory for the rules of " + std::to_string(options_.max_sessions) + " sessions",
+                      ENOMEM);
+}
+
 uint32_t SlowPath::register_software(const TemplateSource& source) {
   if (software_templates_.size() >= kNoTemplate) throw NativeFault("TEMPLATE", "too many templates");
   SoftwareTemplate registered;

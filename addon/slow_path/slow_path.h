@@ -81,6 +81,8 @@ class SlowPath {
   SlowPath(const SlowPath&) = delete;
   SlowPath& operator=(const SlowPath&) = delete;
 
+  // Has the memory of all sessions' software rules cleared in the background.
+  void reserve_rules();
   // Throw NativeFault TEMPLATE or RULE.
   uint32_t register_software(const TemplateSource& source);
   uint32_t register_nic(uint8_t port, const TemplateSource& source);

@@ -13,7 +13,7 @@ namespace sluice::softflow {
 namespace {
 
 // Rows whose memory a table takes when it is made; the others' comes as they do.
-constexpr uint32_t kReservedRows = 1u << 20;
+constexpr uint32_t kReservedRows = 1u << 22;
 
 int info_get(rte_eth_dev* dev, rte_flow_port_info* port, rte_flow_queue_info* queue, rte_flow_error*) {
   const Device& device = Device::of(dev);

@@ -1,0 +1,100 @@
+// Pages cleared in the background. One thread a process, made when it is first needed and never ended: it waits.
+#include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "flow_engine/memory.h"
+
+namespace sluice {
+namespace {
+
+// A call holds the address space's lock against those who map and unmap: in pieces.
+constexpr size_t kPiece = 16u << 20;
+constexpr int kNiceness = 5;
+
+struct Span {
+  uint8_t* begin = nullptr;
+  size_t bytes = 0;
+
+  bool meets(const Span& other) const {
+    return begin < other.begin + other.bytes && other.begin < begin + bytes;
+  }
+};
+
+struct Queue {
+  std::mutex mutex;
+  std::condition_variable wake, done;
+  std::deque<Span> waiting;
+  Span current;
+  bool has_thread = false;
+};
+
+// Never destroyed: the thread outlives main's end.
+Queue& queue() {
+  static auto* made = new Queue;
+  return *made;
+}
+
+// Whoever asks may be bound to a core that it needs for itself.
+void leave_core() {
+  cpu_set_t process;
+  if (sched_getaffinity(getpid(), sizeof process, &process) == 0) sched_setaffinity(0, sizeof process, &process);
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNiceness);
+  pthread_setname_np(pthread_self(), "sluice-pages");
+}
+
+void work() {
+  leave_core();
+  Queue& spans = queue();
+  std::unique_lock lock(spans.mutex);
+  for (;;) {
+    spans.wake.wait(lock, [&spans] { return !spans.waiting.empty(); });
+    Span& first = spans.waiting.front();
+    spans.current = {first.begin, std::min(first.bytes, kPiece)};
+    first = {first.begin + spans.current.bytes, first.bytes - spans.current.bytes};
+    if (first.bytes == 0) spans.waiting.pop_front();
+    lock.unlock();
+    populate(spans.current.begin, spans.current.bytes);
+    lock.lock();
+    spans.current = {};
+    spans.done.notify_all();
+  }
+}
+
+}  // namespace
+
+void populate_soon(void* memory, size_t bytes) {
+  Queue& spans = queue();
+  const std::lock_guard lock(spans.mutex);
+  if (!spans.has_thread) {
+    try {
+      std::thread(work).detach();
+    } catch (const std::system_error&) {
+      return;  // the first touch clears, as ever
+    }
+    spans.has_thread = true;
+  }
+  spans.waiting.push_back({static_cast<uint8_t*>(memory), bytes});
+  spans.wake.notify_one();
+}
+
+void stop_populating(void* memory, size_t bytes) {
+  const Span gone{static_cast<uint8_t*>(memory), bytes};
+  Queue& spans = queue();
+  std::unique_lock lock(spans.mutex);
+  if (!spans.has_thread) return;
+  std::erase_if(spans.waiting, [&gone](const Span& span) { return span.meets(gone); });
+  spans.done.wait(lock, [&] { return !spans.current.meets(gone); });
+}
+
+}  // namespace sluice

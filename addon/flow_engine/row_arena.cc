@@ -1,0 +1,47 @@
+#include "flow_engine/row_arena.h"
+
+#include "flow_engine/memory.h"
+
+namespace sluice {
+
+RowArena::~RowArena() {
+  for (uint8_t* chunk : chunks_) release_zeroed(chunk, kChunkBytes);
+}
+
+uint8_t* RowArena::take(size_t bytes) {
+  bytes = (bytes + 63) / 64 * 64;
+  const auto found = free_.find(bytes);
+  if (found != free_.end() && !found->second.empty()) {
+    uint8_t* block = found->second.back();
+    found->second.pop_back();
+    return block;
+  }
+  if (bytes > kChunkBytes) return nullptr;
+  if (filled_ < chunks_.size() && kChunkBytes - used_ < bytes) {
+    ++filled_;
+    used_ = 0;
+  }
+  if (filled_ == chunks_.size() && !add_chunk()) return nullptr;
+  uint8_t* block = chunks_[filled_] + used_;
+  used_ += bytes;
+  return block;
+}
+
+void RowArena::give_back(uint8_t* block, size_t bytes) { free_[(bytes + 63) / 64 * 64].push_back(block); }
+
+bool RowArena::reserve(uint64_t bytes) {
+  while (chunks_.size() * uint64_t{kChunkBytes} < bytes) {
+    if (!add_chunk()) return false;
+    populate_soon(chunks_.back(), kChunkBytes);
+  }
+  return true;
+}
+
+bool RowArena::add_chunk() {
+  auto* chunk = static_cast<uint8_t*>(allocate_zeroed(kChunkBytes));
+  if (chunk == nullptr) return false;
+  chunks_.push_back(chunk);
+  return true;
+}
+
+}  // namespace sluice
