@@ -2,6 +2,8 @@
 
 #include <rte_errno.h>
 
+#include "slow_path/software_template.h"
+
 namespace sluice {
 namespace {
 
@@ -11,20 +13,6 @@ EngineOptions engine_options(const SlowPathOptions& options) {
   engine.vxlan_udp_port = options.vxlan_udp_port;
   engine.private_actions = true;
   return engine;
-}
-
-// Time and number of a session's packets the slow path writes down itself (see translate, deliver): a packet that
-// leaves in pieces is one, an error that its rule translates is none.
-TemplateSource without_count_and_age(TemplateSource source) {
-  for (size_t i = 0; i < source.actions.size(); i++) {
-    TemplateSource::Action& action = source.actions[i];
-    if (action.type != ActionType::kCount && action.type != ActionType::kAge) continue;
-    action = {ActionType::kVoid, {}};
-    std::erase_if(source.patches, [i](const TemplateSource::Patch& patch) {
-      return patch.target == PatchTarget::kAction && patch.index == i;
-    });
-  }
-  return source;
 }
 
 SharedRegion ring_memory(uint32_t slots, uint32_t slot_bytes) {
@@ -89,7 +77,7 @@ void SlowPath::reserve_rules() {
 uint32_t SlowPath::register_software(const TemplateSource& source) {
   if (software_templates_.size() >= kNoTemplate) throw NativeFault("TEMPLATE", "too many templates");
   SoftwareTemplate registered;
-  registered.rule = std::make_unique<RuleTemplate>(without_count_and_age(source), port_ids_);
+  registered.rule = std::make_unique<RuleTemplate>(software_template(source, options_), port_ids_);
   rte_flow_error error = {};
   registered.table = engine_.create_table(registered.rule->attr(), registered.rule->items(),
                                           registered.rule->actions(), &error);
