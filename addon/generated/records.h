@@ -39,9 +39,10 @@ enum class DropReason : uint8_t {
   kHeldLimit = 28,
   kQueueFull = 29,
   kNotActive = 30,
+  kNotMirrored = 31,
 };
-inline constexpr size_t kDropReasonCount = 31;
-inline constexpr const char* kDropReasonNames[] = {"none", "local", "malformed", "bad-checksum", "not-for-us", "unknown-vni", "unknown-vtep", "not-ipv4", "source-not-in-vpc", "no-route", "no-peering", "private-destination", "no-binding", "filtered", "no-pool", "pool-exhausted", "vpc-limit", "address-limit", "rate-limit", "table-full", "not-syn", "tcp-state", "icmp-error-unknown", "icmp-unsupported", "ttl-expired", "too-big", "fragment-timeout", "fragment-limit", "held-limit", "queue-full", "not-active"};
+inline constexpr size_t kDropReasonCount = 32;
+inline constexpr const char* kDropReasonNames[] = {"none", "local", "malformed", "bad-checksum", "not-for-us", "unknown-vni", "unknown-vtep", "not-ipv4", "source-not-in-vpc", "no-route", "no-peering", "private-destination", "no-binding", "filtered", "no-pool", "pool-exhausted", "vpc-limit", "address-limit", "rate-limit", "table-full", "not-syn", "tcp-state", "icmp-error-unknown", "icmp-unsupported", "ttl-expired", "too-big", "fragment-timeout", "fragment-limit", "held-limit", "queue-full", "not-active", "not-mirrored"};
 
 // Records of the event ring, lcore to TypeScript.
 enum class EventType : uint8_t {

@@ -11,6 +11,7 @@ import type { Dataplane } from '../native/binding.js';
 import { DropReason, EventType, NeighbourEvent, NO_TEMPLATE, SessionEvent } from '../native/records.js';
 import { RecentDrops } from './recent-drops.js';
 import { DecisionRing, EventRing, type SessionTemplates } from './rings.js';
+import { SessionGate } from './session-gate.js';
 import { TemplateRegistry } from './templates.js';
 
 /** Decisions that one event, or one timer, may lead to at most. */
@@ -181,9 +182,24 @@ export class GatewayController {
     return this.decisions.taken();
   }
 
-  /** Whether the lcore has yet to take decisions. */
+  /** Whether the lcore has yet to take decisions, those that wait at the gate included. */
   decisionsArePending(): boolean {
-    return this.decisions.pending() > 0;
+    return this.decisions.pending() > 0 || (this.decisions.gate?.count ?? 0) > 0;
+  }
+
+  /** Nothing waits for its time any more. */
+  closeGate(): void {
+    this.decisions.gate?.close();
+  }
+
+  /** From now on new sessions can be made to wait. @param nowSeconds Gateway clock. @returns Where they wait. */
+  gateSessions(nowSeconds: () => number): SessionGate {
+    const refuse = (row: number, generation: number) => {
+      this.forgetNicRules(row);
+      this.engine.onRefused(row, generation, nowSeconds());
+    };
+    this.decisions.gate = new SessionGate(this.decisions, refuse, () => performance.now());
+    return this.decisions.gate;
   }
 
   /** Sends an ARP request to every neighbour whose MAC is unknown. @returns How many. */

@@ -95,6 +95,7 @@ export class LiveGateway {
     this.running = false;
     for (const resolve of this.reviewed.splice(0)) resolve(null);
     for (const timer of this.timers) clearInterval(timer);
+    this.controller.closeGate();
     this.dataplane.stop();
     this.dataplane.close();
   }

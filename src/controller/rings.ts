@@ -15,6 +15,7 @@ import {
   RING_SLOT_BYTES,
   SESSION_FLAG_TCP,
 } from '../native/records.js';
+import type { SessionGate } from './session-gate.js';
 
 const PRODUCER = 0;
 const CONSUMER = 64 / 4;
@@ -77,6 +78,8 @@ export class DecisionRing implements DecisionSink {
   private isHeld = false;
   /** DropReason of the last packet that was refused; whoever reads it sets it back to `none`. */
   refused: DropReason = DropReason.none;
+  /** Where new sessions wait; null: they do not. */
+  gate: SessionGate | null = null;
 
   /**
    * @param config       Changes only in what reconfigure() may change.
@@ -150,6 +153,13 @@ export class DecisionRing implements DecisionSink {
       this.words[(at >>> 2) + FLAGS] |= DECISION_FLAG_ADOPTED;
       this.writeTimes(at, session.adopted);
     }
+    if (this.gate === null || !this.gate.take(this.words, at >>> 2)) this.commit();
+  }
+
+  /** A decision that was kept back. */
+  append(decision: Int32Array): void {
+    const at = RING_HEADER_BYTES + (this.produced & this.mask) * RING_SLOT_BYTES;
+    this.words.set(decision, at >>> 2);
     this.commit();
   }
 
@@ -161,6 +171,7 @@ export class DecisionRing implements DecisionSink {
   }
 
   update(session: DecidedSession): void {
+    this.gate?.settle(session.row);
     const templates = this.templatesOf(session, false);
     const at = this.begin(DecisionType.update, NO_HOLD);
     this.writeSession(at, session, templates, 0);
@@ -168,6 +179,7 @@ export class DecisionRing implements DecisionSink {
   }
 
   restate(row: number, generation: number, tcpState: number, times: SessionTimes): void {
+    this.gate?.settle(row);
     const at = this.begin(DecisionType.restate, NO_HOLD);
     this.view.setUint32(at + D.row, row, true);
     this.view.setUint32(at + D.generation, generation, true);
@@ -242,6 +254,7 @@ export class DecisionRing implements DecisionSink {
   }
 
   private sessionOnly(type: DecisionType, row: number, generation: number, token: number): void {
+    this.gate?.settle(row);
     const at = this.begin(type, NO_HOLD);
     const word = at >>> 2;
     this.words[word + D.row / 4] = row;

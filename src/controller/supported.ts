@@ -6,8 +6,6 @@ export function unsupportedParts(config: ValidatedConfig): ConfigFault[] {
     ['/services', config.services.length > 0],
     ['/twiceNatPools', config.twiceNatPools.length > 0],
     ['/dslite', config.dslite !== null],
-    // A first packet that was promised to wait for the mirror must not go on without.
-    ['/mirror/mode', config.mirror !== null && config.mirror.mode !== 'async'],
   ];
   return parts
     .filter(([, used]) => used)

@@ -4,6 +4,7 @@ import type { MirrorSettings, ValidatedConfig } from '../config/types.js';
 import type { LiveGateway } from '../controller/live.js';
 import { mirrorConfigHash, sharedDocument } from '../mirror/config-ranks.js';
 import { redisConnector } from '../mirror/connect.js';
+import { Deferral } from '../mirror/deferral.js';
 import { EngineSink } from '../mirror/engine-sink.js';
 import { EngineSource } from '../mirror/engine-source.js';
 import { openMirrorReplay } from '../mirror/replay.js';
@@ -19,6 +20,7 @@ export class PairMirror implements MirrorSides {
   private readonly group: string;
   private readonly settings: MirrorSettings;
   private readonly source: EngineSource;
+  private readonly deferral: Deferral | null;
   private sink: EngineSink | null = null;
   private lastWriter: MirrorWriter | null = null;
   private lastReplay: MirrorReplay | null = null;
@@ -37,6 +39,9 @@ export class PairMirror implements MirrorSides {
     this.group = ha?.group ?? name;
     this.redis = redisConnector(mirror.redis);
     const { engine, rows } = gateway.controller;
+    const { mode } = mirror;
+    const gate = mode === 'async' ? null : gateway.controller.gateSessions(() => gateway.nowSeconds());
+    this.deferral = mode === 'async' || gate === null ? null : new Deferral(gate, mode, true);
     this.source = new EngineSource(engine, rows, () => gateway.nowSeconds(), DEFAULT_SHARDS);
     this.ports = new PortReserve({
       grants: engine.ownPortsByBlocks(seedOf(`${this.group} ${secret}`)),
@@ -70,6 +75,7 @@ export class PairMirror implements MirrorSides {
   }
 
   replay(): MirrorReplay {
+    this.deferral?.end();
     const { controller } = this.gateway;
     this.sink = new EngineSink(
       controller.engine,
@@ -90,6 +96,7 @@ export class PairMirror implements MirrorSides {
   }
 
   decide(): void {
+    if (this.lastWriter !== null) this.deferral?.begin(this.lastWriter);
     this.gateway.controller.engine.takeOver(this.gateway.nowSeconds());
   }
 

@@ -1,8 +1,9 @@
 import type { NatEngine } from '../nat/engine.js';
 import { Tenure } from '../nat/mapping-table.js';
+import { Protocol } from '../nat/packet.js';
 import { emptyFacts, OUTSIDE_CONTEXT, peerOfContext, type SessionFacts, SessionLife } from '../nat/session-table.js';
 import type { NativeRows } from '../nat/session-timers.js';
-import { SessionRow } from '../native/records.js';
+import { SessionRow, TcpState } from '../native/records.js';
 import { R } from './batch.js';
 import { type ConfigRanks, configRanks } from './config-ranks.js';
 import { DirtyRows } from './dirty-rows.js';
@@ -78,8 +79,11 @@ export class EngineSource implements MirrorSource {
       vpc >= 0 && (f.destinationVpc < 0 || destinationVpc > 0) && forwardContext >= 0 && reverseContext >= 0;
     if (!isNamed) return this.writeEnd(into, at);
     const native = this.rows;
-    const since = (offset: number) => this.nowSeconds - native.word(row, offset);
-    const tcpState = native.byte(row, SessionRow.tcpState);
+    // The lcore may have yet to take the row: what stands there then is another session's.
+    const isTaken = native.word(row, SessionRow.generation) === sessions.generation(row);
+    const since = (offset: number) => (isTaken ? this.nowSeconds - native.word(row, offset) : 0);
+    const firstState = f.protocol === Protocol.tcp ? TcpState.synForward : TcpState.none;
+    const tcpState = isTaken ? native.byte(row, SessionRow.tcpState) : firstState;
     into[at] = MirrorOp.session | (f.protocol << 8) | (f.sessionClass << 16) | (tcpState << 24);
     into[at + R.flags] = this.flagsOf(f) | (idle(since(SessionRow.stateSinceSeconds)) << 16);
     into[at + R.versionHigh] = idle(since(SessionRow.lastForwardSeconds)) << 16;
@@ -92,7 +96,7 @@ export class EngineSource implements MirrorSource {
     into[at + R.contexts] = forwardContext | (reverseContext << 16);
     into[at + R.vpcs] = vpc | (destinationVpc << 16);
     into[at + R.age] = Math.max(0, since(SessionRow.createdSeconds));
-    const isAnswered = native.word(row, SessionRow.lastReverseSeconds) > 0;
+    const isAnswered = isTaken && native.word(row, SessionRow.lastReverseSeconds) > 0;
     into[at + R.idleReverse] = isAnswered ? idle(since(SessionRow.lastReverseSeconds)) : NO_IDLE;
     return true;
   }

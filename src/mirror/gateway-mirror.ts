@@ -4,6 +4,7 @@ import type { ValidatedConfig } from '../config/types.js';
 import type { GatewayController } from '../controller/gateway.js';
 import { mirrorConfigHash, sharedDocument } from './config-ranks.js';
 import { redisConnector } from './connect.js';
+import { Deferral } from './deferral.js';
 import { EngineSource } from './engine-source.js';
 import type { MirrorWriter } from './types.js';
 import { DEFAULT_SHARDS, openMirrorWriter } from './writer.js';
@@ -37,6 +38,8 @@ export class GatewayMirror {
       expectsStandby: config.ha !== null,
       log,
     });
+    const { mode } = config.mirror;
+    if (mode !== 'async') new Deferral(controller.gateSessions(clock), mode, false).begin(this.writer);
   }
 
   /** The engine follows another configuration, as of now. */

@@ -1,8 +1,8 @@
-import { BatchBuffer, batchBytes, type DatasetId, recordAt, sealBatch, setVersion } from './batch.js';
+import { BatchBuffer, batchBytes, type DatasetId, R, recordAt, sealBatch, setVersion } from './batch.js';
 import type { ShardKeys } from './keys.js';
 import { BatchKind } from './records.js';
 import { APPEND, Reply, run, verdictOf } from './scripts.js';
-import type { MirrorLimits, MirrorSource, RedisConnection } from './types.js';
+import type { MirrorLimits, MirrorSource, OnAcknowledged, RedisConnection } from './types.js';
 
 /** What all shards of a writer share. */
 export interface WriterState {
@@ -29,7 +29,7 @@ export interface WriterState {
   version: number;
   /** Milliseconds of a monotonic clock. */
   now(): number;
-  onAcknowledged: ((rows: Int32Array, count: number, shard: number, sequence: number) => void) | null;
+  onAcknowledged: OnAcknowledged | null;
 }
 
 /** What became of a shard, as Redis tells. */
@@ -41,6 +41,8 @@ export type LogVerdict =
 interface Batch {
   readonly buffer: BatchBuffer;
   readonly rows: Int32Array;
+  /** Of the sessions in `rows`. */
+  readonly generations: Int32Array;
   rowCount: number;
   count: number;
   sequence: number;
@@ -105,7 +107,9 @@ export class ShardLog {
   /** Age of the oldest change that Redis does not have, ms. */
   lagMs(now: number): number {
     if (this.inFlight.length > 0) return now - this.inFlight[0].since;
-    return this.state.source.dirty.countOf(this.shard) > 0 ? now - this.cleanAt : 0;
+    if (this.state.source.dirty.countOf(this.shard) > 0) return now - this.cleanAt;
+    this.cleanAt = now; // What changes next does not look as old as the last change.
+    return 0;
   }
 
   /** Sends what waits, as far as the bounds allow. @param now state.now(). */
@@ -156,7 +160,10 @@ export class ShardLog {
       }
       dirty.setKnown(row, lives);
       setVersion(words, at, ++state.version);
-      if (lives) batch.rows[rowCount++] = row;
+      if (lives) {
+        batch.generations[rowCount] = words[at + R.generation];
+        batch.rows[rowCount++] = row;
+      }
       count++;
     }
     if (dirty.countOf(shard) === 0) this.cleanAt = now;
@@ -238,7 +245,7 @@ export class ShardLog {
       state.inFlightBytes -= bytes;
       this.logBytes += bytes;
       this.acknowledged = batch.sequence;
-      state.onAcknowledged?.(batch.rows, batch.rowCount, this.shard, batch.sequence);
+      state.onAcknowledged?.(batch.rows, batch.rowCount, this.shard, batch.sequence, batch.generations);
       batch.attempt++;
       this.spare.push(batch);
     }
@@ -260,6 +267,7 @@ function newBatch(records: number): Batch {
   return {
     buffer: new BatchBuffer(records),
     rows: new Int32Array(records),
+    generations: new Int32Array(records),
     rowCount: 0,
     count: 0,
     sequence: 0,

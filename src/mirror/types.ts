@@ -267,8 +267,8 @@ export interface MirrorWriter {
   onFenced: ((by: FencedError) => void) | null;
   /** Protection or its reasons changed. */
   onProtection: ((protection: Protection, reasons: readonly ProtectionReason[]) => void) | null;
-  /** Redis has acknowledged these rows' batch. For `defer`: valid during the call. */
-  onAcknowledged: ((rows: Int32Array, count: number, shard: number, sequence: number) => void) | null;
+  /** Redis has acknowledged these rows' batch: sessions that lived then, with their generations. Valid during the call. */
+  onAcknowledged: OnAcknowledged | null;
   /** The standby has applied the shard up to that sequence of this epoch. */
   onApplied: ((shard: number, sequence: number) => void) | null;
 
@@ -287,6 +287,14 @@ export interface PortBlock {
   readonly firstPort: number;
   readonly lastPort: number;
 }
+
+export type OnAcknowledged = (
+  rows: Int32Array,
+  count: number,
+  shard: number,
+  sequence: number,
+  generations: Int32Array,
+) => void;
 
 /** A block that an earlier epoch reserved. */
 export interface ForeignBlock {

@@ -33,6 +33,7 @@ export const DropReason = {
   heldLimit: 28,
   queueFull: 29,
   notActive: 30,
+  notMirrored: 31,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 export const DropReasonNames: readonly string[] = [
@@ -67,6 +68,7 @@ export const DropReasonNames: readonly string[] = [
   'held-limit',
   'queue-full',
   'not-active',
+  'not-mirrored',
 ];
 
 /** Records of the event ring, lcore to TypeScript. */

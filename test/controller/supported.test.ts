@@ -21,7 +21,5 @@ const service = {
 
 test('what this version cannot do to packets is refused at its pointer, nothing else is', () => {
   expect(unsupportedParts(validated({}))).toEqual([]);
-  const defer = { redis: 'redis://127.0.0.1', mode: 'defer-open' };
-  expect(unsupportedParts(validated({ mirror: defer })).map(({ path }) => path)).toEqual(['/mirror/mode']);
   expect(unsupportedParts(validated({ services: [service] })).map(({ path }) => path)).toEqual(['/services']);
 });

@@ -208,7 +208,7 @@ class Member:
     """A `sluice gateway` or `sluice standby` of the pair."""
 
     def __init__(self, network, node, folder, command="gateway", settings=None, control=None, **changes):
-        self.network, self.node, self.control = network, node, control
+        self.network, self.node, self.control, self.changes = network, node, control, changes
         self.namespace = network.gateways[node]
         self.folder = Path(folder) / node
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,10 @@ class Sessions:
         self.asker.send(signal.SIGUSR1)
         eventually("every session is answered again", lambda: self.asker.output().count("again") > before, seconds=40)
 
+    def seen(self):
+        """Sessions whose first packet has come through."""
+        return [line for line in self.echo.output().splitlines() if line.startswith("seen")]
+
     def changed(self):
         """Sessions whose public endpoint is another one than it was."""
         return [line for line in self.echo.output().splitlines() if line.startswith("changed")]

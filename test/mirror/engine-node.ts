@@ -110,6 +110,7 @@ export class EngineNode implements DecisionSink {
 
   session(_hold: number, session: DecidedSession): void {
     this.row = session.row;
+    this.set(session.row, SessionRow.generation, session.generation);
     this.view.setUint8(session.row * SessionRow.size + SessionRow.tcpState, session.tcpState);
     const born: SessionTimes = {
       createdSeconds: this.now,
