@@ -261,8 +261,8 @@ RuleCounters FlowEngine::take_counters(FlowRule* rule) {
   return taken;
 }
 
-void FlowEngine::count(FlowRule* rule, uint32_t bytes) {
-  ++rule->packets;
+void FlowEngine::count(FlowRule* rule, uint64_t packets, uint64_t bytes) {
+  rule->packets += packets;
   rule->bytes += bytes;
 }
 

@@ -179,7 +179,7 @@ class FlowEngine {
   RuleCounters counters(const FlowRule* rule) const;
   RuleCounters take_counters(FlowRule* rule);  // and resets them
   // For rules without COUNT, whose packets the caller counts itself.
-  static void count(FlowRule* rule, uint32_t bytes);
+  static void count(FlowRule* rule, uint64_t packets, uint64_t bytes);
   uint32_t rules() const;
   uint64_t memory_bytes() const;  // of tables, rows, indexes and what rules share
   bool has_rules() const { return rules() != 0; }

@@ -66,7 +66,6 @@ void SlowPath::destroy_software(const SessionRef& session) {
   for (const FlowDirection direction : kBoth) {
     SessionDirection& state = session.state->direction[direction];
     if (state.software_rule == nullptr) continue;
-    state.counted += software_traffic(state);
     engine_.destroy(state.software_rule);
     state.software_rule = nullptr;
   }
@@ -80,10 +79,16 @@ void SlowPath::update_session(const SessionRef& session, const Decision& decisio
   DEBUG_ASSERT(valid);
   if (!valid) return;
   unoffload(session);
+  Traffic before[2];
+  for (const FlowDirection direction : kBoth) before[direction] = software_traffic(session.state->direction[direction]);
   destroy_software(session);
   if (!install_software(session, decision)) {
     session.row->generation = 0;
     return;
+  }
+  for (const FlowDirection direction : kBoth) {
+    FlowRule* rule = session.state->direction[direction].software_rule;
+    if (rule != nullptr) FlowEngine::count(rule, before[direction].packets, before[direction].bytes);
   }
   offload(session, decision);
 }
@@ -183,7 +188,7 @@ Traffic SlowPath::nic_traffic(const SessionRef& session, FlowDirection direction
   return {hits.packets, hits.bytes > overhead ? hits.bytes - overhead : 0};
 }
 
-// What was translated in software since the rule was made.
+// What was translated in software, and by NIC rules that are gone.
 Traffic SlowPath::software_traffic(const SessionDirection& state) const {
   if (state.software_rule == nullptr) return {};
   const RuleCounters counters = engine_.counters(state.software_rule);
@@ -195,8 +200,7 @@ void SlowPath::refresh_counters(const SessionRef& session) {
   Traffic total[2];
   for (const FlowDirection direction : kBoth) {
     const SessionDirection& state = session.state->direction[direction];
-    total[direction] = state.counted;
-    total[direction] += software_traffic(state);
+    total[direction] = software_traffic(state);
     total[direction] += nic_traffic(session, direction);
   }
   counters.forward_packets = static_cast<double>(total[kForward].packets);
@@ -210,7 +214,9 @@ void SlowPath::unoffload(const SessionRef& session) {
     SessionDirection& state = session.state->direction[direction];
     if (state.nic_rule != nullptr) {
       // Asked just before it goes: no interface tells a rule's counters after its destruction.
-      state.counted += nic_traffic(session, direction);
+      const Traffic counted = nic_traffic(session, direction);
+      DEBUG_ASSERT(state.software_rule != nullptr);
+      if (state.software_rule != nullptr) FlowEngine::count(state.software_rule, counted.packets, counted.bytes);
       flow_ports_[ingress_of(*session.row, direction)]->destroy(nic_templates_[state.nic_template].made,
                                                                 state.nic_rule);
       state.nic_rule = nullptr;

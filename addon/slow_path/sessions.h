@@ -56,21 +56,22 @@ struct Traffic {
   }
 };
 
-// One direction of a session.
+// One direction of a session. What its NIC rules counted goes over to the software rule when they are destroyed.
 struct SessionDirection {
   FlowRule* software_rule = nullptr;
   rte_flow* nic_rule = nullptr;
-  Traffic counted;             // by rules already destroyed; bytes are inner IPv4 lengths
   uint64_t nic_hits_seen = 0;  // packets of the NIC rule at the last query
   uint16_t nic_template = kNoTemplate;
   uint8_t installing = 0;  // installations under way: more than one when the session was made anew meanwhile
+  bool state_event_owed = false;  // the session's, and kept in direction 0: the event ring was full
 };
 
 struct alignas(64) SessionState {
   SessionDirection direction[2];
-  bool state_event_owed = false;  // the event ring was full
+
+  bool& state_event_owed() { return direction[kForward].state_event_owed; }
 };
-static_assert(sizeof(SessionState) == 128);
+static_assert(sizeof(SessionState) == 64);
 
 // A session as a rule's context found it.
 struct SessionRef {
@@ -114,9 +115,7 @@ class SessionTable {
   void prefetch(uint32_t row) const {
     if (row >= capacity_) return;
     prefetch_row(row);
-    const auto* state = reinterpret_cast<const uint8_t*>(states_->as<SessionState>() + row);
-    rte_prefetch0(state);
-    rte_prefetch0(state + 64);
+    rte_prefetch0(states_->as<SessionState>() + row);
   }
   // The row will hold another session.
   void prefetch_all(uint32_t row) const {

@@ -80,7 +80,7 @@ bool SlowPath::follow_tcp(const Packet& packet, const SessionRef& session) {
   const bool changed = kTcpNext[transition] != row.tcp_state;
   row.tcp_state = kTcpNext[transition];
   if (restart) row.state_since_seconds = whole_seconds(packet.received);
-  if (changed || restart || session.state->state_event_owed) push_state(session);
+  if (changed || restart || session.state->state_event_owed()) push_state(session);
   return true;
 }
 
@@ -92,7 +92,7 @@ void SlowPath::push_state(const SessionRef& session) {
   event.generation = session.row->generation;
   event.seconds = whole_seconds(now_);
   event.nanoseconds = second_fraction(now_);
-  session.state->state_event_owed = !events_.push(event, EventPriority::kState);
+  session.state->state_event_owed() = !events_.push(event, EventPriority::kState);
 }
 
 void SlowPath::push_threshold(const SessionRef& session) {
@@ -122,7 +122,7 @@ void SlowPath::deliver(Packet& packet, FlowRule* rule, const SessionRef& session
   if (too_big ? !send_in_pieces(packet, rule, limit) : !apply_and_transmit(packet, rule, scope)) {
     return drop(packet, DropReason::kTooBig);
   }
-  if (!packet.icmp_error) FlowEngine::count(rule, total_length);
+  if (!packet.icmp_error) FlowEngine::count(rule, 1, total_length);
   if (packet.datagram != kNone) settle_translated(packet, session);
 }
 
