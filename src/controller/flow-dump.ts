@@ -115,6 +115,15 @@ export function flowIdentity(f: SessionFacts, tcpState: number, topology: Topolo
   };
 }
 
+/** Whether the host of ours is the one that was called. */
+export function cameFromOutside(f: SessionFacts): boolean {
+  return (
+    f.sessionClass === SessionClass.externalToVpc ||
+    f.forwardContext === OUTSIDE_CONTEXT ||
+    peerOfContext(f.forwardContext) >= 0
+  );
+}
+
 interface End {
   readonly address: number;
   readonly port: number;
@@ -126,11 +135,7 @@ function ends(f: SessionFacts): { inside: End; nat: End; remote: End } {
   const forwardDestination = { address: f.forwardDestination, port: f.forwardDestinationPort };
   const translatedSource = { address: f.translatedSource, port: f.translatedSourcePort };
   const translatedDestination = { address: f.translatedDestination, port: f.translatedDestinationPort };
-  const cameFromOutside =
-    f.sessionClass === SessionClass.externalToVpc ||
-    f.forwardContext === OUTSIDE_CONTEXT ||
-    peerOfContext(f.forwardContext) >= 0;
-  return cameFromOutside
+  return cameFromOutside(f)
     ? { inside: translatedDestination, nat: forwardDestination, remote: forwardSource }
     : { inside: forwardSource, nat: translatedSource, remote: forwardDestination };
 }

@@ -34,11 +34,16 @@ export class SessionWalk {
   /** @param first Row to begin with. @returns Rows of sessions that live as they are handed over. */
   async *slices(first: number): AsyncGenerator<readonly number[]> {
     let slice = this.ask(first);
+    let isFirst = true;
     for (;;) {
       const ahead = slice.next < 0 ? null : this.ask(slice.next);
-      // The lcore takes queries before it carries them out: that much longer it may need.
-      do await pause(LOOK_MS);
-      while (this.isRunning() && !slice.taken());
+      // The lcore takes queries before it carries them out, some microseconds that a handled slice takes too; the first
+      // one was asked for just now.
+      if (isFirst || !slice.taken()) {
+        do await pause(LOOK_MS);
+        while (this.isRunning() && !slice.taken());
+      }
+      isFirst = false;
       if (!this.isRunning()) return;
       const begin = performance.now();
       const missesBefore = this.controller.missesHandled;

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { SessionLife } from '../../nat/session-table.js';
 import { FlowDump, type FlowEntry } from '../flow-dump.js';
 import { type FlowPredicate, parseFilter } from '../flow-filter.js';
+import { FlowLines } from '../flow-lines.js';
 import { topTalkers } from '../flow-top.js';
 import { Largest } from '../largest.js';
 import type { LiveGateway } from '../live.js';
@@ -55,7 +56,7 @@ export function flowRoutes(server: FastifyInstance, { gateway }: ControlParts): 
       },
     },
     async ({ query }, reply) => {
-      const admits = parseFilter(query.filter ?? '');
+      const admits = query.filter === undefined ? null : parseFilter(query.filter);
       return reply.type('application/x-ndjson').send(flowStream(list(gateway, admits, query)));
     },
   );
@@ -165,29 +166,38 @@ function rowOf(gateway: LiveGateway, flow: string): number {
   throw notFound(`there is no flow ${flow}: it has ended, or never was`);
 }
 
-async function* list(gateway: LiveGateway, admits: FlowPredicate, query: ListQuery): AsyncGenerator<string> {
+/** @param admits Null: every flow. */
+async function* list(
+  gateway: LiveGateway,
+  admits: FlowPredicate | null,
+  query: ListQuery,
+): AsyncGenerator<Buffer | string> {
   if (query.sort !== undefined) {
     for (const flow of await sorted(gateway, admits, query)) yield `${JSON.stringify(flow)}\n`;
     return;
   }
   const dump = new FlowDump(gateway.controller);
+  const lines = new FlowLines(gateway.controller);
   let left = query.limit ?? Number.POSITIVE_INFINITY;
   const first = query.after === undefined ? 0 : Number.parseInt(query.after, 10) + 1;
   for await (const rows of gateway.walk().slices(first)) {
     const nowMs = gateway.nowMs();
-    let text = '';
     for (const row of rows) {
-      const flow = dump.entry(row, nowMs);
-      if (!admits(flow)) continue;
-      text += `${JSON.stringify(flow)}\n`;
+      if (admits !== null && !admits(dump.entry(row, nowMs))) continue;
+      lines.write(row, nowMs);
       if (--left === 0) break;
     }
-    if (text !== '') yield text;
+    const text = lines.take();
+    if (text.length > 0) yield text;
     if (left === 0) return;
   }
 }
 
-async function sorted(gateway: LiveGateway, admits: FlowPredicate, query: ListQuery): Promise<readonly FlowEntry[]> {
+async function sorted(
+  gateway: LiveGateway,
+  admits: FlowPredicate | null,
+  query: ListQuery,
+): Promise<readonly FlowEntry[]> {
   const { sort, order, offset, after, limit = 100 } = query;
   if (offset + limit > MOST_SORTED) {
     throw new ApiFault(400, 'invalid', `offset and limit of a sorted list are ${MOST_SORTED} together at most`);
@@ -200,7 +210,7 @@ async function sorted(gateway: LiveGateway, admits: FlowPredicate, query: ListQu
   for await (const rows of gateway.walk().slices(0)) {
     for (const row of rows) {
       const flow = dump.entry(row, gateway.nowMs());
-      if (admits(flow)) largest.add(sign * keyOf(flow, sort), flow);
+      if (admits === null || admits(flow)) largest.add(sign * keyOf(flow, sort), flow);
     }
   }
   return largest.inOrder().slice(offset);

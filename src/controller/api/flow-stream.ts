@@ -14,7 +14,7 @@ let streams = 0;
  * @param chunks Made as they are asked for.
  * @throws ApiFault 429 when too many are under way
  */
-export function flowStream(chunks: AsyncGenerator<string>): Readable {
+export function flowStream(chunks: AsyncGenerator<Buffer | string>): Readable {
   if (streams >= MOST_STREAMS) {
     throw new ApiFault(429, 'busy', `${MOST_STREAMS} lists are being read already; try again when one has ended`);
   }
@@ -30,11 +30,11 @@ export function flowStream(chunks: AsyncGenerator<string>): Readable {
 }
 
 /** Between two chunks the reader is waited for, but not for ever. */
-async function* patient(chunks: AsyncGenerator<string>, giveUp: () => void): AsyncGenerator<Buffer> {
+async function* patient(chunks: AsyncGenerator<Buffer | string>, giveUp: () => void): AsyncGenerator<Buffer> {
   try {
     for await (const chunk of chunks) {
       const timer = setTimeout(giveUp, PATIENCE_MS).unref();
-      yield Buffer.from(chunk);
+      yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
       clearTimeout(timer);
     }
   } finally {
