@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { UserFault } from './errors.js';
 
@@ -19,26 +19,54 @@ export function onlySocket(): string {
   throw UserFault.of(SOCKET_FOLDER, found, 'name one with --socket');
 }
 
+const OK = 200;
+
 export interface ControlAnswer {
   readonly status: number;
   readonly body: string;
 }
 
 /** Asks a gateway over its control socket. @throws UserFault when none answers */
-export function askGateway(socketPath: string, method: 'GET' | 'POST', path: string): Promise<ControlAnswer> {
+export async function askGateway(
+  socketPath: string,
+  method: 'GET' | 'POST',
+  path: string,
+  sent?: object,
+): Promise<ControlAnswer> {
+  const response = await begin(socketPath, method, path, sent);
+  let body = '';
+  response.setEncoding('utf8');
+  for await (const part of response) body += part;
+  return { status: response.statusCode ?? 0, body };
+}
+
+/** The same, for answers that may be long: they are read as they come. @throws UserFault also when the gateway refuses */
+export async function openGateway(socketPath: string, path: string): Promise<IncomingMessage> {
+  const response = await begin(socketPath, 'GET', path);
+  if (response.statusCode === OK) return response;
+  let body = '';
+  for await (const part of response) body += part;
+  throw UserFault.of(socketPath, messageOf(body) ?? `the gateway answered ${response.statusCode}`);
+}
+
+/** What a refusal says; null when it is none of the control API's. */
+export function messageOf(body: string): string | null {
+  try {
+    const { message } = JSON.parse(body) as { message?: unknown };
+    return typeof message === 'string' ? message : null;
+  } catch {
+    return null;
+  }
+}
+
+function begin(socketPath: string, method: string, path: string, sent?: object): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, method }, (response) => {
-      let body = '';
-      response.setEncoding('utf8');
-      response.on('data', (part: string) => {
-        body += part;
-      });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
-    });
+    const headers = sent === undefined ? {} : { 'content-type': 'application/json' };
+    const asked = request({ socketPath, path, method, headers }, resolve);
     asked.on('error', (error: NodeJS.ErrnoException) => {
       const hint = error.code === 'ENOENT' ? 'is a gateway with this control.socket running?' : '';
       reject(UserFault.of(socketPath, `no gateway answers: ${error.code ?? error.message}`, hint));
     });
-    asked.end();
+    asked.end(sent === undefined ? undefined : JSON.stringify(sent));
   });
 }

@@ -1,19 +1,24 @@
-import { request } from 'node:http';
-import { createInterface } from 'node:readline';
+import { Transform } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { FlowEntry } from '../controller/flow-dump.js';
-import { FilterError, type FlowPredicate, parseFilter } from '../controller/flow-filter.js';
+import { FLOW_SORTS, type FlowSort } from '../controller/flow-sort.js';
 import { onlySocket, SOCKET_FOLDER } from './control-socket.js';
 import { UserFault } from './errors.js';
-import { flowTable } from './flow-table.js';
+import { type ReadFilter, readFilter } from './filter-option.js';
+import type { FlowQuery, FlowSource } from './flow-source.js';
+import { terminal } from './terminal.js';
+
+const FORMATS = ['table', 'json', 'jsonl', 'testpmd'] as const;
 
 interface FlowsOptions {
   readonly socket?: string;
   readonly redis?: string;
   readonly group?: string;
-  readonly format: 'table' | 'json' | 'testpmd';
+  readonly format: (typeof FORMATS)[number];
   readonly watch?: true;
-  readonly filter?: FlowPredicate;
+  readonly filter?: ReadFilter;
+  readonly sort?: FlowSort;
+  readonly limit?: number;
 }
 
 const WATCH_MS = 1000;
@@ -26,90 +31,86 @@ export function register(program: Command): void {
     .addOption(new Option('--redis <url>', 'read the mirror in Redis instead; no gateway need run').conflicts('socket'))
     .option('--group <name>', "with --redis: ha.group, or the gateway's name; default: the only one there")
     .addOption(
-      new Option('--format <format>', 'table, json (one array) or testpmd (the rules in the NIC)')
-        .choices(['table', 'json', 'testpmd'])
+      new Option(
+        '--format <format>',
+        'table, json (one array), jsonl (an object a line) or testpmd (the rules in the NIC)',
+      )
+        .choices(FORMATS)
         .default('table'),
     )
-    .option('--watch', 'show it again every second')
-    .option('--filter <expression>', 'e.g. "vpc red and proto tcp and inside net 10.0.1.0/24"', readFilter)
+    .option(
+      '--filter <expression>',
+      'e.g. "vpc red and proto tcp and inside net 10.0.1.0/24 and path software"',
+      readFilter,
+    )
+    .addOption(new Option('--sort <key>', 'largest first; 100 flows unless --limit says more').choices(FLOW_SORTS))
+    .option('--limit <count>', 'most flows', readLimit)
+    .option('--watch', 'the flows that move most, every second; with json and jsonl all of them again')
     .action(run);
 }
 
 async function run(options: FlowsOptions): Promise<void> {
-  if (options.redis !== undefined) return showMirror(options.redis, options);
-  const socket = options.socket ?? onlySocket();
-  await show(options, () => render(socket, options));
-}
-
-/** Prints once, or every second. */
-async function show(options: FlowsOptions, render: () => Promise<string>): Promise<void> {
-  do {
-    const text = await render();
-    if (options.watch && process.stdout.isTTY) process.stdout.write('\u001b[H\u001b[2J');
-    process.stdout.write(`${text}\n`);
-    if (options.watch) await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
-  } while (options.watch);
-}
-
-async function showMirror(url: string, options: FlowsOptions): Promise<void> {
-  const { redisConnector } = await import('../mirror/connect.js');
-  const { readRedisUrl } = await import('../config/redis-url.js');
-  const { MirrorFault, MirrorFlows } = await import('../mirror/mirror-flows.js');
-  const address = readRedisUrl(url);
-  if (typeof address === 'string') throw UserFault.of('--redis', address, 'redis://HOST:PORT');
-  if (options.format === 'testpmd') throw UserFault.of('--format', 'rules are in a NIC, the mirror holds sessions');
-  const flows = await MirrorFlows.open(redisConnector(url), options.group ?? null).catch((error: Error) => {
-    throw error instanceof MirrorFault ? UserFault.of('--redis', error.message, error.hint) : error;
-  });
+  const { gatewaySource, mirrorSource } = await import('./flow-source.js');
+  const { redis } = options;
+  const source =
+    redis === undefined
+      ? gatewaySource(options.socket ?? onlySocket())
+      : await mirrorSource(redis, options.group ?? null);
+  const { filter, sort = null, limit = null } = options;
+  const query = { filter: filter?.text ?? null, admits: filter?.admits ?? null, sort, limit };
   try {
-    await show(options, async () => formatted(flows.entries(), options));
+    if (options.watch && options.format === 'table') {
+      const { watchFlows } = await import('./flow-watch.js');
+      await watchFlows(source, query);
+    }
+    do {
+      await print(source, options.format, query);
+      if (options.watch) await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+    } while (options.watch);
   } finally {
-    flows.close();
+    source.close();
   }
 }
 
-function formatted(all: readonly FlowEntry[], options: FlowsOptions): string {
-  const flows = options.filter === undefined ? all : all.filter(options.filter);
-  return options.format === 'json' ? JSON.stringify(flows, null, 2) : flowTable(flows);
+async function print(source: FlowSource, format: FlowsOptions['format'], query: FlowQuery): Promise<void> {
+  if (format === 'testpmd') {
+    if (source.rules === null) throw UserFault.of('--format', 'rules are in a NIC, the mirror holds sessions');
+    process.stdout.write(`${await source.rules()}\n`);
+    return;
+  }
+  const { JsonArray, TableLines } = await import('./flow-print.js');
+  const lines = await source.lines(query);
+  const shape = { table: () => new TableLines(terminal()), json: () => new JsonArray(), jsonl: null }[format];
+  const steps = [await progress(source, query), shape === null ? null : shape()].filter((step) => step !== null);
+  const last = steps.reduce<NodeJS.ReadableStream>((from, step) => from.pipe(step), lines);
+  // Standard output stays open; a reader that closes it early ends the command.
+  last.pipe(process.stdout, { end: false });
+  await Promise.all([finished(lines), finished(last)]);
 }
 
-async function render(socket: string, options: FlowsOptions): Promise<string> {
-  if (options.format === 'testpmd') return (await fetchLines(socket, '/v1/rules')).join('\n');
-  const lines = await fetchLines(socket, '/v1/flows');
-  return formatted(
-    lines.map((line) => JSON.parse(line) as FlowEntry),
-    options,
-  );
-}
-
-function fetchLines(socketPath: string, path: string): Promise<string[]> {
-  return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path }, (response) => {
-      if (response.statusCode !== 200) {
-        reject(UserFault.of(socketPath, `the gateway answered ${response.statusCode}`));
-        response.resume();
-        return;
+/** Tells on a terminal how far a list is that goes elsewhere. */
+async function progress(source: FlowSource, query: FlowQuery): Promise<Transform | null> {
+  if (!process.stderr.isTTY || process.stdout.isTTY || query.sort !== null) return null;
+  const all = await source.count();
+  let flows = 0;
+  let shownMs = Date.now();
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) flows++;
+      if (Date.now() - shownMs > 200) {
+        shownMs = Date.now();
+        process.stderr.write(`\r${flows}${all === null ? '' : ` of ${query.limit ?? all}`} flows`);
       }
-      const lines: string[] = [];
-      const reader = createInterface({ input: response });
-      reader.on('line', (line) => {
-        if (line !== '') lines.push(line);
-      });
-      reader.on('close', () => resolve(lines));
-    });
-    asked.on('error', (error: NodeJS.ErrnoException) => {
-      const hint = error.code === 'ENOENT' ? 'is a gateway with this control.socket running?' : '';
-      reject(UserFault.of(socketPath, `no gateway answers: ${error.code ?? error.message}`, hint));
-    });
-    asked.end();
+      done(null, chunk);
+    },
+    flush(done) {
+      process.stderr.write('\r\u001b[K');
+      done();
+    },
   });
 }
 
-function readFilter(text: string): FlowPredicate {
-  try {
-    return parseFilter(text);
-  } catch (error) {
-    if (error instanceof FilterError) throw new InvalidArgumentError(error.message);
-    throw error;
-  }
+function readLimit(text: string): number {
+  if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('a number from 1');
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { SwitchoverReport } from '../ha/member.js';
 import type { PairStatus } from '../ha/status.js';
-import { askGateway, onlySocket, SOCKET_FOLDER } from './control-socket.js';
+import { askGateway, messageOf, onlySocket, SOCKET_FOLDER } from './control-socket.js';
 import { UserFault } from './errors.js';
 import { pairReport } from './pair-report.js';
 
@@ -48,13 +48,4 @@ async function ask(options: HaOptions, method: 'GET' | 'POST', path: string): Pr
   if (code === OK) return body;
   if (code === NOT_FOUND) throw UserFault.of(socket, 'this gateway stands alone', 'its configuration has no ha');
   throw UserFault.of(socket, messageOf(body) ?? `the gateway answered ${code}`);
-}
-
-function messageOf(body: string): string | null {
-  try {
-    const { message } = JSON.parse(body) as { message?: unknown };
-    return typeof message === 'string' ? message : null;
-  } catch {
-    return null;
-  }
 }

@@ -4,6 +4,8 @@ import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../config/package-root.js';
 import { register as registerCheck } from './check.js';
 import { register as registerCompile } from './compile.js';
+import { register as registerCompletion } from './completion.js';
+import { register as registerDrops } from './drops.js';
 import { formatFault, UserFault } from './errors.js';
 import { register as registerFlows } from './flows.js';
 import { register as registerGateway } from './gateway.js';
@@ -11,6 +13,8 @@ import { register as registerHa } from './ha.js';
 import { register as registerReplay } from './replay.js';
 import { register as registerStandby } from './standby.js';
 import { register as registerTargets } from './targets.js';
+import { register as registerTrace } from './trace.js';
+import { register as registerWho } from './who.js';
 
 /**
  * What registers each sub-command, in the order of the help. A command imports what it runs on inside its action, so
@@ -22,9 +26,13 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerHa,
   registerReplay,
   registerFlows,
+  registerTrace,
+  registerWho,
+  registerDrops,
   registerCheck,
   registerCompile,
   registerTargets,
+  registerCompletion,
 ];
 
 const EXIT_REFUSED = 1;
@@ -49,7 +57,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function createProgram(): Command {
+/** All commands, none of them run. */
+export function createProgram(): Command {
   const manifest = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as Record<string, string>;
   const program = new Command('sluice')
     .description(manifest.description)

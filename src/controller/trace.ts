@@ -74,7 +74,7 @@ function traceDirection(controller: GatewayController, shape: number, row: numbe
   const { name } = shapeList(shape, config);
   const { refusal } = templates.of(shape);
   pass('shape', name);
-  if (row >= 0) pass('software rule', `${packetsOf(controller, row, reverse)} packets, software and NIC together`);
+  if (row >= 0) pass('packets', `${packetsOf(controller, row, reverse)} packets, software and NIC together`);
   if (refusal !== null) {
     const hint = refusal.hint === '' ? '' : ` (${refusal.hint})`;
     pass('compiler', `${templates.target ?? 'no NIC'}: ${refusal.code}: ${refusal.message}${hint}`);

@@ -3,6 +3,7 @@ import { SessionLife } from '../../nat/session-table.js';
 import { FlowDump, type FlowEntry } from '../flow-dump.js';
 import { type FlowPredicate, parseFilter } from '../flow-filter.js';
 import { FlowLines } from '../flow-lines.js';
+import { FLOW_SORTS, type FlowSort, sortKey } from '../flow-sort.js';
 import { topTalkers } from '../flow-top.js';
 import { Largest } from '../largest.js';
 import type { LiveGateway } from '../live.js';
@@ -14,14 +15,13 @@ import { exactly, FAILURES, filter, listOf, ref, vpcName } from './schemas.js';
 
 /** Most flows that are put in order: only so many are held. */
 const MOST_SORTED = 10_000;
-const SORTS = ['packets', 'bytes', 'age', 'idle', 'expires'] as const;
 const ID = /^([0-9]{1,10})\.([0-9]{1,10})$/;
 
 const id = { type: 'string', pattern: ID.source, description: 'Of a flow.' };
 const paging = {
   limit: { type: 'integer', minimum: 1, description: 'Most flows. With `sort` 100 unless given.' },
   after: { ...id, description: 'Goes on after this flow: the last one of the page before. Not with `sort`.' },
-  sort: { type: 'string', enum: SORTS, description: 'Without: in the order of the table.' },
+  sort: { type: 'string', enum: FLOW_SORTS, description: 'Without: in the order of the table.' },
   order: { type: 'string', enum: ['desc', 'asc'], default: 'desc' },
   offset: { type: 'integer', minimum: 0, default: 0, description: 'Flows to leave out; with `sort` only.' },
 } as const;
@@ -30,7 +30,7 @@ interface ListQuery {
   readonly filter?: string;
   readonly limit?: number;
   readonly after?: string;
-  readonly sort?: (typeof SORTS)[number];
+  readonly sort?: FlowSort;
   readonly order: 'desc' | 'asc';
   readonly offset: number;
 }
@@ -173,7 +173,7 @@ async function* list(
   query: ListQuery,
 ): AsyncGenerator<Buffer | string> {
   if (query.sort !== undefined) {
-    for (const flow of await sorted(gateway, admits, query)) yield `${JSON.stringify(flow)}\n`;
+    for (const flow of await sorted(gateway, admits, query, query.sort)) yield `${JSON.stringify(flow)}\n`;
     return;
   }
   const dump = new FlowDump(gateway.controller);
@@ -197,8 +197,9 @@ async function sorted(
   gateway: LiveGateway,
   admits: FlowPredicate | null,
   query: ListQuery,
+  sort: FlowSort,
 ): Promise<readonly FlowEntry[]> {
-  const { sort, order, offset, after, limit = 100 } = query;
+  const { order, offset, after, limit = 100 } = query;
   if (offset + limit > MOST_SORTED) {
     throw new ApiFault(400, 'invalid', `offset and limit of a sorted list are ${MOST_SORTED} together at most`);
   }
@@ -210,25 +211,10 @@ async function sorted(
   for await (const rows of gateway.walk().slices(0)) {
     for (const row of rows) {
       const flow = dump.entry(row, gateway.nowMs());
-      if (admits === null || admits(flow)) largest.add(sign * keyOf(flow, sort), flow);
+      if (admits === null || admits(flow)) largest.add(sign * sortKey(flow, sort), flow);
     }
   }
   return largest.inOrder().slice(offset);
-}
-
-function keyOf(flow: FlowEntry, sort: ListQuery['sort']): number {
-  switch (sort) {
-    case 'packets':
-      return flow.forward.packets + flow.reverse.packets;
-    case 'bytes':
-      return flow.forward.bytes + flow.reverse.bytes;
-    case 'age':
-      return flow.ageMs;
-    case 'idle':
-      return flow.idleMs;
-    default:
-      return flow.expiresInMs;
-  }
 }
 
 async function clear(gateway: LiveGateway, text: string): Promise<number> {

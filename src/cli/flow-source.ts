@@ -1,0 +1,95 @@
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import type { FlowEntry } from '../controller/flow-dump.js';
+import type { FlowPredicate } from '../controller/flow-filter.js';
+import { type FlowSort, sortKey } from '../controller/flow-sort.js';
+import type { TopTalkers } from '../controller/flow-top.js';
+import { Largest } from '../controller/largest.js';
+import { askGateway, openGateway } from './control-socket.js';
+import { UserFault } from './errors.js';
+
+export interface FlowQuery {
+  /** As the user wrote it; it has been parsed once. */
+  readonly filter: string | null;
+  readonly admits: FlowPredicate | null;
+  readonly sort: FlowSort | null;
+  readonly limit: number | null;
+}
+
+/** Where flows are read from. */
+export interface FlowSource {
+  /** Flows as JSON lines. @throws UserFault */
+  lines(query: FlowQuery): Promise<Readable>;
+  /** How many there may be, for progress; null: nobody knows. */
+  count(): Promise<number | null>;
+  /** testpmd lines of the rules in the NIC; null where there is no NIC. */
+  readonly rules: (() => Promise<string>) | null;
+  /** Watches the flows for a second; null where nobody counts packets. */
+  readonly top: ((query: FlowQuery, most: number) => Promise<TopTalkers>) | null;
+  close(): void;
+}
+
+/** A running gateway, over its control socket. */
+export function gatewaySource(socket: string): FlowSource {
+  const text = async (path: string) => (await askGateway(socket, 'GET', path)).body;
+  return {
+    lines: ({ filter, sort, limit }) => {
+      const query = new URLSearchParams();
+      if (filter !== null) query.set('filter', filter);
+      if (sort !== null) query.set('sort', sort);
+      if (limit !== null) query.set('limit', String(limit));
+      return openGateway(socket, `/v1/flows?${query}`) as Promise<IncomingMessage>;
+    },
+    count: async () => (JSON.parse(await text('/v1/status')) as { sessions: number }).sessions,
+    rules: () => text('/v1/rules'),
+    top: async ({ filter }, most) => {
+      const query = new URLSearchParams({ seconds: '1', limit: String(most) });
+      if (filter !== null) query.set('filter', filter);
+      const { status, body } = await askGateway(socket, 'GET', `/v1/top?${query}`);
+      const answer = JSON.parse(body);
+      if (status !== 200) throw UserFault.of(socket, answer.message);
+      return answer as TopTalkers;
+    },
+    close: () => undefined,
+  };
+}
+
+/** The mirror alone; no gateway need run. @throws UserFault */
+export async function mirrorSource(url: string, group: string | null): Promise<FlowSource> {
+  const { redisConnector } = await import('../mirror/connect.js');
+  const { readRedisUrl } = await import('../config/redis-url.js');
+  const { MirrorFault, MirrorFlows } = await import('../mirror/mirror-flows.js');
+  const address = readRedisUrl(url);
+  if (typeof address === 'string') throw UserFault.of('--redis', address, 'redis://HOST:PORT');
+  const flows = await MirrorFlows.open(redisConnector(url), group).catch((error: Error) => {
+    throw error instanceof MirrorFault ? UserFault.of('--redis', error.message, error.hint) : error;
+  });
+  return {
+    lines: async (query) => Readable.from(jsonLines(chosen(flows.entries(), query)), { objectMode: false }),
+    count: async () => null,
+    rules: null,
+    top: null,
+    close: () => flows.close(),
+  };
+}
+
+const SORTED_LIMIT = 100;
+/** Lines that are written at once. */
+const LINES_TOGETHER = 500;
+
+/** As the control API chooses. */
+function chosen(all: readonly FlowEntry[], { admits, sort, limit }: FlowQuery): readonly FlowEntry[] {
+  const flows = admits === null ? all : all.filter(admits);
+  if (sort === null) return limit === null ? flows : flows.slice(0, limit);
+  const largest = new Largest<FlowEntry>(limit ?? SORTED_LIMIT);
+  for (const flow of flows) largest.add(sortKey(flow, sort), flow);
+  return largest.inOrder();
+}
+
+function* jsonLines(flows: readonly FlowEntry[]): Generator<Buffer> {
+  for (let i = 0; i < flows.length; i += LINES_TOGETHER) {
+    let text = '';
+    for (const flow of flows.slice(i, i + LINES_TOGETHER)) text += `${JSON.stringify(flow)}\n`;
+    yield Buffer.from(text);
+  }
+}
