@@ -27,6 +27,8 @@ interface SessionResult {
   readonly buffers: number;
   /** The same by PARTS; the rest includes what the lcore shares. */
   readonly bytesOfParts: readonly number[];
+  /** As the software table counts its rows and indexes. */
+  readonly softwareTable: number;
   /** Entries of Maps and Sets, which hold no buffers. */
   readonly entries: number;
 }
@@ -52,8 +54,10 @@ async function session({ sessions, full, seed, burst }: SessionOptions): Promise
   const held = table.count;
   const seen = new Set<unknown>();
   const counts = [table, mappings, hosts, gateway.controller].map((part) => countBuffers(part, seen));
+  const { softwareTableBytes } = gateway.controller.dataplane.statistics();
   gateway.close();
   return {
+    softwareTable: softwareTableBytes,
     rss,
     held,
     buffers: counts.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -72,8 +76,6 @@ interface RuleResult {
   readonly rss: number;
   /** As the engine counts its own tables, rows and indexes, a rule: created one by one, as net_softflow has them. */
   readonly countedRule: number;
-  /** The same as rows of two tables, as the software table has them. */
-  readonly countedRow: number;
 }
 
 /** Rules in net_softflow, without a gateway. */
@@ -87,18 +89,15 @@ async function rule({ sessions, seed }: RuleOptions): Promise<RuleResult> {
   const { hosts, poolFirst, poolLast } = made.scenario;
   const base = { devices: made.devices, hosts, poolAddresses: poolLast - poolFirst + 1, sessions, batch: 1, seed };
   const nic = natRules(made, 'softflow');
-  const software = natRules(made, 'software');
   const before = rssAfterCollection();
   const kept = bench.insertion({ ...base, ...nic, way: 'keep' });
   const rss = rssAfterCollection() - before;
   if (kept.failed > 0) throw new Error(`${kept.failed} rules were refused: ${kept.error}`);
   const asRules = bench.insertion({ ...base, ...nic, way: 'engine-rules' });
-  const asRows = bench.insertion({ ...base, ...software, way: 'engine-rows' });
   return {
     rules: kept.rules,
     rss: rss / kept.rules,
     countedRule: (asRules.bytes ?? 0) / asRules.rules,
-    countedRow: (asRows.bytes ?? 0) / asRows.rules,
   };
 }
 
@@ -119,6 +118,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
   const measured: number[] = [];
   const script: number[] = [];
   const rules: RuleResult[] = [];
+  const software: number[] = [];
   const parts: number[][] = PARTS.map(() => []);
   let entries = 0;
   for (let i = 0; i < runs; i++) {
@@ -126,6 +126,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
     const full = await runInChild<SessionResult>('memory', 'session', { ...base, full: true });
     const few = await runInChild<SessionResult>('memory', 'session', { ...base, full: false });
     measured.push((full.rss - few.rss) / full.held);
+    software.push((full.softwareTable - few.softwareTable) / full.held);
     script.push((full.buffers - few.buffers) / full.held);
     PARTS.forEach((_, part) => {
       parts[part].push((full.bytesOfParts[part] - few.bytesOfParts[part]) / full.held);
@@ -142,10 +143,10 @@ export async function measure(options: BenchOptions): Promise<Report> {
   const perRule = spread(rules.map(({ rss }) => rss));
   // The controller's buffers include the rows and counters that the lcore shares with it.
   const countedScript = spread(script).median - sessionRow - sessionCounters;
-  const countedRow = spread(rules.map(({ countedRow }) => countedRow)).median;
+  const softwareRules = spread(software).median;
   const countedRule = spread(rules.map(({ countedRule }) => countedRule)).median;
   const native = sessionRow + sessionCounters + sessionState;
-  const counted = countedScript + native + 2 * countedRow;
+  const counted = countedScript + native + softwareRules;
   const bytes = (value: number) => Number(value.toFixed(1));
   const ofPart = parts.map((values, part) =>
     bytes(spread(values).median - (PARTS[part] === 'rest' ? sessionRow + sessionCounters : 0)),
@@ -160,7 +161,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
       counted: {
         engine: bytes(countedScript),
         lcoreRows: native,
-        softwareRules: bytes(2 * countedRow),
+        softwareRules: bytes(softwareRules),
         mapEntries: bytes(entries),
       },
       engineParts: Object.fromEntries(PARTS.map((name, part) => [name, ofPart[part]])),
@@ -182,7 +183,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
       },
       {
         label: 'counted',
-        value: `${bytes(counted)} = engine ${bytes(countedScript)} + lcore's rows ${native} + 2 software rules ${bytes(2 * countedRow)}`,
+        value: `${bytes(counted)} = engine ${bytes(countedScript)} + lcore's rows ${native} + 2 software rules ${bytes(softwareRules)}`,
         means: `engine: all buffers the controller reaches, per session, whose capacity grows in powers of two in places; Map entries beside them: ${bytes(entries)} a session; software rules: as the engine counts its rows and indexes`,
       },
       {

@@ -56,7 +56,7 @@ export interface WireCounters {
 }
 
 export interface InsertionOptions {
-  readonly way: 'create' | 'template' | 'keep' | 'fill' | 'engine-rows' | 'engine-rules';
+  readonly way: 'create' | 'template' | 'keep' | 'fill' | 'engine-rules';
   /** Ethdevs of the fabric and the external side. */
   readonly devices: readonly [string, string];
   /** Of the forward and the reverse direction. */

@@ -250,6 +250,7 @@ Napi::Value DataplaneObject::statistics(const Napi::CallbackInfo& info) {
     out.Set("held", count(statistics.held));
     out.Set("nicRules", count(statistics.nic_rules));
     out.Set("softwareRules", count(statistics.software_rules));
+    out.Set("softwareTableBytes", count(statistics.software_table_bytes));
     return out;
   });
 }

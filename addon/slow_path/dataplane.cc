@@ -314,6 +314,7 @@ Statistics Dataplane::statistics() {
     statistics.held = path.held();
     statistics.nic_rules = path.nic_rules();
     statistics.software_rules = path.software_rules();
+    statistics.software_table_bytes = path.software_table_bytes();
     std::copy_n(path.drops(), kDropReasonCount, statistics.drops);
     for (uint8_t i = 0; i < path.ports().size(); i++) {
       const GatewayPort& port = path.ports()[i];

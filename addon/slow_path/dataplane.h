@@ -38,6 +38,7 @@ struct Statistics {
   uint32_t held = 0;
   uint32_t nic_rules = 0;
   uint32_t software_rules = 0;
+  uint64_t software_table_bytes = 0;  // of those rules
 };
 
 struct Liveness {

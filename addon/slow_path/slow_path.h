@@ -125,6 +125,7 @@ class SlowPath {
   uint32_t held() const { return hold_.held(); }
   uint32_t nic_rules() const;
   uint32_t software_rules() const { return engine_.rules(); }
+  uint64_t software_table_bytes() const { return engine_.memory_bytes(); }
   const SharedRegion& events_memory() const { return events_memory_; }
   const SharedRegion& decisions_memory() const { return decisions_memory_; }
 

@@ -61,6 +61,7 @@ export class GatewayMetrics {
   private readonly nicRulesMax = this.gauge('nic_rules_max', 'NIC rules of sessions that may be asked for.');
   private readonly nicFailures = this.counter('nic_rule_failures_total', 'NIC rules not installed.', 'errno');
   private readonly softwareRules = this.gauge('software_rules', 'Rules in the software table.');
+  private readonly softwareTableBytes = this.gauge('software_table_bytes', 'Bytes of those rules and their indexes.');
   private readonly reloads = this.counter('config_reloads_total', 'Changes of the configuration by SIGHUP.', 'result');
 
   constructor(private readonly measured: Measured) {
@@ -121,6 +122,7 @@ export class GatewayMetrics {
     this.held.set(statistics.held);
     this.nicRules.set(statistics.nicRules);
     this.softwareRules.set(statistics.softwareRules);
+    this.softwareTableBytes.set(statistics.softwareTableBytes);
     this.nicRulesWanted.set(nicRulesWanted);
     this.nicRulesMax.set(config.offload.maxRules);
     this.nicFailures.reset();

@@ -62,6 +62,8 @@ export interface DataplaneStatistics {
   readonly held: number;
   readonly nicRules: number;
   readonly softwareRules: number;
+  /** Bytes of those rules and their indexes. */
+  readonly softwareTableBytes: number;
 }
 
 export interface Liveness {

@@ -23,6 +23,7 @@ function statistics(): DataplaneStatistics {
     held: 108,
     nicRules: 109,
     softwareRules: 110,
+    softwareTableBytes: 9240,
   };
 }
 

@@ -317,8 +317,8 @@ Napi::Value insertion_call(const Napi::CallbackInfo& info) {
     } else if (way == "fill") {
       result.rules = sessions * 2;
       result.create_seconds = fill_seconds(source, sessions);
-    } else if (way == "engine-rows" || way == "engine-rules") {
-      const EngineMemory memory = engine_memory(source, sessions, way == "engine-rows");
+    } else if (way == "engine-rules") {
+      const EngineMemory memory = engine_memory(source, sessions);
       result.rules = static_cast<uint32_t>(memory.rules);
       out.Set("bytes", count_value(env, memory.bytes));
     } else {

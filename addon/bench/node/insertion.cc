@@ -282,26 +282,19 @@ double fill_seconds(const RuleSource& source, uint32_t sessions) {
   return time.seconds();
 }
 
-EngineMemory engine_memory(const RuleSource& source, uint32_t sessions, bool templates) {
+EngineMemory engine_memory(const RuleSource& source, uint32_t sessions) {
   EngineOptions options;
   options.max_rules = sessions * 2;
   options.private_actions = true;
   FlowEngine engine(options);
   rte_flow_error error = {};
-  RuleTable* table[2] = {};
-  for (int direction = 0; templates && direction < 2; direction++) {
-    const RuleTemplate& rule = *source.rule[direction];
-    table[direction] = engine.create_table(rule.attr(), rule.items(), rule.actions(), &error);
-    if (table[direction] == nullptr) refuse("create_table", error);
-  }
   FlowArguments arguments[2];
   for (uint32_t session = 0; session < sessions; session++) {
     source.of_session(session, &arguments[0], &arguments[1]);
     for (int direction = 0; direction < 2; direction++) {
       RuleTemplate& rule = *source.rule[direction];
       rule.fill(arguments[direction], context_of(session, direction));
-      const FlowRule* made = templates ? engine.create_row(table[direction], rule.items(), rule.actions(), 0, &error)
-                                       : engine.create(rule.attr(), rule.items(), rule.actions(), 0, &error);
+      const FlowRule* made = engine.create(rule.attr(), rule.items(), rule.actions(), 0, &error);
       if (made == nullptr) refuse("create", error);
     }
   }

@@ -46,8 +46,7 @@ struct EngineMemory {
   uint64_t bytes = 0;
   uint64_t rules = 0;
 };
-// Bytes that an engine counts for the rules of so many sessions: as rows of two tables (`templates`), or as rules
-// created one by one.
-EngineMemory engine_memory(const RuleSource& source, uint32_t sessions, bool templates);
+// Bytes that an engine counts for the rules of so many sessions, created one by one.
+EngineMemory engine_memory(const RuleSource& source, uint32_t sessions);
 
 }  // namespace sluice::bench
