@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 
 class Sessions:
     def __init__(self, network, count, wait=True):
-        self.count = count
+        self.network, self.count, self.others = network, count, []
         self.echo = network.outside.start("/usr/bin/python3", HERE / "udp_echo.py", FAR_ADDRESS, PORT)
         eventually("the echo listens", lambda: f"{FAR_ADDRESS}:{PORT}" in network.outside.run("ss -Hlun"))
         self.asker = network.red.start("/usr/bin/python3", HERE / "udp_ask.py", HOST, FAR_ADDRESS, PORT, count)
@@ -20,6 +20,10 @@ class Sessions:
 
     def wait_until_open(self):
         eventually("every session is answered", lambda: f"answered {self.count}" in self.asker.output(), seconds=40)
+
+    def more(self, count):
+        """Others ask the same echo, under names of their own; it is not waited for their answers."""
+        self.others.append(self.network.red.start("/usr/bin/python3", HERE / "udp_ask.py", HOST, FAR_ADDRESS, PORT, count, "other-"))
 
     def ask_again(self):
         """Each session asks until it is answered."""
@@ -41,4 +45,5 @@ class Sessions:
 
     def close(self):
         self.echo.kill()
-        self.asker.kill()
+        for asker in (self.asker, *self.others):
+            asker.kill()

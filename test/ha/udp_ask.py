@@ -1,4 +1,4 @@
-"""Opens UDP sessions and keeps them: udp_ask.py SOURCE ADDRESS PORT COUNT. Prints `answered COUNT` once all are; on SIGUSR1 asks each again."""
+"""Opens UDP sessions and keeps them: udp_ask.py SOURCE ADDRESS PORT COUNT [PREFIX]. Prints `answered COUNT` once all are; on SIGUSR1 asks each again."""
 
 import resource
 import select
@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 
+prefix = sys.argv[5] if len(sys.argv) > 5 else ""
 source, server, count = sys.argv[1], (sys.argv[2], int(sys.argv[3])), int(sys.argv[4])
 resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, count + 100))
 sockets = []
@@ -17,7 +18,7 @@ for _ in range(count):
     made.connect(server)
     sockets.append(made)
 poller = select.epoll()
-by_number = {made.fileno(): (made, str(i).encode()) for i, made in enumerate(sockets)}
+by_number = {made.fileno(): (made, f"{prefix}{i}".encode()) for i, made in enumerate(sockets)}
 for number in by_number:
     poller.register(number, select.EPOLLIN)
 

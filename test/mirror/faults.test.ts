@@ -1,48 +1,25 @@
 import { shardKeys } from '../../src/mirror/keys.js';
 import { BadWire } from './bad-wire.js';
+import { churn, fault, lateStandbyIsSame, RECOVERY_MS, ROWS } from './fault.js';
 import { closeAll, GROUP, type Pair, replayOn, same, startPair, writerOn } from './pair.js';
 import { RedisServer, stopAll, until } from './redis-servers.js';
 import { PlainReplica, PlainTable, random } from './tables.js';
 import * as unprotected from './unprotected.js';
 
-/** How soon what Redis lost must be there again. */
-const RECOVERY_MS = 8000;
-const ROWS = 512;
-
 let server: RedisServer;
-let restore: (() => void) | null = null;
 const wires: BadWire[] = [];
 
 beforeEach(async () => {
   server = await RedisServer.start();
 });
 afterEach(async () => {
-  restore?.();
-  restore = null;
   closeAll();
   for (const wire of wires.splice(0)) wire.close();
   await stopAll();
 });
 
-/** Opens, changes and ends; each call goes on where the last one ended. */
-function churn(table: PlainTable, draw: (below: number) => number, steps: number): void {
-  for (let i = 0; i < steps; i++) {
-    const row = draw(ROWS);
-    if (table.rows[row] === null) table.open(row, { inside: row, nat: row, remote: draw(1000), tcpState: 1 });
-    else if (draw(3) === 0) table.end(row);
-    else table.change(row, 1 + draw(5));
-  }
-}
-
 async function breath(ms = 5): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** A standby that comes now, with nothing but what Redis holds, has what the active has. */
-async function lateStandbyIsSame(url: string, table: PlainTable): Promise<void> {
-  const sink = new PlainReplica(ROWS);
-  replayOn(url, sink);
-  await same(table, sink);
 }
 
 /** What a shard's log holds, as `epoch-sequence`. */
@@ -52,15 +29,6 @@ function idsOf(shard: number): Promise<string[]> {
 
 async function protectedAgain(pair: Pair): Promise<void> {
   await until(() => pair.writer.protection === 'PROTECTED', 'PROTECTED again', RECOVERY_MS);
-}
-
-/** With the protection the scenario holds, without it it does not. */
-function fault(name: string, withoutProtection: () => () => void, scenario: () => Promise<void>): void {
-  test(name, scenario);
-  test(`${name} — and without its protection this test fails`, async () => {
-    restore = withoutProtection();
-    await expect(scenario()).rejects.toThrow();
-  }, 120_000);
 }
 
 fault('2: the connection dies between Redis’ OK and its reply', unprotected.appendsBlindly, async () => {
