@@ -79,8 +79,8 @@ void view_of(const PacketContext& packet, const Group& group, PacketView* out) {
 
 }  // namespace
 
-// A packet comes into a group and goes on, through groups whose rules are all copied, to the first whose rules
-// are in memory that has to come: that look-up is prepared. False: it ended on the way, with `verdict`.
+// A packet comes into a group and goes on, through groups whose rules are all copied, to the first whose
+// rules are in memory that has to come: that look-up is prepared. False: it ended on the way, with `verdict`.
 bool FlowEngine::Implementation::enter(Lookup* lookup, Shortlists* shortlists, PacketContext& packet,
                                        uint32_t* group_number, Verdict* verdict,
                                        GroupCounters* counters) const {
@@ -132,7 +132,9 @@ void FlowEngine::Implementation::process_burst(PacketContext* const* packets, si
     for (size_t i = 0; i < left; ++i) {
       const uint16_t packet = waiting[i];
       lookups[found].packet = packet;
-      if (enter(&lookups[found], shortlists, *packets[packet], &group_of[packet], &verdicts[packet], counters)) ++found;
+      if (enter(&lookups[found], shortlists, *packets[packet], &group_of[packet], &verdicts[packet],
+                counters))
+        ++found;
     }
     for (size_t i = 0; i < found; ++i) fetch_rules(&lookups[i]);
     left = 0;

@@ -75,15 +75,15 @@ struct FlowEngine::Implementation {
   bool enter(Lookup* lookup, Shortlists* shortlists, PacketContext& packet, uint32_t* group_number,
              Verdict* verdict, GroupCounters* counters) const;
   Verdict follow(FlowRule* rule, PacketContext& packet, ApplyScope scope) const;
-  void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
-                     GroupCounters* counters, Shortlists* shortlists) const;
+  void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts, GroupCounters* counters,
+                     Shortlists* shortlists) const;
   static uint64_t next_version();
 
   const EngineOptions options;
   const uint64_t seed;
   RowArena arena;
   uint64_t expected_bytes = 0, most_expected_bytes = 0;  // of all tables' rows, of one's
-  std::vector<RuleTable*> tables;  // by id; null where free
+  std::vector<RuleTable*> tables;                        // by id; null where free
   std::unordered_multimap<uint64_t, RuleTable*> derived;
   Group small_groups[kSmallGroups];
   std::unordered_map<uint32_t, Group> large_groups;

@@ -80,8 +80,8 @@ struct RuleCounters {
 
 class Shortlists;
 
-// What a thread's bursts remember of which rules packets of each kind may hit. Optional; it saves making that anew
-// for each burst.
+// What a thread's bursts remember of which rules packets of each kind may hit. Optional; it saves making that
+// anew for each burst.
 class BurstMemory {
  public:
   BurstMemory();
@@ -132,9 +132,9 @@ class FlowEngine {
   int validate_template(const rte_flow_attr& attr, const rte_flow_item* pattern,
                         const rte_flow_action* actions, const rte_flow_action* masks,
                         rte_flow_error* error) const;
-  // Takes the memory for so many rows of a table now, so that inserting does not wait for it: the index at once, rows
-  // in the background. Several tables' rows share twice what the one with most needs: a flow has two directions, and a
-  // shape. False: no memory.
+  // Takes the memory for so many rows of a table now, so that inserting does not wait for it: the index at
+  // once, rows in the background. Several tables' rows share twice what the one with most needs: a flow has
+  // two directions, and a shape. False: no memory.
   bool reserve(RuleTable* table, uint32_t rows);
   // Takes memory for rows of so many bytes in all, of whatever tables.
   bool reserve(uint64_t row_bytes);
@@ -160,10 +160,10 @@ class FlowEngine {
   void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
                      GroupCounters* counters = nullptr, BurstMemory* memory = nullptr);
 
-  // match() in group 0 in two steps, for up to kMaxBurst packets side by side: first the memory that the look-ups
-  // touch is asked for, then each is done. Between the two neither rules nor the packets' headers change.
-  // `likely` gets the rule that each will probably hit, null where none will: a guess, of use for further
-  // prefetching alone.
+  // match() in group 0 in two steps, for up to kMaxBurst packets side by side: first the memory that the
+  // look-ups touch is asked for, then each is done. Between the two neither rules nor the packets' headers
+  // change. `likely` gets the rule that each will probably hit, null where none will: a guess, of use for
+  // further prefetching alone.
   void look_ahead(PacketContext* const* packets, size_t count, const FlowRule** likely);
   FlowRule* match_ahead(size_t index);
   // The two steps apart, for one group: the caller looks at the rule's context before it decides to run it.

@@ -8,11 +8,11 @@ namespace sluice {
 
 // Aligned to a cache line; null when there is none.
 void* allocate_zeroed(size_t bytes);
-// Makes the kernel clear these pages now and not when they are first touched (a quarter of a microsecond for 4 KiB,
-// and under a hypervisor it waits for the host).
+// Makes the kernel clear these pages now and not when they are first touched (a quarter of a microsecond for
+// 4 KiB, and under a hypervisor it waits for the host).
 void populate(void* memory, size_t bytes);
-// The same in the background, in the order of the calls. Returns at once; whoever touches a page that is not cleared
-// yet clears it. Ends with release_zeroed().
+// The same in the background, in the order of the calls. Returns at once; whoever touches a page that is not
+// cleared yet clears it. Ends with release_zeroed().
 void populate_soon(void* memory, size_t bytes);
 // When this returns, nothing in the background touches that memory.
 void stop_populating(void* memory, size_t bytes);

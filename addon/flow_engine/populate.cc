@@ -1,4 +1,5 @@
-// Pages cleared in the background. One thread a process, made when it is first needed and never ended: it waits.
+// Pages cleared in the background. One thread a process, made when it is first needed and never ended: it
+// waits.
 #include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -48,7 +49,8 @@ Queue& queue() {
 // Whoever asks may be bound to a core that it needs for itself.
 void leave_core() {
   cpu_set_t process;
-  if (sched_getaffinity(getpid(), sizeof process, &process) == 0) sched_setaffinity(0, sizeof process, &process);
+  if (sched_getaffinity(getpid(), sizeof process, &process) == 0)
+    sched_setaffinity(0, sizeof process, &process);
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNiceness);
   pthread_setname_np(pthread_self(), "sluice-pages");
 }

@@ -1,5 +1,5 @@
-// Memory of an engine's rows, whichever table they belong to: how many rules there will be is known at the start, of
-// which shapes they will be is not.
+// Memory of an engine's rows, whichever table they belong to: how many rules there will be is known at the
+// start, of which shapes they will be is not.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,8 @@ class RowArena {
   // Aligned to a cache line, of any contents; null when there is no memory. Little beside kChunkBytes.
   uint8_t* take(size_t bytes);
   void give_back(uint8_t* block, size_t bytes);
-  // Takes memory for so many bytes in all, whose pages are cleared in the background. False when there is none.
+  // Takes memory for so many bytes in all, whose pages are cleared in the background. False when there is
+  // none.
   bool reserve(uint64_t bytes);
 
  private:
@@ -28,8 +29,8 @@ class RowArena {
   bool add_chunk();
 
   std::vector<uint8_t*> chunks_;
-  size_t filled_ = 0;  // chunks that blocks have been cut from to their end
-  size_t used_ = 0;    // bytes of the one that they are cut from
+  size_t filled_ = 0;                             // chunks that blocks have been cut from to their end
+  size_t used_ = 0;                               // bytes of the one that they are cut from
   std::map<size_t, std::vector<uint8_t*>> free_;  // by size
 };
 

@@ -1,5 +1,5 @@
-// Rows of one size, numbered from 1, at addresses that never change. The first blocks double in size, so that a table
-// of ten rules is small; later ones are all alike, and come from an arena that tables share.
+// Rows of one size, numbered from 1, at addresses that never change. The first blocks double in size, so that
+// a table of ten rules is small; later ones are all alike, and come from an arena that tables share.
 #pragma once
 
 #include <atomic>

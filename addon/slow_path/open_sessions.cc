@@ -1,5 +1,5 @@
-// New sessions, several side by side: what they touch is asked for, their rules are put into the software table
-// together, then the held packets go, and only then the NIC gets its rules.
+// New sessions, several side by side: what they touch is asked for, their rules are put into the software
+// table together, then the held packets go, and only then the NIC gets its rules.
 #include <cerrno>
 
 #include "slow_path/debug_assert.h"
@@ -29,7 +29,8 @@ void SlowPath::refuse_session(const Decision& decision, int error, int rte_type)
   push_install_failed(decision.row, decision.generation, kSoftwareTable, error, rte_type);
 }
 
-// Fills the row and stages its rules: no packet meets them yet. False: nothing changed, and TypeScript is told.
+// Fills the row and stages its rules: no packet meets them yet. False: nothing changed, and TypeScript is
+// told.
 bool SlowPath::begin_session(const Decision& decision, Opening* opening) {
   const auto known = [this](uint16_t id) { return id == kNoTemplate || id < software_templates_.size(); };
   const bool valid = decision.row < sessions_.capacity() && decision.generation != 0 &&
@@ -134,8 +135,8 @@ void SlowPath::finish_sessions(const Decision* decisions, Opening* openings, uin
   }
 }
 
-// The packet that a session was made for goes through its rule like those after it; those that waited behind it
-// meet the table as it is now.
+// The packet that a session was made for goes through its rule like those after it; those that waited behind
+// it meet the table as it is now.
 void SlowPath::release_held(const Decision& decision, const Opening& opening) {
   Packet packet;
   uint32_t rest = kNone;

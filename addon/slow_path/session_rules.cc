@@ -71,8 +71,9 @@ void SlowPath::destroy_software(const SessionRef& session) {
   }
 }
 
-// Makes the rules of a session anew: its way has changed, its tuple, state and counters go on. No packet comes
-// between; the NIC's rules go first and come last, so that what the NIC misses meets the new software rules.
+// Makes the rules of a session anew: its way has changed, its tuple, state and counters go on. No packet
+// comes between; the NIC's rules go first and come last, so that what the NIC misses meets the new software
+// rules.
 void SlowPath::update_session(const SessionRef& session, const Decision& decision) {
   const auto known = [this](uint16_t id) { return id == kNoTemplate || id < software_templates_.size(); };
   const bool valid = known(decision.software_forward_template) && known(decision.software_reverse_template);
@@ -80,7 +81,8 @@ void SlowPath::update_session(const SessionRef& session, const Decision& decisio
   if (!valid) return;
   unoffload(session);
   Traffic before[2];
-  for (const FlowDirection direction : kBoth) before[direction] = software_traffic(session.state->direction[direction]);
+  for (const FlowDirection direction : kBoth)
+    before[direction] = software_traffic(session.state->direction[direction]);
   destroy_software(session);
   if (!install_software(session, decision)) {
     session.row->generation = 0;
@@ -119,10 +121,9 @@ void SlowPath::offload_direction(const SessionRef& session, const Decision& deci
   SessionDirection& state = session.state->direction[direction];
   if (!valid || state.nic_rule != nullptr) return;
   FlowFailure failure;
-  const auto result =
-      flow_ports_[ingress]->install(nic_templates_[id].made, arguments_of(decision, direction),
-                                    RuleContext{session.index, decision.generation, direction}.pack(),
-                                    &state.nic_rule, &failure);
+  const auto result = flow_ports_[ingress]->install(
+      nic_templates_[id].made, arguments_of(decision, direction),
+      RuleContext{session.index, decision.generation, direction}.pack(), &state.nic_rule, &failure);
   state.nic_template = id;
   state.nic_hits_seen = 0;
   switch (result) {
@@ -144,8 +145,8 @@ void SlowPath::installation_failed(const SessionRef& session, FlowDirection dire
   push_install_failed(session.index, session.row->generation, direction, failure.error, failure.rte_type);
 }
 
-// Installations that the NICs have ended. That of a session which is gone was destroyed with it; of one that was
-// made anew only the last is the rule it has.
+// Installations that the NICs have ended. That of a session which is gone was destroyed with it; of one that
+// was made anew only the last is the rule it has.
 void SlowPath::complete_installations() {
   for (const auto& port : flow_ports_) {
     port->complete([this, &port](void* context, bool failed) {
@@ -216,7 +217,8 @@ void SlowPath::unoffload(const SessionRef& session) {
       // Asked just before it goes: no interface tells a rule's counters after its destruction.
       const Traffic counted = nic_traffic(session, direction);
       DEBUG_ASSERT(state.software_rule != nullptr);
-      if (state.software_rule != nullptr) FlowEngine::count(state.software_rule, counted.packets, counted.bytes);
+      if (state.software_rule != nullptr)
+        FlowEngine::count(state.software_rule, counted.packets, counted.bytes);
       flow_ports_[ingress_of(*session.row, direction)]->destroy(nic_templates_[state.nic_template].made,
                                                                 state.nic_rule);
       state.nic_rule = nullptr;

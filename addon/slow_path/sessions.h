@@ -37,8 +37,8 @@ struct RuleContext {
   }
 };
 
-// The same in the tag of a rule of the software table. Such a rule comes and goes with its session: it needs no
-// generation.
+// The same in the tag of a rule of the software table. Such a rule comes and goes with its session: it needs
+// no generation.
 struct RuleTag {
   static uint32_t pack(uint32_t row, FlowDirection direction) { return uint32_t{direction} << 31 | row; }
   static uint32_t row(uint32_t tag) { return tag & (RuleContext::kMaxRows - 1); }
@@ -56,7 +56,8 @@ struct Traffic {
   }
 };
 
-// One direction of a session. What its NIC rules counted goes over to the software rule when they are destroyed.
+// One direction of a session. What its NIC rules counted goes over to the software rule when they are
+// destroyed.
 struct SessionDirection {
   FlowRule* software_rule = nullptr;
   rte_flow* nic_rule = nullptr;
@@ -104,13 +105,14 @@ class SessionTable {
   // The session of a rule of the software table.
   SessionRef of(uint32_t rule_tag) const {
     const uint32_t row = RuleTag::row(rule_tag);
-    return {rows_->as<SessionRow>() + row, states_->as<SessionState>() + row, row, RuleTag::direction(rule_tag)};
+    return {rows_->as<SessionRow>() + row, states_->as<SessionState>() + row, row,
+            RuleTag::direction(rule_tag)};
   }
   SessionRef at(uint32_t row) const {
     return {rows_->as<SessionRow>() + row, states_->as<SessionState>() + row, row, kForward};
   }
-  // What translating a packet touches. By rte_prefetch0: GCC takes a function of nothing but __builtin_prefetch for
-  // one without effect, and drops the calls of it.
+  // What translating a packet touches. By rte_prefetch0: GCC takes a function of nothing but
+  // __builtin_prefetch for one without effect, and drops the calls of it.
   void prefetch_row(uint32_t row) const { rte_prefetch0(rows_->as<SessionRow>() + row); }
   void prefetch(uint32_t row) const {
     if (row >= capacity_) return;

@@ -70,7 +70,8 @@ void SlowPath::shut_down() {
 void SlowPath::reserve_rules() {
   constexpr uint64_t kRowBytes = 88;  // of the software rules of UDP and TCP between VXLAN and outside
   if (!engine_.reserve(uint64_t{options_.max_sessions} * 2 * kRowBytes))
-    throw NativeFault("MEMORY", "no memory for the rules of " + std::to_string(options_.max_sessions) + " sessions",
+    throw NativeFault("MEMORY",
+                      "no memory for the rules of " + std::to_string(options_.max_sessions) + " sessions",
                       ENOMEM);
 }
 

@@ -44,9 +44,9 @@ TemplateSource software_template(TemplateSource source, const SlowPathOptions& o
       return patch.target == PatchTarget::kAction && patch.index == i;
     });
   }
-  const auto vxlan = std::find_if(source.items.begin(), source.items.end(), [](const TemplateSource::Item& item) {
-    return item.type == ItemType::kVxlan;
-  });
+  const auto vxlan =
+      std::find_if(source.items.begin(), source.items.end(),
+                   [](const TemplateSource::Item& item) { return item.type == ItemType::kVxlan; });
   if (vxlan == source.items.end()) return source;
   const auto tunnel = static_cast<size_t>(vxlan - source.items.begin());
   for (size_t i = 0; i < source.items.size(); i++) {
@@ -54,7 +54,8 @@ TemplateSource software_template(TemplateSource source, const SlowPathOptions& o
     if (is_patched(source, PatchTarget::kItem, i)) continue;
     if (item.type == ItemType::kRepresentedPort) {
       item = {ItemType::kVoid, std::nullopt, std::nullopt, std::nullopt};
-    } else if (i < tunnel ? is_vxlan_port(item, options.vxlan_udp_port) : is_for_mac(item, options.underlay_mac)) {
+    } else if (i < tunnel ? is_vxlan_port(item, options.vxlan_udp_port)
+                          : is_for_mac(item, options.underlay_mac)) {
       forget_values(item);
     }
   }

@@ -6,9 +6,10 @@
 
 namespace sluice {
 
-// COUNT and AGE go: time and number of a session's packets are written down by translate() and deliver(), for which a
-// packet that leaves in pieces is one and an error that is translated none. So does what receive() has made sure of
-// before a packet in VXLAN is looked up: its port, the tunnel's UDP port, its inner destination MAC.
+// COUNT and AGE go: time and number of a session's packets are written down by translate() and deliver(), for
+// which a packet that leaves in pieces is one and an error that is translated none. So does what receive()
+// has made sure of before a packet in VXLAN is looked up: its port, the tunnel's UDP port, its inner
+// destination MAC.
 TemplateSource software_template(TemplateSource source, const SlowPathOptions& options);
 
 }  // namespace sluice

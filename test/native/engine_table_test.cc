@@ -94,14 +94,17 @@ TEST(everything_is_copied_when_a_rule_is_created) {
   CHECK_EQ(load_be32(&mbuf.frame()[30]), 0xac1e000cu);
 }
 
-// A rule that encapsulates with the VTEP's MAC ending in `vtep`: headers of different VTEPs have nothing in common.
+// A rule that encapsulates with the VTEP's MAC ending in `vtep`: headers of different VTEPs have nothing in
+// common.
 Rule encapsulation(uint32_t host, uint8_t vtep) {
   Rule rule;
   rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(host, kServer));
   rule.item(RTE_FLOW_ITEM_TYPE_UDP);
   add_vxlan_encap(rule, 1, kPublic);
-  const auto* encap = static_cast<const rte_flow_action_vxlan_encap*>(rule.actions()[rule.action_count() - 1].conf);
-  auto* eth = const_cast<rte_flow_item_eth*>(static_cast<const rte_flow_item_eth*>(encap->definition[0].spec));
+  const auto* encap =
+      static_cast<const rte_flow_action_vxlan_encap*>(rule.actions()[rule.action_count() - 1].conf);
+  auto* eth =
+      const_cast<rte_flow_item_eth*>(static_cast<const rte_flow_item_eth*>(encap->definition[0].spec));
   eth->hdr.src_addr.addr_bytes[5] = vtep;
   send_to(rule, 1);
   return rule;
@@ -137,7 +140,7 @@ TEST(a_million_rules_created_and_destroyed_leave_nothing) {
   const char* all = std::getenv("SLUICE_CREATIONS");
   round(all == nullptr ? 100000 : static_cast<uint32_t>(std::strtoul(all, nullptr, 0)));
   CHECK_EQ(engine.engine.memory_bytes(), bytes);
-#ifndef __SANITIZE_ADDRESS__  // which keeps what was freed for a while
+#ifndef __SANITIZE_ADDRESS__              // which keeps what was freed for a while
   CHECK(resident_pages() <= pages + 64);  // of the allocator's own
 #endif
 }
@@ -146,7 +149,8 @@ TEST(a_group_of_many_tables_is_searched_to_its_end) {
   Engine engine;
   for (const int shapes : {20, 48, 100}) {
     engine.engine.flush();
-    for (int i = 1; i <= shapes; ++i) {  // a shape each: another mask; only the last one's spec is the packet's
+    for (int i = 1; i <= shapes;
+         ++i) {  // a shape each: another mask; only the last one's spec is the packet's
       rte_flow_item_ipv4 mask = {}, spec = {};
       mask.hdr.src_addr = rte_cpu_to_be_32(0xff000000 | static_cast<uint32_t>(i));
       spec.hdr.src_addr = rte_cpu_to_be_32(i == shapes ? kHost : 0x0b000000);
