@@ -3,14 +3,25 @@ import type { ValidatedConfig } from '../config/types.js';
 import { MOST_TOGETHER, NatEngine } from '../nat/engine.js';
 import { type NatLog, NO_LOG } from '../nat/nat-log.js';
 import type { ReviewReport } from '../nat/session-review.js';
-import { answersItself } from '../nat/session-table.js';
+import { answersItself, emptyFacts, type SessionFacts, SessionLife } from '../nat/session-table.js';
 import { NativeRows } from '../nat/session-timers.js';
 import type { DecidedSession } from '../nat/sink.js';
 import { ordinaryMemory } from '../nat/table-memory.js';
 import type { Dataplane } from '../native/binding.js';
-import { DropReason, EventType, NeighbourEvent, NO_TEMPLATE, SessionEvent } from '../native/records.js';
+import {
+  DropReason,
+  EventType,
+  NeighbourEvent,
+  NO_TEMPLATE,
+  RulePath,
+  SessionEvent,
+  SessionRow,
+} from '../native/records.js';
 import { RecentDrops } from './recent-drops.js';
 import { DecisionRing, EventRing, type SessionTemplates } from './rings.js';
+import { RoomLimit } from './room-limit.js';
+import { RuleRetries } from './rule-retries.js';
+import { isFull, remedyOf } from './rule-states.js';
 import { SessionGate } from './session-gate.js';
 import { TemplateRegistry } from './templates.js';
 
@@ -49,7 +60,18 @@ export class GatewayController {
   private nicRules = 0;
   /** By error (a negative errno): NIC rules that could not be installed. */
   readonly installFailures = new Map<number, number>();
+  /** Bits of the rules that a session has in the NIC, or has asked for. */
   private readonly rulesOfRow: Uint8Array;
+  /** Most NIC rules that there ever were at once. */
+  nicRulesMost = 0;
+  /** Sessions that left the NIC for faster ones. */
+  evictions = 0;
+  /** Sessions whose rules were asked for again after a refusal. */
+  ruleRetries = 0;
+  private shortOfRoom = false;
+  readonly roomLimit: RoomLimit;
+  private readonly retries = new RuleRetries();
+  private readonly facts: SessionFacts = emptyFacts();
   readonly recentDrops = new RecentDrops();
   /** First packets decided on since the start. */
   missesHandled = 0;
@@ -81,6 +103,7 @@ export class GatewayController {
     const memory = live ? (words: number) => new Int32Array(dataplane.tableMemory(words * 4)) : ordinaryMemory;
     this.engine = new NatEngine(config, this.rows, this.decisions, log, memory);
     this.rulesOfRow = new Uint8Array(config.nat.maxSessions);
+    this.roomLimit = new RoomLimit(config.offload.maxRules);
   }
 
   /** The configuration as it is now. */
@@ -242,19 +265,31 @@ export class GatewayController {
         this.forgetNicRules(row);
         return this.engine.onRemoved(row, generation, seconds);
       case EventType.sessionThreshold:
-        return this.offload(row, generation);
+        this.offload(row, generation);
+        return;
       case EventType.installFailed: {
         const direction = view.getUint8(at + SessionEvent.direction);
         if (direction === SOFTWARE_TABLE) {
           this.forgetNicRules(row);
           return this.engine.onRefused(row, generation, seconds);
         }
-        const error = view.getInt32(at + SessionEvent.error, true);
-        this.installFailures.set(error, (this.installFailures.get(error) ?? 0) + 1);
-        this.onInstallFailure?.({ row, direction, error });
-        return;
+        return this.onRefusedByNic(row, generation, direction, view.getInt32(at + SessionEvent.error, true));
       }
     }
+  }
+
+  /** A NIC has refused a rule: its place is free again, and by the reason it is tried another time. */
+  private onRefusedByNic(row: number, generation: number, direction: number, error: number): void {
+    this.installFailures.set(error, (this.installFailures.get(error) ?? 0) + 1);
+    this.onInstallFailure?.({ row, direction, error });
+    if (this.engine.sessions.generation(row) !== generation) return;
+    this.forgetRules(row, 1 << direction);
+    if (this.engine.sessions.life(row) !== SessionLife.live) return;
+    const remedy = remedyOf(-error, this.retries.tries(row, generation));
+    if (remedy === 'room') {
+      this.roomLimit.refused(this.nicRules);
+      this.shortOfRoom = true;
+    } else if (remedy === 'retry') this.retries.add(row, generation, performance.now());
   }
 
   /** Which templates a session gets; one object, used again. One that is made anew keeps what it had in the NIC. */
@@ -270,39 +305,122 @@ export class GatewayController {
     const { mode, afterPackets } = this.config.offload;
     templates.offloadAfterPackets = mode === 'after' ? afterPackets : 0;
     const nicReverse = alone ? NO_TEMPLATE : reverse.nic;
-    if (!isNew && this.rulesOfRow[session.row] > 0) {
-      templates.nicForward = forward.nic;
-      templates.nicReverse = nicReverse;
-    } else if (isNew && mode === 'immediate') {
+    if (!isNew) {
+      const has = this.rulesOfRow[session.row];
+      if ((has & FORWARD) !== 0) templates.nicForward = forward.nic;
+      if ((has & REVERSE) !== 0) templates.nicReverse = nicReverse;
+    } else if (mode === 'immediate') {
       this.addNicTemplates(session.row, forward.nic, nicReverse, templates);
     }
     return templates;
   }
 
-  private addNicTemplates(row: number, forward: number, reverse: number, templates: SessionTemplates): void {
-    const wanted = (forward === NO_TEMPLATE ? 0 : 1) + (reverse === NO_TEMPLATE ? 0 : 1);
-    if (wanted === 0 || this.nicRules + wanted > this.config.offload.maxRules) return;
+  /** Asks for the rules that a session lacks, if all of them have room. @returns Whether there is anything to ask for. */
+  private addNicTemplates(row: number, forward: number, reverse: number, templates: SessionTemplates): boolean {
+    const more = rulesIn(forward, reverse) & ~this.rulesOfRow[row];
+    if (more === 0) return false;
+    if (this.nicRules + RULES[more] > this.roomLimit.most) {
+      this.shortOfRoom = true;
+      return false;
+    }
     templates.nicForward = forward;
     templates.nicReverse = reverse;
-    this.rulesOfRow[row] = wanted;
-    this.nicRules += wanted;
+    this.rulesOfRow[row] |= more;
+    this.nicRules += RULES[more];
+    if (this.nicRules > this.nicRulesMost) this.nicRulesMost = this.nicRules;
+    return true;
   }
 
   private forgetNicRules(row: number): void {
-    this.nicRules -= this.rulesOfRow[row];
-    this.rulesOfRow[row] = 0;
+    this.forgetRules(row, FORWARD | REVERSE);
+    this.retries.forget(row);
   }
 
-  /** A session has had its packets in software: its rules go to the NIC. */
-  private offload(row: number, generation: number): void {
+  private forgetRules(row: number, rules: number): void {
+    const gone = this.rulesOfRow[row] & rules;
+    this.rulesOfRow[row] &= ~gone;
+    this.nicRules -= RULES[gone];
+  }
+
+  /**
+   * A session's rules go to the NIC, those that it lacks: it has had its packets in software, there is room now, or
+   * they are tried again.
+   *
+   * @returns Whether any were asked for.
+   */
+  offload(row: number, generation: number): boolean {
     const { sessions } = this.engine;
-    if (sessions.life(row) !== 1 || sessions.generation(row) !== generation || this.rulesOfRow[row] !== 0) return;
+    if (sessions.life(row) !== SessionLife.live || sessions.generation(row) !== generation) return false;
     const session = this.engine.describe(row);
-    if (session === null) return;
+    if (session === null) return false;
     const templates = this.templatesOf(session, false);
     const nicForward = this.templates.of(session.forwardShape).nic;
     const nicReverse = answersItself(session.facts) ? NO_TEMPLATE : this.templates.of(session.reverseShape).nic;
-    this.addNicTemplates(row, nicForward, nicReverse, templates);
-    if (this.rulesOfRow[row] > 0) this.decisions.offload(session, templates);
+    if (!this.addNicTemplates(row, nicForward, nicReverse, templates)) return false;
+    // Rules that are there already are left alone by the lcore.
+    this.decisions.offload(session, templates);
+    return true;
   }
+
+  /** Takes a session's rules out of the NIC; it goes on in software, with its counters. @returns Whether it had any. */
+  evict(row: number, generation: number): boolean {
+    const { sessions } = this.engine;
+    if (sessions.life(row) !== SessionLife.live || sessions.generation(row) !== generation) return false;
+    if (this.rulesOfRow[row] === 0 || this.roomForDecisions() === 0) return false;
+    const session = this.engine.describe(row);
+    if (session === null) return false;
+    this.forgetRules(row, FORWARD | REVERSE);
+    this.decisions.update(session);
+    this.evictions++;
+    return true;
+  }
+
+  /** Whether sessions are in software only because the NIC had no room for them. */
+  get isShortOfRoom(): boolean {
+    return this.shortOfRoom && this.templates.target !== null;
+  }
+
+  /** None is any more. */
+  roomIsFound(): void {
+    this.shortOfRoom = false;
+  }
+
+  /** Rules that a live session has in the NIC, or will have. */
+  rulesThere(row: number): number {
+    return RULES[this.rulesOfRow[row]];
+  }
+
+  /** Rules that a live session would have in the NIC, were there room. */
+  rulesLacking(row: number): number {
+    const { mode, afterPackets } = this.config.offload;
+    if (mode === 'after' && this.rows.word(row, SessionRow.softwarePackets) < afterPackets) return 0;
+    const { sessions } = this.engine;
+    sessions.read(row, this.facts);
+    const shapes = sessions.shapes(row);
+    const reverse = answersItself(this.facts) ? NO_TEMPLATE : this.templates.of(shapes >>> 16).nic;
+    const lacking = rulesIn(this.templates.of(shapes & 0xffff).nic, reverse) & ~this.rulesOfRow[row];
+    // What a NIC refused for another reason than its room does not wait for room.
+    const waits = isFull(this.rows.word(row, SessionRow.nicError));
+    const failed =
+      (this.rows.byte(row, SessionRow.forwardPath) === RulePath.failed ? FORWARD : 0) |
+      (this.rows.byte(row, SessionRow.reversePath) === RulePath.failed ? REVERSE : 0);
+    return RULES[waits ? lacking : lacking & ~failed];
+  }
+
+  /** Tries rules again that a NIC refused for a reason that may have passed. */
+  retryRules(nowMs: number): void {
+    this.retries.run(nowMs, this.roomForTimers(), (row, generation) => {
+      if (this.offload(row, generation)) this.ruleRetries++;
+    });
+  }
+}
+
+/** Bits of a session's rules: as an event's `direction` tells them. */
+const FORWARD = 1;
+const REVERSE = 2;
+/** How many rules bits are. */
+const RULES = [0, 1, 1, 2];
+
+function rulesIn(forward: number, reverse: number): number {
+  return (forward === NO_TEMPLATE ? 0 : FORWARD) | (reverse === NO_TEMPLATE ? 0 : REVERSE);
 }

@@ -10,6 +10,7 @@ import { DropHistory } from './drop-history.js';
 import { GatewayController } from './gateway.js';
 import { NatLogLines } from './nat-log-lines.js';
 import { nativePorts } from './native-ports.js';
+import { NicRanking } from './nic-ranking.js';
 import { installedRules } from './rule-print.js';
 import { SessionWalk } from './session-walk.js';
 
@@ -25,6 +26,8 @@ const REVIEW_SLICE = 1024;
 const ARP_MS = 1000;
 /** How often drop counters are kept, for what was dropped lately. */
 const SAMPLE_MS = 1000;
+/** How often a full NIC is given to the fastest sessions, at most. */
+const RANKING_MS = 1000;
 
 /** A gateway on live ports: the lcore runs the packets, this thread decides. */
 export class LiveGateway {
@@ -32,6 +35,8 @@ export class LiveGateway {
   readonly startedAt = new Date();
   private readonly dataplane: Dataplane;
   private readonly drops = new DropHistory();
+  private readonly ranking: NicRanking;
+  private ranks = false;
   private running = true;
   private readonly timers: NodeJS.Timeout[] = [];
   private scheduled = false;
@@ -65,6 +70,7 @@ export class LiveGateway {
     if (target !== null) requireOneDriver(config, drivers);
     const natLog = config.nat.log === 'none' ? undefined : new NatLogLines(log, () => this.config);
     this.controller = new GatewayController(config, this.dataplane, target, true, natLog);
+    this.ranking = new NicRanking(this.controller);
     this.controller.onInstallFailure = (failure) => log.debug(failure, 'NIC rule not installed');
     this.controller.templates.probesWith((rule, message) => {
       log.warn({ rule, message }, 'the NIC refuses a rule that its table allows: this direction stays in software');
@@ -85,6 +91,7 @@ export class LiveGateway {
       setInterval(() => this.runTimers(), TIMER_MS),
       setInterval(() => this.askForNeighbours(), ARP_MS),
       setInterval(() => this.sampleDrops(), SAMPLE_MS),
+      setInterval(() => void this.rankForNic(), RANKING_MS),
     );
     this.sampleDrops();
     this.wake();
@@ -218,7 +225,17 @@ export class LiveGateway {
       if (!due || this.controller.roomForTimers() === 0) break;
       engine.runWaiter();
     }
+    this.controller.retryRules(performance.now());
     this.wake();
+  }
+
+  /** One walk at a time; on a standby too, whose NIC may be the smaller one. */
+  private async rankForNic(): Promise<void> {
+    if (this.ranks || !this.controller.isShortOfRoom) return;
+    this.ranks = true;
+    const moved = await this.ranking.run(this.walk(), () => performance.now());
+    this.ranks = false;
+    if (moved > 0) this.wake();
   }
 
   private sampleDrops(): void {

@@ -1,5 +1,6 @@
 import { RulePath, SessionRow } from '../native/records.js';
 import type { GatewayController } from './gateway.js';
+import { isFull } from './rule-states.js';
 
 /**
  * Why a direction of a session is not in the NIC: a stable code, and for a refused rule the NIC's error.
@@ -11,9 +12,13 @@ import type { GatewayController } from './gateway.js';
 export function offloadReason(controller: GatewayController, row: number, path: number, shape: number): string | null {
   const { templates, rows, config } = controller;
   if (path === RulePath.offloaded) return null;
-  if (path === RulePath.failed) return `nic-error: errno ${-rows.word(row, SessionRow.nicError) | 0}`;
+  if (path === RulePath.failed) {
+    const errno = rows.word(row, SessionRow.nicError) | 0;
+    return isFull(errno) ? 'nic-full' : `nic-error: errno ${errno}`;
+  }
   if (path === RulePath.pending || path === RulePath.removing) return 'nic-busy';
   const { refusal } = templates.of(shape);
   if (refusal !== null) return refusal.code;
-  return config.offload.mode === 'after' ? 'few-packets' : 'nic-full';
+  const { mode, afterPackets } = config.offload;
+  return mode === 'after' && rows.word(row, SessionRow.softwarePackets) < afterPackets ? 'few-packets' : 'nic-full';
 }

@@ -15,6 +15,9 @@ export interface Measured {
   };
   readonly dataplane: { statistics(): DataplaneStatistics };
   readonly nicRulesWanted: number;
+  readonly nicRulesMost: number;
+  readonly evictions: number;
+  readonly ruleRetries: number;
   /** By negative errno. */
   readonly installFailures: ReadonlyMap<number, number>;
 }
@@ -58,8 +61,14 @@ export class GatewayMetrics {
   private readonly portsMax = this.poolGauge('pool_ports_max', 'Public ports there are.');
   private readonly nicRules = this.gauge('nic_rules', 'Rules in the NIC.');
   private readonly nicRulesWanted = this.gauge('nic_rules_wanted', 'NIC rules of sessions that were asked for.');
+  private readonly nicRulesMost = this.gauge('nic_rules_most', 'Most NIC rules asked for at once since the start.');
   private readonly nicRulesMax = this.gauge('nic_rules_max', 'NIC rules of sessions that may be asked for.');
   private readonly nicFailures = this.counter('nic_rule_failures_total', 'NIC rules not installed.', 'errno');
+  private readonly evictions = this.counter('nic_evictions_total', 'Sessions taken out of a full NIC for faster ones.');
+  private readonly ruleRetries = this.counter(
+    'nic_rule_retries_total',
+    'Sessions whose refused rules were tried again.',
+  );
   private readonly softwareRules = this.gauge('software_rules', 'Rules in the software table.');
   private readonly softwareTableBytes = this.gauge('software_table_bytes', 'Bytes of those rules and their indexes.');
   private readonly reloads = this.counter('config_reloads_total', 'Changes of the configuration by SIGHUP.', 'result');
@@ -101,7 +110,7 @@ export class GatewayMetrics {
   }
 
   private readPackets(statistics: DataplaneStatistics): void {
-    const { config, installFailures, nicRulesWanted } = this.measured;
+    const { config, installFailures, nicRulesWanted, nicRulesMost, evictions, ruleRetries } = this.measured;
     this.misses.reset();
     this.misses.inc(statistics.slowPath.misses);
     this.packets.reset();
@@ -125,6 +134,11 @@ export class GatewayMetrics {
     this.softwareTableBytes.set(statistics.softwareTableBytes);
     this.nicRulesWanted.set(nicRulesWanted);
     this.nicRulesMax.set(config.offload.maxRules);
+    this.nicRulesMost.set(nicRulesMost);
+    this.evictions.reset();
+    this.evictions.inc(evictions);
+    this.ruleRetries.reset();
+    this.ruleRetries.inc(ruleRetries);
     this.nicFailures.reset();
     for (const [error, count] of installFailures) this.nicFailures.inc({ errno: errnoName(error) }, count);
   }

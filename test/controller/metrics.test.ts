@@ -38,6 +38,9 @@ function gateway() {
     engine: alone.engine,
     dataplane: { statistics },
     nicRulesWanted: 111,
+    nicRulesMost: 112,
+    evictions: 113,
+    ruleRetries: 114,
     installFailures,
   };
   const metrics = new GatewayMetrics(measured);
@@ -168,6 +171,9 @@ test('what the lcore counts stands under its name; packets for the gateway itsel
   expect(samples.get('sluice_nic_rules')).toBe(109);
   expect(samples.get('sluice_software_rules')).toBe(110);
   expect(samples.get('sluice_nic_rules_wanted')).toBe(111);
+  expect(samples.get('sluice_nic_rules_most')).toBe(112);
+  expect(samples.get('sluice_nic_evictions_total')).toBe(113);
+  expect(samples.get('sluice_nic_rule_retries_total')).toBe(114);
   expect(samples.get('sluice_nic_rule_failures_total{errno="ENOSPC"}')).toBe(3);
   expect(samples.get('sluice_local_packets_total')).toBe(200 + DropReason.local);
   const drops = [...samples].filter(([name]) => name.startsWith('sluice_drops_total'));

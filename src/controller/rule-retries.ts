@@ -1,0 +1,47 @@
+import { retryDelayMs } from './rule-states.js';
+
+/** Sessions that can wait for another try; beyond it they stay in software. */
+const MOST = 65_536;
+
+interface Waiting {
+  readonly generation: number;
+  readonly tries: number;
+  /** Infinity: it has been tried, and what came of it is not known. */
+  dueMs: number;
+}
+
+/** Sessions whose rules a NIC refused for a reason that may pass. */
+export class RuleRetries {
+  private readonly byRow = new Map<number, Waiting>();
+
+  /** How often the session has been tried again. */
+  tries(row: number, generation: number): number {
+    const waiting = this.byRow.get(row);
+    return waiting?.generation === generation ? waiting.tries : 0;
+  }
+
+  /** A try has failed: there will be another one. Both directions of a session are tried together. */
+  add(row: number, generation: number, nowMs: number): void {
+    const waiting = this.byRow.get(row);
+    if (waiting?.generation === generation && waiting.dueMs !== Number.POSITIVE_INFINITY) return;
+    if (waiting === undefined && this.byRow.size >= MOST) return;
+    const tries = this.tries(row, generation);
+    this.byRow.set(row, { generation, tries: tries + 1, dueMs: nowMs + retryDelayMs(tries) });
+  }
+
+  forget(row: number): void {
+    this.byRow.delete(row);
+  }
+
+  /** Calls `again` for sessions whose time has come, at most `most`. */
+  run(nowMs: number, most: number, again: (row: number, generation: number) => void): void {
+    let left = most;
+    for (const [row, waiting] of this.byRow) {
+      if (left === 0) return;
+      if (waiting.dueMs > nowMs) continue;
+      left--;
+      waiting.dueMs = Number.POSITIVE_INFINITY;
+      again(row, waiting.generation);
+    }
+  }
+}
