@@ -1,5 +1,7 @@
 #include "flow_engine/row_arena.h"
 
+#include <algorithm>
+
 #include "flow_engine/memory.h"
 
 namespace sluice {
@@ -30,9 +32,9 @@ uint8_t* RowArena::take(size_t bytes) {
 void RowArena::give_back(uint8_t* block, size_t bytes) { free_[(bytes + 63) / 64 * 64].push_back(block); }
 
 bool RowArena::reserve(uint64_t bytes) {
-  while (chunks_.size() * uint64_t{kChunkBytes} < bytes) {
+  for (uint64_t had = chunks_.size() * uint64_t{kChunkBytes}; had < bytes; had += kChunkBytes) {
     if (!add_chunk()) return false;
-    populate_soon(chunks_.back(), kChunkBytes);
+    populate_soon(chunks_.back(), static_cast<size_t>(std::min<uint64_t>(kChunkBytes, bytes - had)));
   }
   return true;
 }
