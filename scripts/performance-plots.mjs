@@ -127,7 +127,7 @@ export function peers({ peers: result }) {
     { group: 'packets/s', what: 'Sluice', value: sluice.packetsPerSecond, kind: 'Sluice' },
     { group: 'packets/s', what: 'nftables', value: nftables.packetsPerSecond, kind: 'peer' },
   ];
-  return bars('The same traffic through the same kind of wire', values, 'a second');
+  return bars('The same traffic: nftables behind veth, Sluice on the bench wires', values, 'a second');
 }
 
 /** Bytes a session, by what holds them. */
