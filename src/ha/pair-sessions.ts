@@ -50,6 +50,7 @@ export class PairSessions {
   /** Follows the active gateway. */
   follow(): void {
     this.following?.close();
+    this.sides.ports.standBy();
     this.following = this.sides.replay();
     this.following.onEligibility = () => this.onChange?.();
     this.following.start();

@@ -61,22 +61,33 @@ export class PortReserve {
   async begin(writer: MirrorWriter, remembered: RememberedBlocks | null, complete: number): Promise<void> {
     this.end();
     const { turn } = this;
-    const { grants, fromMirror } = this.ports;
+    const { grants, fromMirror, log } = this.ports;
+    const beganMs = monotonicMs();
     const foreign = (await writer.foreignBlocks(remembered)).flatMap(({ block, epoch }) => {
       const here = fromMirror(block);
       return here === null ? [] : { block: here, untilMs: monotonicMs() + this.quarantineMs(here, epoch === complete) };
     });
+    const readMs = monotonicMs() - beganMs;
     if (turn !== this.turn) return;
     this.quarantined = foreign;
     grants.begin(writer.epoch);
     grants.setForeign(foreign.map(({ block }) => block));
-    await this.reserve(writer, [...grants.prime(), ...grants.ask()]);
+    const first = [...grants.prime(), ...grants.ask()];
+    const askedMs = monotonicMs() - beganMs;
+    await this.reserve(writer, first);
     if (turn !== this.turn) return;
+    const reservedMs = monotonicMs() - beganMs;
+    log.debug({ foreign: foreign.length, first: first.length, readMs, askedMs, reservedMs }, 'ports are reserved');
     this.timer = setInterval(() => this.look(writer), LOOK_MS);
     this.timer.unref();
   }
 
-  /** Another gateway decides. */
+  /** Another gateway decides: what a takeover would have to wait for is made ready. */
+  standBy(): void {
+    this.end();
+    this.ports.grants.prepare();
+  }
+
   end(): void {
     this.turn++;
     if (this.timer !== null) clearInterval(this.timer);

@@ -133,41 +133,52 @@ redis.call('XTRIM', KEYS[3], 'MINID', ARGV[1] .. '-' .. redis.call('HGET', KEYS[
 return {'OK'}
 `);
 
+/** `isWhole(key, before, now)`: whether the blocks are those of the change before, or this change came a second time. */
+const IS_WHOLE = `
+local function isWhole(key, before, now)
+  local is = redis.call('HGET', key, 'blocks') or ''
+  return is == before or is == now
+end
+`;
+
 /**
- * Reserves port blocks for an epoch, all or none. The revision tells later whether Redis still has what it took.
- * KEYS owner, blocks. ARGV epoch, writer, revision, block… → OK | FENCED, epoch | DUP, epoch that has one of them.
+ * Reserves port blocks for an epoch, all or none. Revisions tell whether Redis still has what it took.
+ * KEYS owner, blocks. ARGV epoch, writer, revision, revision before, block…
+ * → OK | FENCED, epoch | GAP: blocks have been lost | DUP, epoch that has one of them.
  */
-export const RESERVE_BLOCKS = script(`${OWNER}
+export const RESERVE_BLOCKS = script(`${OWNER}${IS_WHOLE}
 local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
 if has then return {'FENCED', has} end
-for i = 4, #ARGV do
+if not isWhole(KEYS[1], ARGV[4], ARGV[3]) then return {'GAP'} end
+for i = 5, #ARGV do
   local by = redis.call('HGET', KEYS[2], ARGV[i])
   if by and by ~= ARGV[1] then return {'DUP', tonumber(by)} end
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2], 'blocks', ARGV[3])
-for i = 4, #ARGV do redis.call('HSET', KEYS[2], ARGV[i], ARGV[1]) end
+for i = 5, #ARGV do redis.call('HSET', KEYS[2], ARGV[i], ARGV[1]) end
 return {'OK'}
 `);
 
-/** Gives blocks back. KEYS owner, blocks. ARGV epoch, writer, revision, block… → OK | FENCED, epoch. */
-export const RELEASE_BLOCKS = script(`${OWNER}
+/** Gives blocks back. KEYS owner, blocks. ARGV epoch, writer, revision, revision before, block… → OK | FENCED, epoch | GAP. */
+export const RELEASE_BLOCKS = script(`${OWNER}${IS_WHOLE}
 local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
 if has then return {'FENCED', has} end
+if not isWhole(KEYS[1], ARGV[4], ARGV[3]) then return {'GAP'} end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2], 'blocks', ARGV[3])
-for i = 4, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
+for i = 5, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
 return {'OK'}
 `);
 
 /**
  * Writes all blocks anew, where Redis has lost some or a block changes its epoch.
- * KEYS owner, blocks. ARGV epoch, writer, revision, then block, epoch of it… → OK | FENCED, epoch.
+ * KEYS owner, blocks. ARGV epoch, writer, revision, revision before, then block, epoch of it… → OK | FENCED, epoch.
  */
 export const WRITE_BLOCKS = script(`${OWNER}
 local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
 if has then return {'FENCED', has} end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2], 'blocks', ARGV[3])
 redis.call('DEL', KEYS[2])
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 return {'OK'}
 `);
 

@@ -118,12 +118,8 @@ class RedisMirrorWriter implements MirrorWriter {
     );
     this.ledger = new BlockLedger({
       epoch: () => this.state.epoch,
-      insist: (script, revision, args) =>
-        this.insist(
-          script,
-          [this.keys.owner, this.keys.blocks],
-          [this.state.epoch, options.writerId, revision, ...args],
-        ),
+      insist: (script, args) =>
+        this.insist(script, [this.keys.owner, this.keys.blocks], [this.state.epoch, options.writerId, ...args]),
       read: () => this.readBlocks(),
     });
     onReady(connection, () => {

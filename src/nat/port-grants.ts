@@ -50,6 +50,10 @@ export class PortGate {
     this.states = new Uint8Array(this.freeCount);
   }
 
+  prepare(): void {
+    this.orderOf();
+  }
+
   owns(port: number): boolean {
     const { first, last } = this.range;
     return port >= first && port <= last && this.states[Math.floor((port - first) / this.size)] === Block.ours;
@@ -273,6 +277,15 @@ export class PortGrants {
 
   holds(block: PortBlock): boolean {
     return this.pools.holds(block);
+  }
+
+  /** Makes ready, while another gateway decides, what a takeover would have to wait for. */
+  prepare(): void {
+    let prepared = 0;
+    for (const { scope, protocol, address, range } of this.pools.addresses()) {
+      if (prepared++ >= MOST_PRIMED) return;
+      this.gate(scope, protocol, address, range).prepare();
+    }
   }
 
   /** @returns A first block for addresses that have none, so that a first packet finds one. */

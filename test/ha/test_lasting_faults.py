@@ -84,4 +84,5 @@ def test_47_a_pool_in_quarantine_refuses_new_sessions_and_serves_the_old_ones(ne
     known.more(600)
     eventually("some are refused", lambda: standby.counters()["drops"].get("pool-exhausted", 0) > 50)
     assert known.shared() == []
+    known.others.pop().kill()
     kept(known)

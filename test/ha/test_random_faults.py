@@ -1,6 +1,6 @@
 """Faults drawn at random, one after another, while sessions are opened and asked for; HA_SECONDS of it (60), HA_SEED to repeat a run.
 
-With HA_CONTROL=no-native-limit.cjs it must fail: the lcores are never told to stop.
+With HA_CONTROL=no-native-limit.cjs it fails: the lcores are never told to stop.
 """
 
 import os
@@ -9,16 +9,20 @@ import signal
 import time
 
 import pytest
-from pair import LEASE_MS, Wires, eventually, now
+from pair import FAR_ADDRESS, LEASE_MS, Wires, eventually, now
 from sessions import Sessions
+from topology import Pings
 
 LEASE = LEASE_MS / 1000
 SESSIONS = 300
+# New ones in each round, while something fails.
+OPENED_MEANWHILE = 30
+IDLE_SECONDS = 60
 
 
 class World:
-    def __init__(self, network, redis, member):
-        self.network, self.redis, self.member = network, redis, member
+    def __init__(self, network, redis, member, control):
+        self.network, self.redis, self.member, self.control = network, redis, member, control
         self.members = {node: self.begin(node, "gateway") for node in ("a", "b")}
         self.history = []
 
@@ -30,7 +34,9 @@ class World:
         return node
 
     def begin(self, node, command):
-        return self.member(node, command, settings={"holdDownMs": 500}, control=os.environ.get("HA_CONTROL"))
+        # Quarantines and rests that end in a run's time, many takeovers though it has.
+        nat = {"timeouts": {"udp": IDLE_SECONDS, "icmp": IDLE_SECONDS}, "portReuseDelay": 10}
+        return self.member(node, command, settings={"holdDownMs": 500}, control=self.control, nat=nat)
 
     def stop_and_go_on(self, draw):
         node = draw.choice("ab")
@@ -87,35 +93,75 @@ class World:
         return eventually(f"one serves and the other stands by after {self.history[-3:]}", probe, 40, 0.1)
 
 
-@pytest.mark.long
-def test_whatever_fails_one_after_another_no_endpoint_has_two_owners_and_none_is_lost(network, redis, member, tmp_path):
-    seed = int(os.environ.get("HA_SEED", time.time()))
-    draw = random.Random(seed)
-    end = now() + float(os.environ.get("HA_SECONDS", "60"))
-    world = World(network, redis, member)
-    world.one_serves()
-    faults = [world.kill, world.stop_and_go_on, world.cut, world.flap, world.cut_direct, world.stop_redis, world.empty_redis, world.switch_over]
-    sessions = Sessions(network, SESSIONS)
-    epoch = 0
+def go_through_faults(world, tmp_path, draw, seconds, faults):
+    """Faults one after another, while pings go on and sessions open. @raises AssertionError when a promise is broken"""
+    end = now() + seconds
+    statuses = world.one_serves()
+    pings = Pings(world.network.red, FAR_ADDRESS, interval=0.01)
+    sessions = Sessions(world.network, SESSIONS, life=IDLE_SECONDS - 10)
+    epoch = max(status["epoch"] for status in statuses)
     try:
         while now() < end:
-            wires = Wires(network, tmp_path / f"wires-{len(world.history)}")
+            wires = Wires(world.network, tmp_path / f"wires-{len(world.history)}")
+            moved = len(sessions.changed())
+            sessions.more(OPENED_MEANWHILE)
             fault = draw.choice(faults)
             world.history.append((fault.__name__, fault(draw)))
-            statuses = world.one_serves()
-            sessions.ask_again()
-            told = f"seed {seed}: {world.history}"
-            # What Redis had acknowledged is there: the sessions are older than a flush.
-            assert (sessions.changed(), sessions.shared()) == ([], []), told
-            after = max(status["epoch"] for status in statuses)
+            told = f"{world.history}"
+            world.one_serves()
+            # One at a time has spoken: the way changes once an epoch. A hand-over lets both translate for a moment.
+            seen = wires.stop()
+            epochs = max(one.status()["epoch"] for one in world.members.values()) - epoch
+            assert alternations(seen) <= epochs + (2 if fault.__name__ == "switch_over" else 0), told
+            after = settled(world, sessions)
+            # O: no endpoint has had two owners, also of those that opened while something failed.
+            assert sessions.shared() == [], told
+            # A: what Redis had acknowledged is as it was. Of those that opened meanwhile some were lost before it had.
+            lost = [line for line in sessions.changed()[moved:] if line.split("'")[1].split("-")[0] + "-" != sessions.last_prefix]
+            assert lost == [], told
             assert after >= epoch, told
             epoch = after
-            assert alternations(wires.stop()) <= 3, told
-            sizes = [one["sessions"] for one in statuses]
-            assert abs(sizes[0] - sizes[1]) <= 5, f"{sizes} {told}"
+        print(f"{len(world.history)} faults, epoch {epoch}")
     finally:
         sessions.close()
-    print(f"seed {seed}: {len(world.history)} faults, epoch {epoch}")
+        pings.stop()
+
+
+def settled(world, sessions):
+    """Waits until no fault has an effect any more: a lease may still end after the way to Redis has been mended. @returns the epoch"""
+    while True:
+        before = max(status["epoch"] for status in world.one_serves())
+        sessions.ask_again()
+        # S: both have the same sessions.
+        eventually(f"both have the same sessions {world.history[-3:]}", lambda: abs(differ(world)) <= 5, 10)
+        if max(status["epoch"] for status in world.one_serves()) == before:
+            return before
+
+
+def differ(world):
+    a, b = (one.status()["sessions"] for one in world.members.values())
+    return a - b
+
+
+def begin(network, redis, member, control):
+    """@returns a world, and what draws its faults"""
+    seed = int(os.environ.get("HA_SEED", time.time()))
+    print(f"seed {seed}")
+    return World(network, redis, member, control), random.Random(seed)
+
+
+def test_whatever_fails_one_after_another_no_endpoint_has_two_owners_and_none_is_lost(network, redis, member, tmp_path):
+    world, draw = begin(network, redis, member, os.environ.get("HA_CONTROL"))
+    faults = [world.kill, world.stop_and_go_on, world.cut, world.flap, world.cut_direct, world.stop_redis, world.empty_redis, world.switch_over]
+    go_through_faults(world, tmp_path, draw, float(os.environ.get("HA_SECONDS", "60")), faults)
+
+
+@pytest.mark.long
+def test_without_the_native_limit_such_a_run_finds_two_that_speak(network, redis, member, tmp_path):
+    world, draw = begin(network, redis, member, "no-native-limit.cjs")
+    # Seen on the wires, or by hosts whose packets go to the one that should be silent.
+    with pytest.raises(AssertionError, match="alternations|every session is answered"):
+        go_through_faults(world, tmp_path, draw, 60, [world.stop_and_go_on])
 
 
 def alternations(seen):

@@ -1,4 +1,4 @@
-"""Opens UDP sessions and keeps them: udp_ask.py SOURCE ADDRESS PORT COUNT [PREFIX]. Prints `answered COUNT` once all are; on SIGUSR1 asks each again."""
+"""Opens UDP sessions and keeps them: udp_ask.py SOURCE ADDRESS PORT COUNT [PREFIX FIRST_PORT]. Prints `answered COUNT` once all are; on SIGUSR1 asks each again."""
 
 import resource
 import select
@@ -7,14 +7,14 @@ import socket
 import sys
 import time
 
-prefix = sys.argv[5] if len(sys.argv) > 5 else ""
+prefix, first_port = (sys.argv[5], int(sys.argv[6])) if len(sys.argv) > 5 else ("", 0)
 source, server, count = sys.argv[1], (sys.argv[2], int(sys.argv[3])), int(sys.argv[4])
 resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, count + 100))
 sockets = []
 for _ in range(count):
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.setblocking(False)
-    made.bind((source, 0))
+    made.bind((source, first_port + len(sockets) if first_port else 0))
     made.connect(server)
     sockets.append(made)
 poller = select.epoll()

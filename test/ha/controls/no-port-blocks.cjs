@@ -3,6 +3,7 @@
 const { join } = require('node:path');
 const { PublicPools } = require(join(__dirname, '../../../dist/src/nat/public-pools.js'));
 PublicPools.prototype.ownByBlocks = () => ({
+  prepare() {},
   prime: () => [],
   ask: () => [],
   starving: () => [],
