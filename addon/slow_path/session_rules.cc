@@ -24,6 +24,27 @@ uint32_t SlowPath::overhead_of(uint8_t port_index) const {
   return kEthernetBytes + tag + (port.is_fabric() ? kVxlanStackBytes : 0);
 }
 
+SessionEvent SlowPath::event_of(const SessionRef& session, EventType type) const {
+  SessionEvent event = {};
+  event.type = static_cast<uint8_t>(type);
+  event.tcp_state = session.row->tcp_state;
+  event.row = session.index;
+  event.generation = session.row->generation;
+  event.seconds = whole_seconds(now_);
+  event.nanoseconds = second_fraction(now_);
+  return event;
+}
+
+SessionEvent SlowPath::counted_event_of(const SessionRef& session, EventType type) const {
+  const SessionCounters& counters = sessions_.counters(session.index);
+  SessionEvent event = event_of(session, type);
+  event.forward_packets = counters.forward_packets;
+  event.forward_bytes = counters.forward_bytes;
+  event.reverse_packets = counters.reverse_packets;
+  event.reverse_bytes = counters.reverse_bytes;
+  return event;
+}
+
 void SlowPath::push_install_failed(uint32_t row, uint32_t generation, uint8_t direction, int error,
                                    int rte_type) {
   SessionEvent event = {};
@@ -232,18 +253,7 @@ void SlowPath::remove_session(const SessionRef& session) {
   unoffload(session);
   refresh_counters(session);
   destroy_software(session);
-  const SessionCounters& counters = sessions_.counters(session.index);
-  SessionEvent event = {};
-  event.type = static_cast<uint8_t>(EventType::kRemoved);
-  event.tcp_state = session.row->tcp_state;
-  event.row = session.index;
-  event.generation = session.row->generation;
-  event.seconds = whole_seconds(now_);
-  event.nanoseconds = second_fraction(now_);
-  event.forward_packets = counters.forward_packets;
-  event.forward_bytes = counters.forward_bytes;
-  event.reverse_packets = counters.reverse_packets;
-  event.reverse_bytes = counters.reverse_bytes;
+  const SessionEvent event = counted_event_of(session, EventType::kRemoved);
   *session.state = SessionState{};
   session.row->generation = 0;
   events_.push(event, EventPriority::kCompletion);
@@ -251,19 +261,8 @@ void SlowPath::remove_session(const SessionRef& session) {
 
 void SlowPath::query_session(const SessionRef& session, uint32_t token) {
   refresh_counters(session);
-  const SessionCounters& counters = sessions_.counters(session.index);
-  SessionEvent event = {};
-  event.type = static_cast<uint8_t>(EventType::kQueried);
-  event.tcp_state = session.row->tcp_state;
-  event.row = session.index;
-  event.generation = session.row->generation;
-  event.seconds = whole_seconds(now_);
-  event.nanoseconds = second_fraction(now_);
+  SessionEvent event = counted_event_of(session, EventType::kQueried);
   event.token = token;
-  event.forward_packets = counters.forward_packets;
-  event.forward_bytes = counters.forward_bytes;
-  event.reverse_packets = counters.reverse_packets;
-  event.reverse_bytes = counters.reverse_bytes;
   events_.push(event, EventPriority::kCompletion);
 }
 

@@ -215,6 +215,9 @@ class SlowPath {
   Traffic software_traffic(const SessionDirection& state) const;
   Traffic nic_traffic(const SessionRef& session, FlowDirection direction);
   void refresh_counters(const SessionRef& session);
+  SessionEvent event_of(const SessionRef& session, EventType type) const;
+  // With the session's counters as last refreshed.
+  SessionEvent counted_event_of(const SessionRef& session, EventType type) const;
   void push_install_failed(uint32_t row, uint32_t generation, uint8_t direction, int error, int rte_type);
   uint8_t ingress_of(const SessionRow& row, uint8_t direction) const;
   uint32_t overhead_of(uint8_t port) const;

@@ -85,24 +85,12 @@ bool SlowPath::follow_tcp(const Packet& packet, const SessionRef& session) {
 }
 
 void SlowPath::push_state(const SessionRef& session) {
-  SessionEvent event = {};
-  event.type = static_cast<uint8_t>(EventType::kSessionState);
-  event.tcp_state = session.row->tcp_state;
-  event.row = session.index;
-  event.generation = session.row->generation;
-  event.seconds = whole_seconds(now_);
-  event.nanoseconds = second_fraction(now_);
+  const SessionEvent event = event_of(session, EventType::kSessionState);
   session.state->state_event_owed() = !events_.push(event, EventPriority::kState);
 }
 
 void SlowPath::push_threshold(const SessionRef& session) {
-  SessionEvent event = {};
-  event.type = static_cast<uint8_t>(EventType::kSessionThreshold);
-  event.tcp_state = session.row->tcp_state;
-  event.row = session.index;
-  event.generation = session.row->generation;
-  event.seconds = whole_seconds(now_);
-  event.nanoseconds = second_fraction(now_);
+  const SessionEvent event = event_of(session, EventType::kSessionThreshold);
   // No room: the next packet crosses the threshold again.
   if (!events_.push(event, EventPriority::kState)) session.row->software_packets--;
 }
