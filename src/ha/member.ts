@@ -62,6 +62,8 @@ export class HaMember {
   /** Called for each change of state. */
   onTransition: ((transition: Transition) => void) | null = null;
   private draining = false;
+  /** New sessions can be made: their ports are this gateway's. */
+  private hasPorts = false;
   private stopped = false;
   private incomplete: readonly number[] = [];
   private estimatedLost: number | null = 0;
@@ -269,7 +271,11 @@ export class HaMember {
       if (this.keeper.epoch !== epoch) return;
       this.move('taken-over', 'sessions and rules are here', epoch);
       this.speak();
-      await this.keeper.publish().catch(() => undefined); // The next renewal says it too.
+      const published = this.keeper.publish().catch(() => undefined); // The next renewal says it too.
+      await Promise.all([published, this.sessions.reservePorts()]);
+      if (this.keeper.epoch !== epoch) return;
+      this.hasPorts = true;
+      this.applyLimit();
       await this.hook();
       await this.sessions.lead(epoch);
       if (this.keeper.epoch !== epoch) return;
@@ -285,6 +291,7 @@ export class HaMember {
   }
 
   private lost(cause: string): void {
+    this.hasPorts = false;
     this.options.gateway.controller.dataplane.limit(0, 0);
     this.move('lease-lost', cause, this.epochs.epoch);
     if (this.stopped) return;
@@ -314,7 +321,7 @@ export class HaMember {
   /** Tells the lcore until when it may speak. */
   private applyLimit(): void {
     const untilMs = speaksIn(this.failover.state) ? Math.max(0, this.keeper.untilMs) : 0;
-    this.options.gateway.controller.dataplane.limit(untilMs, this.draining ? 0 : untilMs);
+    this.options.gateway.controller.dataplane.limit(untilMs, this.draining || !this.hasPorts ? 0 : untilMs);
   }
 
   private mayTakeOver(from: 'silent' | 'inviting'): boolean {

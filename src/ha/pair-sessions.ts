@@ -4,6 +4,7 @@ import {
   type FencedError,
   type MirrorReplay,
   type MirrorWriter,
+  type RememberedBlocks,
   type ShardPosition,
 } from '../mirror/types.js';
 import { monotonicMs } from './clock.js';
@@ -23,6 +24,11 @@ export interface MirrorSides {
 export class PairSessions {
   private following: MirrorReplay | null = null;
   private writing: MirrorWriter;
+  /** Port blocks as they were known here at the takeover, and the epoch all of whose sessions are. */
+  private inherited: { readonly blocks: RememberedBlocks | null; readonly complete: number } = {
+    blocks: null,
+    complete: 0,
+  };
   /** Another gateway owns the mirror: the lease is not worth anything any more. */
   onFenced: ((error: FencedError) => void) | null = null;
   onChange: (() => void) | null = null;
@@ -57,7 +63,7 @@ export class PairSessions {
   }
 
   /**
-   * Makes the mirror this gateway's in an epoch, applies what is left of the last one, and reserves ports.
+   * Makes the mirror this gateway's in an epoch, and applies what is left of the last one.
    *
    * @param isHandedOver The mirror has all of the last one's sessions.
    * @returns Shards whose last moments could not be applied. @throws FencedError
@@ -69,17 +75,19 @@ export class PairSessions {
     const replay = this.following;
     if (replay === null) throw new Error('a gateway takes over from standing by');
     const complete = isHandedOver ? Math.max(...heads.map((head) => head.epoch)) : 0;
+    this.inherited = { blocks: replay.blocks, complete };
     try {
-      const [incomplete] = await Promise.all([
-        this.drain(replay, heads),
-        this.sides.ports.begin(this.writing, replay.blocks, complete),
-      ]);
-      return incomplete;
+      return await this.drain(replay, heads);
     } finally {
       replay.close();
       this.following = null;
       this.sides.decide();
     }
+  }
+
+  /** After takeOver(): from then on new sessions have ports. Those that there are need not wait for it. @throws FencedError */
+  async reservePorts(): Promise<void> {
+    await this.sides.ports.begin(this.writing, this.inherited.blocks, this.inherited.complete);
   }
 
   private async drain(replay: MirrorReplay, heads: readonly ShardPosition[]): Promise<readonly number[]> {
