@@ -49,7 +49,9 @@ struct FrameOfShape {
       store_raw(frame + varying_port, port);
       sum += port;
     }
-    store_raw(frame + l4_checksum, static_cast<uint16_t>(~fold(sum)));
+    // 0 would say that there is none (RFC 768).
+    const auto checksum = static_cast<uint16_t>(~fold(sum));
+    store_raw(frame + l4_checksum, checksum == 0 && flow.protocol == kProtocolUdp ? uint16_t{0xffff} : checksum);
   }
 };
 
