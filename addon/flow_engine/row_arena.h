@@ -18,6 +18,8 @@ class RowArena {
 
   // Aligned to a cache line, of any contents; null when there is no memory. Little beside kChunkBytes.
   uint8_t* take(size_t bytes);
+  // It serves blocks of that size again. Blocks are neither joined nor handed back to the kernel before the
+  // engine ends.
   void give_back(uint8_t* block, size_t bytes);
   // Takes memory for so many bytes in all, whose pages are cleared in the background. False when there is
   // none.

@@ -1,24 +1,14 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import type { RecentDrop } from '../controller/recent-drops.js';
 import { type AskOptions, answer, ask, askingCommand } from './ask-option.js';
 import { Columns } from './columns.js';
 import { terminal } from './terminal.js';
-
-interface DroppedPacket {
-  readonly agoMs: number;
-  readonly reason: string;
-  readonly port: string;
-  readonly vpc: string | null;
-  readonly vni: number | null;
-  readonly protocol: string;
-  readonly source: { readonly address: string; readonly port: number };
-  readonly destination: { readonly address: string; readonly port: number };
-}
 
 interface Drops {
   readonly seconds: number;
   readonly last: Readonly<Record<string, number>>;
   readonly total: Readonly<Record<string, number>>;
-  readonly packets: readonly DroppedPacket[];
+  readonly packets: readonly RecentDrop[];
 }
 
 interface DropsOptions extends AskOptions {
@@ -58,7 +48,7 @@ function dropsText({ seconds, last, total, packets }: Drops): string {
   );
   const lines = [`dropped ${since}`, byReason.head(), ...reasons.map((reason) => byReason.row(reason))];
   if (packets.length === 0) return lines.join('\n');
-  const listed = new Columns<DroppedPacket>(
+  const listed = new Columns<RecentDrop>(
     [
       { head: 'AGO', text: ({ agoMs }) => `${(agoMs / 1000).toFixed(1)}s`, spare: 0, right: true },
       { head: 'REASON', text: ({ reason }) => reason, spare: 0, colour: () => 'yellow' },
@@ -74,7 +64,7 @@ function dropsText({ seconds, last, total, packets }: Drops): string {
   return [...lines, ...packets.map((packet) => listed.row(packet))].join('\n');
 }
 
-function endpoint({ address, port }: DroppedPacket['source']): string {
+function endpoint({ address, port }: RecentDrop['source']): string {
   return port === 0 ? address : `${address}:${port}`;
 }
 

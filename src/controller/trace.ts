@@ -1,5 +1,5 @@
 import type { ExplainedPacket, ExplainedStage } from '../nat/explain.js';
-import { IcmpType, type MissedPacket, Protocol } from '../nat/packet.js';
+import { emptyPacket, IcmpType, type MissedPacket, Protocol } from '../nat/packet.js';
 import { answersItself, emptyFacts, type SessionFacts } from '../nat/session-table.js';
 import { forwardShape, reverseShape, shapeList } from '../nat/shapes.js';
 import { DropReasonNames, RulePath, RulePathNames, SessionCounters, SessionRow } from '../native/records.js';
@@ -129,25 +129,6 @@ function roomText({ nicRulesWanted, config }: GatewayController): string {
 
 /** Values of a packet that a miss record would have. */
 export function tracedPacket(values: Partial<MissedPacket>): MissedPacket {
-  const isEcho = values.protocol === Protocol.icmp;
-  return {
-    port: 0,
-    kind: 0,
-    protocol: 0,
-    hold: 0,
-    seconds: 0,
-    nanoseconds: 0,
-    vni: 0,
-    outerSource: 0,
-    source: 0,
-    destination: 0,
-    sourcePort: 0,
-    destinationPort: 0,
-    tcpFlags: 0,
-    ttl: 64,
-    icmpType: isEcho ? IcmpType.echoRequest : 0,
-    flags: 0,
-    mtu: 0,
-    ...values,
-  };
+  const icmpType = values.protocol === Protocol.icmp ? IcmpType.echoRequest : 0;
+  return { ...emptyPacket(), ttl: 64, icmpType, ...values };
 }

@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
 import type { NatTimeouts } from '../config/types.js';
 import type { PortBlock as MirrorBlock, MirrorMode, MirrorWriter, RememberedBlocks } from '../mirror/types.js';
-import type { PortBlock, PortGrants } from '../nat/port-grants.js';
+import type { PortBlock } from '../nat/port-gate.js';
+import type { PortGrants } from '../nat/port-grants.js';
 import { monotonicMs } from './clock.js';
 
 /** How often it is looked whether more blocks are wanted, ms. */

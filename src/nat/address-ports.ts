@@ -1,6 +1,6 @@
 import { AddressMap } from './address-map.js';
 import type { PoolCount } from './pool-use.js';
-import type { PortGate } from './port-grants.js';
+import type { PortGate } from './port-gate.js';
 import type { PortAllocator } from './port-set.js';
 
 /** The ports of one public address, protocol and scope. They outlive the pool that the address was in. */

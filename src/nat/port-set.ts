@@ -1,5 +1,5 @@
 import type { PortRange } from '../config/types.js';
-import type { PortGate } from './port-grants.js';
+import type { PortGate } from './port-gate.js';
 import type { Random } from './random.js';
 import { RestingPorts } from './resting-ports.js';
 

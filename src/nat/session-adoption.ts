@@ -141,22 +141,8 @@ export class SessionAdoption {
     const { hashes } = this;
     const { sessions, mappings } = this.engine;
     const own = index * HASHES;
-    hashes[own] = sessions.hashOf(
-      f.forwardContext,
-      f.protocol,
-      f.forwardSource,
-      f.forwardDestination,
-      f.forwardSourcePort,
-      f.forwardDestinationPort,
-    );
-    hashes[own + 1] = sessions.hashOf(
-      f.reverseContext,
-      f.protocol,
-      f.translatedDestination,
-      f.translatedSource,
-      f.translatedDestinationPort,
-      f.translatedSourcePort,
-    );
+    hashes[own] = sessions.forwardHash(f);
+    hashes[own + 1] = sessions.reverseHash(f);
     const scope = source?.scope ?? 0;
     const withPort = hasPorts(f.protocol);
     const inside = withPort ? f.forwardSourcePort : 0;

@@ -181,7 +181,22 @@ export class SessionTable {
     );
   }
 
-  private reverseHash(f: SessionFacts): number {
+  /** hashOf() the initiator's tuple. */
+  forwardHash(f: SessionFacts): number {
+    const { forwardContext, protocol, forwardSource, forwardDestination, forwardSourcePort, forwardDestinationPort } =
+      f;
+    return this.hashOf(
+      forwardContext,
+      protocol,
+      forwardSource,
+      forwardDestination,
+      forwardSourcePort,
+      forwardDestinationPort,
+    );
+  }
+
+  /** hashOf() the tuple of the replies. */
+  reverseHash(f: SessionFacts): number {
     return this.index.hash(
       contextKey(f.reverseContext, f.protocol),
       f.translatedDestination | 0,
@@ -224,14 +239,7 @@ export class SessionTable {
   insert(
     f: SessionFacts,
     shapes: number,
-    forwardHash = this.hashOf(
-      f.forwardContext,
-      f.protocol,
-      f.forwardSource,
-      f.forwardDestination,
-      f.forwardSourcePort,
-      f.forwardDestinationPort,
-    ),
+    forwardHash = this.forwardHash(f),
     reverseHash = this.reverseHash(f),
   ): number {
     const row = this.rows.take();

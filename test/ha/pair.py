@@ -18,6 +18,7 @@ from whom frames come.
 import copy
 import json
 import signal
+import stat
 import sys
 import time
 from dataclasses import dataclass
@@ -95,6 +96,14 @@ def configuration(folder, **changes):
         else:
             config[name] = value
     return config
+
+
+def hook_at(stage, command, folder):
+    """Settings of a hook script that runs a shell command in one state of the failover."""
+    script = folder / "hook.sh"
+    script.write_text(f'#!/bin/sh\n[ "$1" != {stage} ] || {command}\n', encoding="ascii")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return {"hook": {"command": str(script)}}
 
 
 class PairNetwork:

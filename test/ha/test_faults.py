@@ -5,12 +5,11 @@ Each protection has its negative control beside it: the same fault without the p
 
 import os
 import signal
-import stat
 import time
 from pathlib import Path
 
 import pytest
-from pair import FAR_ADDRESS, LEASE_MS, REDIS_ADDRESS, VIRTUAL_MAC, Wires, eventually, now
+from pair import FAR_ADDRESS, LEASE_MS, REDIS_ADDRESS, VIRTUAL_MAC, Wires, eventually, hook_at, now
 from topology import Pings, all_answered, ping
 
 LEASE = LEASE_MS / 1000
@@ -105,10 +104,7 @@ def test_4_a_blocked_event_loop_does_not_keep_the_lcore_speaking(member, pings, 
 @pytest.mark.long
 @pytest.mark.parametrize("stage", ["START", "VIP_ACQUIRED"])
 def test_7_and_8_a_gateway_that_dies_while_it_takes_over_is_followed_too(network, member, tmp_path, pings, stage):
-    hook = tmp_path / "hook.sh"
-    hook.write_text(f'#!/bin/sh\n[ "$1" != {stage} ] || kill -9 $PPID\n', encoding="ascii")
-    hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
-    active, standby = pair_of(member, None, {"settings": {"hook": {"command": str(hook)}}})
+    active, standby = pair_of(member, None, {"settings": hook_at(stage, "kill -9 $PPID", tmp_path)})
     served(pings)
     active.kill()
     assert standby.process.wait(10) == -signal.SIGKILL

@@ -2,11 +2,10 @@
 
 import json
 import signal
-import stat
 import time
 
 import pytest
-from pair import FAR_ADDRESS, LEASE_MS, eventually
+from pair import FAR_ADDRESS, LEASE_MS, eventually, hook_at
 from topology import Pings, all_answered
 
 LEASE = LEASE_MS / 1000
@@ -143,12 +142,9 @@ def test_37_a_standby_with_other_pools_never_takes_over(member, pair):
 
 @pytest.mark.long
 def test_39_settings_changed_during_a_failover_count_after_it(member, tmp_path):
-    hook = tmp_path / "hook.sh"
-    hook.write_text('#!/bin/sh\n[ "$1" != START ] || sleep 0.5\n', encoding="ascii")
-    hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
     active = member("a")
     active.wait_until_active()
-    standby = member("b", "standby", settings={"hook": {"command": str(hook)}})
+    standby = member("b", "standby", settings=hook_at("START", "sleep 0.5", tmp_path))
     before = standby.wait_until_eligible()["configHash"]
     active.kill()
     standby.wait_until("takes over", lambda status: status["failoverState"] == "START", 5)
@@ -158,12 +154,9 @@ def test_39_settings_changed_during_a_failover_count_after_it(member, tmp_path):
 
 
 def test_a_gateway_that_handed_over_is_not_eligible_before_the_new_one_writes(member, tmp_path):
-    hook = tmp_path / "hook.sh"
-    hook.write_text('#!/bin/sh\n[ "$1" != VIP_ACQUIRED ] || sleep 1\n', encoding="ascii")
-    hook.chmod(hook.stat().st_mode | stat.S_IXUSR)
     before = member("a")
     before.wait_until_active()
-    now_active = member("b", "standby", settings={"hook": {"command": str(hook)}})
+    now_active = member("b", "standby", settings=hook_at("VIP_ACQUIRED", "sleep 1", tmp_path))
     now_active.wait_until_eligible()
     before.cli("switchover")
     now_active.wait_until("serves", lambda status: status["failoverState"] == "VIP_ACQUIRED", 5)
