@@ -39,7 +39,7 @@ export function judgeEligibility(facts: EligibilityFacts): Eligibility {
   );
   add(
     'unsynced',
-    where((part) => !part.isFollowing),
+    where((part) => !part.isFollowing || part.needsSnapshot),
     'sessions have not been loaded since the history broke',
   );
   add(

@@ -89,6 +89,10 @@ export class ReplayShard {
   private previousCrc = 0;
   private failedKey = '';
   private failedAtMs = 0;
+  /** Key of the snapshot loaded last. */
+  private loadedKey = '';
+  /** Key of the snapshot whose log has a hole, and where the log then ended; see needsSnapshot. */
+  private holed: { readonly key: string; readonly end: ShardPosition } | null = null;
   private closed = false;
   private stalledSinceMs = 0;
   private stalledAt = 0;
@@ -116,6 +120,14 @@ export class ReplayShard {
 
   get isFollowing(): boolean {
     return this.state === 'following';
+  }
+
+  /**
+   * Whether the history behind the committed snapshot has a hole: loading that snapshot once more leads to the same
+   * place, so that only a new one mends it.
+   */
+  get needsSnapshot(): boolean {
+    return this.holed !== null;
   }
 
   /** Whether the shard's history is readable by this version and configuration. */
@@ -171,6 +183,7 @@ export class ReplayShard {
     this.state = 'loading';
     this.tally.reloads++;
     this.table.beginLoad(this.shard, index.epoch);
+    this.loadedKey = index.key;
     this.failedKey = index.key;
     this.failedAtMs = this.now();
     this.onChange();
@@ -191,6 +204,7 @@ export class ReplayShard {
     this.position = { epoch: index.epoch, sequence: index.startSequence - 1 };
     this.previousCrc = index.startCrc;
     this.state = 'following';
+    if (this.holed?.key !== index.key) this.holed = null;
     this.onChange();
   }
 
@@ -224,6 +238,8 @@ export class ReplayShard {
     this.applyRecords();
     this.position = { epoch: head.epoch, sequence: head.sequence };
     this.previousCrc = head.crc;
+    const { holed } = this;
+    if (holed !== null && holed.end.epoch === head.epoch && holed.end.sequence <= head.sequence) this.holed = null;
     if (this.head.epoch === head.epoch && this.head.sequence < head.sequence) this.head = this.position;
     return true;
   }
@@ -233,6 +249,9 @@ export class ReplayShard {
     this.tally.breaks[cause]++;
     this.state = 'unsynced';
     if (cause === 'dataset' || cause === 'regressed') this.failedKey = '';
+    if (cause === 'gap' || cause === 'corrupt' || cause === 'chunk-missing') {
+      this.holed = { key: this.loadedKey, end: this.head };
+    }
     this.onChange();
     return false;
   }

@@ -213,7 +213,10 @@ class RedisMirrorReplay implements MirrorReplay {
     const { status } = this;
     if (status === null || this.publishing || this.closed || !isReady(status)) return;
     const positions = this.position();
-    const state = `${positions.map(({ epoch, sequence }) => `${epoch}-${sequence}`)} ${this.judged.eligible}`;
+    const broken = this.parts.flatMap((part) =>
+      (part.state === 'unsynced' && part.hasIndex) || part.needsSnapshot ? [part.shard] : [],
+    );
+    const state = `${positions.map(({ epoch, sequence }) => `${epoch}-${sequence}`)} ${this.judged.eligible} ${broken}`;
     const now = performance.now();
     if (state === this.published && now - this.publishedMs < BEAT_MS) return;
     this.publishing = true;
@@ -224,7 +227,7 @@ class RedisMirrorReplay implements MirrorReplay {
         eligible: this.judged.eligible,
         datasets: this.parts.map((part) => part.dataset),
         positions,
-        broken: this.parts.flatMap((part) => (part.state === 'unsynced' && part.hasIndex ? [part.shard] : [])),
+        broken,
       });
       await status.hset(this.keys.applied, nodeId, report);
       this.published = state;

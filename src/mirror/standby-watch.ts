@@ -5,10 +5,14 @@ import type { ShardWriter } from './shard-writer.js';
 /** A standby whose report has not changed for so long is gone. */
 const GONE_MS = 1000;
 
-/** What the writer knows of its standby, from `{G}:applied`. Of several the one that is farthest counts. */
+/**
+ * What the writer knows of its standby, from `{G}:applied`. Of several the one that is farthest counts, and what any of
+ * them cannot go on without is given to all.
+ */
 export class StandbyWatch {
   private readonly seen = new Map<string, { readonly beat: number; readonly atMs: number }>();
   private present: AppliedReport | null = null;
+  private readonly broken = new Set<number>();
   /** By shard: when the standby was last at what Redis had then. */
   private readonly caughtUpMs: number[];
   /** By shard: sequence that Redis had at some time, and that time. */
@@ -29,6 +33,7 @@ export class StandbyWatch {
   /** @param fields Of `{G}:applied`. */
   update(fields: Readonly<Record<string, string>>, nowMs: number): void {
     let best: AppliedReport | null = null;
+    this.broken.clear();
     for (const [node, text] of Object.entries(fields)) {
       const report = readApplied(text);
       if (report === null) continue;
@@ -37,6 +42,8 @@ export class StandbyWatch {
       // A report that was there at first sight may be of a node that died long ago.
       else if (nowMs - before.atMs > GONE_MS) continue;
       if (before === undefined) continue;
+      // One of another configuration cannot read a new snapshot either.
+      if (report.config === this.configHash()) for (const shard of report.broken) this.broken.add(shard);
       if (best === null || sum(report) > sum(best)) best = report;
     }
     this.present = best;
@@ -52,9 +59,9 @@ export class StandbyWatch {
     return report.positions[writer.shard]?.sequence ?? null;
   }
 
-  /** Whether the standby cannot go on in a shard of this dataset. */
+  /** Whether a standby cannot go on in a shard of this dataset. */
   isBroken({ shard }: ShardWriter): boolean {
-    return this.present?.broken.includes(shard) ?? false;
+    return this.broken.has(shard);
   }
 
   facts(nowMs: number, lagLimitMs: number): StandbyFacts {

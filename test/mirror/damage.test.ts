@@ -89,6 +89,47 @@ fault('32: a batch is cut off', unprotected.skipsGaps, async () => {
   await until(() => pair.replay.eligibility().eligible, 'eligible again', RECOVERY_MS);
 });
 
+fault('an idle log has lost its last entry', unprotected.keepsHolesToItself, async () => {
+  const pair = await startPair(server.url, ROWS);
+  pair.sink.hasRoom = false;
+  for (const row of [SHARD, SHARD + 8]) {
+    pair.table.open(row, { inside: row, nat: row, remote: 1, tcpState: 1 });
+    await pair.writer.drained();
+    // The first entry has been read, and waits for room; the second has not.
+    await until(async () => (await server.with((client) => client.xlen(log))) > 0, 'an entry', RECOVERY_MS);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await server.with(async (client) => client.xdel(log, (await client.xrevrange(log, '+', '-', 'COUNT', 1))[0][0]));
+  pair.sink.hasRoom = true;
+  await until(() => pair.replay.counters.breaks.gap > 0, 'the hole is seen', RECOVERY_MS);
+  const isWhole = () => pair.sink.picture().length === pair.table.picture().length;
+  let trusted = 0;
+  await until(
+    () => {
+      if (!isWhole() && pair.replay.eligibility().eligible) trusted++;
+      return isWhole();
+    },
+    'the hole is mended',
+    RECOVERY_MS,
+  );
+  // Loading the same snapshot again brings the same hole, whatever time passes.
+  expect(trusted).toBe(0);
+  await pair.same();
+  await until(() => pair.replay.eligibility().eligible, 'eligible again', RECOVERY_MS);
+});
+
+fault('a second standby finds a chunk of the snapshot gone', unprotected.hearsOneStandby, async () => {
+  const pair = await startPair(server.url, ROWS, { begin: false });
+  churn(pair.table, random(1), 2 * ROWS);
+  await pair.writer.begin(null);
+  await pair.same();
+  await server.with(async (client) => {
+    const key = await client.hget(shardKeys(GROUP, SHARD).index, 'key');
+    expect(await client.hdel(key ?? '', '0')).toBe(1);
+  });
+  await lateStandbyIsSame(server.url, pair.table);
+});
+
 /** A reader that, once it has lost its connection, goes on with what comes next. */
 function goesOnWithTheNext(): () => void {
   const prototype = LogFollower.prototype as unknown as { readAll: (...given: unknown[]) => Promise<number> };

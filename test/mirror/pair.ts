@@ -74,7 +74,12 @@ export async function startPair(
   return pair;
 }
 
-export async function same(table: PlainTable, sink: PlainReplica): Promise<void> {
+/** @param parts What tells why, where they never become the same. */
+export async function same(
+  table: PlainTable,
+  sink: PlainReplica,
+  parts: { readonly writer?: MirrorWriter; readonly replay?: MirrorReplay } = {},
+): Promise<void> {
   const text = () => [table.picture().join('\n'), sink.picture().join('\n')];
   await until(
     () => {
@@ -85,6 +90,11 @@ export async function same(table: PlainTable, sink: PlainReplica): Promise<void>
     8000,
   ).catch((error: Error) => {
     const [active, standby] = text();
-    throw new Error(`${error.message}: active ${active.split('\n').length}, standby ${standby.split('\n').length}`);
+    const { writer, replay } = parts;
+    const lines = [`${error.message}: active ${active.split('\n').length}, standby ${standby.split('\n').length}`];
+    if (writer !== undefined) lines.push(JSON.stringify(writer.status()));
+    if (replay !== undefined)
+      lines.push(...[replay.shards(), replay.eligibility(), replay.counters].map((part) => JSON.stringify(part)));
+    throw new Error(lines.join('\n'));
   });
 }

@@ -5,6 +5,7 @@ import { ReplayShard } from '../../src/mirror/replay-shard.js';
 import { APPEND, type Script } from '../../src/mirror/scripts.js';
 import { ShardLog } from '../../src/mirror/shard-log.js';
 import { ShardWriter } from '../../src/mirror/shard-writer.js';
+import { StandbyWatch } from '../../src/mirror/standby-watch.js';
 
 /**
  * Negative controls: each takes one protection away, so that the test of its fault must fail. They return what puts it
@@ -99,3 +100,14 @@ export function believesChecksums(): Restore {
     },
   });
 }
+
+/** A hole in the log is not reported once the snapshot before it has been loaded again. */
+export const keepsHolesToItself = () => override(ReplayShard.prototype, { needsSnapshot: false });
+
+/** Only the standby that is farthest is asked what it lacks. */
+export const hearsOneStandby = () =>
+  override(StandbyWatch.prototype, {
+    isBroken(this: { present: { broken: readonly number[] } | null }, { shard }: { shard: number }) {
+      return this.present?.broken.includes(shard) ?? false;
+    },
+  });
