@@ -29,9 +29,12 @@ export interface Scenario {
 
 export type Side = 'fabric' | 'external';
 
-/** What a wire sends. `new`: flows first..first+count-1, a packet each. `random`: packets of those flows for ever. */
+/**
+ * What a wire sends. `new`: flows first..first+count-1, a packet each. `random`: packets of those flows for ever; `zipf`:
+ * the k-th fastest of them k^exponent times as seldom as the fastest.
+ */
 export interface TrafficProgram {
-  readonly pattern: 'none' | 'new' | 'random';
+  readonly pattern: 'none' | 'new' | 'random' | 'zipf';
   readonly first: number;
   readonly count: number;
   /** `new`: packets on their way at most; 0 = any. */
@@ -40,6 +43,8 @@ export interface TrafficProgram {
   readonly perSecond: number;
   readonly seed: number;
   readonly measureLatency: boolean;
+  /** `zipf`. */
+  readonly exponent?: number;
 }
 
 export interface WireCounters {
@@ -113,6 +118,17 @@ export interface BenchBinding {
   randomTouches(bytes: number, seconds: number, chained: boolean): number;
   /** Between this thread and the worker lcore. Blocks twice so long. @throws NativeError STATE */
   ringHandOver(seconds: number): { readonly recordsPerSecond: number; readonly roundTripNanos: number };
+  /** Before any port starts: account is kept of each flow's packets. Not with rates, nor with latencies. */
+  keepLedger(): void;
+  /**
+   * Six numbers a flow: packets emitted on the fabric side and on the external side, accepted there, and of those, there,
+   * not younger than one before: out of order, or a second time.
+   */
+  ledger(): Uint32Array;
+  /** While nothing is on its way: those flows may come out from other endpoints than before. */
+  forgetEndpoints(first: number, count: number): void;
+  /** The NIC's own word on its rules, one a line, whoever made them (rte_flow_dev_dump). @throws NativeError RULE */
+  installedRules(device: string): string;
   /** Flows whose translated endpoint was seen, and endpoints that two flows share (none should). */
   endpoints(): { readonly known: number; readonly shared: number };
   /**

@@ -34,6 +34,8 @@ Scenario usual_scenario(uint32_t flows) {
 void set_scenario(const Scenario& scenario) {
   Traffic& t = traffic();
   if (t.endpoints != nullptr) release_zeroed(t.endpoints, sizeof(Endpoint) * t.scenario.flows);
+  if (t.ledger != nullptr) release_zeroed(t.ledger, sizeof(FlowLedger) * t.scenario.flows);
+  t.ledger = nullptr;
   t.scenario = scenario;
   t.endpoints = static_cast<Endpoint*>(allocate_zeroed(sizeof(Endpoint) * std::max(1u, scenario.flows)));
   std::fill_n(t.endpoints, scenario.flows, Endpoint{});  // its pages are there before anything is measured
@@ -64,6 +66,15 @@ void pretend_endpoints() {
     t.endpoints[flow] = {t.scenario.pool_first + flow % addresses,
                          static_cast<uint16_t>(1024 + flow / addresses % 64512), 0};
   }
+}
+
+void keep_ledger() {
+  Traffic& t = traffic();
+  t.ledger = static_cast<FlowLedger*>(allocate_zeroed(sizeof(FlowLedger) * std::max(1u, t.scenario.flows)));
+}
+
+void forget_endpoints(uint32_t first, uint32_t count) {
+  std::fill_n(traffic().endpoints + first, count, Endpoint{});
 }
 
 void count_endpoints(uint64_t* known, uint64_t* shared) {

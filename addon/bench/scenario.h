@@ -6,8 +6,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "bench/latency.h"
+#include "bench/zipf.h"
 
 #define SLUICE_BENCH_API __attribute__((visibility("default")))
 
@@ -52,6 +54,7 @@ enum class Pattern : uint8_t {
   kNone,
   kNew,     // flows first .. first+count-1, one packet each, at most `window` on their way
   kRandom,  // flows first .. first+count-1 drawn at random, as fast as they are taken
+  kZipf,    // the same, but with Zipf's rates
 };
 
 // What a wire sends.
@@ -63,6 +66,15 @@ struct Program {
   double per_second = 0;           // kNew; 0 = as fast as the window lets
   uint64_t seed = 1;
   bool measure_latency = false;    // at the other end
+  std::shared_ptr<const Zipf> zipf;  // kZipf
+};
+
+// What became of one flow's packets, by the Side they came from or went to.
+struct FlowLedger {
+  uint32_t emitted[2];
+  uint32_t accepted[2];
+  uint32_t disordered[2];  // of the accepted: not younger than one before, which is also what a second copy is
+  uint64_t youngest[2];
 };
 
 // Written by the lcore that polls the wire, read by anyone.
@@ -88,6 +100,7 @@ struct Traffic {
   // A new program, taken by the lcore at its next burst.
   std::atomic<const Program*> next_program[2] = {};
   std::atomic<bool> measure_latency{false};
+  FlowLedger* ledger = nullptr;    // by flow; null: none is kept
   Latency from_receive;            // from the burst that received the packet to the one that sent it
   Latency from_wire;               // from the time at which the packet was due: waiting in the wire counts
 };
@@ -101,6 +114,10 @@ SLUICE_BENCH_API void run_program(Side side, const Program& program);
 SLUICE_BENCH_API void reset_counters();
 // Gives every flow an endpoint, as if a gateway had.
 SLUICE_BENCH_API void pretend_endpoints();
+// Before any port starts: keeps account of each flow's packets. Without rates and latencies.
+SLUICE_BENCH_API void keep_ledger();
+// While nothing is on its way: those flows may come out from other endpoints than before.
+SLUICE_BENCH_API void forget_endpoints(uint32_t first, uint32_t count);
 // Flows that have an endpoint, and endpoints that more than one flow has.
 SLUICE_BENCH_API void count_endpoints(uint64_t* known, uint64_t* shared);
 

@@ -31,6 +31,12 @@ uint64_t next_random(uint64_t* state) {
   return z ^ z >> 31;
 }
 
+void enter(FlowLedger& flow, size_t side, uint64_t made_tsc) {
+  flow.accepted[side]++;
+  if (made_tsc <= flow.youngest[side]) flow.disordered[side]++;
+  flow.youngest[side] = std::max(flow.youngest[side], made_tsc);
+}
+
 class Wire : public VirtualDevice {
  public:
   explicit Wire(Side side) : side_(side) {}
@@ -43,8 +49,11 @@ class Wire : public VirtualDevice {
  private:
   void take_program();
   uint16_t allowed(uint16_t count, uint64_t now);
+  bool draws() const { return program_.pattern == Pattern::kRandom || program_.pattern == Pattern::kZipf; }
   uint64_t draw() {
-    return program_.first + static_cast<uint32_t>((next_random(&random_) >> 32) * program_.count >> 32);
+    const uint64_t random = next_random(&random_);
+    if (program_.zipf) return program_.first + program_.zipf->draw(random);
+    return program_.first + static_cast<uint32_t>((random >> 32) * program_.count >> 32);
   }
 
   Side side_;
@@ -57,7 +66,7 @@ class Wire : public VirtualDevice {
   uint64_t seen_back_ = 0;       // packets at the other end when last looked
   uint64_t moved_tsc_ = 0;       // and when that last changed
   double ticks_per_packet_ = 0;
-  uint32_t ahead_[kBurst] = {};  // kRandom: the next burst's flows, whose endpoints are on their way into the cache
+  uint32_t ahead_[kBurst] = {};  // of those that are drawn: the next burst's flows, whose endpoints are on their way into the cache
   uint32_t until_whole_check_ = 1;
 };
 
@@ -75,7 +84,7 @@ void Wire::take_program() {
   seen_back_ = 0;
   ticks_per_packet_ = program_.per_second > 0 ? static_cast<double>(rte_get_tsc_hz()) / program_.per_second : 0;
   t.counters[static_cast<size_t>(side_)].first_emit_tsc.store(0, std::memory_order_relaxed);
-  if (program_.pattern == Pattern::kRandom) {
+  if (draws()) {
     for (uint32_t& flow : ahead_) flow = static_cast<uint32_t>(draw());
   }
 }
@@ -83,7 +92,7 @@ void Wire::take_program() {
 // How many packets are on the wire now.
 uint16_t Wire::allowed(uint16_t count, uint64_t now) {
   Traffic& t = traffic();
-  if (program_.pattern == Pattern::kRandom) return count;
+  if (draws()) return count;
   uint64_t most = program_.count - sent_;
   if (program_.window != 0) {
     const uint64_t back = t.counters[static_cast<size_t>(other(side_))].accepted.load(std::memory_order_relaxed) - accepted_before_;
@@ -125,7 +134,7 @@ uint16_t Wire::receive(rte_mbuf** frames, uint16_t count) {
   for (uint16_t i = 0; i < n; i++) {
     uint32_t flow;
     Stamp stamp = {now, 0, 0, kMagic};
-    if (program_.pattern == Pattern::kRandom) {
+    if (draws()) {
       flow = ahead_[i];
     } else {
       flow = static_cast<uint32_t>(program_.first + sent_ + i);
@@ -136,6 +145,10 @@ uint16_t Wire::receive(rte_mbuf** frames, uint16_t count) {
       }
     }
     stamp.flow = flow;
+    if (t.ledger != nullptr) {
+      stamp.due_tsc = now + i;  // no two packets of a flow are as old as each other
+      t.ledger[flow].emitted[static_cast<size_t>(side_)]++;
+    }
     rte_mbuf* frame = frames[i];
     auto* data = rte_pktmbuf_mtod(frame, uint8_t*);
     frame->data_len = static_cast<uint16_t>(template_.bytes());
@@ -148,7 +161,7 @@ uint16_t Wire::receive(rte_mbuf** frames, uint16_t count) {
     }
   }
   sent_ += n;
-  if (program_.pattern == Pattern::kRandom) {
+  if (draws()) {
     for (uint16_t i = 0; i < n; i++) {
       ahead_[i] = static_cast<uint32_t>(draw());
       rte_prefetch0(&t.endpoints[ahead_[i]]);
@@ -176,6 +189,7 @@ uint16_t Wire::transmit(rte_mbuf** frames, uint16_t count) {
                                               frame->data_len, whole, &stamp);
     if (finding == Finding::kGood) {
       accepted++;
+      if (t.ledger != nullptr) enter(t.ledger[stamp.flow], static_cast<size_t>(side_), stamp.due_tsc);
       if (measure_latency) {
         t.from_wire.record(now - stamp.due_tsc);
         t.from_receive.record(now - stamp.due_tsc - stamp.late_ticks);

@@ -5,6 +5,8 @@ namespace sluice {
 namespace {
 
 constexpr int kAnnouncementsPerRound = 32;
+// How soon a NIC is asked again that refused to make or to remove the rules that lead to the flows'.
+constexpr Nanoseconds kJumpsAgain = 10'000'000;
 
 }  // namespace
 
@@ -13,10 +15,14 @@ constexpr int kAnnouncementsPerRound = 32;
 void SlowPath::follow_lease() {
   const bool speaks = lease_.transmits_at(now_);
   admits_ = speaks && lease_.admits_at(now_);
-  if (speaks != this->speaks()) {
+  const bool changes = speaks != this->speaks();
+  if (changes || (!jumps_follow() && now_ - jumps_tried_ >= kJumpsAgain)) {
     bool follow = true;
     for (const auto& port : flow_ports_) follow &= port->open_jumps(speaks);
     jumps_follow_.store(follow, std::memory_order_relaxed);
+    jumps_tried_ = now_;
+  }
+  if (changes) {
     speaks_.store(speaks, std::memory_order_relaxed);
     if (!speaks) announcer_.end();
   }

@@ -245,7 +245,9 @@ void SlowPath::unoffload(const SessionRef& session) {
       state.nic_rule = nullptr;
       state.nic_hits_seen = 0;
     }
-    path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kSoftware);
+    // One that the NIC refused is in software already, and why is still to be told.
+    uint8_t& path = path_of(*session.row, direction);
+    if (path != static_cast<uint8_t>(RulePath::kFailed)) path = static_cast<uint8_t>(RulePath::kSoftware);
   }
 }
 

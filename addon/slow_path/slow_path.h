@@ -266,6 +266,7 @@ class SlowPath {
   std::atomic<bool> speaks_ = true;  // written by the lcore, read by whoever asks
   bool admits_ = true;
   std::atomic<bool> jumps_follow_ = true;
+  Nanoseconds jumps_tried_ = 0;
   Announcer announcer_;
   ProbeCatcher probes_;
   uint64_t drops_[kDropReasonCount] = {};

@@ -222,6 +222,8 @@ export interface OffloadSettings {
   readonly target: string;
   /** NIC rules, >= 0; 0 offloads nothing. */
   readonly maxRules: number;
+  /** Sessions that leave a full NIC for faster ones, 0..4000. */
+  readonly evictionsPerSecond: number;
   readonly tcpWithoutFlags: boolean;
 }
 

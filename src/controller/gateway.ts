@@ -21,7 +21,7 @@ import { RecentDrops } from './recent-drops.js';
 import { DecisionRing, EventRing, type SessionTemplates } from './rings.js';
 import { RoomLimit } from './room-limit.js';
 import { RuleRetries } from './rule-retries.js';
-import { isFull, remedyOf } from './rule-states.js';
+import { isFull, MOST_RETRIES, remedyOf, retryDelayMs } from './rule-states.js';
 import { SessionGate } from './session-gate.js';
 import { TemplateRegistry } from './templates.js';
 
@@ -71,6 +71,8 @@ export class GatewayController {
   private shortOfRoom = false;
   readonly roomLimit: RoomLimit;
   private readonly retries = new RuleRetries();
+  private constantRulesDueMs = 0;
+  private constantRuleTries = 0;
   private readonly facts: SessionFacts = emptyFacts();
   readonly recentDrops = new RecentDrops();
   /** First packets decided on since the start. */
@@ -82,6 +84,7 @@ export class GatewayController {
    * @param target NIC target to compile for; null: all stays in software.
    * @param live   False in a replay.
    * @param log    Told who had which public endpoint.
+   * @param nowMs  Of a monotonic clock: when rules are tried again.
    */
   constructor(
     config: ValidatedConfig,
@@ -89,6 +92,7 @@ export class GatewayController {
     target: string | null,
     live: boolean,
     log: NatLog = NO_LOG,
+    private readonly nowMs: () => number = () => performance.now(),
   ) {
     this.rows = new NativeRows(dataplane.rows);
     this.events = new EventRing(dataplane.events);
@@ -221,7 +225,7 @@ export class GatewayController {
       this.forgetNicRules(row);
       this.engine.onRefused(row, generation, nowSeconds());
     };
-    this.decisions.gate = new SessionGate(this.decisions, refuse, () => performance.now());
+    this.decisions.gate = new SessionGate(this.decisions, refuse, this.nowMs);
     return this.decisions.gate;
   }
 
@@ -289,7 +293,7 @@ export class GatewayController {
     if (remedy === 'room') {
       this.roomLimit.refused(this.nicRules);
       this.shortOfRoom = true;
-    } else if (remedy === 'retry') this.retries.add(row, generation, performance.now());
+    } else if (remedy === 'retry') this.retries.add(row, generation, this.nowMs());
   }
 
   /** Which templates a session gets; one object, used again. One that is made anew keeps what it had in the NIC. */
@@ -372,6 +376,7 @@ export class GatewayController {
     this.forgetRules(row, FORWARD | REVERSE);
     this.decisions.update(session);
     this.evictions++;
+    this.shortOfRoom = true;
     return true;
   }
 
@@ -407,11 +412,23 @@ export class GatewayController {
     return RULES[waits ? lacking : lacking & ~failed];
   }
 
-  /** Tries rules again that a NIC refused for a reason that may have passed. */
+  /** Tries rules again that a NIC refused for a reason that may have passed. @param nowMs As of this.nowMs(). */
   retryRules(nowMs: number): void {
+    if (this.templates.constantRulesLacking > 0) return this.retryConstantRules(nowMs);
     this.retries.run(nowMs, this.roomForTimers(), (row, generation) => {
       if (this.offload(row, generation)) this.ruleRetries++;
     });
+  }
+
+  /** Without them nothing is offloaded: they are tried for as long as it takes. */
+  private retryConstantRules(nowMs: number): void {
+    if (nowMs < this.constantRulesDueMs) return;
+    this.constantRulesDueMs = nowMs + retryDelayMs(Math.min(this.constantRuleTries++, MOST_RETRIES));
+    const { templates } = this;
+    const before = templates.constantRulesLacking;
+    // Sessions that opened meanwhile are in software for want of room, as it were.
+    if (templates.installMissingRules()) this.shortOfRoom = true;
+    if (templates.constantRulesLacking < before) this.constantRuleTries = 0;
   }
 }
 

@@ -4,8 +4,8 @@ import { Largest } from './largest.js';
 import { chooseExchange, type Ranked } from './nic-room.js';
 import type { SessionWalk } from './session-walk.js';
 
-/** Sessions that may be moved in and out of the NIC by one walk. */
-export const EXCHANGES_PER_WALK = 1000;
+/** Sessions that one walk may put into the NIC, and take out of it: they fit into the decision ring. */
+const EXCHANGES_PER_WALK = 4096;
 /** A rate is half what it was and half what it is. */
 const WEIGHT = 0.5;
 const COUNTERS = SessionCounters.size / 8;
@@ -30,6 +30,9 @@ class Readings {
 export class NicRanking {
   private readings: Readings | null = null;
   private lastMs = 0;
+  /** Evictions that are left of the budget: at most a second's worth of it. */
+  private evictions = 0;
+  private exchangedMs = 0;
 
   constructor(private readonly controller: GatewayController) {}
 
@@ -75,16 +78,25 @@ export class NicRanking {
       this.readings = null;
       return 0;
     }
-    return isFirst ? 0 : this.exchange(waiting.inOrder(), there.inOrder());
+    return isFirst ? 0 : this.exchange(waiting.inOrder(), there.inOrder(), nowMs());
   }
 
-  private exchange(waiting: readonly Ranked[], there: readonly Ranked[]): number {
+  private exchange(waiting: readonly Ranked[], there: readonly Ranked[], nowMs: number): number {
     const { controller } = this;
+    const perSecond = controller.config.offload.evictionsPerSecond;
+    this.evictions = Math.min(perSecond, this.evictions + (perSecond * (nowMs - this.exchangedMs)) / 1000);
+    this.exchangedMs = nowMs;
     const room = controller.roomLimit.most - controller.nicRulesWanted;
-    const { evict, offload } = chooseExchange(waiting, there, room, EXCHANGES_PER_WALK);
-    let moved = 0;
-    for (const { row, generation } of evict) if (controller.evict(row, generation)) moved++;
-    for (const { row, generation } of offload) if (controller.offload(row, generation)) moved++;
-    return moved;
+    const most = Math.min(Math.floor(this.evictions), EXCHANGES_PER_WALK);
+    const { evict, offload } = chooseExchange(waiting, there, room, most, EXCHANGES_PER_WALK);
+    let evicted = 0;
+    for (const { row, generation } of evict) if (controller.evict(row, generation)) evicted++;
+    this.evictions -= evicted;
+    let offloaded = 0;
+    for (const { row, generation } of offload) {
+      if (controller.roomForDecisions() === 0) break;
+      if (controller.offload(row, generation)) offloaded++;
+    }
+    return evicted + offloaded;
   }
 }

@@ -20,7 +20,8 @@ export const HYSTERESIS = 2;
  *
  * @param waiting Fastest first. @param there Slowest first.
  * @param room    Rules that are free.
- * @param budget  Sessions that may be moved, in and out, at most.
+ * @param evictions Sessions that may be taken out at most.
+ * @param offloads  Sessions that may be put in at most.
  * @returns Sessions to take out and then to put in: they fit, each that comes in is HYSTERESIS times as fast as each
  *          that leaves for it, and those that stay outside are not faster than those that come in.
  */
@@ -28,7 +29,8 @@ export function chooseExchange(
   waiting: readonly Ranked[],
   there: readonly Ranked[],
   room: number,
-  budget: number,
+  evictions: number,
+  offloads: number,
 ): Exchange {
   const evict: Ranked[] = [];
   const offload: Ranked[] = [];
@@ -42,7 +44,7 @@ export function chooseExchange(
       freed += slower.rules;
       next++;
     }
-    if (freed < session.rules || next + offload.length + 1 > budget) break;
+    if (freed < session.rules || next > evictions || offload.length === offloads) break;
     evict.push(...there.slice(evict.length, next));
     offload.push(session);
     free = freed - session.rules;

@@ -3,11 +3,15 @@ import { retryDelayMs } from './rule-states.js';
 /** Sessions that can wait for another try; beyond it they stay in software. */
 const MOST = 65_536;
 
+/** Nothing was heard of a try for so long: it went well. */
+const HELD_MS = 60_000;
+
 interface Waiting {
   readonly generation: number;
   readonly tries: number;
   /** Infinity: it has been tried, and what came of it is not known. */
   dueMs: number;
+  triedMs: number;
 }
 
 /** Sessions whose rules a NIC refused for a reason that may pass. */
@@ -26,7 +30,7 @@ export class RuleRetries {
     if (waiting?.generation === generation && waiting.dueMs !== Number.POSITIVE_INFINITY) return;
     if (waiting === undefined && this.byRow.size >= MOST) return;
     const tries = this.tries(row, generation);
-    this.byRow.set(row, { generation, tries: tries + 1, dueMs: nowMs + retryDelayMs(tries) });
+    this.byRow.set(row, { generation, tries: tries + 1, dueMs: nowMs + retryDelayMs(tries), triedMs: 0 });
   }
 
   forget(row: number): void {
@@ -38,9 +42,13 @@ export class RuleRetries {
     let left = most;
     for (const [row, waiting] of this.byRow) {
       if (left === 0) return;
-      if (waiting.dueMs > nowMs) continue;
+      if (waiting.dueMs > nowMs) {
+        if (waiting.dueMs === Number.POSITIVE_INFINITY && nowMs - waiting.triedMs > HELD_MS) this.byRow.delete(row);
+        continue;
+      }
       left--;
       waiting.dueMs = Number.POSITIVE_INFINITY;
+      waiting.triedMs = nowMs;
       again(row, waiting.generation);
     }
   }

@@ -10,15 +10,15 @@
  *
  *            wanted                    completed
  *   software ──────► pending ───────────────────────► offloaded
- *      ▲  ▲             │ refused, or completed badly     │
- *      │  └─────────────┼─────── evicted, made anew, ended ◄┤
+ *      ▲                │ refused, or completed badly     │
  *      │                ▼                                 │
- *      └──────────── failed ──── tried again ► pending    │
- *      └──────────────────────────────────────────────────┘
+ *      │              failed ───── tried again ► pending  │
+ *      └──────────────────────── evicted, made anew ──────┘
  *
  * A driver without flow queues answers at once: `pending` is passed through within one call. Removal is one step of the
  * lcore too (counters asked for, rule destroyed), ordered in the flow queue before any later installation: nobody ever
- * sees `removing`.
+ * sees `removing`. Several steps of one round are seen as one: `failed` becomes `software` when a rule is tried again and
+ * evicted in it.
  */
 import { RulePath } from '../native/records.js';
 

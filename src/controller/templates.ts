@@ -11,6 +11,7 @@ import type { ValidatedConfig } from '../config/types.js';
 import { shapeList } from '../nat/shapes.js';
 import type { Dataplane, NativeError, NativeTemplate } from '../native/binding.js';
 import { NO_TEMPLATE } from '../native/records.js';
+import { remedyOf } from './rule-states.js';
 
 /** What a shape became on this gateway. */
 export interface CompiledShape {
@@ -38,8 +39,10 @@ export class TemplateRegistry {
   /** By shape: eleven bits. */
   private readonly shapes: (CompiledShape | undefined)[] = new Array(1 << 11).fill(undefined);
   private readonly context: CompileContext;
-  /** Why the NIC has not all of the constant rules; null: it has. */
-  private withoutConstantRules: string | null = null;
+  /** Constant rules that the NIC has yet to take, in the order of their installation. */
+  private missing: readonly RuleTemplate[] = [];
+  /** Why it has not all of them; null: it has. */
+  private withoutConstantRules: Refusal | null = null;
   private onRefusal: ((rule: string, message: string) => void) | null = null;
 
   /** @param target Name of the NIC's target; null: nothing is offloaded. */
@@ -51,20 +54,59 @@ export class TemplateRegistry {
     this.context = compileContext(config);
   }
 
-  /** Installs the target's constant rules: punts, and the way into the NAT group. @throws NativeError */
+  /**
+   * Installs the target's constant rules: punts, and the way into the NAT group. What may pass is left to
+   * installMissingRules().
+   *
+   * @throws NativeError
+   */
   installStaticRules(): void {
     if (this.target === null) return;
-    for (const rule of staticRules(this.target, this.context)) {
+    this.missing = staticRules(this.target, this.context);
+    this.installMissingRules();
+  }
+
+  /** Constant rules that the NIC has yet to take and may take another time; until then it gets no others. */
+  get constantRulesLacking(): number {
+    return this.missing.length;
+  }
+
+  /** Tries constant rules again that the NIC refused. @returns Whether it has all of them now. @throws NativeError */
+  installMissingRules(): boolean {
+    while (this.missing.length > 0) {
+      const [rule, ...others] = this.missing;
       try {
         this.dataplane.installStatic(rule.ingress, nativeTemplate(rule));
+        this.missing = others;
       } catch (error) {
-        if (this.onRefusal === null) throw error;
-        // Without what keeps packets from NAT rules there must be none.
-        this.withoutConstantRules = `constant rule ${rule.name}: ${(error as NativeError).message}`;
-        this.onRefusal(rule.name, (error as NativeError).message);
-        return;
+        this.refuseAll(rule, error as NativeError);
+        return false;
       }
     }
+    if (this.withoutConstantRules !== null) {
+      this.withoutConstantRules = null;
+      this.compileAgain();
+    }
+    return true;
+  }
+
+  /** Without what keeps packets from NAT rules there must be none. @throws NativeError */
+  private refuseAll(rule: RuleTemplate, error: NativeError): void {
+    if (this.onRefusal === null) throw error;
+    const mayPass = error.errno !== undefined && remedyOf(error.errno, 0) !== 'none';
+    const message = `constant rule ${rule.name}: ${error.message}`;
+    if (this.withoutConstantRules === null) this.onRefusal(rule.name, error.message);
+    if (!mayPass) this.missing = [];
+    this.withoutConstantRules = mayPass
+      ? { code: 'nic-busy', message, hint: 'it is tried again' }
+      : { code: 'nic-refused', message, hint: NIC_HINT };
+  }
+
+  /** The NIC's part of what was compiled while it was not to have any rules. */
+  private compileAgain(): void {
+    this.shapes.forEach((compiled, shape) => {
+      if (compiled?.refusal?.code === 'nic-busy') this.shapes[shape] = this.compileForNic(shape, compiled.software);
+    });
   }
 
   /**
@@ -92,30 +134,25 @@ export class TemplateRegistry {
       throw new Error(`shape ${list.name} does not compile for software: ${inSoftware.diagnostics[0].message}`);
     }
     const software = this.dataplane.registerTemplate('software', list.ingress, nativeTemplate(inSoftware.template));
-    if (this.target === null) return { software, nic: NO_TEMPLATE, nicTemplate: null, refusal: OFFLOAD_OFF };
+    return this.compileForNic(shape, software);
+  }
+
+  /** @param software Template of the shape in the software table. */
+  private compileForNic(shape: number, software: number): CompiledShape {
+    const without = (refusal: Refusal) => ({ software, nic: NO_TEMPLATE, nicTemplate: null, refusal });
+    if (this.target === null) return without(OFFLOAD_OFF);
+    const list = shapeList(shape, this.config);
     const inNic = compile(list, this.target, this.context);
-    if (!inNic.ok) return { software, nic: NO_TEMPLATE, nicTemplate: null, refusal: summary(inNic.diagnostics) };
+    if (!inNic.ok) return without(summary(inNic.diagnostics));
+    if (this.withoutConstantRules !== null) return without(this.withoutConstantRules);
     const native = nativeTemplate(inNic.template);
-    const refused = this.withoutConstantRules ?? this.probe(list, native);
-    if (refused !== null) {
-      return {
-        software,
-        nic: NO_TEMPLATE,
-        nicTemplate: null,
-        refusal: { code: 'nic-refused', message: refused, hint: NIC_HINT },
-      };
-    }
+    const refused = this.probe(list, native);
+    if (refused !== null) return without({ code: 'nic-refused', message: refused, hint: NIC_HINT });
     try {
       const nic = this.dataplane.registerTemplate('nic', list.ingress, native);
       return { software, nic, nicTemplate: inNic.template, refusal: null };
     } catch (error) {
-      const { message } = error as NativeError;
-      return {
-        software,
-        nic: NO_TEMPLATE,
-        nicTemplate: null,
-        refusal: { code: 'nic-refused', message, hint: NIC_HINT },
-      };
+      return without({ code: 'nic-refused', message: (error as NativeError).message, hint: NIC_HINT });
     }
   }
 

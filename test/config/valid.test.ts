@@ -118,6 +118,7 @@ test('the example configuration is valid and fully resolved', () => {
     afterPackets: 0,
     target: 'auto',
     maxRules: 2000000,
+    evictionsPerSecond: 1000,
     tcpWithoutFlags: false,
   });
   expect(config.mirror).toEqual({ redis: 'redis://127.0.0.1:6379', mode: 'async' });
@@ -162,6 +163,7 @@ test('what is left out gets its default', () => {
     afterPackets: 0,
     target: 'auto',
     maxRules: 2000000,
+    evictionsPerSecond: 1000,
     tcpWithoutFlags: false,
   });
   expect([config.mirror, config.ha, config.control, config.metrics, config.dslite]).toEqual([

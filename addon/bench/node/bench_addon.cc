@@ -81,7 +81,10 @@ Napi::Value run_call(const Napi::CallbackInfo& info) {
     const Napi::Object from = object(info[1], "program");
     const std::string pattern = text(from.Get("pattern"), "pattern");
     Program program;
-    program.pattern = pattern == "new" ? Pattern::kNew : pattern == "random" ? Pattern::kRandom : Pattern::kNone;
+    program.pattern = pattern == "new"      ? Pattern::kNew
+                      : pattern == "random" ? Pattern::kRandom
+                      : pattern == "zipf"   ? Pattern::kZipf
+                                            : Pattern::kNone;
     program.first = field(from, "first");
     program.count = field(from, "count");
     program.window = field(from, "window");
@@ -91,6 +94,10 @@ Napi::Value run_call(const Napi::CallbackInfo& info) {
     const uint64_t end = uint64_t{program.first} + program.count;
     if (program.pattern != Pattern::kNone && (program.count == 0 || end > traffic().scenario.flows)) {
       throw NativeFault("ARGUMENT", "the program names flows beyond the scenario's");
+    }
+    if (program.pattern == Pattern::kZipf) {
+      const double exponent = number(from.Get("exponent"), "exponent", 0, 10);
+      program.zipf = std::make_shared<Zipf>(program.count, exponent, program.seed);
     }
     run_program(side, program);
     return info.Env().Undefined();
@@ -119,6 +126,37 @@ Napi::Value counters_call(const Napi::CallbackInfo& info) {
     out.Set(side == Side::kFabric ? "fabric" : "external", wire);
   }
   return out;
+}
+
+Napi::Value keep_ledger_call(const Napi::CallbackInfo& info) {
+  keep_ledger();
+  return info.Env().Undefined();
+}
+
+// Six numbers a flow: emitted on the fabric and the external side, accepted there, disordered there.
+Napi::Value ledger_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Traffic& t = traffic();
+    if (t.ledger == nullptr) throw NativeFault("STATE", "no ledger is kept");
+    constexpr size_t kNumbers = 6;
+    auto out = Napi::Uint32Array::New(info.Env(), kNumbers * t.scenario.flows);
+    for (uint32_t i = 0; i < t.scenario.flows; i++) {
+      const FlowLedger& flow = t.ledger[i];
+      std::memcpy(out.Data() + kNumbers * i, flow.emitted, sizeof flow.emitted);
+      std::memcpy(out.Data() + kNumbers * i + 2, flow.accepted, sizeof flow.accepted);
+      std::memcpy(out.Data() + kNumbers * i + 4, flow.disordered, sizeof flow.disordered);
+    }
+    return out;
+  });
+}
+
+Napi::Value forget_endpoints_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const uint32_t first = u32(info[0], "first"), count = u32(info[1], "count");
+    if (uint64_t{first} + count > traffic().scenario.flows) throw NativeFault("ARGUMENT", "there are fewer flows");
+    forget_endpoints(first, count);
+    return info.Env().Undefined();
+  });
 }
 
 // Lives as long as the process: an lcore may still be in it.
@@ -273,6 +311,22 @@ uint16_t port_id_of(const std::string& device) {
   return id;
 }
 
+// What rte_flow_dev_dump says: the driver's own word on its rules, whoever made them.
+Napi::Value installed_rules_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    char* said = nullptr;
+    size_t bytes = 0;
+    FILE* file = open_memstream(&said, &bytes);
+    rte_flow_error error = {};
+    const int result = rte_flow_dev_dump(port_id_of(text(info[0], "device")), nullptr, file, &error);
+    std::fclose(file);
+    const std::string rules(said, bytes);
+    std::free(said);
+    if (result != 0) throw NativeFault("RULE", "rte_flow_dev_dump", -result);
+    return Napi::String::New(info.Env(), rules);
+  });
+}
+
 Napi::Value template_interface_call(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     std::string reason;
@@ -361,6 +415,10 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add_call("resetCounters", reset_call);
   add_call("counters", counters_call);
   add_call("histogram", histogram_call);
+  add_call("keepLedger", keep_ledger_call);
+  add_call("ledger", ledger_call);
+  add_call("forgetEndpoints", forget_endpoints_call);
+  add_call("installedRules", installed_rules_call);
   add_call("startWakeups", start_wakeups_call);
   add_call("answerWakeup", answer_wakeup_call);
   add_call("wakeupsDone", wakeups_done_call);

@@ -50,6 +50,7 @@ export function resolveOffload(field: Field): OffloadSettings {
     afterPackets: afterPackets ?? 0,
     target: field.at('target').text() ?? 'auto',
     maxRules: field.at('maxRules').integer() ?? 2_000_000,
+    evictionsPerSecond: field.at('evictionsPerSecond').integer() ?? 1000,
     tcpWithoutFlags: field.at('tcpWithoutFlags').flag() ?? false,
   };
 }
