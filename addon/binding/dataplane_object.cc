@@ -33,6 +33,7 @@ Napi::Function DataplaneObject::define(Napi::Env env) {
                          InstanceMethod<&DataplaneObject::start>("start"),
                          InstanceMethod<&DataplaneObject::stop>("stop"),
                          InstanceMethod<&DataplaneObject::arm_doorbell>("armDoorbell"),
+                         InstanceMethod<&DataplaneObject::await_events>("awaitEvents"),
                          InstanceMethod<&DataplaneObject::replay_open>("replayOpen"),
                          InstanceMethod<&DataplaneObject::replay_run>("replayRun"),
                          InstanceMethod<&DataplaneObject::replay_next_time>("replayNextTime"),
@@ -178,6 +179,12 @@ Napi::Value DataplaneObject::stop(const Napi::CallbackInfo& info) {
 Napi::Value DataplaneObject::arm_doorbell(const Napi::CallbackInfo& info) {
   return guarded(info.Env(),
                  [&]() -> Napi::Value { return Napi::Boolean::New(info.Env(), dataplane_->arm_doorbell()); });
+}
+
+Napi::Value DataplaneObject::await_events(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Boolean::New(info.Env(), dataplane_->await_events(u32(info[0], "microseconds")));
+  });
 }
 
 Napi::Value DataplaneObject::replay_open(const Napi::CallbackInfo& info) {

@@ -20,6 +20,7 @@ class DataplaneObject : public Napi::ObjectWrap<DataplaneObject> {
   Napi::Value start(const Napi::CallbackInfo& info);
   Napi::Value stop(const Napi::CallbackInfo& info);
   Napi::Value arm_doorbell(const Napi::CallbackInfo& info);
+  Napi::Value await_events(const Napi::CallbackInfo& info);
   Napi::Value replay_open(const Napi::CallbackInfo& info);
   Napi::Value replay_run(const Napi::CallbackInfo& info);
   Napi::Value replay_next_time(const Napi::CallbackInfo& info);

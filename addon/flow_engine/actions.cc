@@ -412,7 +412,25 @@ int Compiler::run(const rte_flow_action* actions) {
   return 0;
 }
 
-// Null when well, otherwise what is wrong with the conf. `shared` null: only looks.
+// Whose conf structure begins with the value itself, in the order that is stored.
+constexpr bool is_plain(OpKind kind) {
+  switch (kind) {
+    case OpKind::kAge:
+    case OpKind::kIndirectCount:
+    case OpKind::kIndirectAge:
+    case OpKind::kJump:
+    case OpKind::kSetVlanPcp:
+    case OpKind::kPushVlan:
+    case OpKind::kModify:
+    case OpKind::kRss:
+    case OpKind::kSetTag:
+    case OpKind::kReplaceL2:
+    case OpKind::kVxlanEncap: return false;
+    default: return true;
+  }
+}
+
+// Null when well, otherwise what is wrong with the conf. `shared` null: only looks. Not of plain operations.
 const char* encode(const ActionProgram& program, const Op& op, const rte_flow_action& action,
                    const rte_flow_attr& attr, const EngineOptions& options, SharedOperands* shared,
                    uint8_t* operand) {
@@ -461,7 +479,7 @@ const char* encode(const ActionProgram& program, const Op& op, const rte_flow_ac
       const auto& source = static_cast<const rte_flow_action_modify_field*>(conf)->src;
       const void* value = source.field == RTE_FLOW_FIELD_POINTER ? source.pvalue : source.value;
       if (value == nullptr) return "the pointer to the value is null";
-      std::memcpy(operand, value, op.operand_bytes);
+      copy_field(operand, value, op.operand_bytes);
       return nullptr;
     }
     case OpKind::kRss: {
@@ -473,7 +491,7 @@ const char* encode(const ActionProgram& program, const Op& op, const rte_flow_ac
     case OpKind::kSetTag:
       if (static_cast<const rte_flow_action_set_tag*>(conf)->index != op.which)
         return "the index differs from the template's";
-      std::memcpy(operand, conf, op.operand_bytes);
+      copy_field(operand, conf, op.operand_bytes);
       return nullptr;
     case OpKind::kReplaceL2:
     case OpKind::kVxlanEncap: {
@@ -493,13 +511,14 @@ const char* encode(const ActionProgram& program, const Op& op, const rte_flow_ac
       EncapOperand encap{};
       if (!l2) encap.fields = split_vxlan_header(&header);
       encap.header = shared == nullptr ? 0 : shared->headers.acquire(header);
-      std::memcpy(operand, &encap, op.operand_bytes);
+      if (l2) {
+        store_raw(operand, encap.header);
+      } else {
+        store_raw(operand, encap);
+      }
       return nullptr;
     }
-    default:
-      // The conf structures of the others begin with the value itself, in the order that is stored.
-      std::memcpy(operand, conf, op.operand_bytes);
-      return nullptr;
+    default: return nullptr;
   }
 }
 
@@ -536,6 +555,10 @@ int encode_all(const ActionProgram& program, bool constants, const rte_flow_acti
     const Op& op = program.op[i];
     if (op.operand_bytes == 0 || op.constant != constants) continue;
     const rte_flow_action& action = actions[op.action];
+    if (is_plain(op.kind) && action.conf != nullptr) {
+      copy_field(operands + op.operand, action.conf, op.operand_bytes);
+      continue;
+    }
     const char* wrong = encode(program, op, action, attr, options, shared, operands + op.operand);
     if (wrong == nullptr) continue;
     if (shared != nullptr) release(program, i, constants, operands, shared);

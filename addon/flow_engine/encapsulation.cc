@@ -6,6 +6,16 @@
 #include "packet/wire.h"
 
 namespace sluice {
+namespace {
+
+// Where the next header goes.
+template <uint16_t kBytes>
+uint16_t append(VxlanHeader* header, uint16_t at, const void* spec) {
+  std::memcpy(header->bytes + at, spec, kBytes);
+  return static_cast<uint16_t>(at + kBytes);
+}
+
+}  // namespace
 
 const char* read_vxlan_definition(const rte_flow_item* definition, uint16_t vxlan_udp_port,
                                   VxlanHeader* header) {
@@ -16,41 +26,35 @@ const char* read_vxlan_definition(const rte_flow_item* definition, uint16_t vxla
   for (const rte_flow_item* item = definition; type_of(*item) != RTE_FLOW_ITEM_TYPE_END; ++item) {
     if (type_of(*item) == RTE_FLOW_ITEM_TYPE_VOID) continue;
     int next;
-    uint16_t bytes;
     switch (type_of(*item)) {
-      case RTE_FLOW_ITEM_TYPE_ETH:
-        next = 1;
-        bytes = kEthernetBytes;
-        break;
-      case RTE_FLOW_ITEM_TYPE_VLAN:
-        next = 2;
-        bytes = kVlanBytes;
-        break;
-      case RTE_FLOW_ITEM_TYPE_IPV4:
-        next = 3;
-        bytes = kIpv4Bytes;
-        break;
-      case RTE_FLOW_ITEM_TYPE_UDP:
-        next = 4;
-        bytes = kUdpBytes;
-        break;
-      case RTE_FLOW_ITEM_TYPE_VXLAN:
-        next = 5;
-        bytes = kVxlanBytes;
-        break;
+      case RTE_FLOW_ITEM_TYPE_ETH: next = 1; break;
+      case RTE_FLOW_ITEM_TYPE_VLAN: next = 2; break;
+      case RTE_FLOW_ITEM_TYPE_IPV4: next = 3; break;
+      case RTE_FLOW_ITEM_TYPE_UDP: next = 4; break;
+      case RTE_FLOW_ITEM_TYPE_VXLAN: next = 5; break;
       case RTE_FLOW_ITEM_TYPE_IPV6: return "an IPv6 underlay is not supported";
       default: return "the definition holds an item other than ETH, VLAN, IPV4, UDP, VXLAN";
     }
     const bool in_order = next == stage + 1 || (stage == 1 && next == 3);
     if (!in_order) return "the definition must be ETH, VLAN if wanted, IPV4, UDP, VXLAN in this order";
     if (item->spec == nullptr) return "an item of the definition has no spec";
-    std::memcpy(header->bytes + at, item->spec, bytes);
-    if (next == 2) header->tagged = true;
-    if (next == 3 && header->bytes[at] != 0 && header->bytes[at] != 0x45) {
-      return "IPv4 options in the definition are not supported";
-    }
-    at += bytes;
     stage = next;
+    switch (next) {
+      case 1: at = append<kEthernetBytes>(header, at, item->spec); break;
+      case 2:
+        header->tagged = true;
+        at = append<kVlanBytes>(header, at, item->spec);
+        break;
+      case 3:
+        if (const uint8_t version_and_length = *static_cast<const uint8_t*>(item->spec);
+            version_and_length != 0 && version_and_length != 0x45) {
+          return "IPv4 options in the definition are not supported";
+        }
+        at = append<kIpv4Bytes>(header, at, item->spec);
+        break;
+      case 4: at = append<kUdpBytes>(header, at, item->spec); break;
+      default: at = append<kVxlanBytes>(header, at, item->spec);
+    }
   }
   if (stage != 5) return "the definition must be ETH, VLAN if wanted, IPV4, UDP, VXLAN in this order";
   complete_vxlan_header(header, vxlan_udp_port);

@@ -345,7 +345,7 @@ void RuleTemplate::fill(const FlowArguments& arguments, void* age_context) {
     const uint8_t* value = values + place.argument;
     switch (place.copy) {
       case Copy::kMac: std::memcpy(place.memory, value, 6); break;
-      case Copy::kLittle: std::memcpy(place.memory, value, place.width); break;
+      case Copy::kLittle: copy_field(place.memory, value, place.width); break;
       case Copy::kBig8: *place.memory = *value; break;
       case Copy::kBig16: store_raw(place.memory, __builtin_bswap16(load_raw<uint16_t>(value))); break;
       case Copy::kBig24:

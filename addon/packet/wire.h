@@ -32,6 +32,20 @@ inline void store_raw(void* p, T value) {
   std::memcpy(p, &value, sizeof value);
 }
 
+// A length that only the run tells, of a header's field: moves, where memcpy would be a loop or a call.
+inline void copy_field(void* to, const void* from, size_t bytes) {
+  switch (bytes) {
+    case 1: std::memcpy(to, from, 1); break;
+    case 2: std::memcpy(to, from, 2); break;
+    case 3: std::memcpy(to, from, 3); break;
+    case 4: std::memcpy(to, from, 4); break;
+    case 6: std::memcpy(to, from, 6); break;
+    case 8: std::memcpy(to, from, 8); break;
+    case 16: std::memcpy(to, from, 16); break;
+    default: std::memcpy(to, from, bytes);
+  }
+}
+
 inline constexpr uint16_t kEtherTypeIpv4 = 0x0800;
 inline constexpr uint16_t kEtherTypeVlan = 0x8100;  // IEEE 802.1Q C-tag
 inline constexpr uint16_t kEtherTypeQinq = 0x88a8;  // IEEE 802.1Q S-tag

@@ -256,6 +256,20 @@ bool Dataplane::arm_doorbell() {
   return true;
 }
 
+bool Dataplane::await_events(uint32_t microseconds) {
+  constexpr uint32_t kLooksBetweenClocks = 32;
+  const auto& events = slow_path().events();
+  if (!running_) return !events.empty_for_consumer();
+  const Nanoseconds end = monotonic_now() + microseconds * 1000ULL;
+  do {
+    for (uint32_t look = 0; look < kLooksBetweenClocks; look++) {
+      if (!events.empty_for_consumer()) return true;
+      rte_pause();
+    }
+  } while (monotonic_now() < end);
+  return false;
+}
+
 void Dataplane::run_on_lcore(const std::function<void()>& task) {
   slow_path();
   if (!running_) return task();

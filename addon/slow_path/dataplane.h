@@ -65,6 +65,9 @@ class Dataplane {
   void start(uint32_t burst, std::function<void()> doorbell);
   void stop();
   bool arm_doorbell();
+  // Looks for events for at most so long, on the calling core alone: a core that never halts need not be woken, which
+  // costs the lcore a system call and, in a virtual machine, the caller whatever time the host takes.
+  bool await_events(uint32_t microseconds);
 
   void replay_open(const std::vector<CapturePath>& inputs, const std::vector<CapturePath>& outputs);
   Replay& replay();

@@ -1,16 +1,18 @@
+import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type Release, releaseOf } from '../compiler/target.js';
 import type { ValidatedConfig } from '../config/types.js';
 import type { ReviewReport } from '../nat/session-review.js';
 import type { Dataplane, DataplaneStatistics, NativeBinding, NativeError } from '../native/binding.js';
-import { ealArguments } from '../native/eal.js';
+import { allowedCpus, ealArguments } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
 import { DropHistory } from './drop-history.js';
 import { GatewayController } from './gateway.js';
 import { NatLogLines } from './nat-log-lines.js';
 import { nativePorts } from './native-ports.js';
 import { NicRanking } from './nic-ranking.js';
+import { PollWindow } from './poll-window.js';
 import { installedRules } from './rule-print.js';
 import { SessionWalk } from './session-walk.js';
 
@@ -40,6 +42,7 @@ export class LiveGateway {
   private running = true;
   private readonly timers: NodeJS.Timeout[] = [];
   private scheduled = false;
+  private readonly window: PollWindow;
   /** Called once sessions follow the configuration. */
   private reviewed: ((report: ReviewReport | null) => void)[] = [];
 
@@ -52,6 +55,8 @@ export class LiveGateway {
     private readonly log: Logger,
   ) {
     const pci = config.ports.flatMap(({ device }) => (device !== null && isPciAddress(device) ? [device] : []));
+    const cpus = allowedCpus(readFileSync('/proc/self/status', 'utf8'));
+    this.window = new PollWindow(cpus.length, () => performance.now());
     binding.startEal(ealArguments(root, { memoryMb: 512, lcores: 2, pci }));
     const devices = config.ports.map((port) => openDevice(binding, port.name, port.device ?? ''));
     this.dataplane = new binding.Dataplane({
@@ -191,9 +196,17 @@ export class LiveGateway {
       this.scheduled = false;
       if (!this.running) return;
       const busy = this.controller.handleEvents() > 0;
+      if (busy) this.window.works();
       const sessionsAreDue = this.runSessionTimers();
-      if (this.continueReview() || busy || sessionsAreDue || this.dataplane.armDoorbell()) this.wake();
+      if (this.continueReview() || busy || sessionsAreDue || this.hasMore()) this.wake();
     });
+  }
+
+  /** @returns False when the ring has stayed empty: the doorbell then wakes this thread. */
+  private hasMore(): boolean {
+    const { window, dataplane } = this;
+    window.idles();
+    return (window.us > 0 && dataplane.awaitEvents(window.us)) || dataplane.armDoorbell();
   }
 
   /** @returns Whether sessions have yet to follow a change of configuration. */

@@ -106,6 +106,8 @@ export interface Dataplane {
   stop(): void;
   /** JavaScript found the event ring empty and will sleep: the next event rings the doorbell. Returns true if events came in between. */
   armDoorbell(): boolean;
+  /** Looks for events for so long at most, microseconds, without sleeping. @returns Whether there are any. */
+  awaitEvents(microseconds: number): boolean;
 
   /** Opens the captures. After replayClose() others may follow: sessions and clock go on, `statistics().ports` count those opened last. @throws NativeError CAPTURE_OPEN naming the file */
   replayOpen(

@@ -1,0 +1,41 @@
+/** Idle times shorter than this are not worth a sleep: so long events are looked for instead, microseconds. */
+const LONGEST_US = 200;
+
+/**
+ * How long JavaScript looks for events before it sleeps. A thread that sleeps halts its core, and being woken costs the
+ * lcore a system call and the first packets the time that the machine takes: tens of microseconds, in a virtual machine
+ * now and then milliseconds. So it goes on looking where the next event came soon the last time, and sleeps at once
+ * where it did not, as a guest of Linux does before it halts (Documentation/virt/guest-halt-polling.rst): a gateway with
+ * little to decide takes no more of its core than before.
+ */
+export class PollWindow {
+  private windowUs = 0;
+  private idleSinceMs: number | null = null;
+  private readonly longestUs: number;
+
+  /** @param cpus That the process may run on: on a single one, looking would only keep the lcore from it. */
+  constructor(
+    cpus: number,
+    private readonly nowMs: () => number,
+  ) {
+    this.longestUs = cpus > 1 ? LONGEST_US : 0;
+  }
+
+  /** Microseconds to look for events before sleeping; 0: not at all. */
+  get us(): number {
+    return this.windowUs;
+  }
+
+  /** There is nothing to do. */
+  idles(): void {
+    this.idleSinceMs ??= this.nowMs();
+  }
+
+  /** Events have come. */
+  works(): void {
+    if (this.idleSinceMs === null) return;
+    const idleUs = (this.nowMs() - this.idleSinceMs) * 1000;
+    this.idleSinceMs = null;
+    this.windowUs = idleUs < LONGEST_US ? this.longestUs : 0;
+  }
+}
