@@ -16,6 +16,7 @@ import * as peers from './peers.js';
 import { type Report, text } from './report.js';
 import { save, usualPath } from './results.js';
 import * as rfc9693 from './rfc9693.js';
+import * as room from './room.js';
 import * as setup from './setup.js';
 import * as takeover from './takeover.js';
 
@@ -24,7 +25,7 @@ const BENCHES: Readonly<
     string,
     { readonly measure: (options: BenchOptions) => Promise<Report>; readonly parts: Readonly<Record<string, Part>> }
   >
-> = { setup, forward, insert, memory, idle, rfc9693, peers, bounds, instructions, compile, mirror, takeover };
+> = { setup, forward, insert, memory, idle, room, rfc9693, peers, bounds, instructions, compile, mirror, takeover };
 
 const USAGE = `usage: npm run bench -- NAME [options]      NAME: ${Object.keys(BENCHES).join(', ')}
   --json          the last line is {"name": …, "figures": …}

@@ -6,7 +6,7 @@
 
 namespace sluice::bench {
 
-class Zipf {
+class __attribute__((visibility("default"))) Zipf {
  public:
   Zipf(uint32_t count, double exponent, uint64_t seed);
 

@@ -176,7 +176,10 @@ function withNic(made: Fixture, nic: Nic): Fixture {
     device: `${port.device?.replace(/,max_rules=[0-9]+/, '')}${nic.deviceArguments}`,
   }));
   const { offload } = made.config;
-  const { maxRules = offload.maxRules, afterPackets = 0 } = nic;
+  const { maxRules = offload.maxRules, evictionsPerSecond = offload.evictionsPerSecond, afterPackets = 0 } = nic;
   const mode = nic.afterPackets === undefined ? offload.mode : 'after';
-  return { ...made, config: { ...made.config, ports, offload: { ...offload, mode, maxRules, afterPackets } } };
+  return {
+    ...made,
+    config: { ...made.config, ports, offload: { ...offload, mode, maxRules, evictionsPerSecond, afterPackets } },
+  };
 }

@@ -9,6 +9,8 @@ export interface Nic {
   readonly maxRules?: number;
   /** offload.mode { afterPackets }; absent: immediate. */
   readonly afterPackets?: number;
+  /** offload.evictionsPerSecond; absent: as usual. */
+  readonly evictionsPerSecond?: number;
   /** Part of the rules that it may leave in software for good, since it refused them five times; absent: a tenth. */
   readonly givenUp?: number;
 }
