@@ -68,6 +68,8 @@ export class Account {
     const { gateway } = this;
     const { controller, devices, bench } = gateway;
     const faults: string[] = [];
+    const { constantRulesLacking } = controller.templates;
+    if (constantRulesLacking > 0) faults.push(`${constantRulesLacking} constant rules are not there`);
     const said = { fabric: 0, external: 0, failed: 0, lacking: 0, sessions: 0 };
     for (const { row, isForward, path } of gateway.directions()) {
       said.sessions += 0.5;
