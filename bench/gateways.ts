@@ -49,7 +49,7 @@ export function loadBindings(): { root: string; binding: NativeBinding; bench: B
 export class LcoreGateway implements GatewayUnderTest {
   readonly bench: BenchBinding;
   readonly controller: GatewayController;
-  private readonly gateway: LiveGateway;
+  readonly gateway: LiveGateway;
 
   constructor({ config, scenario }: Fixture) {
     const { root, binding, bench } = loadBindings();

@@ -5,6 +5,7 @@ import * as bounds from './bounds.js';
 import { answer, type Part } from './child.js';
 import * as compile from './compile.js';
 import { canBeProfiled, flameGraph } from './flame.js';
+import * as flows from './flows.js';
 import * as forward from './forward.js';
 import * as idle from './idle.js';
 import * as insert from './insert.js';
@@ -25,7 +26,22 @@ const BENCHES: Readonly<
     string,
     { readonly measure: (options: BenchOptions) => Promise<Report>; readonly parts: Readonly<Record<string, Part>> }
   >
-> = { setup, forward, insert, memory, idle, room, rfc9693, peers, bounds, instructions, compile, mirror, takeover };
+> = {
+  setup,
+  forward,
+  insert,
+  memory,
+  idle,
+  room,
+  flows,
+  rfc9693,
+  peers,
+  bounds,
+  instructions,
+  compile,
+  mirror,
+  takeover,
+};
 
 const USAGE = `usage: npm run bench -- NAME [options]      NAME: ${Object.keys(BENCHES).join(', ')}
   --json          the last line is {"name": …, "figures": …}

@@ -49,7 +49,7 @@ interface RunResult extends ReplayResult {
 }
 
 /** A Redis of its own, without persistence. */
-async function withRedis<T>(use: (url: string) => Promise<T>): Promise<T> {
+export async function withRedis<T>(use: (url: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
   const port = await new Promise<number>((resolve) => {
     const server = createServer();

@@ -58,14 +58,16 @@ export function gatewaySource(socket: string): FlowSource {
 export async function mirrorSource(url: string, group: string | null): Promise<FlowSource> {
   const { redisConnector } = await import('../mirror/connect.js');
   const { readRedisUrl } = await import('../config/redis-url.js');
-  const { MirrorFault, MirrorFlows } = await import('../mirror/mirror-flows.js');
+  const { MirrorFlows } = await import('../mirror/mirror-flows.js');
+  const { MirrorFault } = await import('../mirror/mirror-fault.js');
   const address = readRedisUrl(url);
   if (typeof address === 'string') throw UserFault.of('--redis', address, 'redis://HOST:PORT');
-  const flows = await MirrorFlows.open(redisConnector(url), group).catch((error: Error) => {
+  const told = (error: unknown) => {
     throw error instanceof MirrorFault ? UserFault.of('--redis', error.message, error.hint) : error;
-  });
+  };
+  const flows = await MirrorFlows.open(redisConnector(url), group).catch(told);
   return {
-    lines: async (query) => Readable.from(jsonLines(chosen(flows.entries(), query)), { objectMode: false }),
+    lines: async (query) => Readable.from(mirrorLines(flows.slices(), query, told), { objectMode: false }),
     count: async () => null,
     rules: null,
     top: null,
@@ -74,22 +76,34 @@ export async function mirrorSource(url: string, group: string | null): Promise<F
 }
 
 const SORTED_LIMIT = 100;
-/** Lines that are written at once. */
-const LINES_TOGETHER = 500;
 
-/** As the control API chooses. */
-function chosen(all: readonly FlowEntry[], { admits, sort, limit }: FlowQuery): readonly FlowEntry[] {
-  const flows = admits === null ? all : all.filter(admits);
-  if (sort === null) return limit === null ? flows : flows.slice(0, limit);
-  const largest = new Largest<FlowEntry>(limit ?? SORTED_LIMIT);
-  for (const flow of flows) largest.add(sortKey(flow, sort), flow);
-  return largest.inOrder();
+/** As the control API chooses: a slice after the other, or the largest of all. */
+async function* mirrorLines(
+  slices: AsyncIterable<readonly FlowEntry[]>,
+  { admits, sort, limit }: FlowQuery,
+  told: (error: unknown) => never,
+): AsyncGenerator<Buffer> {
+  const largest = sort === null ? null : new Largest<FlowEntry>(limit ?? SORTED_LIMIT);
+  let left = limit ?? Number.POSITIVE_INFINITY;
+  try {
+    for await (const slice of slices) {
+      const flows = admits === null ? slice : slice.filter(admits);
+      if (largest !== null && sort !== null) {
+        for (const flow of flows) largest.add(sortKey(flow, sort), flow);
+        continue;
+      }
+      if (flows.length > 0) yield jsonLines(flows.slice(0, left));
+      left -= flows.length;
+      if (left <= 0) return;
+    }
+  } catch (error) {
+    told(error);
+  }
+  if (largest !== null) yield jsonLines(largest.inOrder());
 }
 
-function* jsonLines(flows: readonly FlowEntry[]): Generator<Buffer> {
-  for (let i = 0; i < flows.length; i += LINES_TOGETHER) {
-    let text = '';
-    for (const flow of flows.slice(i, i + LINES_TOGETHER)) text += `${JSON.stringify(flow)}\n`;
-    yield Buffer.from(text);
-  }
+function jsonLines(flows: readonly FlowEntry[]): Buffer {
+  let text = '';
+  for (const flow of flows) text += `${JSON.stringify(flow)}\n`;
+  return Buffer.from(text);
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import Ajv2020, { type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
 import { suggestion } from './faults.js';
 import { packageRoot } from './package-root.js';
 import type { ConfigFault } from './types.js';
@@ -31,6 +31,8 @@ export function schemaFaults(document: unknown, file = 'gateway.schema.json'): r
 
 function compile(file: string): ValidateFunction {
   const schema: unknown = JSON.parse(readFileSync(join(packageRoot(), 'schemas', file), 'utf8'));
+  // Loaded by whoever validates: commands that do not would wait for it.
+  const { default: Ajv2020 } = require('ajv/dist/2020.js') as typeof import('ajv/dist/2020.js');
   const ajv = new Ajv2020({
     // Compiled for one document: optimising the validator's code, or checking our own schema again, costs more than it saves.
     code: { optimize: false },

@@ -76,11 +76,11 @@ export class Account {
       if (path === RulePath.offloaded) said[isForward ? 'fabric' : 'external']++;
       if (path === RulePath.pending || path === RulePath.removing) faults.push(`row ${row} is at ${path} all the time`);
       if (isForward) said.lacking += controller.rulesLacking(row);
-      if (path !== RulePath.failed) continue;
-      said.failed++;
       const shapes = controller.engine.sessions.shapes(row);
-      if (offloadReason(controller, row, path, isForward ? shapes & 0xffff : shapes >>> 16) === null)
-        faults.push(`row ${row} failed, nobody says why`);
+      const reason = offloadReason(controller, row, path, isForward ? shapes & 0xffff : shapes >>> 16);
+      if (path !== RulePath.offloaded && reason === null) faults.push(`row ${row} is at ${path}, nobody says why`);
+      if (reason === 'nic-busy') faults.push(`row ${row} waits for a NIC that is not busy`);
+      if (path === RulePath.failed) said.failed++;
     }
     (['fabric', 'external'] as const).forEach((side, i) => {
       const has = flowRules(bench.installedRules(devices[i]));

@@ -1,0 +1,201 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { packageRoot } from '../src/config/package-root.js';
+import { ConfigFollower } from '../src/controller/config-follower.js';
+import { serveControl } from '../src/controller/control.js';
+import { GatewayMirror } from '../src/mirror/gateway-mirror.js';
+import { runInChild } from './child.js';
+import { fixture } from './fixture.js';
+import { LcoreGateway, openFlows, QUIET } from './gateways.js';
+import { withRedis } from './mirror.js';
+import type { BenchOptions } from './options.js';
+import { machine, type Report, shown, spread } from './report.js';
+
+/** New flows beside a list: more than come while it is read. */
+const NEW_FLOWS = 2_000_000;
+const USUAL_FLOWS = 300_000;
+const SAMPLE_MS = 50;
+const NEWLINE = 10;
+
+interface RunOptions {
+  readonly resident: number;
+  readonly seed: number;
+}
+
+interface Listing {
+  /** From the start of the command. */
+  readonly firstLineMs: number;
+  readonly allMs: number;
+  readonly lines: number;
+  /** Of the command: most memory that it had. */
+  readonly residentBytes: number;
+}
+
+interface RunResult {
+  readonly alone: Listing;
+  readonly beside: Listing;
+  readonly usualPerSecond: number;
+  readonly besidePerSecond: number;
+  /** Of the gateway's process, while the list was read and nothing else happened. */
+  readonly gatewayGrowthBytes: number;
+  readonly redis: Listing;
+}
+
+/** Runs `sluice flows` and reads what it prints, in a process of its own. */
+function read(args: readonly string[]): Promise<Listing> {
+  return new Promise((resolve, reject) => {
+    const began = performance.now();
+    const child = spawn(join(packageRoot(), 'bin/sluice'), ['flows', '--format', 'jsonl', ...args]);
+    let firstLineMs = Number.NaN;
+    let lines = 0;
+    let residentBytes = 0;
+    let said = '';
+    const looking = setInterval(() => {
+      residentBytes = Math.max(residentBytes, mostResident(child.pid ?? 0));
+    }, SAMPLE_MS);
+    child.stdout.on('data', (chunk: Buffer) => {
+      for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) lines++;
+      if (Number.isNaN(firstLineMs) && lines > 0) firstLineMs = performance.now() - began;
+    });
+    child.stderr.on('data', (chunk) => {
+      said += chunk;
+    });
+    child.on('close', (code) => {
+      clearInterval(looking);
+      if (code !== 0) reject(new Error(`sluice flows ended with ${code}: ${said}`));
+      else resolve({ firstLineMs, allMs: performance.now() - began, lines, residentBytes });
+    });
+  });
+}
+
+/** Of a process and those that it started; bin/sluice may be a shell around Node. */
+function mostResident(pid: number): number {
+  try {
+    return Number(/^VmHWM:\s+([0-9]+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
+  } catch {
+    return 0; // it has ended
+  }
+}
+
+async function run({ resident, seed }: RunOptions): Promise<RunResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
+  try {
+    return await withRedis((url) => runWith({ resident, seed }, url, join(folder, 'control.sock')));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function runWith({ resident, seed }: RunOptions, url: string, socket: string): Promise<RunResult> {
+  const flows = resident + USUAL_FLOWS + NEW_FLOWS;
+  const made = fixture({ flows, offload: 'immediate', seed, behindSoftwareNic: true, checkEvery: 64 });
+  const config = { ...made.config, mirror: { redis: url, mode: 'async' as const } };
+  const gateway = new LcoreGateway({ ...made, config });
+  const { bench, gateway: live } = gateway;
+  const log = pino({ enabled: false });
+  const follower = new ConfigFollower(live, {
+    path: '',
+    adapt: (one) => one,
+    onFollowed: () => undefined,
+    onEnd: () => undefined,
+  });
+  const control = await serveControl({ gateway: live, follower, mirror: null, log }, socket);
+  const all = { window: 1024, perSecond: 0, measureLatency: false };
+  const filled = await openFlows(gateway, { first: 0, count: resident, ...all });
+  const usual = await openFlows(gateway, { first: resident, count: USUAL_FLOWS, ...all });
+  if (filled.failed + usual.failed > 0) throw new Error(`${filled.failed + usual.failed} flows were not set up`);
+  await gateway.runFor(1);
+  const list = () => runInChild<Listing>('flows', 'read', ['--socket', socket]);
+
+  await list(); // Node has compiled the way of a list then
+  const before = process.memoryUsage().rss;
+  let most = before;
+  const looking = setInterval(() => {
+    most = Math.max(most, process.memoryUsage().rss);
+  }, SAMPLE_MS);
+  const alone = await list();
+  clearInterval(looking);
+
+  bench.resetCounters();
+  bench.run('fabric', { ...QUIET, ...all, pattern: 'new', first: resident + USUAL_FLOWS, count: NEW_FLOWS });
+  const began = performance.now();
+  let opened = 0;
+  let openedMs = 0;
+  const counting = setInterval(() => {
+    const { accepted } = bench.counters().external;
+    if (accepted === NEW_FLOWS) return;
+    opened = accepted;
+    openedMs = performance.now() - began;
+  }, SAMPLE_MS);
+  const beside = await list();
+  clearInterval(counting);
+  bench.run('fabric', QUIET);
+  await gateway.runFor(1);
+
+  const mirror = new GatewayMirror(gateway.controller, config, () => live.nowSeconds(), log);
+  await mirror.writer.begin(1);
+  await mirror.writer.seeded();
+  await mirror.writer.drained();
+  await control.close();
+  await mirror.close();
+  gateway.close();
+  const redis = await runInChild<Listing>('flows', 'read', ['--redis', url, '--limit', String(resident)]);
+  const usualPerSecond = USUAL_FLOWS / usual.seconds;
+  const besidePerSecond = (opened / openedMs) * 1000;
+  return { alone, beside, usualPerSecond, besidePerSecond, gatewayGrowthBytes: most - before, redis };
+}
+
+export const parts = { run, read };
+
+export async function measure({ resident, runs, seed }: BenchOptions): Promise<Report> {
+  const conditions = machine();
+  const results: RunResult[] = [];
+  for (let i = 0; i < runs; i++)
+    results.push(await runInChild<RunResult>('flows', 'run', { resident, seed: seed + i }));
+  const of = (pick: (result: RunResult) => number) => spread(results.map(pick));
+  const figures: Record<string, Report['figures'][string]> = {};
+  const lines: Report['lines'][number][] = [];
+  for (const [kind, means] of Object.entries(KINDS)) {
+    const listing = (result: RunResult) => result[kind as keyof typeof KINDS];
+    const first = of((result) => listing(result).firstLineMs);
+    const whole = of((result) => listing(result).allMs / 1000);
+    const told = of((result) => listing(result).lines);
+    const memory = of((result) => listing(result).residentBytes / 1e6);
+    figures[kind] = {
+      firstLineMs: Math.round(first.median),
+      allSeconds: Number(whole.median.toFixed(2)),
+      lines: told.median,
+      commandMegabytes: Math.round(memory.median),
+    };
+    lines.push({
+      label: `flows, ${kind}`,
+      value: `first line after ${shown(first)} ms, all ${told.median} after ${shown(whole)} s; ${shown(memory)} MB`,
+      means,
+    });
+  }
+  const share = of(({ besidePerSecond, usualPerSecond }) => (100 * besidePerSecond) / usualPerSecond);
+  const growth = of(({ gatewayGrowthBytes }) => gatewayGrowthBytes / 1e6);
+  figures.setupPercentBeside = Number(share.median.toFixed(1));
+  figures.usualPerSecond = Math.round(of(({ usualPerSecond }) => usualPerSecond).median);
+  figures.gatewayGrowthMegabytes = Number(growth.median.toFixed(1));
+  lines.push({
+    label: 'set-up beside a list, %',
+    value: `${shown(share)} of ${shown(of(({ usualPerSecond }) => usualPerSecond))} a second`,
+    means: 'new flows a second while a list is read, of those without; the command and whoever reads it take cores too',
+  });
+  lines.push({
+    label: 'memory of the gateway, MB',
+    value: `grows by ${shown(growth)}`,
+    means: 'while a list is read and no flow is new',
+  });
+  return { name: 'flows', figures, lines, conditions: { ...conditions, seed, runs, resident }, remarks: [] };
+}
+
+const KINDS = {
+  alone: '`sluice flows --socket S --format jsonl`, from the start of the command; nothing else happens',
+  beside: 'the same while new flows come as fast as they are set up',
+  redis: '`sluice flows --redis URL --format jsonl`, with no gateway',
+} as const;
