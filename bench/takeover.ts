@@ -21,6 +21,8 @@ const LEASE_MS = 1000;
 const PACKETS_PER_SECOND = 10_000;
 /** First packets on their way at once while the sessions are opened. */
 const WINDOW = 512;
+/** A step of a run in which nothing changes for so long has failed. */
+const STALL_MS = 15_000;
 const GROUP = 'bench';
 
 interface MemberPart {
@@ -84,21 +86,28 @@ async function member(options: MemberPart): Promise<unknown> {
       (error: Error) => tell({ what: 'failed', message: error.message }),
     );
   });
-  if (options.leads) {
-    await until(() => pair.status().failoverState === 'E2E_CONN_DONE');
+  const lead = async () => {
+    await until(() => pair.status().failoverState === 'E2E_CONN_DONE', 'the gateway serves');
     bench.run('fabric', { ...QUIET, pattern: 'new', count: options.sessions, window: WINDOW });
-    await until(() => bench.counters().external.accepted >= options.sessions || count() >= options.sessions);
-    await until(() => pair.status().protection === 'DEGRADED' && pair.status().mirror?.dirty === 0);
+    const opened = () => Math.max(bench.counters().external.accepted, count());
+    await until(() => opened() >= options.sessions, `${options.sessions} sessions are open`, opened);
+    const dirty = () => pair.status().mirror?.dirty ?? 0;
+    await until(() => pair.status().protection === 'DEGRADED' && dirty() === 0, 'Redis has all of them', dirty);
     tell({ what: 'full', sessions: count() });
-  } else {
+  };
+  const standBy = async () => {
     // The probe of an epoch has a session too.
-    await until(() => pair.status().eligible && count() >= options.sessions);
+    await until(() => pair.status().eligible && count() >= options.sessions, 'the standby has all sessions', count);
     tell({ what: 'eligible', sessions: count(), loadedMs: monotonicMs() - startedMs });
     bench.resetCounters();
     bench.run('fabric', random);
-    await until(() => bench.counters().external.accepted > 0, 1);
+    while (bench.counters().external.accepted === 0) await pause(1);
     tell({ what: 'first-packet', atMs: monotonicMs(), phases: { ...pair.status().phases } });
-  }
+  };
+  await (options.leads ? lead() : standBy()).catch((error: Error) => {
+    const { drops } = gateway.counters();
+    tell({ what: 'failed', message: `${options.node}: ${error.message}; dropped: ${JSON.stringify(drops)}` });
+  });
   return new Promise(() => undefined); // until it is killed
 }
 
@@ -175,7 +184,7 @@ async function pairRun(sessions: number, seed: number): Promise<Run> {
     const unplanned = await second.next('first-packet');
     const third = start('third', false);
     await third.next('eligible');
-    await new Promise((resolve) => setTimeout(resolve, LEASE_MS)); // it says so in Redis too, and the mirror has settled
+    await pause(LEASE_MS); // it says so in Redis too, and the mirror has settled
     second.ask('switchover');
     const [planned, asked] = await Promise.all([third.next('first-packet'), second.next('handed-over')]);
     return {
@@ -242,9 +251,20 @@ export async function measure(options: BenchOptions): Promise<Report> {
 
 export const parts = { member };
 
-async function until(holds: () => boolean, everyMs = 20): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, everyMs));
+/** @param progress What changes while it goes on. @throws Error when nothing has changed for STALL_MS */
+async function until(holds: () => boolean, what: string, progress: () => number = () => 0): Promise<void> {
+  let last = progress();
+  let sinceMs = monotonicMs();
+  while (!holds()) {
+    await pause(20);
+    const now = progress();
+    if (now !== last) sinceMs = monotonicMs();
+    last = now;
+    if (monotonicMs() - sinceMs > STALL_MS) throw new Error(`nothing goes on before ${what}: ${now}`);
+  }
 }
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 function round(ms: number): number {
   return Math.round(ms * 10) / 10;
