@@ -2,7 +2,7 @@ import { formatEndpoint, prefixRange } from '../config/address.js';
 import type { ValidatedConfig, Vpc } from '../config/types.js';
 import type { GatewayController } from '../controller/gateway.js';
 import { emptyFacts, SessionLife } from '../nat/session-table.js';
-import { SessionClass, SessionRow, TcpState } from '../native/records.js';
+import { DropReasonNames, SessionClass, SessionRow, TcpState } from '../native/records.js';
 import { monotonicMs } from './clock.js';
 import { externalFrame, type ProbePacket, readFrame, tunnelledFrame } from './probe-frames.js';
 import type { PairSettings } from './settings.js';
@@ -38,6 +38,21 @@ export class EndToEndProbe {
 
   /** @param epoch Chooses the synthetic flow's port: each epoch opens a flow of its own. */
   async run(epoch: number): Promise<ProbeResult> {
+    const before = this.drops();
+    const result = await this.way(epoch);
+    if (result.ok) return result;
+    const dropped = this.drops()
+      .map((count, reason) => [DropReasonNames[reason], count - before[reason]] as const)
+      .filter(([, count]) => count > 0)
+      .map(([reason, count]) => `${reason} ${count}`);
+    return { ok: false, detail: `${result.detail}; dropped meanwhile: ${dropped.join(', ') || 'nothing'}` };
+  }
+
+  private drops(): readonly number[] {
+    return this.controller.dataplane.statistics().drops;
+  }
+
+  private async way(epoch: number): Promise<ProbeResult> {
     const synthetic = await this.syntheticFlow(1024 + (epoch % 60_000));
     if (!synthetic.ok) return synthetic;
     const old = await this.oldSession();

@@ -102,6 +102,11 @@ class Port {
     return answer;
   }
 
+  // Not to wait for another thread at the pool, which takes turns rather than share.
+  void take_pool_of_its_own() {
+    pool_ = rte_pktmbuf_pool_create((name_ + "_pool").c_str(), 255, 0, 0, 2176, SOCKET_ID_ANY);
+    if (pool_ == nullptr) std::abort();
+  }
   // How many of `count` UDP packets from 10.0.0.`host` reach the application.
   // `flags` is what the wire's driver says of them; last_flags is what the application is told.
   uint16_t receive(uint8_t host, uint16_t count = 1, uint64_t flags = 0) {
@@ -110,7 +115,7 @@ class Port {
     const Bytes frame = ethernet(kEtherTypeIpv4, ipv4(header, udp(1, 2, {1, 2, 3})));
     rte_mbuf* out[32];
     for (uint16_t i = 0; i < count; ++i) {
-      rte_mbuf* mbuf = rte_pktmbuf_alloc(environment().pool);
+      rte_mbuf* mbuf = rte_pktmbuf_alloc(pool_);
       std::memcpy(rte_pktmbuf_append(mbuf, static_cast<uint16_t>(frame.size())), frame.data(), frame.size());
       mbuf->ol_flags = flags;
       rte_ring_enqueue(ring_, mbuf);
@@ -140,6 +145,7 @@ class Port {
   rte_flow_error error = {};
 
  private:
+  rte_mempool* pool_ = environment().pool;
   rte_ring* ring_;
   std::string wire_, name_;
 };
