@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
+import { monotonicMs } from './clock.js';
 import { replaceFile } from './durable-file.js';
+import { EpochTimes } from './epoch-times.js';
 
 /**
  * The highest epoch that this node has seen, on disk. A Redis that has forgotten (emptied, restarted from an old dump,
  * failed over to a lagging replica) would otherwise give an epoch out twice.
  */
 export class EpochFile {
+  readonly times = new EpochTimes(monotonicMs);
   private highest: number;
   private writing: Promise<void> = Promise.resolve();
 
@@ -15,6 +18,7 @@ export class EpochFile {
     private readonly group: string,
   ) {
     this.highest = path === null ? 0 : read(path, group);
+    this.times.see(this.highest);
   }
 
   get epoch(): number {
@@ -29,6 +33,7 @@ export class EpochFile {
   async seen(epoch: number): Promise<void> {
     if (epoch <= this.highest) return;
     this.highest = epoch;
+    this.times.see(epoch);
     const { path, group } = this;
     if (path === null) return;
     // One after the other: an older epoch must not be renamed over a newer one.

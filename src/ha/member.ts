@@ -272,7 +272,7 @@ export class HaMember {
       this.move('taken-over', 'sessions and rules are here', epoch);
       this.speak();
       const published = this.keeper.publish().catch(() => undefined); // The next renewal says it too.
-      await Promise.all([published, this.sessions.reservePorts()]);
+      await Promise.all([published, this.sessions.reservePorts((before) => this.epochs.times.endedMs(before))]);
       if (this.keeper.epoch !== epoch) return;
       this.hasPorts = true;
       this.applyLimit();

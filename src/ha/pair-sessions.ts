@@ -85,9 +85,14 @@ export class PairSessions {
     }
   }
 
-  /** After takeOver(): from then on new sessions have ports. Those that there are need not wait for it. @throws FencedError */
-  async reservePorts(): Promise<void> {
-    await this.sides.ports.begin(this.writing, this.inherited.blocks, this.inherited.complete);
+  /**
+   * After takeOver(): from then on new sessions have ports. Those that there are need not wait for it.
+   *
+   * @param endedMs When an earlier epoch ended at the latest. @throws FencedError
+   */
+  async reservePorts(endedMs: (epoch: number) => number): Promise<void> {
+    const { blocks, complete } = this.inherited;
+    await this.sides.ports.begin(this.writing, blocks, complete, endedMs);
   }
 
   private async drain(replay: MirrorReplay, heads: readonly ShardPosition[]): Promise<readonly number[]> {

@@ -11,6 +11,8 @@ const LOOK_MS = 10;
 const LATE_MS = 100;
 /** How often ends of quarantine are looked for, ms. */
 const LIFT_MS = 1000;
+/** Blocks whose ports are looked through at a time: about a millisecond. */
+const LOOKED_AT_ONCE = 256;
 
 export interface ReservedPorts {
   readonly grants: PortGrants;
@@ -35,6 +37,8 @@ export interface PortBlockCounts {
 interface Quarantined {
   readonly block: PortBlock;
   readonly untilMs: number;
+  /** It is known whether sessions have ports there. */
+  looked: boolean;
 }
 
 /**
@@ -57,20 +61,29 @@ export class PortReserve {
    * The first blocks of an epoch, once the mirror is fenced.
    *
    * @param complete Epoch whose sessions are all in the mirror, since it was handed over; 0: none.
+   * @param endedMs  When an earlier epoch ended at the latest, by the monotonic clock: quarantine counts from there, so
+   *                 that takeovers in quick succession do not prolong what the first of them began.
    * @throws FencedError, ClosedError
    */
-  async begin(writer: MirrorWriter, remembered: RememberedBlocks | null, complete: number): Promise<void> {
+  async begin(
+    writer: MirrorWriter,
+    remembered: RememberedBlocks | null,
+    complete: number,
+    endedMs: (epoch: number) => number,
+  ): Promise<void> {
     this.end();
     const { turn } = this;
     const { grants, fromMirror, log } = this.ports;
     const beganMs = monotonicMs();
     const foreign = (await writer.foreignBlocks(remembered)).flatMap(({ block, epoch }) => {
       const here = fromMirror(block);
-      return here === null ? [] : { block: here, untilMs: monotonicMs() + this.quarantineMs(here, epoch === complete) };
+      if (here === null) return [];
+      return { block: here, untilMs: endedMs(epoch) + this.quarantineMs(here, epoch === complete), looked: false };
     });
     const readMs = monotonicMs() - beganMs;
     if (turn !== this.turn) return;
     this.quarantined = foreign;
+    this.liftedMs = -Infinity; // some may be over already
     grants.begin(writer.epoch);
     grants.setForeign(foreign.map(({ block }) => block));
     const first = [...grants.prime(), ...grants.ask()];
@@ -154,6 +167,8 @@ export class PortReserve {
   private async lift(writer: MirrorWriter, nowMs: number): Promise<void> {
     const { grants, toMirror } = this.ports;
     const { turn } = this;
+    await this.keepHeld(writer);
+    if (turn !== this.turn) return;
     const over = this.quarantined.filter(({ untilMs }) => untilMs <= nowMs).map(({ block }) => block);
     if (over.length === 0) return;
     // Sessions of before still have ports there, and open others beside them: those are this epoch's from now on.
@@ -166,6 +181,18 @@ export class PortReserve {
     this.own += held.length;
     grants.release(over);
     grants.grant(held);
+  }
+
+  /**
+   * Blocks in which sessions of before go on are used in this epoch: whoever comes after this gateway must count their
+   * quarantine from its end and not from theirs.
+   */
+  private async keepHeld(writer: MirrorWriter): Promise<void> {
+    const { grants, toMirror } = this.ports;
+    const next = this.quarantined.filter(({ looked }) => !looked).slice(0, LOOKED_AT_ONCE);
+    for (const one of next) one.looked = true;
+    const held = next.filter(({ block }) => grants.holds(block));
+    await writer.takeBlocks(held.flatMap(({ block }) => toMirror(block) ?? []));
   }
 
   /** As long as a session may last that nothing refreshes, and its port would have rested then. */
