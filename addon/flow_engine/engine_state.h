@@ -8,6 +8,7 @@
 #include "flow_engine/flow_engine.h"
 #include "flow_engine/rule_group.h"
 #include "flow_engine/rule_table.h"
+#include "flow_engine/shape_memo.h"
 #include "flow_engine/shortlist.h"
 
 namespace sluice {
@@ -50,8 +51,9 @@ struct FlowEngine::Implementation {
   void remove_table(RuleTable* table);
   void drop_empty_tables();
   // The four steps of rules.cc; add_rule is stage and commit of one rule.
+  // `is_alone`: it is committed next, so its place in the index is asked for at once.
   FlowRule* stage(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
-                  const rte_flow_action* actions, rte_flow_error* error);
+                  const rte_flow_action* actions, bool is_alone, rte_flow_error* error);
   void commit(FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes);
   void remove(FlowRule* const* gone, size_t count);
   FlowRule* add_rule(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
@@ -88,6 +90,7 @@ struct FlowEngine::Implementation {
   Group small_groups[kSmallGroups];
   std::unordered_map<uint32_t, Group> large_groups;
   SharedOperands shared;
+  ShapeMemo memo;
   uint64_t next_sequence = 0;
   uint32_t rules = 0;
   bool is_shared = false;

@@ -85,6 +85,7 @@ void FlowEngine::Implementation::remove_table(RuleTable* table) {
   version = next_version();
   for (RuleTable* other : table->twins) std::erase(other->twins, table);
   release_constants(table->program, &shared);
+  memo.forget(table);
   if (group->tables.empty() && table->attr.group >= kSmallGroups) large_groups.erase(table->attr.group);
   tables[table->id] = nullptr;
   delete table;
@@ -152,12 +153,18 @@ int FlowEngine::validate(const rte_flow_attr& attr, const rte_flow_item* pattern
 
 FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pattern,
                              const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error) {
+  RuleSignature signature;
+  const bool is_plain = signature.read(attr, pattern, actions);
+  if (const ShapeMemo::Known* known = is_plain ? self_->memo.find(signature) : nullptr) {
+    return self_->add_rule(known->table, known->sources, pattern, actions, now_seconds, error);
+  }
   CompiledPattern compiled;
   ActionProgram program;
   if (self_->compile(attr, pattern, actions, nullptr, PatternMode::kRule, &compiled, &program, error) != 0)
     return nullptr;
   RuleTable* table = self_->derived_table(attr, compiled, program, error);
   if (table == nullptr) return nullptr;
+  if (is_plain) self_->memo.keep(signature, compiled.sources, table);
   return self_->add_rule(table, compiled.sources, pattern, actions, now_seconds, error);
 }
 
@@ -223,7 +230,7 @@ FlowRule* FlowEngine::create_row(RuleTable* table, const rte_flow_item* pattern,
 
 FlowRule* FlowEngine::stage_row(RuleTable* table, const rte_flow_item* pattern,
                                 const rte_flow_action* actions, rte_flow_error* error) {
-  return self_->stage(table, table->pattern.sources, pattern, actions, error);
+  return self_->stage(table, table->pattern.sources, pattern, actions, false, error);
 }
 
 void FlowEngine::commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes) {

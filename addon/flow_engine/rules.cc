@@ -39,7 +39,7 @@ bool FlowEngine::Implementation::collides(const RuleTable* table, FlowRule* rule
 
 FlowRule* FlowEngine::Implementation::stage(RuleTable* table, const PatternSources& sources,
                                             const rte_flow_item* pattern, const rte_flow_action* actions,
-                                            rte_flow_error* error) {
+                                            bool is_alone, rte_flow_error* error) {
   if (rules >= options.max_rules) {
     fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the rule table is full (max_rules)");
     return nullptr;
@@ -53,10 +53,12 @@ FlowRule* FlowEngine::Implementation::stage(RuleTable* table, const PatternSourc
   *rule = FlowRule{};
   rule->row = row;
   rule->table_and_sequence = static_cast<uint64_t>(table->id) << 48;
-  if (gather_values(table->pattern.shape, sources, pattern, rule->key(), table->low(rule), table->high(rule),
-                    error) != 0 ||
-      encode_operands(table->program, actions, table->attr, options, &shared, table->operands(rule), error) !=
-          0) {
+  bool is_good = gather_values(table->pattern.shape, sources, pattern, rule->key(), table->low(rule),
+                               table->high(rule), error) == 0;
+  if (is_good && is_alone) table->index.prefetch(table->hash_key(rule->key()));
+  is_good = is_good && encode_operands(table->program, actions, table->attr, options, &shared,
+                                       table->operands(rule), error) == 0;
+  if (!is_good) {
     table->slab.free(row);
     return nullptr;
   }
@@ -110,7 +112,7 @@ void FlowEngine::Implementation::rules_changed(const RuleTable& table) {
 FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const PatternSources& sources,
                                                const rte_flow_item* pattern, const rte_flow_action* actions,
                                                uint32_t now_seconds, rte_flow_error* error) {
-  FlowRule* rule = stage(table, sources, pattern, actions, error);
+  FlowRule* rule = stage(table, sources, pattern, actions, true, error);
   if (rule == nullptr) return nullptr;
   int code = 0;
   commit(&rule, 1, now_seconds, &code);

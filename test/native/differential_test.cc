@@ -91,6 +91,11 @@ TEST(the_engine_agrees_with_the_reference_on_random_rules_and_packets) {
       if (by_table) ++reached["by table"];
       FlowRule* added = by_table ? create_by_table(random, engine, *rule, &error)
                                  : engine.create(rule->attr, rule->items(), rule->actions(), 0, &error);
+      if (added != nullptr && !by_table && chance(random, 30)) {
+        ++reached["created again"];
+        engine.destroy(added);
+        added = engine.create(rule->attr, rule->items(), rule->actions(), 0, &error);
+      }
       if (added == nullptr) {
         const bool twice =
             std::strcmp(error.message, "a rule with this pattern exists in the group at this priority") == 0;

@@ -1,0 +1,86 @@
+// What rules created lately were compiled to. Whoever creates rules one by one mostly creates the same kind
+// again and again, in which only the values differ: then neither pattern nor actions have to be looked
+// through.
+#pragma once
+
+#include <rte_flow.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "flow_engine/pattern.h"
+
+namespace sluice {
+
+struct RuleTable;
+
+// All of a rule that its compilation looks at, as bytes. Two rules of one signature are of one table, take
+// their values from the same places, and are refused or not by their values alone.
+class RuleSignature {
+ public:
+  // False: the rule has parts whose values decide about its compilation; it must be compiled. `pattern` and
+  // `actions` may be null, then it is false.
+  bool read(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions);
+
+  bool equals(const RuleSignature& other) const {
+    return bytes_ == other.bytes_ && std::memcmp(byte_, other.byte_, bytes_) == 0;
+  }
+  void copy(const RuleSignature& other) {
+    bytes_ = other.bytes_;
+    std::memcpy(byte_, other.byte_, bytes_);
+  }
+
+ private:
+  static constexpr size_t kMostBytes = 640;
+
+  bool read_items(const rte_flow_item* pattern);
+  bool read_actions(const rte_flow_action* actions);
+  template <typename T>
+  bool add(const T* value) {
+    if (sizeof(T) > kMostBytes - bytes_) return false;
+    std::memcpy(byte_ + bytes_, value, sizeof(T));
+    bytes_ += sizeof(T);
+    return true;
+  }
+
+  size_t bytes_ = 0;
+  uint8_t byte_[kMostBytes];
+};
+
+class ShapeMemo {
+ public:
+  struct Known {
+    RuleSignature signature;
+    PatternSources sources;
+    RuleTable* table = nullptr;
+  };
+
+  const Known* find(const RuleSignature& signature) const {
+    for (const Known& known : known_) {
+      if (known.table != nullptr && known.signature.equals(signature)) return &known;
+    }
+    return nullptr;
+  }
+  void keep(const RuleSignature& signature, const PatternSources& sources, RuleTable* table) {
+    Known& known = known_[next_++ % kKept];
+    known.signature.copy(signature);
+    known.sources = sources;
+    known.table = table;
+  }
+  // The table is no more.
+  void forget(const RuleTable* table) {
+    for (Known& known : known_) {
+      if (known.table == table) known.table = nullptr;
+    }
+  }
+
+ private:
+  // The two directions of a flow, with some to spare.
+  static constexpr size_t kKept = 4;
+
+  Known known_[kKept];
+  size_t next_ = 0;
+};
+
+}  // namespace sluice
