@@ -1,7 +1,8 @@
 import { readMac } from '../config/address.js';
 import type { ValidatedConfig } from '../config/types.js';
-import { MOST_TOGETHER, NatEngine } from '../nat/engine.js';
+import { NatEngine } from '../nat/engine.js';
 import { type NatLog, NO_LOG } from '../nat/nat-log.js';
+import { MOST_TOGETHER } from '../nat/session-opening.js';
 import type { ReviewReport } from '../nat/session-review.js';
 import { answersItself, emptyFacts, type SessionFacts, SessionLife } from '../nat/session-table.js';
 import { NativeRows } from '../nat/session-timers.js';

@@ -136,7 +136,7 @@ test('names that are not there are found', () => {
   expect(tests('test_icmp.py', 'test_icmp_errors_neither_end')).toBe(false);
   expect(tests('test_gone.py', 'test_x')).toBe(false);
   expect(defines('src/nat/remote-filter.ts', 'admits')).toBe(true);
-  expect(defines('src/nat/engine.ts', 'readMiss')).toBe(false);
+  expect(defines('src/nat/session-opening.ts', 'readMiss')).toBe(false);
   expect(defines('addon/slow_path/receive.cc', 'receive_fabric')).toBe(true);
   expect(defines('addon/slow_path/receive.cc', 'receive_later_fragment')).toBe(false);
 });

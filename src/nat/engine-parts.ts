@@ -1,0 +1,137 @@
+import type { ValidatedConfig } from '../config/types.js';
+import { alignConfig } from './alignment.js';
+import { Bindings } from './bindings.js';
+import { HostTable } from './host-table.js';
+import { RateLimit } from './limits.js';
+import { MappingTable } from './mapping-table.js';
+import type { NatLog } from './nat-log.js';
+import { OwnAnswers } from './own-answers.js';
+import { PublicPools } from './public-pools.js';
+import { Random } from './random.js';
+import { referredParts } from './referred-parts.js';
+import { RemoteFilter } from './remote-filter.js';
+import { RestingTuples } from './resting-tuples.js';
+import { SessionJudge } from './session-judge.js';
+import { SessionTable } from './session-table.js';
+import { SessionTally } from './session-tally.js';
+import type { NativeRows } from './session-timers.js';
+import type { DecisionSink } from './sink.js';
+import { SourceTranslation } from './source-translation.js';
+import { Strangers } from './strangers.js';
+import type { TableMemory } from './table-memory.js';
+import { TimerWheel } from './timer-wheel.js';
+import { Topology } from './topology.js';
+
+/**
+ * What opening, ends and adoption of sessions share: the tables, which live as long as the engine, and what is made from
+ * the configuration, which changes with it.
+ */
+export class EngineParts {
+  readonly sessions: SessionTable;
+  readonly mappings: MappingTable;
+  readonly hosts: HostTable;
+  readonly tally: SessionTally;
+  readonly pools: PublicPools;
+  readonly wheel: TimerWheel;
+  readonly strangers = new Strangers();
+  readonly filter: RemoteFilter;
+  /** Live sessions by VPC. */
+  readonly sessionsOfVpc: number[];
+  private readonly resting: RestingTuples;
+  /** Told of each row whose session opens, changes its state or ends. */
+  changed: { mark(row: number): void } | null = null;
+
+  // Of the configuration as it is now.
+  config: ValidatedConfig;
+  topology: Topology;
+  bindings: Bindings;
+  sources: SourceTranslation;
+  judge: SessionJudge;
+  answers: OwnAnswers;
+  rates: readonly RateLimit[];
+
+  constructor(
+    config: ValidatedConfig,
+    readonly rows: NativeRows,
+    readonly sink: DecisionSink,
+    readonly log: NatLog,
+    memory: TableMemory,
+  ) {
+    const capacity = config.nat.maxSessions;
+    this.config = config;
+    this.topology = new Topology(config);
+    this.sessions = new SessionTable(capacity, memory);
+    this.mappings = new MappingTable(capacity, memory);
+    // A session holds at most two hosts: the inside one for its limits, the same in a peering scope for its pairing.
+    this.hosts = new HostTable(capacity * 2);
+    this.pools = new PublicPools(config, this.topology, this.hosts, new Random(config.nat.seed), log);
+    this.resting = new RestingTuples(capacity);
+    this.filter = new RemoteFilter(config.nat.filtering);
+    this.wheel = new TimerWheel(capacity, memory);
+    this.tally = new SessionTally(config.vpcs);
+    this.rates = config.vpcs.map(({ limits }) => new RateLimit(limits.newSessionsPerSecond));
+    this.sessionsOfVpc = config.vpcs.map(() => 0);
+    this.bindings = this.newBindings();
+    this.sources = this.newSources();
+    this.judge = this.newJudge();
+    this.answers = this.newAnswers();
+  }
+
+  /**
+   * Follows another configuration; VPCs and peer gateways that are still referred to stand in it as retired ones.
+   *
+   * @returns The topology of before.
+   */
+  follow(config: ValidatedConfig): Topology {
+    const previous = this.topology;
+    const used = referredParts(this.config, this.sessions, this.mappings);
+    const aligned = alignConfig(
+      this.config,
+      config,
+      (vpc) => !used.vpcs.has(vpc),
+      (peer) => !used.peers.has(peer),
+    );
+    this.rates = aligned.vpcs.map(({ index, limits }) => {
+      const rate = this.rates[index];
+      const same = rate !== undefined && rate.perSecond === limits.newSessionsPerSecond;
+      return same ? rate : new RateLimit(limits.newSessionsPerSecond);
+    });
+    while (this.sessionsOfVpc.length < aligned.vpcs.length) this.sessionsOfVpc.push(0);
+    this.tally.follow(aligned.vpcs);
+    this.config = aligned;
+    this.topology = new Topology(aligned);
+    this.topology.adoptLearned(previous);
+    this.pools.reconfigure(aligned, this.topology, this.mappings);
+    this.bindings = this.newBindings();
+    this.sources = this.newSources();
+    this.judge = this.newJudge();
+    this.answers = this.newAnswers();
+    this.filter.follow(aligned.nat.filtering, this.sessions);
+    return previous;
+  }
+
+  private newBindings(): Bindings {
+    return new Bindings(this.topology, this.mappings);
+  }
+
+  private newSources(): SourceTranslation {
+    const alone = this.config.nat.mapping === 'address-and-port-dependent';
+    return new SourceTranslation(
+      this.topology,
+      this.mappings,
+      this.hosts,
+      this.pools,
+      this.sessions,
+      alone,
+      this.resting,
+    );
+  }
+
+  private newJudge(): SessionJudge {
+    return new SessionJudge(this.topology, this.bindings, this.mappings, this.pools, this.sessions);
+  }
+
+  private newAnswers(): OwnAnswers {
+    return new OwnAnswers(this.topology, this.sink, (address) => this.pools.isStillUsed(address, this.mappings));
+  }
+}

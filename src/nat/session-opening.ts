@@ -1,0 +1,308 @@
+import { DropReason, MissEvent, MissKind, TcpState } from '../native/records.js';
+import {
+  type Classification,
+  classifyExternal,
+  classifyFabric,
+  contextOf,
+  emptyClassification,
+  Verdict,
+} from './classify.js';
+import { type Egress, emptyEgress, resolveEgress } from './egress.js';
+import type { EngineParts } from './engine-parts.js';
+import { RefusalLimit } from './limits.js';
+import { hasPorts } from './mapping-table.js';
+import { emptyPacket, IcmpType, isBareSyn, type MissedPacket, Protocol, readMiss } from './packet.js';
+import { emptyFacts, OUTSIDE_CONTEXT, peerContext, type SessionFacts } from './session-table.js';
+import { idleSeconds } from './session-timers.js';
+import { forwardShape, reverseShape } from './shapes.js';
+import { type DecidedSession, emptyDecision } from './sink.js';
+import { isFromStranger } from './strangers.js';
+import { SynWaiters } from './syn-waiters.js';
+
+/** Misses that touch() can be told of before onMiss() decides on them. */
+export const MOST_TOGETHER = 32;
+const HASHES = 3;
+const NO_CONTEXT = -1;
+
+const COMMUNICATION_PROHIBITED = 13;
+const FRAGMENTATION_NEEDED = 4;
+const PORT_UNREACHABLE = 3;
+
+/** Decides on packets that no rule serves: a session opens, or the packet is answered, held or dropped. */
+export class SessionOpening {
+  private readonly waiters = new SynWaiters();
+  private readonly refusals = new RefusalLimit();
+
+  // One object each, used again for every packet: nothing is allocated on a first packet's way.
+  /** By event of a batch: the forward tuple's context, its hash, and the hash of the internal endpoint. */
+  private readonly hashes = new Int32Array(MOST_TOGETHER * HASHES);
+  private touchedAt = 0;
+  private readonly packet: MissedPacket = emptyPacket();
+  private readonly classified: Classification = emptyClassification();
+  private readonly facts: SessionFacts = emptyFacts();
+  private readonly back: Egress = emptyEgress();
+  private readonly onward: Egress = emptyEgress();
+  private readonly decided: DecidedSession;
+
+  constructor(private readonly parts: EngineParts) {
+    this.decided = emptyDecision(this.facts, this.onward, this.back);
+  }
+
+  /**
+   * Asks for the memory that onMiss() will look at, so that the misses of a batch wait for it together.
+   *
+   * @param words Of the event ring. @param at Byte offset of the event. @param index Of the event in its batch.
+   * @returns Something of that memory: a caller that used none of it would have asked for nothing.
+   */
+  touch(words: Int32Array, at: number, index: number): number {
+    const word = at >>> 2;
+    const head = words[word];
+    const { hashes, parts } = this;
+    const own = index * HASHES;
+    hashes[own] = NO_CONTEXT;
+    if (((head >>> (MissEvent.kind * 8)) & 0xff) !== MissKind.ipv4) return 0;
+    const { sessions, mappings, hosts } = parts;
+    const protocol = head >>> (MissEvent.protocol * 8);
+    const source = words[word + MissEvent.sourceAddress / 4];
+    const destination = words[word + MissEvent.destinationAddress / 4];
+    const ports = words[word + MissEvent.sourcePort / 4];
+    const sourcePort = ports & 0xffff;
+    const destinationPort = ports >>> 16;
+    if (((head >>> (MissEvent.port * 8)) & 0xff) !== parts.config.fabricPort) {
+      hashes[own] = OUTSIDE_CONTEXT;
+      hashes[own + 1] = sessions.hashOf(OUTSIDE_CONTEXT, protocol, source, destination, sourcePort, destinationPort);
+      return sessions.touch(hashes[own + 1]) ^ mappings.touchPublic(0, protocol, destination, destinationPort);
+    }
+    const vpc = parts.topology.localVpcByVni(words[word + MissEvent.vni / 4]);
+    if (vpc < 0) return 0;
+    hashes[own] = vpc;
+    hashes[own + 1] = sessions.hashOf(vpc, protocol, source, destination, sourcePort, destinationPort);
+    hashes[own + 2] = mappings.insideHash(vpc, 0, protocol, source, hasPorts(protocol) ? sourcePort : 0);
+    return sessions.touch(hashes[own + 1]) ^ mappings.touchInside(hashes[own + 2]) ^ hosts.touch(vpc, 0, source);
+  }
+
+  /**
+   * Decides on one missed packet.
+   *
+   * @param words Of the event ring. @param at Byte offset of its MissEvent.
+   * @param index With which touch() was told of it.
+   */
+  onMiss(words: Int32Array, at: number, index: number): void {
+    this.touchedAt = index * HASHES;
+    const { packet, parts } = this;
+    readMiss(words, at, packet);
+    if (packet.kind === MissKind.arp) return parts.answers.answerArp(packet);
+    const c = this.classified;
+    const fromFabric = packet.port === parts.config.fabricPort;
+    if (packet.kind === MissKind.tooBig) return this.refuseTooBig(packet);
+    if (fromFabric) classifyFabric(parts.topology, parts.bindings, packet, c);
+    else classifyExternal(parts.topology, parts.bindings, packet, c);
+    switch (c.verdict) {
+      case Verdict.drop:
+        return this.refuse(packet, c);
+      case Verdict.answer:
+        return parts.answers.answerPing(packet, c);
+      case Verdict.expired:
+        return parts.answers.tellSender(packet, c, c.reason, IcmpType.timeExceeded, 0, 0);
+      default:
+        return this.open(packet, c);
+    }
+  }
+
+  /** Drops what classification refuses, unless a session that needs no binding says more of it. */
+  private refuse(packet: MissedPacket, c: Classification): void {
+    const known = this.belongsToSession(packet, c);
+    if (known && packet.ttl <= 1)
+      return this.parts.answers.tellSender(packet, c, DropReason.ttlExpired, IcmpType.timeExceeded, 0, 0);
+    const asksDynamic = known && packet.protocol === Protocol.icmp && packet.icmpType === IcmpType.echoRequest;
+    this.parts.sink.drop(packet.hold, asksDynamic ? DropReason.filtered : c.reason);
+  }
+
+  private belongsToSession(packet: MissedPacket, c: Classification): boolean {
+    if (packet.kind === MissKind.icmpError) return false;
+    if (packet.port === this.parts.config.fabricPort && c.sourceVpc < 0 && c.peer < 0) return false;
+    const { protocol, source, destination, sourcePort, destinationPort } = packet;
+    const context = contextOf(c);
+    return this.parts.sessions.find(context, protocol, source, destination, sourcePort, destinationPort) >= 0;
+  }
+
+  /** @returns When the next waiting SYN is answered, or null. */
+  nextWaiter(): { readonly dueSeconds: number; readonly dueNanoseconds: number } | null {
+    return this.waiters.first();
+  }
+
+  /** Answers the first waiting SYN with port unreachable, from the address it was sent to. */
+  runWaiter(): void {
+    const waiter = this.waiters.takeFirst();
+    if (waiter === null) return;
+    if (resolveEgress(this.parts.topology, OUTSIDE_CONTEXT, waiter.source, this.back) !== DropReason.none) {
+      return this.parts.sink.dropAll(waiter.hold, DropReason.filtered);
+    }
+    this.parts.sink.icmpError(
+      waiter.hold,
+      DropReason.filtered,
+      IcmpType.unreachable,
+      PORT_UNREACHABLE,
+      0,
+      waiter.destination,
+      this.back,
+      waiter.dueSeconds,
+      waiter.dueNanoseconds,
+    );
+  }
+
+  /** The end of a replay: what still waits is dropped unanswered. */
+  drain(): void {
+    for (let waiter = this.waiters.takeFirst(); waiter !== null; waiter = this.waiters.takeFirst()) {
+      this.parts.sink.dropAll(waiter.hold, DropReason.filtered);
+    }
+  }
+
+  private open(packet: MissedPacket, c: Classification): void {
+    const { parts, facts, hashes, touchedAt } = this;
+    const { sessions, mappings, sink } = parts;
+    const bound = parts.bindings.found;
+    const { protocol } = packet;
+    facts.protocol = protocol;
+    facts.sessionClass = c.sessionClass;
+    facts.forwardContext = contextOf(c);
+    facts.forwardSource = packet.source;
+    facts.forwardDestination = packet.destination;
+    facts.forwardSourcePort = packet.sourcePort;
+    facts.forwardDestinationPort = packet.destinationPort;
+    const { source, destination, sourcePort, destinationPort } = packet;
+    const context = facts.forwardContext;
+    const reason =
+      protocol === Protocol.icmp ? judgeQuery(packet, c, c.destinationBound ? bound.mapping : -1) : DropReason.none;
+    if (reason !== DropReason.none) return sink.drop(packet.hold, reason);
+    const isTouched = hashes[touchedAt] === context;
+    const forwardHash = isTouched
+      ? hashes[touchedAt + 1]
+      : sessions.hashOf(context, protocol, source, destination, sourcePort, destinationPort);
+    if (sessions.findHashed(forwardHash, context, protocol, source, destination, sourcePort, destinationPort) >= 0) {
+      return sink.retry(packet.hold);
+    }
+    if (protocol === Protocol.tcp && !isBareSyn(packet.tcpFlags)) return sink.drop(packet.hold, DropReason.notSyn);
+    facts.destinationMapping = c.destinationBound ? bound.mapping : -1;
+    facts.vpc = c.sourceVpc >= 0 ? c.sourceVpc : c.destinationVpc;
+    if (facts.destinationMapping >= 0 && !parts.filter.admits(facts, c, parts.sources))
+      return this.refuseFiltered(packet);
+    facts.reverseContext =
+      c.sourceVpc >= 0 && c.peer >= 0
+        ? peerContext(c.peer)
+        : c.destinationVpc >= 0
+          ? c.destinationVpc
+          : OUTSIDE_CONTEXT;
+    facts.translatedDestination = c.destinationBound ? bound.address : packet.destination;
+    facts.translatedDestinationPort = c.destinationBound ? bound.port : packet.destinationPort;
+    facts.destinationVpc = c.destinationVpc;
+    facts.insideInitiated = c.sourceVpc >= 0;
+    const insideAddress = c.sourceVpc >= 0 ? packet.source : facts.translatedDestination;
+    const noWay =
+      resolveEgress(parts.topology, facts.reverseContext, facts.translatedDestination, this.onward) ||
+      resolveEgress(parts.topology, facts.forwardContext, packet.source, this.back);
+    if (noWay !== DropReason.none) return this.refuseNoWay(packet, c, noWay);
+
+    const nowMs = packet.seconds * 1000 + packet.nanoseconds / 1e6;
+    const limit = this.judgeLimits(facts.vpc, insideAddress, nowMs);
+    if (limit !== DropReason.none) return this.refuseExhausted(packet, c, limit, nowMs);
+    const insideHash = isTouched && c.sourceVpc >= 0 && c.sourceScope === 0 ? hashes[touchedAt + 2] : null;
+    const refused = parts.sources.translate(facts, c, packet.seconds, insideHash);
+    if (refused !== DropReason.none) return this.refuseExhausted(packet, c, refused, nowMs);
+
+    facts.host = this.holdHost(facts, c.sourceScope, insideAddress);
+    parts.hosts.addSessions(facts.host, 1);
+    parts.sessionsOfVpc[facts.vpc]++;
+    parts.tally.opened(facts.vpc, facts.sessionClass);
+    parts.rates[facts.vpc].spend();
+    if (facts.sourceMapping >= 0) mappings.addSessions(facts.sourceMapping, 1);
+    if (facts.destinationMapping >= 0) mappings.addSessions(facts.destinationMapping, 1);
+    parts.filter.remember(facts);
+    const decided = this.decided;
+    decided.forwardShape = forwardShape(facts);
+    decided.reverseShape = reverseShape(facts);
+    decided.row = sessions.insert(facts, decided.forwardShape | (decided.reverseShape << 16), forwardHash);
+    decided.generation = sessions.generation(decided.row);
+    decided.tcpState = protocol === Protocol.tcp ? TcpState.synForward : TcpState.none;
+    decided.ageSeconds = idleSeconds(parts.config.nat.timeouts, protocol, decided.tcpState);
+    sink.session(packet.hold, decided);
+    parts.changed?.mark(decided.row);
+    if (parts.config.nat.log === 'sessions') parts.log.session(true, facts, packet.seconds);
+    parts.wheel.arm(decided.row, packet.seconds + decided.ageSeconds, packet.seconds);
+    if (isFromStranger(facts)) parts.strangers.add(facts.destinationMapping, decided.row);
+    if (protocol === Protocol.tcp) this.answerWaiter(facts);
+  }
+
+  /** The inside host, for its limits. Its mapping in the outside's scope holds the same row. */
+  private holdHost({ vpc, sourceMapping }: SessionFacts, scope: number, address: number): number {
+    if (sourceMapping < 0 || scope !== 0) return this.parts.hosts.hold(vpc, 0, address);
+    const host = this.parts.mappings.host(sourceMapping);
+    this.parts.hosts.holdAgain(host);
+    return host;
+  }
+
+  /** @returns Why a VPC's host may have no session more, or `none`. @param nowMs Gateway clock. */
+  judgeLimits(vpc: number, insideAddress: number, nowMs: number): DropReason {
+    const { limits } = this.parts.config.vpcs[vpc];
+    if (this.parts.sessionsOfVpc[vpc] >= limits.sessions) return DropReason.vpcLimit;
+    if (limits.sessionsPerAddress !== Number.POSITIVE_INFINITY) {
+      const host = this.parts.hosts.find(vpc, 0, insideAddress);
+      if (host >= 0 && this.parts.hosts.sessions(host) >= limits.sessionsPerAddress) return DropReason.addressLimit;
+    }
+    if (!this.parts.rates[vpc].allows(nowMs)) return DropReason.rateLimit;
+    return this.parts.sessions.isFull ? DropReason.tableFull : DropReason.none;
+  }
+
+  private refuseFiltered(packet: MissedPacket): void {
+    const { hold, source, destination, sourcePort, destinationPort } = packet;
+    const waits =
+      packet.protocol === Protocol.tcp &&
+      packet.port === this.parts.config.externalPort &&
+      this.waiters.add({ hold, source, destination, sourcePort, destinationPort }, packet.seconds, packet.nanoseconds);
+    if (!waits) this.parts.sink.drop(hold, DropReason.filtered);
+  }
+
+  /** An outbound SYN towards the sender of a waiting one: simultaneous open, the waiting SYN is dropped in silence. */
+  private answerWaiter(facts: SessionFacts): void {
+    const waiter = this.waiters.answered({
+      source: facts.translatedDestination,
+      destination: facts.translatedSource,
+      sourcePort: facts.translatedDestinationPort,
+      destinationPort: facts.translatedSourcePort,
+    });
+    if (waiter !== null) this.parts.sink.dropAll(waiter.hold, DropReason.filtered);
+  }
+
+  /** A next hop or VTEP without a known MAC is asked for; the packet is lost, its repetition will not be. */
+  private refuseNoWay(packet: MissedPacket, c: Classification, reason: DropReason): void {
+    if (reason === DropReason.unknownVtep) {
+      this.parts.answers.askForWay(packet, c, this.facts.translatedDestination);
+    }
+    this.parts.sink.drop(packet.hold, reason);
+  }
+
+  /** Exhaustion and limits: code 13 to an inside host, at most once a second (RFC 5508 REQ-8, RFC 1812 section 5.2.7.1). */
+  private refuseExhausted(packet: MissedPacket, c: Classification, reason: DropReason, nowMs: number): void {
+    const told =
+      reason !== DropReason.noPool &&
+      c.sourceVpc >= 0 &&
+      this.refusals.allows(c.sourceVpc * 0x1_0000_0000 + packet.source, nowMs);
+    if (told) this.parts.answers.tellSender(packet, c, reason, IcmpType.unreachable, COMMUNICATION_PROHIBITED, 0);
+    else this.parts.sink.drop(packet.hold, reason);
+  }
+
+  private refuseTooBig(packet: MissedPacket): void {
+    const c = this.classified;
+    c.sourceVpc = packet.port === this.parts.config.fabricPort ? this.parts.topology.localVpcByVni(packet.vni) : -1;
+    c.peer = c.sourceVpc < 0 ? this.parts.topology.peerBySender(packet.vni, packet.outerSource) : -1;
+    this.parts.answers.tellSender(packet, c, DropReason.tooBig, IcmpType.unreachable, FRAGMENTATION_NEEDED, packet.mtu);
+  }
+}
+
+/** ICMP queries: only echo; a reply opens nothing from inside, and nothing opens through a dynamic identifier. */
+export function judgeQuery(packet: MissedPacket, c: Classification, destinationMapping: number): DropReason {
+  const { icmpType } = packet;
+  if (icmpType !== IcmpType.echoRequest && icmpType !== IcmpType.echoReply) return DropReason.icmpUnsupported;
+  if (icmpType === IcmpType.echoReply && c.sourceVpc >= 0) return DropReason.icmpUnsupported;
+  return destinationMapping >= 0 ? DropReason.filtered : DropReason.none;
+}
