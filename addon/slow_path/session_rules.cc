@@ -93,27 +93,79 @@ void SlowPath::destroy_software(const SessionRef& session) {
 }
 
 // Makes the rules of a session anew: its way has changed, its tuple, state and counters go on. No packet
-// comes between; the NIC's rules go first and come last, so that what the NIC misses meets the new software
-// rules.
+// comes between the software rules; a NIC's rule serves until the one in its place is there.
 void SlowPath::update_session(const SessionRef& session, const Decision& decision) {
   const auto known = [this](uint16_t id) { return id == kNoTemplate || id < software_templates_.size(); };
   const bool valid = known(decision.software_forward_template) && known(decision.software_reverse_template);
   DEBUG_ASSERT(valid);
   if (!valid) return;
-  unoffload(session);
   Traffic before[2];
   for (const FlowDirection direction : kBoth)
     before[direction] = software_traffic(session.state->direction[direction]);
+  SessionState kept = *session.state;
   destroy_software(session);
   if (!install_software(session, decision)) {
+    *session.state = kept;
+    for (const FlowDirection direction : kBoth) session.state->direction[direction].software_rule = nullptr;
+    unoffload(session);
+    *session.state = SessionState{};
     session.row->generation = 0;
     return;
   }
   for (const FlowDirection direction : kBoth) {
     FlowRule* rule = session.state->direction[direction].software_rule;
     if (rule != nullptr) FlowEngine::count(rule, before[direction].packets, before[direction].bytes);
+    replace_direction(session, decision, direction);
   }
-  offload(session, decision);
+}
+
+// Make before break: the new rule stands beside the old one, above or below it, and the old one goes when the
+// NIC has said that the new one is there. Where there is no room beside it the old one goes first, and
+// software serves what comes between.
+void SlowPath::replace_direction(const SessionRef& session, const Decision& decision,
+                                 FlowDirection direction) {
+  const uint16_t id = direction == kForward ? decision.nic_forward_template : decision.nic_reverse_template;
+  SessionDirection& state = session.state->direction[direction];
+  uint8_t& path = path_of(*session.row, direction);
+  if (state.nic_rule != nullptr && id < nic_templates_.size()) {
+    take_out_replaced(session, direction);
+    const SessionDirection old = state;
+    const uint16_t beside = template_beside(id, old.nic_template);
+    FlowFailure failure;
+    if (beside != kNoTemplate &&
+        install_nic(session, decision, direction, beside, &failure) != FlowPort::Installation::kFailed) {
+      replaced_[RuleTag::pack(session.index, direction)] = {old.nic_rule, old.nic_hits_seen,
+                                                            old.nic_template};
+      state.replaces = true;
+      if (static_cast<RulePath>(path) == RulePath::kOffloaded) take_out_replaced(session, direction);
+      return;
+    }
+    state.nic_rule = old.nic_rule;
+    state.nic_template = old.nic_template;
+    state.nic_hits_seen = old.nic_hits_seen;
+  }
+  take_out(session, direction);
+  offload_direction(session, decision, direction);
+}
+
+// The template, or its like of the next lower precedence: whichever is not in the place of the other one.
+// None: the NIC has no such place.
+uint16_t SlowPath::template_beside(uint16_t id, uint16_t other) {
+  const auto attr = [this](uint16_t of) -> const rte_flow_attr& {
+    return nic_templates_[of].made.rule->attr();
+  };
+  if (attr(id).group != attr(other).group || attr(id).priority != attr(other).priority) return id;
+  if (nic_templates_[id].twin == kNoTemplate && !nic_templates_[id].twin_refused) {
+    TemplateSource source = nic_templates_[id].source;
+    source.priority++;
+    try {
+      const auto twin = static_cast<uint16_t>(register_nic(nic_templates_[id].port, source));
+      nic_templates_[id].twin = twin;
+    } catch (const NativeFault&) {
+      nic_templates_[id].twin_refused = true;
+    }
+  }
+  return nic_templates_[id].twin;
 }
 
 // How a session stands that has lived elsewhere, on the gateway that this one mirrors.
@@ -142,21 +194,26 @@ void SlowPath::offload_direction(const SessionRef& session, const Decision& deci
   SessionDirection& state = session.state->direction[direction];
   if (!valid || state.nic_rule != nullptr) return;
   FlowFailure failure;
-  const auto result = flow_ports_[ingress]->install(
+  if (install_nic(session, decision, direction, id, &failure) == FlowPort::Installation::kFailed)
+    installation_failed(session, direction, failure);
+}
+
+// Begins or does an installation and notes it in row and state. Failed: the state's rule is none.
+FlowPort::Installation SlowPath::install_nic(const SessionRef& session, const Decision& decision,
+                                             FlowDirection direction, uint16_t id, FlowFailure* failure) {
+  SessionDirection& state = session.state->direction[direction];
+  const auto result = flow_ports_[nic_templates_[id].port]->install(
       nic_templates_[id].made, arguments_of(decision, direction),
-      RuleContext{session.index, decision.generation, direction}.pack(), &state.nic_rule, &failure);
+      RuleContext{session.index, decision.generation, direction}.pack(), &state.nic_rule, failure);
   state.nic_template = id;
   state.nic_hits_seen = 0;
-  switch (result) {
-    case FlowPort::Installation::kDone:
-      path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
-      return;
-    case FlowPort::Installation::kUnderWay:
-      path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kPending);
-      state.installing++;
-      return;
-    case FlowPort::Installation::kFailed: return installation_failed(session, direction, failure);
+  if (result == FlowPort::Installation::kDone) {
+    path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
+  } else if (result == FlowPort::Installation::kUnderWay) {
+    path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kPending);
+    state.installing++;
   }
+  return result;
 }
 
 void SlowPath::installation_failed(const SessionRef& session, FlowDirection direction,
@@ -167,45 +224,67 @@ void SlowPath::installation_failed(const SessionRef& session, FlowDirection dire
 }
 
 // Installations that the NICs have ended. That of a session which is gone was destroyed with it; of one that
-// was made anew only the last is the rule it has.
+// was made anew only the last is the rule it has, and those that it replaced go: before the next packet.
 void SlowPath::complete_installations() {
   for (const auto& port : flow_ports_) {
-    port->complete([this, &port](void* context, bool failed) {
-      const SessionRef session = sessions_.find(RuleContext::unpack(context));
-      if (!session) return;
-      const auto direction = static_cast<FlowDirection>(session.direction);
-      SessionDirection& state = session.state->direction[direction];
-      if (state.installing == 0 || --state.installing > 0 || state.nic_rule == nullptr) return;
-      if (!failed) {
-        path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
-        return;
-      }
-      port->destroy(nic_templates_[state.nic_template].made, state.nic_rule);
-      state.nic_rule = nullptr;
-      FlowFailure failure;
-      failure.error = -EIO;  // a completion says no more
-      failure.rte_type = RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
-      installation_failed(session, direction, failure);
-    });
+    bool replaced = true;
+    while (replaced) {
+      replaced = false;
+      port->complete([&](void* context, bool failed) {
+        replaced |= complete_installation(RuleContext::unpack(context), failed);
+      });
+    }
   }
 }
 
-// What the NIC counted since the rule was made. Refreshes the row's last hit, if there was one since it was
-// last asked.
+// Whether a rule that the completed one replaces has been given to the NIC to be destroyed.
+bool SlowPath::complete_installation(const RuleContext& context, bool failed) {
+  const SessionRef session = sessions_.find(context);
+  if (!session) return false;
+  const auto direction = static_cast<FlowDirection>(session.direction);
+  SessionDirection& state = session.state->direction[direction];
+  if (state.installing == 0 || --state.installing > 0 || state.nic_rule == nullptr) return false;
+  const bool replaces = take_out_replaced(session, direction);
+  if (!failed) {
+    path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
+    return replaces;
+  }
+  flow_ports_[nic_templates_[state.nic_template].port]->destroy(nic_templates_[state.nic_template].made,
+                                                                state.nic_rule);
+  state.nic_rule = nullptr;
+  FlowFailure failure;
+  failure.error = -EIO;  // a completion says no more
+  failure.rte_type = RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
+  installation_failed(session, direction, failure);
+  return true;
+}
+
+// What the NIC counted since the rules were made.
 Traffic SlowPath::nic_traffic(const SessionRef& session, FlowDirection direction) {
   SessionDirection& state = session.state->direction[direction];
-  if (state.nic_rule == nullptr) return {};
-  const uint8_t ingress = ingress_of(*session.row, direction);
-  const RuleTemplate& rule = *nic_templates_[state.nic_template].made.rule;
-  const FlowHits hits = flow_ports_[ingress]->query(state.nic_rule, rule);
-  if (hits.idle_known && hits.packets != state.nic_hits_seen) {
+  Traffic traffic = traffic_of(session, direction, state.nic_rule, state.nic_template, &state.nic_hits_seen);
+  if (state.replaces) {
+    ReplacedRule& old = replaced_.at(RuleTag::pack(session.index, direction));
+    traffic += traffic_of(session, direction, old.flow, old.nic_template, &old.hits_seen);
+  }
+  return traffic;
+}
+
+// Of one rule. Refreshes the row's last hit, if there was one since it was last asked.
+Traffic SlowPath::traffic_of(const SessionRef& session, FlowDirection direction, rte_flow* flow, uint16_t id,
+                             uint64_t* hits_seen) {
+  if (flow == nullptr) return {};
+  const uint8_t ingress = nic_templates_[id].port;
+  const RuleTemplate& rule = *nic_templates_[id].made.rule;
+  const FlowHits hits = flow_ports_[ingress]->query(flow, rule);
+  if (hits.idle_known && hits.packets != *hits_seen) {
     const uint32_t now = whole_seconds(now_);
     const uint32_t last = now > hits.idle_seconds ? now - hits.idle_seconds : 0;
     uint32_t& seconds =
         direction == kForward ? session.row->last_forward_seconds : session.row->last_reverse_seconds;
     if (seconds < last) seconds = last;
   }
-  state.nic_hits_seen = hits.packets;
+  *hits_seen = hits.packets;
   const uint64_t overhead = hits.packets * rule.counted_overhead(overhead_of(ingress));
   return {hits.packets, hits.bytes > overhead ? hits.bytes - overhead : 0};
 }
@@ -232,23 +311,41 @@ void SlowPath::refresh_counters(const SessionRef& session) {
 }
 
 void SlowPath::unoffload(const SessionRef& session) {
-  for (const FlowDirection direction : kBoth) {
-    SessionDirection& state = session.state->direction[direction];
-    if (state.nic_rule != nullptr) {
-      // Asked just before it goes: no interface tells a rule's counters after its destruction.
-      const Traffic counted = nic_traffic(session, direction);
-      DEBUG_ASSERT(state.software_rule != nullptr);
-      if (state.software_rule != nullptr)
-        FlowEngine::count(state.software_rule, counted.packets, counted.bytes);
-      flow_ports_[ingress_of(*session.row, direction)]->destroy(nic_templates_[state.nic_template].made,
-                                                                state.nic_rule);
-      state.nic_rule = nullptr;
-      state.nic_hits_seen = 0;
-    }
-    // One that the NIC refused is in software already, and why is still to be told.
-    uint8_t& path = path_of(*session.row, direction);
-    if (path != static_cast<uint8_t>(RulePath::kFailed)) path = static_cast<uint8_t>(RulePath::kSoftware);
+  for (const FlowDirection direction : kBoth) take_out(session, direction);
+}
+
+// Takes a direction's rules out of the NIC; software serves it.
+void SlowPath::take_out(const SessionRef& session, FlowDirection direction) {
+  SessionDirection& state = session.state->direction[direction];
+  take_out_replaced(session, direction);
+  if (state.nic_rule != nullptr) {
+    destroy_nic(session, direction, state.nic_rule, state.nic_template, &state.nic_hits_seen);
+    state.nic_rule = nullptr;
+    state.nic_hits_seen = 0;
   }
+  // One that the NIC refused is in software already, and why is still to be told.
+  uint8_t& path = path_of(*session.row, direction);
+  if (path != static_cast<uint8_t>(RulePath::kFailed)) path = static_cast<uint8_t>(RulePath::kSoftware);
+}
+
+// Takes out the rule that a newer one replaces. Whether there was one.
+bool SlowPath::take_out_replaced(const SessionRef& session, FlowDirection direction) {
+  SessionDirection& state = session.state->direction[direction];
+  if (!state.replaces) return false;
+  state.replaces = false;
+  const auto old = replaced_.find(RuleTag::pack(session.index, direction));
+  destroy_nic(session, direction, old->second.flow, old->second.nic_template, &old->second.hits_seen);
+  replaced_.erase(old);
+  return true;
+}
+
+// Asked for its counters just before it goes: no interface tells them after its destruction.
+void SlowPath::destroy_nic(const SessionRef& session, FlowDirection direction, rte_flow* flow, uint16_t id,
+                           uint64_t* hits_seen) {
+  const Traffic counted = traffic_of(session, direction, flow, id, hits_seen);
+  FlowRule* software = session.state->direction[direction].software_rule;
+  if (software != nullptr) FlowEngine::count(software, counted.packets, counted.bytes);
+  flow_ports_[nic_templates_[id].port]->destroy(nic_templates_[id].made, flow);
 }
 
 void SlowPath::remove_session(const SessionRef& session) {

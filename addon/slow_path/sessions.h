@@ -65,6 +65,14 @@ struct SessionDirection {
   uint16_t nic_template = kNoTemplate;
   uint8_t installing = 0;  // installations under way: more than one when the session was made anew meanwhile
   bool state_event_owed = false;  // the session's, and kept in direction 0: the event ring was full
+  bool replaces = false;          // nic_rule stands in the place of a ReplacedRule that is still there
+};
+
+// A NIC's rule that goes when the one in its place is there.
+struct ReplacedRule {
+  rte_flow* flow = nullptr;
+  uint64_t hits_seen = 0;
+  uint16_t nic_template = kNoTemplate;
 };
 
 struct alignas(64) SessionState {

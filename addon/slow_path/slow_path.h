@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <functional>
+#include <unordered_map>
 #include <vector>
 
 #include "flow_port/flow_port.h"
@@ -57,6 +58,11 @@ struct SoftwareTemplate {
 struct NicTemplate {
   uint8_t port = 0;
   PortTemplate made;
+  TemplateSource source;
+  // The same one precedence lower, once a rule has been replaced: two rules of one match can stand side by
+  // side.
+  uint16_t twin = kNoTemplate;
+  bool twin_refused = false;
 };
 
 // Where a frame of the gateway's own goes.
@@ -207,13 +213,24 @@ class SlowPath {
   void destroy_software(const SessionRef& session);
   void update_session(const SessionRef& session, const Decision& decision);
   static void restate(SessionRow& row, const Decision& decision);
+  FlowPort::Installation install_nic(const SessionRef& session, const Decision& decision,
+                                     FlowDirection direction, uint16_t id, FlowFailure* failure);
+  void replace_direction(const SessionRef& session, const Decision& decision, FlowDirection direction);
+  uint16_t template_beside(uint16_t id, uint16_t other);
   void unoffload(const SessionRef& session);
+  void take_out(const SessionRef& session, FlowDirection direction);
+  bool take_out_replaced(const SessionRef& session, FlowDirection direction);
+  void destroy_nic(const SessionRef& session, FlowDirection direction, rte_flow* flow, uint16_t id,
+                   uint64_t* hits_seen);
   void complete_installations();
+  bool complete_installation(const RuleContext& context, bool failed);
   void installation_failed(const SessionRef& session, FlowDirection direction, const FlowFailure& failure);
   void remove_session(const SessionRef& session);
   void query_session(const SessionRef& session, uint32_t token);
   Traffic software_traffic(const SessionDirection& state) const;
   Traffic nic_traffic(const SessionRef& session, FlowDirection direction);
+  Traffic traffic_of(const SessionRef& session, FlowDirection direction, rte_flow* flow, uint16_t id,
+                     uint64_t* hits_seen);
   void refresh_counters(const SessionRef& session);
   SessionEvent event_of(const SessionRef& session, EventType type) const;
   // With the session's counters as last refreshed.
@@ -247,6 +264,8 @@ class SlowPath {
   FlowEngine engine_;
   std::vector<SoftwareTemplate> software_templates_;
   std::vector<NicTemplate> nic_templates_;
+  // By RuleTag; as many at most as installations are under way.
+  std::unordered_map<uint32_t, ReplacedRule> replaced_;
   std::vector<std::unique_ptr<FlowPort>> flow_ports_;
   SessionTable sessions_;
   SharedRegion events_memory_;

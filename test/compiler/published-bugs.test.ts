@@ -1,3 +1,6 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { sampleShapes } from '../../src/cli/sample-shapes';
 import { compileFor } from '../../src/compiler/compile';
@@ -136,3 +139,21 @@ describe('encapsulation before modification: the outer header is translated', ()
     expect(both).toBeGreaterThan(10);
   });
 });
+
+const updates = join(__dirname, '../../build/native/test/native/rule_update_test');
+(existsSync(updates) ? describe : describe.skip)(
+  'an update that is a deletion and an insertion: packets in between find no rule',
+  () => {
+    // The slow path's own code updates rules of net_softflow while another thread has packets of the flow received.
+    test.each([
+      'an_updated_rule_is_made_before_the_old_one_goes_through_a_flow_queue',
+      'an_updated_rule_is_made_before_the_old_one_goes_one_by_one',
+      'a_rule_that_is_deleted_and_inserted_leaves_a_gap',
+      'a_rule_that_is_replaced_waits_for_the_completion_of_the_new_one',
+      'a_full_nic_has_the_old_rule_taken_out_first',
+    ])('%s', (name) => {
+      const { status, stdout } = spawnSync(updates, [name], { encoding: 'utf8' });
+      expect([status, stdout]).toEqual([0, `ok   ${name}\n0 failed\n`]);
+    });
+  },
+);
