@@ -138,8 +138,13 @@ Napi::Value DataplaneObject::table_memory(const Napi::CallbackInfo& info) {
 
 Napi::Value DataplaneObject::probe_template(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    dataplane_->probe_template(port_index(info[0]), template_source(info[1]));
-    return info.Env().Undefined();
+    const ProbeResult result = dataplane_->probe_template(port_index(info[0]), template_source(info[1]));
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("queued", result.queued);
+    object.Set("counted", result.counted);
+    object.Set("aged", result.aged);
+    object.Set("destroyed", result.destroyed);
+    return object;
   });
 }
 

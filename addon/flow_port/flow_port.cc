@@ -1,8 +1,10 @@
 #include "flow_port/flow_port.h"
 
 #include <rte_errno.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "slow_path/native_fault.h"
 
@@ -21,32 +23,52 @@ FlowFailure describe(const RuleTemplate& rule, const rte_flow_error& error) {
   return failure;
 }
 
-// Template table for rules of this template, or null when the driver will not have it.
-rte_flow_template_table* make_table(uint16_t port_id, const RuleTemplate& rule, uint32_t rules) {
+// A template table and what it is made of.
+struct MadeTable {
+  rte_flow_pattern_template* pattern = nullptr;
+  rte_flow_actions_template* actions = nullptr;
+  rte_flow_template_table* table = nullptr;  // null: the driver will not have it, and the others are none
+};
+
+void destroy_table(uint16_t port_id, const MadeTable& made) {
   rte_flow_error error = {};
+  if (made.table != nullptr) rte_flow_template_table_destroy(port_id, made.table, &error);
+  if (made.actions != nullptr) rte_flow_actions_template_destroy(port_id, made.actions, &error);
+  if (made.pattern != nullptr) rte_flow_pattern_template_destroy(port_id, made.pattern, &error);
+}
+
+// Template table for rules of this template. Null when the driver will not have it: `error` says why.
+MadeTable make_table(uint16_t port_id, const RuleTemplate& rule, uint32_t rules, rte_flow_error* error) {
+  MadeTable made;
   rte_flow_pattern_template_attr pattern_attr = {};
   pattern_attr.relaxed_matching = 1;
   pattern_attr.ingress = rule.attr().ingress;
   pattern_attr.transfer = rule.attr().transfer;
-  rte_flow_pattern_template* pattern =
-      rte_flow_pattern_template_create(port_id, &pattern_attr, rule.items(), &error);
-  if (pattern == nullptr) return nullptr;
+  made.pattern = rte_flow_pattern_template_create(port_id, &pattern_attr, rule.items(), error);
+  if (made.pattern == nullptr) return {};
   rte_flow_actions_template_attr actions_attr = {};
   actions_attr.ingress = rule.attr().ingress;
   actions_attr.transfer = rule.attr().transfer;
-  rte_flow_actions_template* actions =
-      rte_flow_actions_template_create(port_id, &actions_attr, rule.actions(), rule.action_masks(), &error);
-  if (actions != nullptr) {
+  made.actions =
+      rte_flow_actions_template_create(port_id, &actions_attr, rule.actions(), rule.action_masks(), error);
+  if (made.actions != nullptr) {
     rte_flow_template_table_attr attr = {};
     attr.flow_attr = rule.attr();
     attr.nb_flows = rules;
-    rte_flow_template_table* table =
-        rte_flow_template_table_create(port_id, &attr, &pattern, 1, &actions, 1, &error);
-    if (table != nullptr) return table;
-    rte_flow_actions_template_destroy(port_id, actions, &error);
+    made.table = rte_flow_template_table_create(port_id, &attr, &made.pattern, 1, &made.actions, 1, error);
+    if (made.table != nullptr) return made;
   }
-  rte_flow_pattern_template_destroy(port_id, pattern, &error);
-  return nullptr;
+  const int reason = rte_errno;
+  destroy_table(port_id, made);
+  rte_errno = reason;
+  return {};
+}
+
+[[noreturn]] void refuse_rule(const FlowFailure& failure) {
+  NativeFault fault("RULE", failure.message, -failure.error);
+  fault.rte_type = failure.rte_type;
+  fault.cause_index = failure.cause_index;
+  throw fault;
 }
 
 }  // namespace
@@ -73,7 +95,8 @@ uint32_t open_flow_queue(uint16_t port_id, uint32_t rules) {
 PortTemplate FlowPort::make_template(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
   PortTemplate made;
   made.rule = std::make_unique<RuleTemplate>(source, port_ids);
-  if (queued_rules_ != 0) made.table = make_table(port_id_, *made.rule, queued_rules_);
+  rte_flow_error error = {};
+  if (queued_rules_ != 0) made.table = make_table(port_id_, *made.rule, queued_rules_, &error).table;
   return made;
 }
 
@@ -128,6 +151,7 @@ FlowHits FlowPort::query(rte_flow* flow, const RuleTemplate& rule) {
     if (action->type == RTE_FLOW_ACTION_TYPE_COUNT) {
       rte_flow_query_count count = {};
       if (rte_flow_query(port_id_, flow, asked, &count, &error) != 0) continue;
+      hits.hits_known = count.hits_set;
       if (count.hits_set) hits.packets = count.hits;
       if (count.bytes_set) hits.bytes = count.bytes;
     } else if (action->type == RTE_FLOW_ACTION_TYPE_AGE) {
@@ -144,23 +168,78 @@ rte_flow* FlowPort::create(RuleTemplate& rule, rte_flow_error* error) {
   return rte_flow_create(port_id_, &rule.attr(), rule.items(), rule.actions(), error);
 }
 
-void FlowPort::probe(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
-  if (queued_rules_ != 0) return;  // a template table is made, or refused, before there are rules
+ProbeResult FlowPort::probe(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
   RuleTemplate rule(source, port_ids);
   FlowArguments nobody = {};  // addresses 0.0.0.0
   nobody.age_seconds = 60;
   rule.fill(nobody, nullptr);
+  if (queued_rules_ == 0) return probe_one_by_one(rule);
   rte_flow_error error = {};
-  rte_flow* flow = rte_flow_create(port_id_, &rule.attr(), rule.items(), rule.actions(), &error);
-  if (flow == nullptr) {
-    const FlowFailure failure = describe(rule, error);
-    NativeFault fault("RULE", failure.message, -failure.error);
-    fault.rte_type = failure.rte_type;
-    fault.cause_index = failure.cause_index;
-    throw fault;
+  const MadeTable made = make_table(port_id_, rule, 1, &error);
+  // As make_template() does: what is no template may still be a rule.
+  if (made.table == nullptr) return probe_one_by_one(rule);
+  ProbeResult result;
+  result.queued = true;
+  try {
+    if (under_way_ == 0) result = probe_queued(rule, made.table);
+  } catch (...) {
+    destroy_table(port_id_, made);
+    throw;
   }
-  query(flow, rule);
-  rte_flow_destroy(port_id_, flow, &error);
+  destroy_table(port_id_, made);
+  return result;
+}
+
+ProbeResult FlowPort::probe_one_by_one(RuleTemplate& rule) {
+  rte_flow_error error = {};
+  rte_flow* flow = create(rule, &error);
+  if (flow == nullptr) refuse_rule(describe(rule, error));
+  const FlowHits hits = query(flow, rule);
+  ProbeResult result;
+  result.counted = hits.hits_known;
+  result.aged = hits.idle_known;
+  result.destroyed = rte_flow_destroy(port_id_, flow, &error) == 0;
+  return result;
+}
+
+ProbeResult FlowPort::probe_queued(RuleTemplate& rule, rte_flow_template_table* table) {
+  rte_flow_error error = {};
+  const rte_flow_op_attr at_once = {};
+  rte_flow* flow = rte_flow_async_create(port_id_, kFlowQueue, &at_once, table, rule.items(), 0,
+                                         rule.actions(), 0, nullptr, &error);
+  if (flow == nullptr) refuse_rule(describe(rule, error));
+  ProbeResult result;
+  result.queued = true;
+  const bool created = finish_probed_operation();
+  if (created) {
+    const FlowHits hits = query(flow, rule);
+    result.counted = hits.hits_known;
+    result.aged = hits.idle_known;
+  }
+  // Also of a rule that was not made: its handle is to be given back.
+  result.destroyed = rte_flow_async_destroy(port_id_, kFlowQueue, &at_once, flow, nullptr, &error) == 0 &&
+                     finish_probed_operation();
+  if (!created) {
+    FlowFailure failure;
+    failure.error = -EIO;
+    failure.rte_type = RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
+    failure.message = "the flow queue did not complete the rule";
+    refuse_rule(failure);
+  }
+  return result;
+}
+
+// Whether the one operation that is in the queue ends well, within a second.
+bool FlowPort::finish_probed_operation() {
+  under_way_++;
+  push();
+  for (int waits = 0; waits < 10'000; waits++) {
+    rte_flow_op_result result[kBatch];
+    if (pull(result) > 0) return result[0].status == RTE_FLOW_OP_SUCCESS;
+    usleep(100);
+  }
+  under_way_ = 0;
+  return false;
 }
 
 void FlowPort::install_static(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
@@ -173,11 +252,7 @@ void FlowPort::install_static(const TemplateSource& source, const std::vector<ui
   rte_flow_error error = {};
   if (jumps_open_ || !constant.jumps) constant.flow = create(*constant.rule, &error);
   if (constant.flow == nullptr && (jumps_open_ || !constant.jumps)) {
-    const FlowFailure failure = describe(*constant.rule, error);
-    NativeFault fault("RULE", failure.message, -failure.error);
-    fault.rte_type = failure.rte_type;
-    fault.cause_index = failure.cause_index;
-    throw fault;
+    refuse_rule(describe(*constant.rule, error));
   }
   static_rules_.push_back(std::move(constant));
 }

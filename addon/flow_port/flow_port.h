@@ -24,7 +24,16 @@ struct FlowHits {
   uint64_t packets = 0;
   uint64_t bytes = 0;
   uint32_t idle_seconds = 0;
+  bool hits_known = false;
   bool idle_known = false;
+};
+
+// What became of a rule that was tried.
+struct ProbeResult {
+  bool queued = false;     // it went through a template table and a flow queue
+  bool counted = false;    // its hits could be asked for
+  bool aged = false;       // its time since the last hit could be asked for
+  bool destroyed = false;
 };
 
 // A rule template as its NIC has it: a template table, or null: rules are made by rte_flow_create.
@@ -75,9 +84,10 @@ class FlowPort {
   // Counters and time since the last hit, as far as the rule has COUNT and AGE.
   FlowHits query(rte_flow* flow, const RuleTemplate& rule);
 
-  // Where rules are made one by one: creates one of the template that no packet hits, asks for its counters,
-  // and destroys it, since validation alone is a hint. Throws NativeFault RULE.
-  void probe(const TemplateSource& source, const std::vector<uint16_t>& port_ids);
+  // Creates a rule of the template that no packet hits, asks for its counters, and destroys it, since validation
+  // alone is a hint: through a template table and the flow queue where the driver has them, otherwise one by one.
+  // While flows' operations are under way in the queue only the table is tried. Throws NativeFault RULE.
+  ProbeResult probe(const TemplateSource& source, const std::vector<uint16_t>& port_ids);
 
   // A constant rule. Throws NativeFault RULE. One that jumps waits while jumps are shut.
   void install_static(const TemplateSource& source, const std::vector<uint16_t>& port_ids);
@@ -107,6 +117,9 @@ class FlowPort {
     bool jumps = false;
   };
   rte_flow* create(RuleTemplate& rule, rte_flow_error* error);
+  ProbeResult probe_one_by_one(RuleTemplate& rule);
+  ProbeResult probe_queued(RuleTemplate& rule, rte_flow_template_table* table);
+  bool finish_probed_operation();
 
   bool jumps_open_ = true;
   std::vector<StaticRule> static_rules_;

@@ -152,8 +152,10 @@ void Dataplane::install_static(uint8_t port, const TemplateSource& source) {
   run_on_lcore([&] { slow_path().install_static(port, source); });
 }
 
-void Dataplane::probe_template(uint8_t port, const TemplateSource& source) {
-  run_on_lcore([&] { slow_path().probe_template(port, source); });
+ProbeResult Dataplane::probe_template(uint8_t port, const TemplateSource& source) {
+  ProbeResult result;
+  run_on_lcore([&] { result = slow_path().probe_template(port, source); });
+  return result;
 }
 
 uint32_t Dataplane::round(uint32_t burst) {

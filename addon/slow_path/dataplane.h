@@ -58,7 +58,7 @@ class Dataplane {
 
   uint32_t register_template(bool nic, uint8_t port, const TemplateSource& source);
   void install_static(uint8_t port, const TemplateSource& source);
-  void probe_template(uint8_t port, const TemplateSource& source);
+  ProbeResult probe_template(uint8_t port, const TemplateSource& source);
 
   uint32_t poll(uint32_t burst);
   // Rings `doorbell` (from the lcore) when events wait and JavaScript said it would sleep.

@@ -99,8 +99,8 @@ uint32_t SlowPath::register_nic(uint8_t port, const TemplateSource& source) {
   return static_cast<uint32_t>(nic_templates_.size() - 1);
 }
 
-void SlowPath::probe_template(uint8_t port, const TemplateSource& source) {
-  flow_ports_[port]->probe(source, port_ids_);
+ProbeResult SlowPath::probe_template(uint8_t port, const TemplateSource& source) {
+  return flow_ports_[port]->probe(source, port_ids_);
 }
 
 void SlowPath::install_static(uint8_t port, const TemplateSource& source) {

@@ -93,7 +93,7 @@ class SlowPath {
   uint32_t register_software(const TemplateSource& source);
   uint32_t register_nic(uint8_t port, const TemplateSource& source);
   void install_static(uint8_t port, const TemplateSource& source);
-  void probe_template(uint8_t port, const TemplateSource& source);
+  ProbeResult probe_template(uint8_t port, const TemplateSource& source);
 
   // The clock never goes backwards; what time brings about (fragments' timeouts) happens here.
   void advance(Nanoseconds now);

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Offer } from '../compiler/partial.js';
 import type { Release, Target } from '../compiler/target.js';
 import type { SampleShape } from './sample-shapes.js';
@@ -8,20 +8,37 @@ export function register(program: Command): void {
     .command('targets')
     .description('what each NIC can offload, and what of NAT it cannot, with the reason')
     .argument('[target]', 'one target in full; NAME@22.11 is its table as of DPDK 22.11')
-    .action(async (name: string | undefined, _options: object, command: Command) => {
+    .option(
+      '--probe <device...>',
+      'try the table in a device, and say where they differ: net_softflow0,wire=net_null0 or 0000:03:00.0,dv_flow_en=2; a second one is where packets go',
+    )
+    .addOption(new Option('--format <format>', 'of the probe’s report').choices(['text', 'json']).default('text'))
+    .action(async (name: string | undefined, options: TargetsOptions, command: Command) => {
       const { targetNamed, targets } = await import('../compiler/target.js');
-      if (name === undefined) {
-        process.stdout.write(await overview());
-        return;
-      }
-      const target = targetNamed(name);
-      if (target) process.stdout.write(await inFull(target));
-      else {
+      const target = name === undefined ? null : targetNamed(name);
+      if (name !== undefined && target === null) {
         command.error(`error: unknown target '${name}' (targets: ${[...targets().keys()].join(', ')})`, {
           exitCode: 2,
         });
       }
+      if (options.probe !== undefined) await probe(options.probe, name ?? null, options.format);
+      else process.stdout.write(target === null ? await overview() : await inFull(target));
     });
+}
+
+interface TargetsOptions {
+  readonly probe?: readonly string[];
+  readonly format: 'text' | 'json';
+}
+
+/** @throws UserFault Where device and table differ, after the report */
+async function probe(devices: readonly string[], target: string | null, format: 'text' | 'json'): Promise<void> {
+  const { probeDevices, probeText } = await import('./probe-device.js');
+  const report = await probeDevices({ devices, target });
+  process.stdout.write(format === 'json' ? `${JSON.stringify(report, null, 2)}\n` : probeText(report));
+  if (report.agree === report.tried) return;
+  const { UserFault } = await import('./errors.js');
+  throw UserFault.of('', `${report.tried - report.agree} of ${report.tried} rules are not as the table says`);
 }
 
 async function table(head: readonly string[], rows: readonly (readonly string[])[]): Promise<string> {
@@ -45,7 +62,7 @@ async function overview(): Promise<string> {
   return [
     'NAT directions (UDP, TCP and other protocols; ICMP stays in software) that a NIC executes whole, in part, not.\n',
     await table(head, rows),
-    'Tables are modelled from source: no line comes from a device. `sluice targets NAME` cites the source of each.\n',
+    'Tables are modelled from source; `sluice targets NAME` cites it for each line, and devices that the table was tried in.\n',
   ].join('');
 }
 
@@ -95,13 +112,25 @@ async function inFull(target: Target): Promise<string> {
     return [shape.direction, shape.protocol, verdict, reasons.map((reason) => wrapped(reason, 80)).join('\n')];
   });
   return [
-    `${target.name}: ${target.title}, DPDK ${target.release}. Modelled from source.\n`,
+    `${target.name}: ${target.title}, DPDK ${target.release}. ${await evidence(target)}\n`,
     await table(['rule', 'what', 'source'], rules(target)),
     await table(['item', 'matched by', 'source'], items),
     await table(['action', 'as', 'note', 'source'], actions),
     await table(['kept from NAT rules', 'by', 'source'], punts),
     await table(['NAT direction', 'protocol', 'offload', 'reason'], shapes),
   ].join('\n');
+}
+
+/** Where the table comes from: the source alone, or devices that it was tried in. */
+async function evidence({ name }: Target): Promise<string> {
+  const { citedReports } = await import('../compiler/probe-reports.js');
+  const reports = citedReports().filter(({ target }) => target.split('@')[0] === name);
+  if (reports.length === 0) return 'Modelled from source: no report of `sluice targets --probe` cites a device.';
+  return reports
+    .map(({ device, driver, dpdk, tried, agree, file }) => {
+      return `Tried in ${device} (${driver}, ${dpdk}): ${agree} of ${tried} rules as the table says (target-reports/${file}).`;
+    })
+    .join('\n');
 }
 
 /** What holds for whole rules. */

@@ -4,9 +4,10 @@ import type { Logger } from 'pino';
 import { type Release, releaseOf } from '../compiler/target.js';
 import type { ValidatedConfig } from '../config/types.js';
 import type { ReviewReport } from '../nat/session-review.js';
-import type { Dataplane, DataplaneStatistics, NativeBinding, NativeError } from '../native/binding.js';
+import type { Dataplane, DataplaneStatistics, NativeBinding } from '../native/binding.js';
 import { allowedCpus, ealArguments } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
+import { devargsOf, isPciAddress, openDevice } from './devices.js';
 import { DropHistory } from './drop-history.js';
 import { GatewayController } from './gateway.js';
 import { NatLogLines } from './nat-log-lines.js';
@@ -58,7 +59,7 @@ export class LiveGateway {
     const cpus = allowedCpus(readFileSync('/proc/self/status', 'utf8'));
     this.window = new PollWindow(cpus.length, () => performance.now());
     binding.startEal(ealArguments(root, { memoryMb: 512, lcores: 2, pci }));
-    const devices = config.ports.map((port) => openDevice(binding, port.name, port.device ?? ''));
+    const devices = config.ports.map((port) => openDevice(binding, `/ports/${port.name}/device`, port.device ?? ''));
     this.dataplane = new binding.Dataplane({
       ports: nativePorts(config, devices),
       underlay: config.underlay,
@@ -81,7 +82,7 @@ export class LiveGateway {
       log.warn({ rule, message }, 'the NIC refuses a rule that its table allows: this direction stays in software');
     });
     this.controller.templates.installStaticRules();
-    log.info({ target: target ?? 'none' }, 'offload target');
+    log.info({ target: target ?? 'none', ...this.controller.templates.probeDirections() }, 'offload target');
   }
 
   /** The configuration as it is now. */
@@ -259,27 +260,6 @@ export class LiveGateway {
     const asked = this.controller.askForNeighbours();
     if (asked > 0) this.log.debug({ asked }, 'asked for neighbours by ARP');
   }
-}
-
-/** Device arguments without the device's name. */
-const devargsOf = (device: string): string => device.split(',').slice(1).join(',');
-
-function isPciAddress(device: string): boolean {
-  return /^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/i.test(device);
-}
-
-/** Probes a virtual device; a PCI device was probed by EAL. @returns The ethdev's name. @throws NativeError PORT with the port's path */
-function openDevice(binding: NativeBinding, portName: string, device: string): string {
-  const name = device.split(',')[0];
-  if (isPciAddress(device)) return name;
-  try {
-    binding.probeDevice(device);
-  } catch (error) {
-    const fault = error as NativeError;
-    fault.message = `/ports/${portName}/device: ${fault.message}`;
-    throw fault;
-  }
-  return name;
 }
 
 /** Rules are compiled once, for the NIC of every port. @throws Error DRIVERS with the port's path */

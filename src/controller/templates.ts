@@ -8,6 +8,7 @@ import {
 } from '../compiler/index.js';
 import type { FlowList } from '../compiler/ir.js';
 import type { ValidatedConfig } from '../config/types.js';
+import { natDirections } from '../nat/directions.js';
 import { shapeList } from '../nat/shapes.js';
 import type { Dataplane, NativeError, NativeTemplate } from '../native/binding.js';
 import { NO_TEMPLATE } from '../native/records.js';
@@ -44,6 +45,8 @@ export class TemplateRegistry {
   /** Why it has not all of them; null: it has. */
   private withoutConstantRules: Refusal | null = null;
   private onRefusal: ((rule: string, message: string) => void) | null = null;
+  /** By shape: what the NIC said of a rule of it; null: it took it. */
+  private readonly tried = new Map<number, string | null>();
 
   /** @param target Name of the NIC's target; null: nothing is offloaded. */
   constructor(
@@ -118,6 +121,26 @@ export class TemplateRegistry {
     this.onRefusal = onRefusal;
   }
 
+  /**
+   * Tries a rule of every direction that sessions mostly have, before there are any: what the NIC refuses although its
+   * table allows it stays in software from the first packet on.
+   *
+   * @returns How many were tried, and how many of them the NIC refused.
+   */
+  probeDirections(): { readonly tried: number; readonly refused: number } {
+    if (this.target === null || this.onRefusal === null || this.withoutConstantRules !== null) {
+      return { tried: 0, refused: 0 };
+    }
+    let refused = 0;
+    // Directions that rewrite no ports share shapes.
+    for (const shape of new Set(natDirections().map((direction) => direction.shape))) {
+      const list = shapeList(shape, this.config);
+      const inNic = compile(list, this.target, this.context);
+      if (inNic.ok && this.probe(shape, list, nativeTemplate(inNic.template)) !== null) refused++;
+    }
+    return { tried: this.tried.size, refused };
+  }
+
   of(shape: number): CompiledShape {
     let compiled = this.shapes[shape];
     if (compiled === undefined) {
@@ -146,7 +169,7 @@ export class TemplateRegistry {
     if (!inNic.ok) return without(summary(inNic.diagnostics));
     if (this.withoutConstantRules !== null) return without(this.withoutConstantRules);
     const native = nativeTemplate(inNic.template);
-    const refused = this.probe(list, native);
+    const refused = this.probe(shape, list, native);
     if (refused !== null) return without({ code: 'nic-refused', message: refused, hint: NIC_HINT });
     try {
       const nic = this.dataplane.registerTemplate('nic', list.ingress, native);
@@ -157,17 +180,24 @@ export class TemplateRegistry {
   }
 
   /** @returns The NIC's words when it cannot execute such a rule; null when it can, or that is not asked. */
-  private probe(list: FlowList, native: NativeTemplate): string | null {
+  private probe(shape: number, list: FlowList, native: NativeTemplate): string | null {
     if (this.onRefusal === null) return null;
+    const known = this.tried.get(shape);
+    if (known !== undefined) return known;
+    const said = this.tryRule(list, native);
+    this.tried.set(shape, said);
+    if (said !== null) this.onRefusal(list.name, said);
+    return said;
+  }
+
+  private tryRule(list: FlowList, native: NativeTemplate): string | null {
     try {
-      this.dataplane.probeTemplate(list.ingress, native);
-      return null;
+      const { destroyed } = this.dataplane.probeTemplate(list.ingress, native);
+      return destroyed ? null : 'it takes such a rule, and does not destroy it';
     } catch (error) {
       const { message, errno } = error as NativeError;
       // A full table, or one that is busy, says nothing about the rule.
-      if (errno === undefined || !REFUSALS.has(errno)) return null;
-      this.onRefusal(list.name, message);
-      return message;
+      return errno !== undefined && REFUSALS.has(errno) ? message : null;
     }
   }
 }

@@ -48,6 +48,16 @@ export interface DataplaneOptions {
   readonly replay: boolean;
 }
 
+/** What became of a rule that a NIC took. */
+export interface ProbeResult {
+  /** It went through a template table and a flow queue. */
+  readonly queued: boolean;
+  /** Its hits, and the time since the last one, could be asked for. */
+  readonly counted: boolean;
+  readonly aged: boolean;
+  readonly destroyed: boolean;
+}
+
 /** Status of {@link Dataplane.replayRun}. */
 export const ReplayStatus = { events: 0, timer: 1, end: 2, truncated: 3 } as const;
 
@@ -96,7 +106,7 @@ export interface Dataplane {
   /** Zeros for a table of TypeScript's, in huge pages that are cleared in the background: a first touch while packets come would wait for that. Lives as long as the buffer. @throws NativeError MEMORY */
   tableMemory(bytes: number): ArrayBuffer;
   /** Creates a rule of a template that no packet hits, queries and destroys it. @throws NativeError with errno, rteType, causeIndex */
-  probeTemplate(port: number, template: NativeTemplate): void;
+  probeTemplate(port: number, template: NativeTemplate): ProbeResult;
 
   /** One inline round: decisions, receive up to `burst` packets a port, process, transmit. Returns packets received. */
   poll(burst: number): number;

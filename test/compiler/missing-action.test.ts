@@ -3,8 +3,8 @@ import { compileFor } from '../../src/compiler/compile';
 import type { ActionName } from '../../src/compiler/fields';
 import type { FlowList } from '../../src/compiler/ir';
 import { DEFAULT_CONTEXT } from '../../src/compiler/parse-list';
+import { ALONE, singleActions } from '../../src/compiler/single-actions';
 import { type Target, targets } from '../../src/compiler/target';
-import { ALONE, singleActions } from './single-actions';
 
 /** Lists with one action each, and every list of the NAT engine. */
 const lists = (target: Target): readonly FlowList[] => [

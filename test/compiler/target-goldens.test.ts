@@ -5,12 +5,12 @@ import type { FlowList } from '../../src/compiler/ir';
 import { DEFAULT_CONTEXT } from '../../src/compiler/parse-list';
 import { offer } from '../../src/compiler/partial';
 import { printTestpmd } from '../../src/compiler/print-testpmd';
+import { singleActions } from '../../src/compiler/single-actions';
 import { staticRulesFor } from '../../src/compiler/static-rules';
 import { type Target, targets } from '../../src/compiler/target';
 import type { RuleTemplate } from '../../src/compiler/template';
 import { rowOf } from './flows';
 import { expectGolden } from './golden';
-import { singleActions } from './single-actions';
 import { EXAMPLE, softflow, testpmd, testpmdOutput, times } from './testpmd';
 
 const nics = [...targets().values()].filter(({ kind, name }) => kind === 'nic' && name !== 'softflow');

@@ -68,6 +68,7 @@ FORMS = {
     ("output", "represented-port"): ("eth", "represented_port ethdev_port_id 2"),
     ("output", "port-id"): ("eth", "port_id id 2"),
     ("punt", "port-representor"): ("eth", "port_representor port_id 0"),
+    ("punt", "queue"): ("eth", "queue index 0"),
     ("drop", "drop"): ("eth", "drop"),
     ("jump", "jump"): ("eth", "jump group 1"),
 }

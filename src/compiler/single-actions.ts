@@ -1,6 +1,6 @@
-import type { ActionName } from '../../src/compiler/fields';
-import type { Action, FlowList, MatchItem } from '../../src/compiler/ir';
-import type { Target } from '../../src/compiler/target';
+import type { ActionName } from './fields.js';
+import type { Action, FlowList, MatchItem } from './ir.js';
+import type { Target } from './target.js';
 
 /** A list that is little but the action, of each that a target has a form for. */
 export const ALONE: Readonly<Record<Exclude<ActionName, 'checksum' | 'set-icmp-identifier'>, readonly Action[]>> = {
