@@ -91,6 +91,8 @@ function profile(table, release) {
     }
   }
   if (fields.length > 0) actions.add('MODIFY_FIELD');
+  const joins = there && table.groups.joined !== undefined;
+  if (joins) actions.add('SET_TAG');
   const { steps, strict, free = [] } = table.actionOrder;
   const rank = (name) => {
     const step = strict ? steps.findIndex((names) => names.some((word) => constant(word) === name)) : -1;
@@ -109,7 +111,10 @@ function profile(table, release) {
     positive: table.punts['ipv4-checksum'].means === 'condition',
     actions: [...actions].map((name) => `{RTE_FLOW_ACTION_TYPE_${name}, ${rank(name)}}`),
     fields: fields.map(([field, operation]) => `{RTE_FLOW_FIELD_${field}, RTE_FLOW_MODIFY_${operation}}`),
-    items: items.map(([name, capability]) => itemOf(name, capability)),
+    items: [
+      ...items.map(([name, capability]) => itemOf(name, capability)),
+      ...(joins ? [{ name: 'tag', known: [] }] : []),
+    ],
     exclusive: (table.exclusive?.pairs ?? []).map(
       (pair) => `{${pair.map((word) => `RTE_FLOW_ACTION_TYPE_${constant(word)}`).join(', ')}}`,
     ),

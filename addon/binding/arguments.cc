@@ -110,6 +110,8 @@ TemplateSource template_source(const Napi::Value& value) {
     source.patches.push_back({static_cast<PatchTarget>(numbers[0]), numbers[1], numbers[2],
                               numbers[3] & (kBigEndian - 1), numbers[4], numbers[3] >= kBigEndian});
   }
+  if (given.Has("second") && !given.Get("second").IsUndefined())
+    source.second.push_back(template_source(given.Get("second")));
   return source;
 }
 

@@ -96,6 +96,10 @@ PortTemplate FlowPort::make_template(const TemplateSource& source, const std::ve
   PortTemplate made;
   made.rule = std::make_unique<RuleTemplate>(source, port_ids);
   rte_flow_error error = {};
+  if (!source.second.empty()) {
+    made.second = std::make_unique<RuleTemplate>(source.second.front(), port_ids);
+    return made;
+  }
   if (queued_rules_ != 0) made.table = make_table(port_id_, *made.rule, queued_rules_, &error).table;
   return made;
 }
@@ -117,6 +121,20 @@ FlowPort::Installation FlowPort::install(PortTemplate& from, const FlowArguments
   if (from.table == nullptr) return Installation::kDone;
   under_way_++;
   return Installation::kUnderWay;
+}
+
+rte_flow* FlowPort::install_second(const PortTemplate& from, const FlowArguments& arguments,
+                                   FlowFailure* failure) {
+  from.second->fill(arguments, nullptr);
+  rte_flow_error error = {};
+  rte_flow* flow = create(*from.second, &error);
+  if (flow == nullptr) *failure = describe(*from.second, error);
+  return flow;
+}
+
+void FlowPort::destroy_second(rte_flow* flow) {
+  rte_flow_error error = {};
+  rte_flow_destroy(port_id_, flow, &error);
 }
 
 void FlowPort::destroy(const PortTemplate& from, rte_flow* flow) {
@@ -173,6 +191,14 @@ ProbeResult FlowPort::probe(const TemplateSource& source, const std::vector<uint
   FlowArguments nobody = {};  // addresses 0.0.0.0
   nobody.age_seconds = 60;
   rule.fill(nobody, nullptr);
+  if (!source.second.empty()) {
+    RuleTemplate second(source.second.front(), port_ids);
+    second.fill(nobody, nullptr);
+    const bool destroyed = probe_one_by_one(second).destroyed;
+    ProbeResult first = probe_one_by_one(rule);
+    first.destroyed &= destroyed;
+    return first;
+  }
   if (queued_rules_ == 0) return probe_one_by_one(rule);
   rte_flow_error error = {};
   const MadeTable made = make_table(port_id_, rule, 1, &error);

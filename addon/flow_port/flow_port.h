@@ -40,6 +40,7 @@ struct ProbeResult {
 struct PortTemplate {
   std::unique_ptr<RuleTemplate> rule;
   rte_flow_template_table* table = nullptr;
+  std::unique_ptr<RuleTemplate> second;  // of a rule that is two
 };
 
 // Asks a configured, not yet started port for one flow queue and resources for so many rules of flows. How many
@@ -53,7 +54,8 @@ class FlowPort {
   FlowPort(const FlowPort&) = delete;
   FlowPort& operator=(const FlowPort&) = delete;
 
-  // Throws NativeFault TEMPLATE. A driver whose template API refuses the template gets its rules one by one.
+  // Throws NativeFault TEMPLATE. A driver whose template API refuses the template gets its rules one by one, and so
+  // does a rule that is two: its halves are made and removed in their order.
   PortTemplate make_template(const TemplateSource& source, const std::vector<uint16_t>& port_ids);
 
   enum class Installation : uint8_t { kDone, kUnderWay, kFailed };
@@ -61,6 +63,9 @@ class FlowPort {
   // complete() with `context`, which is not null. Failed: `failure` says why, and there is no flow.
   Installation install(PortTemplate& from, const FlowArguments& arguments, void* context, rte_flow** flow,
                        FlowFailure* failure);
+  // The second half of a rule that is two; it is not counted as a rule. Null: `failure` says why.
+  rte_flow* install_second(const PortTemplate& from, const FlowArguments& arguments, FlowFailure* failure);
+  void destroy_second(rte_flow* flow);
   // Operations of the queue are executed in their order: a rule is gone before one of the same key comes.
   void destroy(const PortTemplate& from, rte_flow* flow);
   // Hands over what waits in the flow queue and calls done(context, failed) for each installation that has

@@ -42,6 +42,7 @@ ItemLayout layout_of(ItemType type, size_t index) {
     case ItemType::kIcmp: return {RTE_FLOW_ITEM_TYPE_ICMP, 8, sizeof(rte_flow_item_icmp)};
     case ItemType::kVxlan: return {RTE_FLOW_ITEM_TYPE_VXLAN, 8, sizeof(rte_flow_item_vxlan)};
     case ItemType::kIntegrity: return {RTE_FLOW_ITEM_TYPE_INTEGRITY, 2, sizeof(rte_flow_item_integrity)};
+    case ItemType::kTag: return {RTE_FLOW_ITEM_TYPE_TAG, 5, sizeof(rte_flow_item_tag)};
   }
   refuse("unknown item type " + std::to_string(static_cast<int>(type)), index);
 }
@@ -80,6 +81,7 @@ ActionLayout layout_of(ActionType type, size_t index) {
     case ActionType::kOfPushVlan: return {RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN, 2};
     case ActionType::kOfSetVlanVid: return {RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID, 2};
     case ActionType::kOfPopVlan: return {RTE_FLOW_ACTION_TYPE_OF_POP_VLAN, 0};
+    case ActionType::kSetTag: return {RTE_FLOW_ACTION_TYPE_SET_TAG, 9};
   }
   refuse("unknown action type " + std::to_string(static_cast<int>(type)), index);
 }
@@ -211,6 +213,7 @@ void RuleTemplate::add_action(const TemplateSource::Action& action, const std::v
     case ActionType::kSetIcmpIdent: out = plain(sizeof(rte_be16_t)); break;
     case ActionType::kOfPushVlan: out = plain(sizeof(rte_flow_action_of_push_vlan)); break;
     case ActionType::kOfSetVlanVid: out = plain(sizeof(rte_flow_action_of_set_vlan_vid)); break;
+    case ActionType::kSetTag: out = plain(sizeof(rte_flow_action_set_tag)); break;
     case ActionType::kRawEncap: {
       auto* raw = make<rte_flow_action_raw_encap>();
       raw->data = plain(conf.size());

@@ -34,6 +34,8 @@ struct TemplateSource {
   std::vector<Item> items;
   std::vector<Action> actions;
   std::vector<Patch> patches;
+  // The rule that packets go on to by their tag, where one rule cannot do all. None or one.
+  std::vector<TemplateSource> second;
 };
 
 class RuleTemplate {

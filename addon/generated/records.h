@@ -159,9 +159,10 @@ enum class ItemType : uint8_t {
   kIcmp = 9,
   kVxlan = 10,
   kIntegrity = 11,
+  kTag = 12,
 };
-inline constexpr size_t kItemTypeCount = 12;
-inline constexpr const char* kItemTypeNames[] = {"end", "void", "represented-port", "eth", "vlan", "ipv4", "ipv6", "udp", "tcp", "icmp", "vxlan", "integrity"};
+inline constexpr size_t kItemTypeCount = 13;
+inline constexpr const char* kItemTypeNames[] = {"end", "void", "represented-port", "eth", "vlan", "ipv4", "ipv6", "udp", "tcp", "icmp", "vxlan", "integrity", "tag"};
 
 // Actions; the addon maps them to RTE_FLOW_ACTION_TYPE_*. `set-icmp-ident` exists in the software table only.
 enum class ActionType : uint8_t {
@@ -192,9 +193,10 @@ enum class ActionType : uint8_t {
   kOfPushVlan = 24,
   kOfSetVlanVid = 25,
   kOfPopVlan = 26,
+  kSetTag = 27,
 };
-inline constexpr size_t kActionTypeCount = 27;
-inline constexpr const char* kActionTypeNames[] = {"end", "void", "count", "age", "jump", "mark", "queue", "drop", "port-representor", "represented-port", "vxlan-encap", "vxlan-decap", "set-mac-source", "set-mac-destination", "set-ipv4-source", "set-ipv4-destination", "set-tp-source", "set-tp-destination", "dec-ttl", "set-ttl", "modify-field", "set-icmp-ident", "raw-encap", "raw-decap", "of-push-vlan", "of-set-vlan-vid", "of-pop-vlan"};
+inline constexpr size_t kActionTypeCount = 28;
+inline constexpr const char* kActionTypeNames[] = {"end", "void", "count", "age", "jump", "mark", "queue", "drop", "port-representor", "represented-port", "vxlan-encap", "vxlan-decap", "set-mac-source", "set-mac-destination", "set-ipv4-source", "set-ipv4-destination", "set-tp-source", "set-tp-destination", "dec-ttl", "set-ttl", "modify-field", "set-icmp-ident", "raw-encap", "raw-decap", "of-push-vlan", "of-set-vlan-vid", "of-pop-vlan", "set-tag"};
 
 // Whether a patch of a rule template writes into an item's spec or an action's configuration.
 enum class PatchTarget : uint8_t {
@@ -426,7 +428,7 @@ struct alignas(8) FlowArguments {
   uint8_t protocol;
   uint8_t reserved0[1];
   uint32_t age_seconds;
-  uint8_t reserved1[4];
+  uint32_t rule_tag;
 };
 static_assert(sizeof(FlowArguments) == 64);
 static_assert(offsetof(FlowArguments, match_source_address) == 0);
@@ -446,6 +448,7 @@ static_assert(offsetof(FlowArguments, inner_destination_mac) == 46);
 static_assert(offsetof(FlowArguments, outer_udp_source_port) == 52);
 static_assert(offsetof(FlowArguments, protocol) == 54);
 static_assert(offsetof(FlowArguments, age_seconds) == 56);
+static_assert(offsetof(FlowArguments, rule_tag) == 60);
 
 // One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
 struct alignas(8) Decision {

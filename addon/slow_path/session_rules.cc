@@ -158,9 +158,11 @@ uint16_t SlowPath::template_beside(uint16_t id, uint16_t other) {
   if (nic_templates_[id].twin == kNoTemplate && !nic_templates_[id].twin_refused) {
     TemplateSource source = nic_templates_[id].source;
     source.priority++;
+    for (TemplateSource& second : source.second) second.priority++;
     try {
       const auto twin = static_cast<uint16_t>(register_nic(nic_templates_[id].port, source));
       nic_templates_[id].twin = twin;
+      nic_templates_[twin].is_twin = true;
     } catch (const NativeFault&) {
       nic_templates_[id].twin_refused = true;
     }
@@ -198,15 +200,37 @@ void SlowPath::offload_direction(const SessionRef& session, const Decision& deci
     installation_failed(session, direction, failure);
 }
 
+// A rule and the one that replaces it are never both twins, or neither: their halves are not mixed up.
+uint32_t SlowPath::joining_tag(const SessionRef& session, FlowDirection direction, uint16_t id) const {
+  return session.index << 2 | uint32_t{direction} << 1 | uint32_t{nic_templates_[id].is_twin};
+}
+
 // Begins or does an installation and notes it in row and state. Failed: the state's rule is none.
 FlowPort::Installation SlowPath::install_nic(const SessionRef& session, const Decision& decision,
                                              FlowDirection direction, uint16_t id, FlowFailure* failure) {
   SessionDirection& state = session.state->direction[direction];
-  const auto result = flow_ports_[nic_templates_[id].port]->install(
-      nic_templates_[id].made, arguments_of(decision, direction),
-      RuleContext{session.index, decision.generation, direction}.pack(), &state.nic_rule, failure);
+  FlowPort& port = *flow_ports_[nic_templates_[id].port];
+  PortTemplate& made = nic_templates_[id].made;
+  FlowArguments arguments = arguments_of(decision, direction);
   state.nic_template = id;
   state.nic_hits_seen = 0;
+  // What the first half sends on finds the second one there.
+  if (made.second != nullptr) {
+    arguments.rule_tag = joining_tag(session, direction, id);
+    rte_flow* second = port.install_second(made, arguments, failure);
+    if (second == nullptr) {
+      state.nic_rule = nullptr;
+      return FlowPort::Installation::kFailed;
+    }
+    second_halves_[arguments.rule_tag] = second;
+  }
+  const auto result =
+      port.install(made, arguments, RuleContext{session.index, decision.generation, direction}.pack(),
+                   &state.nic_rule, failure);
+  if (result == FlowPort::Installation::kFailed && made.second != nullptr) {
+    port.destroy_second(second_halves_.at(arguments.rule_tag));
+    second_halves_.erase(arguments.rule_tag);
+  }
   if (result == FlowPort::Installation::kDone) {
     path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
   } else if (result == FlowPort::Installation::kUnderWay) {
@@ -345,7 +369,12 @@ void SlowPath::destroy_nic(const SessionRef& session, FlowDirection direction, r
   const Traffic counted = traffic_of(session, direction, flow, id, hits_seen);
   FlowRule* software = session.state->direction[direction].software_rule;
   if (software != nullptr) FlowEngine::count(software, counted.packets, counted.bytes);
-  flow_ports_[nic_templates_[id].port]->destroy(nic_templates_[id].made, flow);
+  FlowPort& port = *flow_ports_[nic_templates_[id].port];
+  port.destroy(nic_templates_[id].made, flow);
+  if (nic_templates_[id].made.second == nullptr) return;
+  const auto second = second_halves_.find(joining_tag(session, direction, id));
+  port.destroy_second(second->second);
+  second_halves_.erase(second);
 }
 
 void SlowPath::remove_session(const SessionRef& session) {

@@ -24,7 +24,7 @@ struct RuleContext {
   uint32_t generation;
   uint8_t direction;
 
-  static constexpr uint32_t kMaxRows = 1u << 31;
+  static constexpr uint32_t kMaxRows = 1u << 30;  // joining_tag() has two bits more
 
   void* pack() const {
     return reinterpret_cast<void*>(static_cast<uint64_t>(generation) << 32 |
@@ -32,7 +32,7 @@ struct RuleContext {
   }
   static RuleContext unpack(const void* context) {
     const auto bits = reinterpret_cast<uint64_t>(context);
-    return {static_cast<uint32_t>(bits) & (kMaxRows - 1), static_cast<uint32_t>(bits >> 32),
+    return {static_cast<uint32_t>(bits) & ~(1u << 31), static_cast<uint32_t>(bits >> 32),
             static_cast<uint8_t>(bits >> 31 & 1)};
   }
 };
@@ -41,7 +41,7 @@ struct RuleContext {
 // no generation.
 struct RuleTag {
   static uint32_t pack(uint32_t row, FlowDirection direction) { return uint32_t{direction} << 31 | row; }
-  static uint32_t row(uint32_t tag) { return tag & (RuleContext::kMaxRows - 1); }
+  static uint32_t row(uint32_t tag) { return tag & ~(1u << 31); }
   static uint8_t direction(uint32_t tag) { return static_cast<uint8_t>(tag >> 31); }
 };
 

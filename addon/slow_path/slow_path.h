@@ -62,6 +62,7 @@ struct NicTemplate {
   // The same one precedence lower, once a rule has been replaced: two rules of one match can stand side by
   // side.
   uint16_t twin = kNoTemplate;
+  bool is_twin = false;
   bool twin_refused = false;
 };
 
@@ -215,6 +216,7 @@ class SlowPath {
   static void restate(SessionRow& row, const Decision& decision);
   FlowPort::Installation install_nic(const SessionRef& session, const Decision& decision,
                                      FlowDirection direction, uint16_t id, FlowFailure* failure);
+  uint32_t joining_tag(const SessionRef& session, FlowDirection direction, uint16_t id) const;
   void replace_direction(const SessionRef& session, const Decision& decision, FlowDirection direction);
   uint16_t template_beside(uint16_t id, uint16_t other);
   void unoffload(const SessionRef& session);
@@ -266,6 +268,8 @@ class SlowPath {
   std::vector<NicTemplate> nic_templates_;
   // By RuleTag; as many at most as installations are under way.
   std::unordered_map<uint32_t, ReplacedRule> replaced_;
+  // Of NIC rules that are two, by the tag that joins them.
+  std::unordered_map<uint32_t, rte_flow*> second_halves_;
   std::vector<std::unique_ptr<FlowPort>> flow_ports_;
   SessionTable sessions_;
   SharedRegion events_memory_;

@@ -65,6 +65,16 @@ function decodeItem(item: TemplateItem, argumentAt: ArgumentAt): DecodedItem {
     const port = text('number', readLittleEndian(spec, 0, 2), 2);
     return { type, fields: [{ name: 'port', testpmd: 'ethdev_port_id', spec: port, mask: null, last: null }] };
   }
+  if (item.type === ItemType.tag) {
+    const data = argumentAt(0) ?? text('number', readLittleEndian(spec, 0, 4), 4);
+    return {
+      type,
+      fields: [
+        { name: 'data', testpmd: 'data', spec: data, mask: null, last: null },
+        { name: 'index', testpmd: 'index', spec: String(spec[4]), mask: null, last: null },
+      ],
+    };
+  }
   if (item.type === ItemType.integrity) return { type, fields: integrityFields(spec, mask) };
 
   const fields: DecodedField[] = [];
@@ -150,6 +160,11 @@ const CONF_FIELDS: Partial<Record<ActionType, readonly ConfField[]>> = {
   [ActionType.setIcmpIdent]: wire('ident', 2, 'port'),
   [ActionType.ofPushVlan]: wire('ethertype', 2, 'hex'),
   [ActionType.ofSetVlanVid]: wire('vlan_vid', 2, 'vid'),
+  [ActionType.setTag]: [
+    { testpmd: 'data', offset: 0, bytes: 4, kind: 'number', littleEndian: true },
+    { testpmd: 'mask', offset: 4, bytes: 4, kind: 'hex', littleEndian: true },
+    { testpmd: 'index', offset: 8, bytes: 1, kind: 'number', littleEndian: true },
+  ],
 };
 
 function decodeAction(action: TemplateAction, argumentAt: ArgumentAt): DecodedAction {

@@ -134,6 +134,7 @@ export const ARGUMENT_KINDS: Record<Exclude<keyof typeof FlowArguments, 'size'>,
   outerUdpSourcePort: 'port',
   protocol: 'protocol',
   ageSeconds: 'seconds',
+  ruleTag: 'number',
 };
 
 export const isArgument = (value: MatchValue): value is { readonly argument: ArgumentName } =>

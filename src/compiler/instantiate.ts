@@ -51,5 +51,6 @@ export function instantiate(template: RuleTemplate, row: DataView): RuleTemplate
       return { ...action, conf: part(template.items.length + i, action.conf.length) };
     }),
     patches: [],
+    ...(template.second === undefined ? {} : { second: instantiate(template.second, row) }),
   };
 }

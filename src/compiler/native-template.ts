@@ -24,5 +24,6 @@ export function nativeTemplate(template: RuleTemplate): NativeTemplate {
     items: template.items,
     actions: template.actions,
     patches,
+    ...(template.second === undefined ? {} : { second: nativeTemplate(template.second) }),
   };
 }

@@ -14,6 +14,8 @@ export interface PrintedRule {
   readonly actions: readonly { readonly type: string; readonly conf: Readonly<Record<string, string>> }[];
   /** Per-flow values, in the order they are written. */
   readonly arguments: readonly string[];
+  /** The second half of a rule that is two, joined by `ruleTag`. */
+  readonly second?: PrintedRule;
 }
 
 /** @param row FlowArguments of one flow; without it, arguments stand as `<name>`. */
@@ -37,5 +39,6 @@ export function printJson(template: RuleTemplate, row?: DataView): PrintedRule {
     })),
     actions: rule.actions.map(({ type, values }) => ({ type, conf: Object.fromEntries(values) })),
     arguments: [...new Set(template.patches.map((patch) => patch.argument))],
+    ...(template.second === undefined ? {} : { second: printJson(template.second, row) }),
   };
 }

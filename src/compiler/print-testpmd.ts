@@ -10,7 +10,7 @@ export const TESTPMD_LINE_LENGTH = 512;
 const PRIVATE_ACTIONS: ReadonlySet<string> = new Set(['set-icmp-ident']);
 
 /**
- * The rule as commands of DPDK 22.11's testpmd, what it needs beforehand first.
+ * The rule as commands of DPDK 22.11's testpmd, what it needs beforehand first, of a rule that is two the second half.
  *
  * No line exceeds testpmd's, but for those of a template with `<name>` in them, which are for reading.
  *
@@ -18,6 +18,11 @@ const PRIVATE_ACTIONS: ReadonlySet<string> = new Set(['set-icmp-ident']);
  * @param portIds Ethdev port id of each gateway port; absent: the gateway's indexes.
  */
 export function printTestpmd(template: RuleTemplate, row?: DataView, portIds?: readonly number[]): string[] {
+  const first = template.second === undefined ? [] : printTestpmd(template.second, row, portIds);
+  return [...first, ...printOne(template, row, portIds)];
+}
+
+function printOne(template: RuleTemplate, row?: DataView, portIds?: readonly number[]): string[] {
   const rule = decode(row ? instantiate(template, row) : template);
   const port = (text: string): string => (portIds ? String(portIds[Number(text)]) : text);
 
@@ -40,7 +45,13 @@ export function printTestpmd(template: RuleTemplate, row?: DataView, portIds?: r
   return [...lines, ...fitted(create)];
 }
 
-/** The command in one line: with shorter MACs and addresses if it must be, as comments if even that is too long. */
+/** What testpmd takes for granted (cmdline_flow.c zeroes configurations). */
+const DEFAULTS = [' dst_offset 0', ' index 0'];
+
+/**
+ * The command in one line: with shorter MACs and addresses if it must be, without what testpmd takes for
+ * granted if that is too long, as comments if even that is.
+ */
 function fitted(create: string): string[] {
   if (create.length <= TESTPMD_LINE_LENGTH || create.includes('<')) return [create];
   const short = create
@@ -53,6 +64,8 @@ function fitted(create: string): string[] {
       return hex.length < address.length ? hex : address;
     });
   if (short.length <= TESTPMD_LINE_LENGTH) return [short];
+  const bare = DEFAULTS.reduce((line, words) => line.replaceAll(`${words} `, ' '), short);
+  if (bare.length <= TESTPMD_LINE_LENGTH) return [bare];
   const lines = [`# ${create.length} characters, more than a line of testpmd holds:`];
   const room = TESTPMD_LINE_LENGTH - '# '.length;
   for (let rest = create; rest.length > 0; ) {

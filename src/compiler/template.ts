@@ -5,7 +5,7 @@ import type { ActionType, FlowArguments, ItemType } from '../native/records.js';
  *
  * `spec`, `mask` and `last` are the protocol header as on the wire (network order): eth 14 bytes (no tag), vlan 4
  * (TCI, EtherType), ipv4 20, ipv6 40, udp 8, tcp 20, icmp 8, vxlan 8. `represented-port`: u16 LE gateway port index
- * (mask ffff). `integrity`: u8 level, u8 bits (1 l3_ok, 2 ipv4_csum_ok); bits of the mask select, level is spec's.
+ * (mask ffff). `tag`: u32 LE value, u8 register index. `integrity`: u8 level, u8 bits (1 l3_ok, 2 ipv4_csum_ok); bits of the mask select, level is spec's.
  * Absent mask = the item's presence only.
  */
 export interface TemplateItem {
@@ -22,7 +22,8 @@ export interface TemplateItem {
  * header bytes; set-mac-* 6 bytes; set-ipv4-* 4 bytes network order; set-tp-* and set-icmp-ident 2 bytes network
  * order; set-ttl 1 byte; of-push-vlan EtherType and of-set-vlan-vid VID, 2 bytes network order; modify-field 24
  * bytes: u8 operation (0 set, 1 add, 2 sub), u8 width in bits, u8 destination level, u8 destination offset in bits,
- * u16 LE enum rte_flow_field_id, u16 0, then the 16 value bytes. Others: empty.
+ * u16 LE enum rte_flow_field_id, u16 0, then the 16 value bytes; set-tag u32 LE value, u32 LE mask, u8 register index.
+ * Others: empty.
  */
 export interface TemplateAction {
   readonly type: ActionType;
@@ -55,4 +56,6 @@ export interface RuleTemplate {
   readonly items: readonly TemplateItem[];
   readonly actions: readonly TemplateAction[];
   readonly patches: readonly TemplatePatch[];
+  /** The rule that its packets jump to, found by `ruleTag`: what a NIC cannot do in one rule. Created first, removed last. */
+  readonly second?: RuleTemplate;
 }

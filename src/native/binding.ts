@@ -15,6 +15,8 @@ export interface NativeTemplate {
   readonly actions: readonly { readonly type: ActionType; readonly conf: Uint8Array }[];
   /** Five numbers a patch: PatchTarget, index, byte offset in spec or conf, width in bytes, FlowArguments offset; big-endian adds 256 to the width. */
   readonly patches: readonly number[];
+  /** The rule that packets go on to, joined by `ruleTag`. */
+  readonly second?: NativeTemplate;
 }
 
 export interface NativePort {

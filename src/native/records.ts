@@ -247,6 +247,7 @@ export const ItemType = {
   icmp: 9,
   vxlan: 10,
   integrity: 11,
+  tag: 12,
 } as const;
 export type ItemType = (typeof ItemType)[keyof typeof ItemType];
 export const ItemTypeNames: readonly string[] = [
@@ -262,6 +263,7 @@ export const ItemTypeNames: readonly string[] = [
   'icmp',
   'vxlan',
   'integrity',
+  'tag',
 ];
 
 /** Actions; the addon maps them to RTE_FLOW_ACTION_TYPE_*. `set-icmp-ident` exists in the software table only. */
@@ -293,6 +295,7 @@ export const ActionType = {
   ofPushVlan: 24,
   ofSetVlanVid: 25,
   ofPopVlan: 26,
+  setTag: 27,
 } as const;
 export type ActionType = (typeof ActionType)[keyof typeof ActionType];
 export const ActionTypeNames: readonly string[] = [
@@ -323,6 +326,7 @@ export const ActionTypeNames: readonly string[] = [
   'of-push-vlan',
   'of-set-vlan-vid',
   'of-pop-vlan',
+  'set-tag',
 ];
 
 /** Whether a patch of a rule template writes into an item's spec or an action's configuration. */
@@ -513,6 +517,8 @@ export const FlowArguments = {
   outerUdpSourcePort: 52,
   protocol: 54,
   ageSeconds: 56,
+  /** Joins the halves of a NIC rule that is two: the lcore fills it, whoever writes rows leaves it 0. */
+  ruleTag: 60,
 } as const;
 
 /** One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress). Offsets in bytes. */
@@ -593,4 +599,5 @@ export const FlowArgumentWidths = {
   outerUdpSourcePort: 2,
   protocol: 1,
   ageSeconds: 4,
+  ruleTag: 4,
 } as const;

@@ -133,6 +133,7 @@ export const argumentValues: fc.Arbitrary<Required<Arguments>> = fc.record({
   innerDestinationMac: u48,
   outerUdpSourcePort: fc.integer({ min: 49152, max: 65535 }),
   protocol: fc.constantFrom(2, 47, 50, 132),
+  ruleTag: u32,
   ageSeconds: fc.integer({ min: 1, max: 2 ** 24 - 1 }),
 });
 

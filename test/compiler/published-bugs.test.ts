@@ -148,6 +148,7 @@ const updates = join(__dirname, '../../build/native/test/native/rule_update_test
     test.each([
       'an_updated_rule_is_made_before_the_old_one_goes_through_a_flow_queue',
       'an_updated_rule_is_made_before_the_old_one_goes_one_by_one',
+      'an_updated_rule_of_two_halves_is_made_before_the_old_one_goes',
       'a_rule_that_is_deleted_and_inserted_leaves_a_gap',
       'a_rule_that_is_replaced_waits_for_the_completion_of_the_new_one',
       'a_full_nic_has_the_old_rule_taken_out_first',

@@ -71,14 +71,21 @@ function parse(bytes: Uint8Array): Packet {
   return packet;
 }
 
-export function interpretRule(rule: RuleTemplate, port: number, frame: Uint8Array, row?: DataView): RuleOutcome {
+/** @param tag What the rule that jumped here has set. */
+export function interpretRule(
+  rule: RuleTemplate,
+  port: number,
+  frame: Uint8Array,
+  row?: DataView,
+  tag: number | null = null,
+): RuleOutcome {
   const miss: RuleOutcome = { fate: 'miss', to: null, frame, countedBytes: null, ageSeconds: null, mark: null };
   const items = rule.items.map((item) => ({ ...item, spec: item.spec?.slice() }));
   const confs = rule.actions.map((action) => action.conf.slice());
   if (row) patch(rule, items, confs, row);
   if (frame.length < 14) return miss;
   let packet = parse(frame.slice());
-  if (!itemsMatch(items as TemplateItem[], packet, port)) return miss;
+  if (!itemsMatch(items as TemplateItem[], packet, port, tag)) return miss;
 
   let countedBytes: number | null = null;
   let ageSeconds: number | null = null;
@@ -86,6 +93,7 @@ export function interpretRule(rule: RuleTemplate, port: number, frame: Uint8Arra
   let jump: number | null = null;
   let fate: RuleOutcome['fate'] | null = null;
   let to: number | null = null;
+  let set: number | null = null;
   rule.actions.forEach((action, i) => {
     const conf = confs[i];
     const little = conf.reduceRight((value, byte) => value * 256 + byte, 0);
@@ -98,6 +106,10 @@ export function interpretRule(rule: RuleTemplate, port: number, frame: Uint8Arra
         return;
       case ActionType.mark:
         mark = little;
+        return;
+      case ActionType.setTag:
+        if (conf[8] !== 0 || conf.slice(4, 8).some((byte) => byte !== 0xff)) throw new Error('not the whole tag 0');
+        set = conf.slice(0, 4).reduceRight((value, byte) => value * 256 + byte, 0);
         return;
       case ActionType.jump:
         [fate, jump] = ['jump', little];
@@ -116,7 +128,10 @@ export function interpretRule(rule: RuleTemplate, port: number, frame: Uint8Arra
     }
   });
   if (fate === null) throw new Error('a rule without fate');
-  return { fate, to: jump ?? to, frame: packet.bytes, countedBytes, ageSeconds, mark };
+  const outcome = { fate, to: jump ?? to, frame: packet.bytes, countedBytes, ageSeconds, mark };
+  if (rule.second === undefined || jump !== rule.second.group) return outcome;
+  const after = interpretRule(rule.second, port, packet.bytes, row, set);
+  return { ...outcome, fate: after.fate, to: after.to, frame: after.frame };
 }
 
 function patch(
@@ -135,7 +150,7 @@ function patch(
   }
 }
 
-function itemsMatch(items: readonly TemplateItem[], packet: Packet, port: number): boolean {
+function itemsMatch(items: readonly TemplateItem[], packet: Packet, port: number, tag: number | null): boolean {
   let at: Headers | null = packet.outer;
   let tags = 0;
   for (const item of items) {
@@ -145,6 +160,12 @@ function itemsMatch(items: readonly TemplateItem[], packet: Packet, port: number
       case ItemType.representedPort: {
         if (!item.spec) continue;
         if ((item.spec[0] | (item.spec[1] << 8)) !== port) return false;
+        continue;
+      }
+      case ItemType.tag: {
+        const wanted = item.spec?.slice(0, 4).reduceRight((value, byte) => value * 256 + byte, 0);
+        if (item.mask?.some((byte) => byte !== 0xff) || item.spec?.[4] !== 0) throw new Error('not the whole tag 0');
+        if (wanted !== (tag ?? 0)) return false;
         continue;
       }
       case ItemType.integrity: {

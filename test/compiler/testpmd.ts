@@ -23,6 +23,7 @@ export const EXAMPLE: Required<Arguments> = {
   outerUdpSourcePort: 50123,
   protocol: 47,
   ageSeconds: 300,
+  ruleTag: 77,
 };
 
 export const testpmd = spawnSync('sh', ['-c', 'command -v dpdk-testpmd']).status === 0;

@@ -102,7 +102,7 @@ const nics = [...targets().values()].filter(({ kind }) => kind === 'nic').map(({
   test.each([
     ['softflow', undefined, 25],
     ['mlx5-hws', 'mlx5-hws', 20],
-    ['mlx5-sws', 'mlx5-sws', 10],
+    ['mlx5-sws', 'mlx5-sws', 25],
   ] as const)('%s takes them all, and keeps none', (target, profile, tried) => {
     const { start: said, left, told, reasons } = start(target, profile);
     expect([said, left, told]).toEqual([{ tried, refused: 0 }, 0, []]);

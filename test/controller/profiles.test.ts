@@ -84,7 +84,7 @@ function replay(target: string, folder: string): Outcome {
     expect(outcome.offloaded > 0).toBe(whole);
     expect(outcome.nicPackets > 2000).toBe(whole);
     expect(outcome.reasons).toContain('icmp-in-software');
-    if (name === 'mlx5-hws') expect(outcome.reasons).toEqual(['icmp-in-software']);
-    if (name === 'mlx5-sws') expect([...outcome.reasons].sort()).toEqual(['actions-exclusive', 'icmp-in-software']);
+    // With software steering sessions between VPCs have rules that are two, joined by a jump.
+    if (whole) expect(outcome.reasons).toEqual(['icmp-in-software']);
   });
 });

@@ -39,10 +39,31 @@ TemplateSource source_nat() {
   return source;
 }
 
+// The same as two rules: the first ends with a jump to group 2, where the second finds its packets by their tag.
+TemplateSource joined_nat() {
+  TemplateSource first = source_nat();
+  TemplateSource second;
+  second.transfer = true;
+  second.group = 2;
+  second.items = {{ItemType::kTag, TemplateSource::Bytes(5), TemplateSource::Bytes(5, 0xff), std::nullopt},
+                  {ItemType::kEth, std::nullopt, std::nullopt, std::nullopt}};
+  second.actions = {first.actions.back()};
+  TemplateSource::Patch tag = patch(PatchTarget::kItem, 0, 0, offsetof(FlowArguments, rule_tag));
+  tag.big_endian = false;
+  second.patches = {tag};
+  first.actions.back() = {ActionType::kSetTag, {0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0}};
+  first.actions.push_back({ActionType::kJump, {2, 0, 0, 0}});
+  tag.target = PatchTarget::kAction;
+  tag.index = 3;
+  first.patches.push_back(tag);
+  first.second.push_back(second);
+  return first;
+}
+
 // Both ports with the slow path that installs their rules; decisions are put into its ring.
 class Gateway {
  public:
-  Gateway(const std::string& arguments, bool queued)
+  Gateway(const std::string& arguments, bool queued, const TemplateSource& rule = source_nat())
       : inside(arguments, queued ? 1 : 0), outside(arguments, queued ? 1 : 0) {
     SlowPathOptions options;
     options.max_sessions = 4;
@@ -54,7 +75,7 @@ class Gateway {
     for (GatewayPort& port : ports) port.queued_rules = queued ? kRules : 0;
     path.emplace(options, ports, environment().pool);
     software = static_cast<uint16_t>(path->register_software(source_nat()));
-    nic = static_cast<uint16_t>(path->register_nic(0, source_nat()));
+    nic = static_cast<uint16_t>(path->register_nic(0, rule));
   }
 
   void decide(DecisionType type, uint32_t version, uint16_t nic_template) {
@@ -140,8 +161,8 @@ struct Traffic {
   std::thread thread;
 };
 
-void update_under_traffic(const std::string& arguments, bool queued) {
-  Gateway gateway(arguments, queued);
+void update_under_traffic(const std::string& arguments, bool queued, const TemplateSource& rule = source_nat()) {
+  Gateway gateway(arguments, queued, rule);
   gateway.decide(DecisionType::kSession, 1, gateway.nic);
   CHECK_EQ(gateway.forward_path(), RulePath::kOffloaded);
   Traffic traffic(gateway);
@@ -170,6 +191,32 @@ void update_under_traffic(const std::string& arguments, bool queued) {
 TEST(an_updated_rule_is_made_before_the_old_one_goes_through_a_flow_queue) { update_under_traffic("", true); }
 
 TEST(an_updated_rule_is_made_before_the_old_one_goes_one_by_one) { update_under_traffic("", false); }
+
+TEST(an_updated_rule_of_two_halves_is_made_before_the_old_one_goes) {
+  update_under_traffic("", false, joined_nat());
+}
+
+TEST(both_halves_of_a_rule_come_and_go_together) {
+  Gateway gateway("", false, joined_nat());
+  gateway.decide(DecisionType::kSession, 1, gateway.nic);
+  CHECK_EQ(gateway.forward_path(), RulePath::kOffloaded);
+  CHECK_EQ(gateway.inside.xstat("rules"), 2u);
+  CHECK_EQ(gateway.path->nic_rules(), 1u);
+  CHECK_EQ(gateway.inside.receive(kHost & 0xff, 8), 0);
+  gateway.decide(DecisionType::kUpdate, 2, gateway.nic);
+  CHECK_EQ(gateway.inside.xstat("rules"), 2u);
+  CHECK_EQ(gateway.query().forward_packets, 8.0);
+  gateway.decide(DecisionType::kRemove, 0, kNoTemplate);
+  CHECK_EQ(gateway.inside.xstat("rules"), 0u);
+}
+
+TEST(a_first_half_that_the_nic_refuses_takes_its_second_half_with_it) {
+  Gateway gateway(",max_rules=1", false, joined_nat());
+  gateway.decide(DecisionType::kSession, 1, gateway.nic);
+  CHECK_EQ(gateway.forward_path(), RulePath::kFailed);
+  CHECK_EQ(gateway.inside.xstat("rules"), 0u);
+  CHECK_EQ(gateway.inside.receive(kHost & 0xff, 8), 8);
+}
 
 // What the tests above would see of an update that is a deletion and an insertion.
 TEST(a_rule_that_is_deleted_and_inserted_leaves_a_gap) {

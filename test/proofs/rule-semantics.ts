@@ -31,6 +31,7 @@ const STORED: Readonly<Record<string, number>> = {
   outerUdpSourcePort: 2,
   protocol: 1,
   ageSeconds: 4,
+  ruleTag: 4,
 };
 /** Bits of an argument that its field has: a VNI is 24 of 32. */
 const MEANT: Readonly<Record<string, number>> = { matchVni: 24, newVni: 24 };
@@ -143,13 +144,26 @@ function itemHits(z: Z, item: TemplateItem, spec: readonly Bits[], frame: Frame)
   return found;
 }
 
-export function runRule(z: Z, rule: RuleTemplate, packet: Packet, port: number, given: Arguments): RuleOutcome {
+/** @param tag What the rule that jumped here has set. */
+export function runRule(
+  z: Z,
+  rule: RuleTemplate,
+  packet: Packet,
+  port: number,
+  given: Arguments,
+  tag: Bits = z.BitVec.val(0, 32),
+): RuleOutcome {
   const hits: Truth[] = [z.Bool.val(port === rule.ingress)];
   let layer = -1;
   rule.items.forEach((item, index) => {
     const spec = filled(z, rule, 'item', index, item.spec ?? new Uint8Array(), given);
     if (item.type === ItemType.representedPort) {
       hits.push(z.Bool.val((item.spec?.[0] ?? -1) === port));
+      return;
+    }
+    if (item.type === ItemType.tag) {
+      if (item.mask?.some((byte) => byte !== 0xff) || item.spec?.[4] !== 0) throw new Error('not the whole tag 0');
+      hits.push(concat(z, spec.slice(0, 4)).eq(tag));
       return;
     }
     if (item.type === ItemType.integrity) {
@@ -172,11 +186,21 @@ export function runRule(z: Z, rule: RuleTemplate, packet: Packet, port: number, 
   });
   let after = packet;
   let jump: number | null = null;
+  let set = tag;
   rule.actions.forEach((action, index) => {
     const conf = filled(z, rule, 'action', index, action.conf, given);
     if (action.type === ActionType.jump) jump = action.conf.reduceRight((value, byte) => value * 256 + byte, 0);
+    if (action.type === ActionType.setTag) {
+      if (action.conf[8] !== 0 || action.conf.slice(4, 8).some((byte) => byte !== 0xff))
+        throw new Error('not the whole tag 0');
+      set = concat(z, conf.slice(0, 4));
+    }
     after = execute(z, action, conf, after);
   });
+  if (rule.second !== undefined && jump === rule.second.group) {
+    const joined = runRule(z, rule.second, after, port, given, set);
+    return { hits: z.And(...hits, joined.hits), packet: joined.packet, jump: joined.jump };
+  }
   return { hits: z.And(...hits), packet: after, jump };
 }
 

@@ -72,7 +72,7 @@ export function budget(formed: FormedRule, target: Target, report: DiagnosticCol
       `rewrite fewer fields; ${budgets.source}`,
     );
   }
-  for (const action of formed.formed) {
+  for (const action of [...formed.formed, ...(formed.second?.formed ?? [])]) {
     const encapsulates = action.type === ActionType.vxlanEncap || action.type === ActionType.rawEncap;
     if (!encapsulates || budgets.encapBytes === undefined || action.conf.length <= budgets.encapBytes) continue;
     report.action(

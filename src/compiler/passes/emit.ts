@@ -11,7 +11,7 @@ import {
 } from '../fields.js';
 import type { MatchItem } from '../ir.js';
 import type { RuleTemplate, TemplateItem, TemplatePatch } from '../template.js';
-import type { FormedRule } from './select-forms.js';
+import { type FormedAction, type FormedRule, TAG_REGISTER } from './select-forms.js';
 
 const ITEM_TYPES: Record<MatchItem['type'], ItemType> = {
   eth: ItemType.eth,
@@ -34,18 +34,40 @@ export function emit(formed: FormedRule): RuleTemplate {
   const patches: TemplatePatch[] = [];
   const items = formed.matchesPort ? [ingressItem(rule.ingress)] : [];
   for (const { node } of rule.match) items.push(headerItem(node, items.length, patches));
-  formed.formed.forEach((action, index) => {
-    for (const patch of action.patches) patches.push({ target: 'action', index, ...patch });
-  });
+  const { name, ingress } = rule;
+  const { group, priority, domain } = placement;
   return {
-    name: rule.name,
-    ingress: rule.ingress,
-    group: placement.group,
-    priority: placement.priority,
-    domain: placement.domain,
-    items,
-    actions: formed.formed.map(({ type, conf }) => ({ type, conf })),
-    patches,
+    ...{ name, ingress, group, priority, domain, items },
+    ...emitActions(formed.formed, patches),
+    ...(formed.second === undefined ? {} : { second: secondHalf(formed, formed.second) }),
+  };
+}
+
+function emitActions(
+  formed: readonly FormedAction[],
+  ofItems: readonly TemplatePatch[],
+): Pick<RuleTemplate, 'actions' | 'patches'> {
+  const ofActions = formed.flatMap((action, index) =>
+    action.patches.map((patch): TemplatePatch => ({ target: 'action', index, ...patch })),
+  );
+  return { actions: formed.map(({ type, conf }) => ({ type, conf })), patches: [...ofItems, ...ofActions] };
+}
+
+/** What packets of the flow's tag meet where the first half jumps to. */
+function secondHalf(first: FormedRule, second: NonNullable<FormedRule['second']>): RuleTemplate {
+  const { rule, placement } = first;
+  const port = first.matchesPort ? [ingressItem(rule.ingress)] : [];
+  const spec = new Uint8Array([0, 0, 0, 0, TAG_REGISTER]);
+  const tag: TemplateItem = { type: ItemType.tag, spec, mask: new Uint8Array(5).fill(0xff) };
+  const items = [...port, tag, { type: ItemType.eth }];
+  const tagged: TemplatePatch = {
+    ...{ target: 'item', index: port.length, offset: 0, width: 4 },
+    ...{ argument: 'ruleTag', bigEndian: false },
+  };
+  const { priority, domain } = placement;
+  return {
+    ...{ name: `${rule.name}-joined`, ingress: rule.ingress, group: second.group, priority, domain, items },
+    ...emitActions(second.formed, [tagged]),
   };
 }
 

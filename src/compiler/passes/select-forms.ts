@@ -27,6 +27,8 @@ export interface FormedRule {
   readonly formed: readonly FormedAction[];
   /** Whether the rule itself says on which port packets arrive. */
   readonly matchesPort: boolean;
+  /** Where the rule is two: what the second one does to the packets that carry the flow's tag, and the group it stands in. */
+  readonly second?: { readonly group: number; readonly formed: readonly FormedAction[] };
 }
 
 /** An action as the builders below make it, before it is known where it comes from. */
@@ -74,6 +76,19 @@ class ConfBuilder {
   build(): Encoded {
     return { type: this.type, conf: this.conf, patches: this.patches };
   }
+}
+
+/** The register that carries a flow's tag from the first half of its rule to the second. */
+export const TAG_REGISTER = 0;
+
+/** Ends the first half of a rule that is two. @param fate Of the list, whose place the jump takes. */
+export function joinActions(group: number, fate: FormedAction): readonly FormedAction[] {
+  const tag = new ConfBuilder(ActionType.setTag, 9)
+    .hostOrder(0, 4, { argument: 'ruleTag' })
+    .hostOrder(4, 4, 0xffff_ffff)
+    .hostOrder(8, 1, TAG_REGISTER)
+    .build();
+  return [tag, host(ActionType.jump, 4, group)].map((encoded) => ({ ...encoded, of: fate.of, index: fate.index }));
 }
 
 const bare = (type: ActionType): Encoded => ({ type, conf: new Uint8Array(0), patches: [] });
