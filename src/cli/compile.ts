@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
-import type { Diagnostic } from '../compiler/index.js';
+import type { CompileContext, Diagnostic } from '../compiler/index.js';
 import type { ParsedList } from '../compiler/parse-list.js';
 import type { RuleTemplate } from '../compiler/template.js';
 import { type Fault, UserFault } from './errors.js';
@@ -9,6 +9,7 @@ interface CompileOptions {
   readonly target: string;
   readonly format: 'testpmd' | 'json';
   readonly static?: boolean;
+  readonly trial?: boolean;
 }
 
 export function register(program: Command): void {
@@ -19,6 +20,10 @@ export function register(program: Command): void {
     .requiredOption('--target <name>', 'what to compile for; `sluice targets` lists them')
     .addOption(new Option('--format <format>', 'how to print rules').choices(['testpmd', 'json']).default('testpmd'))
     .option('--static', 'print first the constant rules that the others rely on: punts, and the jump to their group')
+    .option(
+      '--trial',
+      'execute each rule on a packet of its flow and on several that just miss it, and compare with its list',
+    )
     .action(async (file: string, options: CompileOptions, command: Command) => {
       const { targetNamed, targets } = await import('../compiler/target.js');
       if (targetNamed(options.target) === null) {
@@ -46,11 +51,37 @@ async function run(file: string, options: CompileOptions): Promise<void> {
   }
   for (const list of parsed.lists) {
     const result = compile(list.list, options.target, parsed.context);
-    if (result.ok) rules.push({ template: result.template, row: list.row });
-    else faults.push(...result.diagnostics.map((diagnostic) => faultOf(diagnostic, file, list)));
+    if (result.ok) {
+      rules.push({ template: result.template, row: list.row });
+      if (options.trial) faults.push(...(await trial(list, result.template, options.target, parsed.context, file)));
+    } else faults.push(...result.diagnostics.map((diagnostic) => faultOf(diagnostic, file, list)));
   }
   await print(rules, options);
   if (faults.length > 0) throw new UserFault(faults);
+}
+
+/** Says on stderr what a rule was tried with. @returns Where rule and list differ */
+async function trial(
+  { list, row, path }: ParsedList,
+  template: RuleTemplate,
+  name: string,
+  context: CompileContext,
+  file: string,
+): Promise<Fault[]> {
+  const { targetNamed } = await import('../compiler/target.js');
+  const { tryRule } = await import('../compiler/trial/trial.js');
+  const target = targetNamed(name);
+  const found = target && tryRule(list, template, target, context, row);
+  if (!found) {
+    process.stderr.write(`${list.name}: not tried: no packet of such headers is made\n`);
+    return [];
+  }
+  process.stderr.write(`${list.name}: tried with ${found.hits + found.misses} packets, ${found.hits} hit\n`);
+  return found.faults.map(({ odd, wanted, got }) => ({
+    path: at(file, path),
+    message: `${list.name}: ${odd === '' ? 'a packet of the flow' : odd}: ${got}, not ${wanted}`,
+    hint: 'the compiler is wrong: please report it with the list',
+  }));
 }
 
 async function print(rules: readonly { template: RuleTemplate; row: DataView | null }[], options: CompileOptions) {

@@ -81,6 +81,12 @@ export class LiveGateway {
     this.controller.templates.probesWith((rule, message) => {
       log.warn({ rule, message }, 'the NIC refuses a rule that its table allows: this direction stays in software');
     });
+    if (log.isLevelEnabled('debug')) {
+      this.controller.templates.triesWith((rule, { hits, misses, faults }) => {
+        if (faults.length > 0) log.error({ rule, faults }, 'a compiled rule does not do what its list says');
+        else log.debug({ rule, hits, misses }, 'compiled rule tried');
+      });
+    }
     this.controller.templates.installStaticRules();
     log.info({ target: target ?? 'none', ...this.controller.templates.probeDirections() }, 'offload target');
   }

@@ -5,8 +5,10 @@ import {
   nativeTemplate,
   type RuleTemplate,
   staticRules,
+  targetNamed,
 } from '../compiler/index.js';
 import type { FlowList } from '../compiler/ir.js';
+import { type Trial, tryRule } from '../compiler/trial/trial.js';
 import type { ValidatedConfig } from '../config/types.js';
 import { natDirections } from '../nat/directions.js';
 import { shapeList } from '../nat/shapes.js';
@@ -45,6 +47,7 @@ export class TemplateRegistry {
   /** Why it has not all of them; null: it has. */
   private withoutConstantRules: Refusal | null = null;
   private onRefusal: ((rule: string, message: string) => void) | null = null;
+  private onTrial: ((rule: string, trial: Trial) => void) | null = null;
   /** By shape: what the NIC said of a rule of it; null: it took it. */
   private readonly tried = new Map<number, string | null>();
 
@@ -141,6 +144,15 @@ export class TemplateRegistry {
     return { tried: this.tried.size, refused };
   }
 
+  /**
+   * From now on each compiled rule is executed on packets by an interpreter before it is used, and compared with its list.
+   *
+   * @param onTrial Told what came of it; a rule that differs is not given to the NIC.
+   */
+  triesWith(onTrial: (rule: string, trial: Trial) => void): void {
+    this.onTrial = onTrial;
+  }
+
   of(shape: number): CompiledShape {
     let compiled = this.shapes[shape];
     if (compiled === undefined) {
@@ -168,6 +180,7 @@ export class TemplateRegistry {
     const inNic = compile(list, this.target, this.context);
     if (!inNic.ok) return without(summary(inNic.diagnostics));
     if (this.withoutConstantRules !== null) return without(this.withoutConstantRules);
+    if (!this.isTried(list, inNic.template)) return without(DIFFERS);
     const native = nativeTemplate(inNic.template);
     const refused = this.probe(shape, list, native);
     if (refused !== null) return without({ code: 'nic-refused', message: refused, hint: NIC_HINT });
@@ -177,6 +190,15 @@ export class TemplateRegistry {
     } catch (error) {
       return without({ code: 'nic-refused', message: (error as NativeError).message, hint: NIC_HINT });
     }
+  }
+
+  /** @returns False when the rule does not do what the list says. */
+  private isTried(list: FlowList, template: RuleTemplate): boolean {
+    const target = this.target === null || this.onTrial === null ? null : targetNamed(this.target);
+    const trial = target && tryRule(list, template, target, this.context, null);
+    if (!trial) return true;
+    this.onTrial?.(list.name, trial);
+    return trial.faults.length === 0;
   }
 
   /** @returns The NIC's words when it cannot execute such a rule; null when it can, or that is not asked. */
@@ -206,6 +228,11 @@ export class TemplateRegistry {
 const REFUSALS: ReadonlySet<number> = new Set([22, 38, 95]);
 
 const NIC_HINT = 'see the log at warn, and the driver’s version';
+const DIFFERS: Refusal = {
+  code: 'trial-failed',
+  message: 'the compiled rule does not do what its list says',
+  hint: 'a fault of the compiler: please report it with the log',
+};
 const OFFLOAD_OFF: Refusal = {
   code: 'offload-off',
   message: 'offload.mode is never, or the port has no NIC that offloads',

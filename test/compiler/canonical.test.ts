@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import type { Action, FlowList } from '../../src/compiler/ir';
 import { canonicalise } from '../../src/compiler/passes/canonicalise';
 import { type Rule, toRule } from '../../src/compiler/rule';
+import { interpretList } from '../../src/compiler/trial/list-interpreter';
 import { argument, argumentValues, natList, packetNoise, packetOf, shapes } from './flows';
-import { interpretList } from './reference-interpreter';
 
 const back = (rule: Rule): FlowList => ({
   name: rule.name,

@@ -82,6 +82,10 @@ describe('sluice compile', () => {
     const { out } = await run('compile', '--target', 'softflow', '--static', file('static.json', [fine]));
     expect(out).toMatch(/^# fabric-outer-fragments\n[\s\S]*# fabric-nat\n[\s\S]*# external-nat\n[\s\S]*# fine\n/);
   });
+  test('tries each rule on a packet of its flow and on several that just miss it when asked', async () => {
+    const { code, err } = await run('compile', '--target', 'softflow', '--trial', file('trial.json', [fine]));
+    expect({ code, err }).toEqual({ code: 0, err: 'fine: tried with 2 packets, 1 hit\n' });
+  });
   test('tells every fault of a file at its place and exits 1', async () => {
     const bad = [{ ...fine, ingress: 'inside', match: [{ type: 'eth' }, { type: 'ip' }] }];
     const { code, out, err } = await run('compile', '--target', 'softflow', file('bad.json', bad));

@@ -3,9 +3,9 @@ import { type CompileContext, compile } from '../../src/compiler/index';
 import { writeArgument } from '../../src/compiler/instantiate';
 import type { Action, ArgumentName, FlowList, MatchItem } from '../../src/compiler/ir';
 import type { RuleTemplate } from '../../src/compiler/template';
+import { buildFrame, bytesOf, type Frame, type Ipv4 } from '../../src/compiler/trial/frame';
+import type { Arguments } from '../../src/compiler/trial/list-interpreter';
 import { FlowArguments } from '../../src/native/records';
-import { buildFrame, bytesOf, type Frame, type Ipv4 } from './reference-frame';
-import type { Arguments } from './reference-interpreter';
 
 /** The gateway of the examples. */
 export const CONTEXT: CompileContext = {

@@ -3,6 +3,8 @@ import { compileFor } from '../../src/compiler/compile';
 import { staticRules, targetNamed } from '../../src/compiler/index';
 import type { Target } from '../../src/compiler/target';
 import type { RuleTemplate } from '../../src/compiler/template';
+import { interpretList } from '../../src/compiler/trial/list-interpreter';
+import { interpretRule, type RuleOutcome } from '../../src/compiler/trial/rule-interpreter';
 import {
   argumentValues,
   CONTEXT,
@@ -14,8 +16,6 @@ import {
   type Shape,
   shapes,
 } from './flows';
-import { interpretList } from './reference-interpreter';
-import { interpretRule, type RuleOutcome } from './template-interpreter';
 
 /** All tables of the NIC: constant rules first, and the rule where their jump leads. */
 function throughNic(target: Target, rule: RuleTemplate, port: number, frame: Uint8Array, row: DataView): RuleOutcome {

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { instantiate } from '../../src/compiler/instantiate';
 import type { RuleTemplate } from '../../src/compiler/template';
+import { interpretList, takeApart } from '../../src/compiler/trial/list-interpreter';
+import { interpretRule } from '../../src/compiler/trial/rule-interpreter';
 import { ActionType } from '../../src/native/records';
 import { argumentValues, compiled, natList, packetNoise, packetOf, rowOf, shapes } from './flows';
-import { interpretList, takeApart } from './reference-interpreter';
-import { interpretRule } from './template-interpreter';
 
 const runs = { numRuns: 1500 };
 

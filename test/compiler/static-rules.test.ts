@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { type CompileContext, staticRules } from '../../src/compiler/index';
+import { interpretRule, type RuleOutcome } from '../../src/compiler/trial/rule-interpreter';
 import { argumentValues, CONTEXT, packetNoise, packetOf, type Shape } from './flows';
-import { interpretRule, type RuleOutcome } from './template-interpreter';
 
 const TAGGED: CompileContext = {
   ...CONTEXT,

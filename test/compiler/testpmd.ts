@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { Arguments } from './reference-interpreter';
+import type { Arguments } from '../../src/compiler/trial/list-interpreter';
 
 /** One flow of the examples: host 10.0.1.5 of a VPC, and whom it talks to. */
 export const EXAMPLE: Required<Arguments> = {

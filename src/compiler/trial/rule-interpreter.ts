@@ -1,5 +1,5 @@
-import type { RuleTemplate, TemplateItem } from '../../src/compiler/template';
-import { ActionType, FlowArguments, ItemType } from '../../src/native/records';
+import { ActionType, FlowArguments, ItemType } from '../../native/records.js';
+import type { RuleTemplate, TemplateItem } from '../template.js';
 
 /**
  * What a rule does to one packet, by rte_flow's documentation: on raw bytes with offsets, checksums updated incrementally

@@ -1,5 +1,5 @@
-import type { Action, ArgumentName, FlowList, MatchItem, MatchValue, Value } from '../../src/compiler/ir';
-import { buildFrame, bytesOf, type Frame, type Ipv4, parseFrame } from './reference-frame';
+import type { Action, ArgumentName, FlowList, MatchItem, MatchValue, Value } from '../ir.js';
+import { buildFrame, bytesOf, type Frame, type Ipv4, parseFrame } from './frame.js';
 
 /**
  * What a list does to one packet, by the IR's documentation and nothing else: the judge of everything the compiler emits
