@@ -7,7 +7,7 @@ import { type Fault, UserFault } from './errors.js';
 
 interface CompileOptions {
   readonly target: string;
-  readonly format: 'testpmd' | 'json';
+  readonly format: 'testpmd' | 'template' | 'json';
   readonly static?: boolean;
   readonly trial?: boolean;
 }
@@ -18,7 +18,14 @@ export function register(program: Command): void {
     .description('compile match+action lists to rules of a NIC, or say why not')
     .argument('<file>', 'lists as JSON (schemas/flow-list.schema.json)')
     .requiredOption('--target <name>', 'what to compile for; `sluice targets` lists them')
-    .addOption(new Option('--format <format>', 'how to print rules').choices(['testpmd', 'json']).default('testpmd'))
+    .addOption(
+      new Option(
+        '--format <format>',
+        'how to print rules: as testpmd’s flow create, as its templates, tables and queues, or as JSON',
+      )
+        .choices(['testpmd', 'template', 'json'])
+        .default('testpmd'),
+    )
     .option('--static', 'print first the constant rules that the others rely on: punts, and the jump to their group')
     .option(
       '--trial',
@@ -92,9 +99,30 @@ async function print(rules: readonly { template: RuleTemplate; row: DataView | n
     process.stdout.write(`${JSON.stringify({ target: options.target, rules: printed }, null, 2)}\n`);
     return;
   }
+  if (options.format === 'template') return printTemplates(rules, options.target);
   for (const { template, row } of rules) {
     process.stdout.write([`# ${template.name}`, ...printTestpmd(template, row ?? undefined), ''].join('\n'));
   }
+}
+
+/** Rules by templates. Constant rules have ranges, which are not for templates: they are printed one by one. @throws UserFault */
+async function printTemplates(rules: readonly { template: RuleTemplate; row: DataView | null }[], name: string) {
+  const { printTestpmd } = await import('../compiler/print-testpmd.js');
+  const { printFlowConfigure, printTemplate } = await import('../compiler/print-template.js');
+  const { targetNamed } = await import('../compiler/target.js');
+  if (targetNamed(name)?.api.template !== true) {
+    throw UserFault.of('--format', `${name} has no template tables`, 'use --format testpmd');
+  }
+  const ports = [...new Set(rules.map(({ template }) => template.ingress))];
+  const lines = ports.flatMap(printFlowConfigure);
+  rules.forEach(({ template, row }, i) => {
+    const hasRange = template.items.some(({ last }) => last !== undefined);
+    const printed = hasRange
+      ? printTestpmd(template, row ?? undefined)
+      : printTemplate(template, i + 1, row ?? undefined);
+    lines.push(`# ${template.name}`, ...printed);
+  });
+  process.stdout.write(`${lines.join('\n')}\n`);
 }
 
 function read(file: string): string {

@@ -12,6 +12,8 @@ export interface DecodedField {
   /** Null: exact. */
   readonly mask: string | null;
   readonly last: string | null;
+  /** The mask of the whole field. */
+  readonly whole: string;
 }
 
 export interface DecodedItem {
@@ -63,15 +65,18 @@ function decodeItem(item: TemplateItem, argumentAt: ArgumentAt): DecodedItem {
   if (!spec || !mask) return { type, fields: [] };
   if (item.type === ItemType.representedPort) {
     const port = text('number', readLittleEndian(spec, 0, 2), 2);
-    return { type, fields: [{ name: 'port', testpmd: 'ethdev_port_id', spec: port, mask: null, last: null }] };
+    return {
+      type,
+      fields: [{ name: 'port', testpmd: 'ethdev_port_id', spec: port, mask: null, last: null, whole: '0xffff' }],
+    };
   }
   if (item.type === ItemType.tag) {
     const data = argumentAt(0) ?? text('number', readLittleEndian(spec, 0, 4), 4);
     return {
       type,
       fields: [
-        { name: 'data', testpmd: 'data', spec: data, mask: null, last: null },
-        { name: 'index', testpmd: 'index', spec: String(spec[4]), mask: null, last: null },
+        { name: 'data', testpmd: 'data', spec: data, mask: null, last: null, whole: '0xffffffff' },
+        { name: 'index', testpmd: 'index', spec: String(spec[4]), mask: null, last: null, whole: '0xff' },
       ],
     };
   }
@@ -83,12 +88,14 @@ function decodeItem(item: TemplateItem, argumentAt: ArgumentAt): DecodedItem {
     const bits = readBigEndian(mask, offset, bytes);
     if (bits === 0) continue;
     const shown: TextKind = HEX_FIELDS.has(name) ? 'hex' : kind;
+    const masked: TextKind = kind === 'mac' || kind === 'address' ? kind : 'hex';
     const end = last ? readBigEndian(last, offset, bytes) : 0;
     fields.push({
       name,
       testpmd,
       spec: argumentAt(offset) ?? text(shown, readBigEndian(spec, offset, bytes), bytes),
-      mask: bits === fullMask(layout) ? null : text(kind === 'mac' || kind === 'address' ? kind : 'hex', bits, bytes),
+      mask: bits === fullMask(layout) ? null : text(masked, bits, bytes),
+      whole: text(masked, fullMask(layout), bytes),
       last: end === 0 ? null : text(shown, end, bytes),
     });
   }
@@ -101,12 +108,13 @@ const INTEGRITY_VALUE_BITS = [0x04, 0x20]; // l3_ok, ipv4_csum_ok
 function integrityFields(spec: Uint8Array, mask: Uint8Array): readonly DecodedField[] {
   const value = (bits: number) => INTEGRITY_VALUE_BITS.reduce((sum, bit, i) => sum + ((bits >> i) & 1) * bit, 0);
   return [
-    { name: 'level', testpmd: 'level', spec: String(spec[0]), mask: null, last: null },
+    { name: 'level', testpmd: 'level', spec: String(spec[0]), mask: null, last: null, whole: '0xffffffff' },
     {
       name: 'value',
       testpmd: 'value',
       spec: text('hex', value(spec[1]), 1),
       mask: text('hex', value(mask[1]), 1),
+      whole: '0xff',
       last: null,
     },
   ];

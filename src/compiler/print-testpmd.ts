@@ -26,14 +26,7 @@ function printOne(template: RuleTemplate, row?: DataView, portIds?: readonly num
   const rule = decode(row ? instantiate(template, row) : template);
   const port = (text: string): string => (portIds ? String(portIds[Number(text)]) : text);
 
-  const lines: string[] = [];
-  for (const action of rule.actions) {
-    if (PRIVATE_ACTIONS.has(action.type)) lines.push(`# ${word(action.type)} is not rte_flow's: software table only`);
-    if (action.type === 'vxlan-encap') lines.push(...vxlanPreamble(action));
-    if (action.type === 'raw-encap') lines.push(rawEncapPreamble(action));
-    if (action.type === 'raw-decap') lines.push(`set raw_decap ${RAW_INDEX} eth / ipv4 / udp / vxlan / end_set`);
-  }
-
+  const lines = preambles(rule.actions);
   const attributes = [
     ...(template.group === 0 ? [] : [`group ${template.group}`]),
     ...(template.priority === 0 ? [] : [`priority ${template.priority}`]),
@@ -45,6 +38,18 @@ function printOne(template: RuleTemplate, row?: DataView, portIds?: readonly num
   return [...lines, ...fitted(create)];
 }
 
+/** Commands that testpmd needs before those of a rule with these actions. */
+export function preambles(actions: readonly DecodedAction[]): string[] {
+  const lines: string[] = [];
+  for (const action of actions) {
+    if (PRIVATE_ACTIONS.has(action.type)) lines.push(`# ${word(action.type)} is not rte_flow's: software table only`);
+    if (action.type === 'vxlan-encap') lines.push(...vxlanPreamble(action));
+    if (action.type === 'raw-encap') lines.push(rawEncapPreamble(action));
+    if (action.type === 'raw-decap') lines.push(`set raw_decap ${RAW_INDEX} eth / ipv4 / udp / vxlan / end_set`);
+  }
+  return lines;
+}
+
 /** What testpmd takes for granted (cmdline_flow.c zeroes configurations). */
 const DEFAULTS = [' dst_offset 0', ' index 0'];
 
@@ -52,7 +57,7 @@ const DEFAULTS = [' dst_offset 0', ' index 0'];
  * The command in one line: with shorter MACs and addresses if it must be, without what testpmd takes for
  * granted if that is too long, as comments if even that is.
  */
-function fitted(create: string): string[] {
+export function fitted(create: string): string[] {
   if (create.length <= TESTPMD_LINE_LENGTH || create.includes('<')) return [create];
   const short = create
     .replace(
@@ -90,7 +95,7 @@ function rawEncapPreamble(action: DecodedAction): string {
   ].join(' / ');
 }
 
-const word = (type: string): string => type.replaceAll('-', '_');
+export const word = (type: string): string => type.replaceAll('-', '_');
 
 function printItem(item: DecodedItem, port: (text: string) => string): string {
   const words = [word(item.type)];
@@ -106,7 +111,7 @@ function printItem(item: DecodedItem, port: (text: string) => string): string {
   return words.join(' ');
 }
 
-const ACTION_WORDS: Readonly<Record<string, string>> = {
+export const ACTION_WORDS: Readonly<Record<string, string>> = {
   'set-mac-source': 'set_mac_src',
   'set-mac-destination': 'set_mac_dst',
   'set-ipv4-source': 'set_ipv4_src',
@@ -115,7 +120,7 @@ const ACTION_WORDS: Readonly<Record<string, string>> = {
   'set-tp-destination': 'set_tp_dst',
 };
 
-function printAction(action: DecodedAction, port: (text: string) => string): string {
+export function printAction(action: DecodedAction, port: (text: string) => string): string {
   const words = [ACTION_WORDS[action.type] ?? word(action.type)];
   if (action.type === 'vxlan-encap') return words[0];
   if (action.type === 'raw-encap' || action.type === 'raw-decap') return `${words[0]} index ${RAW_INDEX}`;

@@ -78,6 +78,18 @@ describe('sluice compile', () => {
       rules: [{ name: 'fine' }, { name: 'ping', group: 0 }],
     });
   });
+  test('prints templates, tables and rows; not for a NIC without template tables', async () => {
+    const path = file('template.json', [fine]);
+    const { code, out } = await run('compile', '--target', 'softflow', '--format', 'template', '--static', path);
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /^port stop 0\nflow configure 0 [\s\S]*^flow create 0 [\s\S]*^# fine\nflow pattern_template 0 /m,
+    );
+    expect(out.trimEnd()).toMatch(/flow push 0 queue 0\nflow pull 0 queue 0$/);
+    const refused = await run('compile', '--target', 'mlx5-sws', '--format', 'template', path);
+    expect(refused).toMatchObject({ code: 1, out: '' });
+    expect(refused.err).toContain('mlx5-sws has no template tables');
+  });
   test('prints the constant rules first when asked', async () => {
     const { out } = await run('compile', '--target', 'softflow', '--static', file('static.json', [fine]));
     expect(out).toMatch(/^# fabric-outer-fragments\n[\s\S]*# fabric-nat\n[\s\S]*# external-nat\n[\s\S]*# fine\n/);
