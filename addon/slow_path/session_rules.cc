@@ -286,6 +286,7 @@ bool SlowPath::complete_installation(const RuleContext& context, bool failed) {
 // What the NIC counted since the rules were made.
 Traffic SlowPath::nic_traffic(const SessionRef& session, FlowDirection direction) {
   SessionDirection& state = session.state->direction[direction];
+  if (state.nic_rule == nullptr) return {};
   Traffic traffic = traffic_of(session, direction, state.nic_rule, state.nic_template, &state.nic_hits_seen);
   if (state.replaces) {
     ReplacedRule& old = replaced_.at(RuleTag::pack(session.index, direction));
@@ -297,7 +298,6 @@ Traffic SlowPath::nic_traffic(const SessionRef& session, FlowDirection direction
 // Of one rule. Refreshes the row's last hit, if there was one since it was last asked.
 Traffic SlowPath::traffic_of(const SessionRef& session, FlowDirection direction, rte_flow* flow, uint16_t id,
                              uint64_t* hits_seen) {
-  if (flow == nullptr) return {};
   const uint8_t ingress = nic_templates_[id].port;
   const RuleTemplate& rule = *nic_templates_[id].made.rule;
   const FlowHits hits = flow_ports_[ingress]->query(flow, rule);
@@ -341,8 +341,8 @@ void SlowPath::unoffload(const SessionRef& session) {
 // Takes a direction's rules out of the NIC; software serves it.
 void SlowPath::take_out(const SessionRef& session, FlowDirection direction) {
   SessionDirection& state = session.state->direction[direction];
-  take_out_replaced(session, direction);
   if (state.nic_rule != nullptr) {
+    take_out_replaced(session, direction);
     destroy_nic(session, direction, state.nic_rule, state.nic_template, &state.nic_hits_seen);
     state.nic_rule = nullptr;
     state.nic_hits_seen = 0;
