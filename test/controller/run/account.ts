@@ -82,12 +82,14 @@ export class Account {
       if (reason === 'nic-busy') faults.push(`row ${row} waits for a NIC that is not busy`);
       if (path === RulePath.failed) said.failed++;
     }
-    /** What the NIC has room for beside its constant rules. */
+    /** What the ports have room for beside their constant rules, and what is left of it where it is least. */
     let room = 0;
+    let free = controller.config.offload.maxRules - controller.nicRulesWanted;
     (['fabric', 'external'] as const).forEach((side, i) => {
       const lines = bench.installedRules(devices[i]).trimEnd().split('\n');
       const has = lines.filter((line) => COUNTS.test(line)).length;
       room += this.room - (lines.length - has);
+      free = Math.min(free, this.room - lines.length);
       if (has !== said[side]) faults.push(`${side}: the NIC has ${has} rules, the sessions say ${said[side]}`);
     });
     const installed = said.fabric + said.external;
@@ -98,7 +100,7 @@ export class Account {
     if (said.failed > said.sessions * 2 * this.givenUp && this.room === Number.POSITIVE_INFINITY)
       faults.push(`${said.failed} of ${said.sessions * 2} rules were given up`);
     const full = Math.min(controller.config.offload.maxRules, room);
-    const isNeedless = installed + said.lacking <= full || installed < full * 0.9;
+    const isNeedless = said.lacking <= free || installed < full * 0.9;
     if (said.lacking > 0 && isNeedless)
       faults.push(`${installed} rules, though there is room for ${full} and ${said.lacking} wait`);
     return faults;
