@@ -129,6 +129,10 @@ export interface BenchBinding {
   forgetEndpoints(first: number, count: number): void;
   /** The NIC's own word on its rules, one a line, whoever made them (rte_flow_dev_dump). @throws NativeError RULE */
   installedRules(device: string): string;
+  /** Puts rules into a NIC behind its user's back, which count and drop packets to 192.0.2.0/24. @returns How many it took. */
+  addForeignRules(device: string, count: number): number;
+  /** Takes all rules of a port away behind its user's back, as a reset does. While nothing is asked of them. @throws NativeError RULE */
+  flushRules(device: string): void;
   /** Flows whose translated endpoint was seen, and endpoints that two flows share (none should). */
   endpoints(): { readonly known: number; readonly shared: number };
   /**

@@ -313,6 +313,18 @@ bool FlowEngine::collect_aged(uint32_t now_seconds, AgeCursor* cursor, uint32_t 
   return true;
 }
 
+bool FlowEngine::visit(AgeCursor* cursor, uint32_t rows, const std::function<void(FlowRule*)>& visit) {
+  for (; cursor->table < self_->tables.size(); ++cursor->table, cursor->row = 1) {
+    const RuleTable* table = self_->tables[cursor->table];
+    for (; table != nullptr && cursor->row <= table->slab.high(); ++cursor->row) {
+      if (rows-- == 0) return false;
+      FlowRule* rule = table->rule(cursor->row);
+      if (rule->live()) visit(rule);
+    }
+  }
+  return true;
+}
+
 void FlowEngine::collect_aged(uint32_t now_seconds, const std::function<bool(FlowRule*)>& visit) {
   AgeCursor cursor;
   collect_aged(now_seconds, &cursor, UINT32_MAX, visit);

@@ -203,6 +203,8 @@ class FlowEngine {
     return timeout != 0 && static_cast<int32_t>(idle) >= 0 && idle >= timeout;
   }
   bool ages(const FlowRule* rule) const;
+  // Every live rule, in portions of so many rows. A rule that lives all the time is met once.
+  bool visit(AgeCursor* cursor, uint32_t rows, const std::function<void(FlowRule*)>& visit);
   // Its creation has succeeded, and packets can hit it.
   static bool is_live(const FlowRule* rule);
   // Its creation has succeeded or failed, and nobody has retired it.

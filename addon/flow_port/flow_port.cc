@@ -301,6 +301,34 @@ bool FlowPort::open_jumps(bool open) {
   return done;
 }
 
+void FlowPort::constant_rules(std::vector<RuleHandle>* out) const {
+  for (const StaticRule& constant : static_rules_) {
+    if (constant.flow != nullptr) out->push_back({constant.flow, nullptr});
+  }
+}
+
+bool FlowPort::is_constant(const rte_flow* flow) const {
+  return std::any_of(static_rules_.begin(), static_rules_.end(),
+                     [flow](const StaticRule& constant) { return constant.flow == flow; });
+}
+
+bool FlowPort::remake_constant(const rte_flow* flow) {
+  rte_flow_error error = {};
+  for (StaticRule& constant : static_rules_) {
+    if (constant.flow != flow) continue;
+    rte_flow* made = create(*constant.rule, &error);
+    if (made == nullptr) return false;
+    constant.flow = made;
+    return true;
+  }
+  return false;
+}
+
+bool FlowPort::destroy_foreign(rte_flow* flow) {
+  rte_flow_error error = {};
+  return rte_flow_destroy(port_id_, flow, &error) == 0;
+}
+
 void FlowPort::flush() {
   complete([](void*, bool) {});
   rte_flow_error error = {};

@@ -47,6 +47,12 @@ struct PortTemplate {
 // it grants; 0: the driver has no template API.
 uint32_t open_flow_queue(uint16_t port_id, uint32_t rules);
 
+// A rule by its handle and AGE's context; null: a constant rule, or one that somebody else made.
+struct RuleHandle {
+  rte_flow* flow = nullptr;
+  void* context = nullptr;
+};
+
 class FlowPort {
  public:
   // `queued_rules`: what open_flow_queue() granted.
@@ -99,6 +105,16 @@ class FlowPort {
   // Jumps are the only way to the flows' rules: without them those stay installed and see no packet. False when
   // the driver refuses one.
   bool open_jumps(bool open);
+  // The constant rules that are there.
+  void constant_rules(std::vector<RuleHandle>* out) const;
+  bool is_constant(const rte_flow* flow) const;
+  // The NIC lost a constant rule: it is made anew. False: refused, and still missing.
+  bool remake_constant(const rte_flow* flow);
+  // A flow's rule is gone without having been destroyed here.
+  void lose() { rules_ -= rules_ != 0; }
+  // A rule that is none of ours. False: the driver will not destroy it.
+  bool destroy_foreign(rte_flow* flow);
+
   // Destroys every rule of the port, ours and what a driver may have left. Can be called twice.
   void flush();
 

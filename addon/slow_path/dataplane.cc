@@ -20,6 +20,7 @@ constexpr uint16_t kDescriptors = 1024;
 constexpr uint32_t kBuffersPerPort = 6 * 1024;  // both rings of a port and of its wire, and bursts in between
 constexpr uint32_t kMinimumDataRoom = 2048;
 constexpr uint32_t kDecisionsPerRound = 256;
+constexpr uint32_t kAuditPortion = 1024;  // rows looked at between two bursts: some ten microseconds
 constexpr uint32_t kSpinMicroseconds = 1000;  // how long an idle lcore spins before it begins to sleep
 // Then it sleeps between looks, the longer the longer nothing has come: what comes waits as long at most.
 constexpr uint32_t kShortSleepMicroseconds = 30;
@@ -344,6 +345,27 @@ Statistics Dataplane::statistics() {
     }
   });
   return statistics;
+}
+
+bool Dataplane::installed_rules(uint8_t port, uint64_t* cursor, std::vector<RuleHandle>* out) {
+  bool told = false;
+  run_on_lcore([&] { told = slow_path_->list_installed(port, cursor, kAuditPortion, out); });
+  return told;
+}
+
+uint32_t Dataplane::own_rules(uint8_t port, uint32_t row, std::vector<RuleHandle>* out) {
+  uint32_t next = 0;
+  run_on_lcore([&] { next = slow_path_->list_own(port, row, kAuditPortion, out); });
+  return next;
+}
+
+std::vector<bool> Dataplane::repair_rules(uint8_t port, bool missing, const std::vector<RuleHandle>& rules) {
+  std::vector<bool> done;
+  run_on_lcore([&] {
+    for (const RuleHandle& rule : rules)
+      done.push_back(missing ? slow_path_->forget_missing(port, rule) : slow_path_->destroy_stale(port, rule));
+  });
+  return done;
 }
 
 void Dataplane::close() {

@@ -76,6 +76,11 @@ class Dataplane {
   std::vector<std::string> replay_close();
 
   Statistics statistics();
+  // See SlowPath; each call is one portion, between two bursts.
+  bool installed_rules(uint8_t port, uint64_t* cursor, std::vector<RuleHandle>* out);
+  uint32_t own_rules(uint8_t port, uint32_t row, std::vector<RuleHandle>* out);
+  // Whether each was done.
+  std::vector<bool> repair_rules(uint8_t port, bool missing, const std::vector<RuleHandle>& rules);
   // Never waits for the lcore.
   Liveness liveness();
   void limit(Nanoseconds transmit_until, Nanoseconds admit_until);

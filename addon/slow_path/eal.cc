@@ -17,18 +17,19 @@ namespace sluice {
 namespace {
 
 using ClockSet = int (*)(uint32_t seconds);
+using Rules = int (*)(uint16_t port_id, uint64_t* cursor, rte_flow** flows, void** contexts, uint32_t room);
 ClockSet g_softflow_clock_set = nullptr;
+Rules g_softflow_rules = nullptr;
 
 // EAL opens plug-ins without making their symbols global.
-ClockSet find_clock(const std::vector<std::string>& arguments) {
-  constexpr char kName[] = "rte_pmd_softflow_clock_set";
+void* find_symbol(const std::vector<std::string>& arguments, const char* name) {
   for (size_t i = 0; i + 1 < arguments.size(); i++) {
     if (arguments[i] != "-d") continue;
     void* library = dlopen(arguments[i + 1].c_str(), RTLD_NOW | RTLD_NOLOAD);
-    void* symbol = library == nullptr ? nullptr : dlsym(library, kName);
-    if (symbol != nullptr) return reinterpret_cast<ClockSet>(symbol);
+    void* symbol = library == nullptr ? nullptr : dlsym(library, name);
+    if (symbol != nullptr) return symbol;
   }
-  return reinterpret_cast<ClockSet>(dlsym(RTLD_DEFAULT, kName));
+  return dlsym(RTLD_DEFAULT, name);
 }
 
 }  // namespace
@@ -56,7 +57,8 @@ void start_eal(const std::vector<std::string>& arguments) {
   // EAL makes this folder even when it will keep nothing in it (--no-shconf); one that is in use is not
   // empty.
   rmdir(rte_eal_get_runtime_dir());
-  g_softflow_clock_set = find_clock(arguments);
+  g_softflow_clock_set = reinterpret_cast<ClockSet>(find_symbol(arguments, "rte_pmd_softflow_clock_set"));
+  g_softflow_rules = reinterpret_cast<Rules>(find_symbol(arguments, "rte_pmd_softflow_rules"));
 }
 
 void probe_device(const std::string& devargs) {
@@ -83,6 +85,11 @@ std::string driver_of(const std::string& device) {
 }
 
 std::string dpdk_version() { return rte_version(); }
+
+int list_softflow_rules(uint16_t port_id, uint64_t* cursor, rte_flow** flows, void** contexts,
+                        uint32_t room) {
+  return g_softflow_rules == nullptr ? -ENOTSUP : g_softflow_rules(port_id, cursor, flows, contexts, room);
+}
 
 void set_softflow_clock(uint32_t seconds) {
   if (g_softflow_clock_set != nullptr) g_softflow_clock_set(seconds);

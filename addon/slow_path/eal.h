@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+struct rte_flow;
+
 namespace sluice {
 
 // rte_eal_init; the thread's affinity is as before. Throws NativeFault EAL.
@@ -21,5 +23,7 @@ std::string dpdk_version();
 
 // Injects the second into net_softflow's clock; nothing happens without that driver.
 void set_softflow_clock(uint32_t seconds);
+// rte_pmd_softflow_rules(); -ENOTSUP without the software NIC's driver.
+int list_softflow_rules(uint16_t port_id, uint64_t* cursor, rte_flow** flows, void** contexts, uint32_t room);
 
 }  // namespace sluice

@@ -12,6 +12,7 @@
 //   session_rules.cc    rules of a session: in, out, counted
 //   local_answer.cc     frames of the gateway's own: ICMP errors, echo replies, ARP
 //   transmit.cc         out of a port
+//   rule_audit.cc       rules as the NICs have them, and what is not as it should be
 //   lease.cc            the end of the lease, gratuitous ARP, probes
 #pragma once
 
@@ -122,6 +123,14 @@ class SlowPath {
   void drop_fragments();
   // Removes every rule from the NICs, frees what is held. Nothing may be received afterwards.
   void shut_down();
+
+  // rule_audit.cc
+  // False: the driver does not tell what rules it has. `cursor`: 0 at first, UINT64_MAX at the end.
+  bool list_installed(uint8_t port, uint64_t* cursor, uint32_t room, std::vector<RuleHandle>* out) const;
+  // Of `rows` sessions, and at row 0 the constant ones. The row to go on with; the capacity at the end.
+  uint32_t list_own(uint8_t port, uint32_t row, uint32_t rows, std::vector<RuleHandle>* out) const;
+  bool destroy_stale(uint8_t port, const RuleHandle& rule);
+  bool forget_missing(uint8_t port, const RuleHandle& rule);
 
   EventRing& events() { return events_; }
   const DecisionRing& decisions() const { return decisions_; }

@@ -17,6 +17,16 @@ int rte_pmd_softflow_clock_set(uint32_t seconds);
 /* The ethdev that is the wire of a softflow port, or -ENODEV when the port is not one. */
 int rte_pmd_softflow_wire_port(uint16_t port_id);
 
+struct rte_flow;
+
+/*
+ * Rules of a port, whoever made them, with AGE's context (NULL: the rule has none). `cursor` is 0 at first, and
+ * UINT64_MAX once all have been told; up to `room` rows are looked at a call, so that fewer rules may be told, or
+ * none. A rule that lives all the time is told once. Returns how many, or -ENODEV.
+ */
+int rte_pmd_softflow_rules(uint16_t port_id, uint64_t *cursor, struct rte_flow **flows, void **contexts,
+                           uint32_t room);
+
 #ifdef __cplusplus
 }
 #endif

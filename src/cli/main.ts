@@ -10,6 +10,7 @@ import { formatFault, UserFault } from './errors.js';
 import { register as registerFlows } from './flows.js';
 import { register as registerGateway } from './gateway.js';
 import { register as registerHa } from './ha.js';
+import { register as registerReconcile } from './reconcile.js';
 import { register as registerReplay } from './replay.js';
 import { register as registerStandby } from './standby.js';
 import { register as registerTargets } from './targets.js';
@@ -29,6 +30,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerTrace,
   registerWho,
   registerDrops,
+  registerReconcile,
   registerCheck,
   registerCompile,
   registerTargets,

@@ -381,6 +381,13 @@ export class GatewayController {
     return true;
   }
 
+  /** A NIC has lost a rule: its session is in software, and gets it again as there is room. */
+  onRuleLost(row: number, generation: number, direction: number): void {
+    if (this.engine.sessions.generation(row) !== generation) return;
+    this.forgetRules(row, 1 << direction);
+    this.shortOfRoom = true;
+  }
+
   /** Whether sessions are in software only because the NIC had no room for them. */
   get isShortOfRoom(): boolean {
     return this.shortOfRoom && this.templates.target !== null;

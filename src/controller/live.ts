@@ -15,6 +15,7 @@ import { nativePorts } from './native-ports.js';
 import { NicRanking } from './nic-ranking.js';
 import { PollWindow } from './poll-window.js';
 import { installedRules } from './rule-print.js';
+import { type RepairReport, repairRules } from './rule-repair.js';
 import { SessionWalk } from './session-walk.js';
 
 const HELD_PACKETS = 8192;
@@ -40,6 +41,7 @@ export class LiveGateway {
   private readonly drops = new DropHistory();
   private readonly ranking: NicRanking;
   private ranks = false;
+  private repairs = false;
   private running = true;
   private readonly timers: NodeJS.Timeout[] = [];
   private scheduled = false;
@@ -130,6 +132,20 @@ export class LiveGateway {
     this.askForNeighbours();
     this.wake();
     return new Promise((resolve) => this.reviewed.push(resolve));
+  }
+
+  /** Makes the NICs' rules those that there should be. @returns By port index, what was found; null: somebody else does it already. */
+  async reconcile(): Promise<readonly RepairReport[] | null> {
+    if (this.repairs) return null;
+    this.repairs = true;
+    try {
+      const reports = await repairRules(this.controller, () => this.running);
+      const found = reports.reduce((sum, { stale, missing }) => sum + stale + missing, 0);
+      if (found > 0) this.log.warn({ reports }, 'the rules of a NIC were not those that there should be');
+      return reports;
+    } finally {
+      this.repairs = false;
+    }
   }
 
   counters(): GatewayCounters {

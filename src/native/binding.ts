@@ -144,6 +144,19 @@ export interface Dataplane {
   statistics(): DataplaneStatistics;
 
   /**
+   * A portion of the rules that a port's NIC has, whoever made them: handle and owner each. @param cursor 0n at first.
+   * @returns Where to go on, null at the end; null: the driver does not tell.
+   */
+  installedRules(port: number, cursor: bigint): { readonly next: bigint | null; readonly rules: BigUint64Array } | null;
+  /** A portion of the rules that there should be at a port, from a session's row on; at row 0 constant ones too. */
+  ownRules(port: number, row: number): { readonly next: number; readonly rules: BigUint64Array };
+  /**
+   * Destroys rules that nobody accounts for, or gives up those that a NIC has lost (constant ones are made anew). Each is
+   * looked at again first. @returns Of each, whether it was done.
+   */
+  repairRules(port: number, what: 'stale' | 'missing', rules: BigUint64Array): readonly boolean[];
+
+  /**
    * Until when frames may leave, and until when new sessions may be made: CLOCK_MONOTONIC, milliseconds; Infinity: no
    * end. The lcore obeys on its own, before every transmit burst, also while JavaScript is stopped; the NICs' jumps to
    * the flows' rules go with the right to transmit.

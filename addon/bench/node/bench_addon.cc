@@ -327,6 +327,46 @@ Napi::Value installed_rules_call(const Napi::CallbackInfo& info) {
   });
 }
 
+// Rules that the gateway knows nothing of: packets to 192.0.2.0/24 (RFC 5737) are counted and dropped.
+Napi::Value add_foreign_rules_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const uint16_t port_id = port_id_of(text(info[0], "device"));
+    const uint32_t count = u32(info[1], "count", 255);
+    rte_flow_attr attr = {};
+    attr.transfer = 1;
+    attr.priority = 3;
+    rte_flow_item_ethdev from = {};
+    from.port_id = port_id;
+    rte_flow_item_ipv4 ipv4 = {}, mask = {};
+    mask.hdr.dst_addr = UINT32_MAX;
+    rte_flow_action_count counted = {};
+    const rte_flow_item pattern[] = {{RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, &from, nullptr, nullptr},
+                                     {RTE_FLOW_ITEM_TYPE_ETH, nullptr, nullptr, nullptr},
+                                     {RTE_FLOW_ITEM_TYPE_IPV4, &ipv4, nullptr, &mask},
+                                     {RTE_FLOW_ITEM_TYPE_END, nullptr, nullptr, nullptr}};
+    const rte_flow_action actions[] = {{RTE_FLOW_ACTION_TYPE_COUNT, &counted},
+                                       {RTE_FLOW_ACTION_TYPE_DROP, nullptr},
+                                       {RTE_FLOW_ACTION_TYPE_END, nullptr}};
+    uint32_t made = 0;
+    for (uint32_t i = 0; i < count; i++) {
+      ipv4.hdr.dst_addr = rte_cpu_to_be_32(0xc0000200u + i);
+      rte_flow_error error = {};
+      if (rte_flow_create(port_id, &attr, pattern, actions, &error) != nullptr) made++;
+    }
+    return Napi::Number::New(info.Env(), made);
+  });
+}
+
+// As a reset of the port does.
+Napi::Value flush_rules_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    rte_flow_error error = {};
+    const int result = rte_flow_flush(port_id_of(text(info[0], "device")), &error);
+    if (result != 0) throw NativeFault("RULE", "rte_flow_flush", -result);
+    return info.Env().Undefined();
+  });
+}
+
 Napi::Value template_interface_call(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     std::string reason;
@@ -419,6 +459,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add_call("ledger", ledger_call);
   add_call("forgetEndpoints", forget_endpoints_call);
   add_call("installedRules", installed_rules_call);
+  add_call("addForeignRules", add_foreign_rules_call);
+  add_call("flushRules", flush_rules_call);
   add_call("startWakeups", start_wakeups_call);
   add_call("answerWakeup", answer_wakeup_call);
   add_call("wakeupsDone", wakeups_done_call);

@@ -7,7 +7,7 @@ import { DropReason, DropReasonNames } from '../../native/records.js';
 import { HISTORY_SECONDS } from '../drop-history.js';
 import { protocolName } from '../flow-dump.js';
 import type { LiveGateway } from '../live.js';
-import { notFound } from './fault.js';
+import { ApiFault, notFound } from './fault.js';
 import type { ControlParts } from './parts.js';
 import { exactly, FAILURES, ipv4, listOf, orNull, port, ref } from './schemas.js';
 
@@ -88,6 +88,25 @@ export function stateRoutes(server: FastifyInstance, parts: ControlParts): void 
       },
     },
     async (_request, reply) => reply.type('text/plain').send(gateway.rules().join('\n')),
+  );
+  const repaired = exactly({ installed: orNull(count), stale: count, missing: count, failed: count });
+  server.post(
+    '/v1/rules/reconcile',
+    {
+      schema: {
+        tags,
+        summary: 'Compares the rules of the NICs with those that there should be, and mends what differs',
+        description:
+          'By port: rules that it had (null: its driver does not tell); those of nobody, which were destroyed; those ' +
+          'that it had lost, which are made anew (of flows: as there is room); constant ones that it refused.',
+        response: ok({ type: 'object', additionalProperties: repaired }),
+      },
+    },
+    async () => {
+      const reports = await gateway.reconcile();
+      if (reports === null) throw new ApiFault(429, 'busy', 'rules are being reconciled now; try again');
+      return Object.fromEntries(reports.map((report, i) => [gateway.config.ports[i].name, report]));
+    },
   );
   dropRoute(server, gateway);
   server.get(

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Ajv2020 from 'ajv/dist/2020.js';
@@ -228,6 +229,19 @@ describe('a running gateway', () => {
     writeFileSync(gateway.file, '{');
     expect((await gateway.ask('POST', '/v1/config/reload')).status).toBe(422);
     writeFileSync(gateway.file, JSON.stringify(document));
+  });
+
+  test('the NIC has the rules that it should have, and somebody who asks is told so', async () => {
+    const { status, type, text } = await gateway.ask('POST', '/v1/rules/reconcile', {});
+    const found = JSON.parse(text);
+    described.expect('POST', '/v1/rules/reconcile', status, type.split(';')[0], found);
+    expect(status).toBe(200);
+    for (const port of ['fabric', 'external']) {
+      expect(found[port]).toMatchObject({ stale: 0, missing: 0, failed: 0 });
+      expect(found[port].installed).toBeGreaterThan(5);
+    }
+    const run = spawnSync(join(ROOT, 'bin/sluice'), ['reconcile', '--socket', gateway.socket], { encoding: 'utf8' });
+    expect(run.stdout).toMatch(/^fabric: [0-9]+ rules, all as they should be\nexternal: [0-9]+ rules, all/);
   });
 
   test('flows are cleared by filter, with their rules', async () => {

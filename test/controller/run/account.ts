@@ -31,6 +31,11 @@ export class Account {
     this.base.set(this.gateway.bench.ledger().subarray(from, from + count * LEDGER.size), from);
   }
 
+  /** Rules have gone, with what they had counted: what is counted now is taken for right. */
+  recount(): void {
+    for (const { field, left, packets } of this.counted()) this.base[field] += left - packets;
+  }
+
   /** @returns What is wrong; empty: nothing. */
   faults(): string[] {
     return [...this.lost(), ...this.rules(), ...this.counters()];
@@ -108,7 +113,16 @@ export class Account {
 
   /** Packets and bytes of each session, software and NIC together, are those that left. */
   private counters(): string[] {
-    const { gateway, flows } = this;
+    const faults: string[] = [];
+    for (const { flow, left, packets, bytes } of this.counted()) {
+      if (packets !== left || bytes !== left * PACKET_BYTES)
+        faults.push(`flow ${flow}: ${left} packets left, ${packets} with ${bytes} bytes are counted`);
+    }
+    return faults;
+  }
+
+  private counted(): { flow: number; field: number; left: number; packets: number; bytes: number }[] {
+    const { gateway } = this;
     const { controller } = gateway;
     for (let from = 0; from >= 0; ) {
       from = controller.queryLive(from);
@@ -116,20 +130,17 @@ export class Account {
     }
     const counters = new Float64Array(controller.dataplane.counters);
     const ledger = gateway.bench.ledger();
-    const faults: string[] = [];
-    for (const { row, isForward } of gateway.directions()) {
+    return gateway.directions().map(({ row, isForward }) => {
       const flow = this.flowOf(row);
-      if (flow < 0 || flow >= flows) faults.push(`row ${row} is none of the flows'`);
+      if (flow < 0 || flow >= this.flows) throw new Error(`row ${row} is none of the flows'`);
       const field = flow * LEDGER.size + (isForward ? LEDGER.acceptedExternal : LEDGER.acceptedFabric);
       const left = ledger[field] - this.base[field];
       const at = row * (SessionCounters.size / 8);
       const [packets, bytes] = isForward
         ? [counters[at + SessionCounters.forwardPackets / 8], counters[at + SessionCounters.forwardBytes / 8]]
         : [counters[at + SessionCounters.reversePackets / 8], counters[at + SessionCounters.reverseBytes / 8]];
-      if (packets !== left || bytes !== left * PACKET_BYTES)
-        faults.push(`flow ${flow}: ${left} packets left, ${packets} with ${bytes} bytes are counted`);
-    }
-    return faults;
+      return { flow, field, left, packets, bytes };
+    });
   }
 
   /** The fixture's hosts have one flow each. */

@@ -8,6 +8,7 @@ import { GatewayController } from '../../../src/controller/gateway.js';
 import { nativePorts } from '../../../src/controller/native-ports.js';
 import { NicRanking } from '../../../src/controller/nic-ranking.js';
 import { nicTarget } from '../../../src/controller/nic-target.js';
+import { repairRules } from '../../../src/controller/rule-repair.js';
 import { SessionWalk } from '../../../src/controller/session-walk.js';
 import type { Dataplane, NativeBinding } from '../../../src/native/binding.js';
 import { ealArguments } from '../../../src/native/eal.js';
@@ -17,6 +18,8 @@ import type { Nic } from './nics.js';
 const BURST = 32;
 /** Rounds in which nothing happened: then nothing will. */
 const QUIET_ROUNDS = 4;
+/** Of a repair; the NIC may refuse each constant rule. */
+const TRIES = 40;
 /** A NIC's answers may be late by insert_latency, and time is real there. */
 const PATIENCE_MS = 10_000;
 
@@ -147,6 +150,20 @@ export class InlineGateway {
     }
     this.rounds(QUIET_ROUNDS);
     return moved;
+  }
+
+  /** Until what was refused has gone well too. @returns By port: stale and missing rules, of all tries together. */
+  async reconcile(): Promise<{ stale: number; missing: number }[]> {
+    const sums = this.config.ports.map(() => ({ stale: 0, missing: 0 }));
+    for (let i = 0; i < TRIES; i++) {
+      const found = await repairRules(this.controller, () => true);
+      found.forEach(({ stale, missing }, port) => {
+        sums[port].stale += stale;
+        sums[port].missing += missing;
+      });
+      if (found.every(({ failed }) => failed === 0)) return sums;
+    }
+    throw new Error('constant rules cannot be made anew');
   }
 
   /** Live sessions, two directions each. */

@@ -27,6 +27,9 @@ export interface Verdict {
   readonly transitions: Readonly<Record<string, number>>;
   readonly evictions: number;
   readonly retries: number;
+  /** Rules that came behind the gateway's back, and those that went. */
+  readonly meddled: number;
+  readonly lost: number;
   /** By errno. */
   readonly refusals: Readonly<Record<string, number>>;
 }
@@ -110,6 +113,8 @@ export async function run(nic: Nic, seed: number, moments: number): Promise<Verd
     }
   };
   let jumps = false;
+  let meddled = 0;
+  let lost = 0;
 
   const OPERATIONS: Record<string, (first: number, chunk: number) => unknown> = {
     open: (first, chunk) => {
@@ -150,6 +155,25 @@ export async function run(nic: Nic, seed: number, moments: number): Promise<Verd
     later: () => gateway.later(500 + pick(4000)),
     rank: () => gateway.rank(),
     silence,
+    meddle: async () => {
+      gateway.hush();
+      gateway.settle();
+      const added = [0, 0];
+      const isFlushed = random.chance(0.5);
+      if (isFlushed) gateway.bench.flushRules(gateway.devices[pick(2)]);
+      gateway.devices.forEach((device, i) => {
+        added[i] = gateway.bench.addForeignRules(device, pick(6));
+      });
+      const found = await gateway.reconcile();
+      found.forEach(({ stale }, i) => {
+        if (stale !== added[i]) faults.push(`port ${i}: ${added[i]} rules were added, ${stale} were found stale`);
+      });
+      meddled += added[0] + added[1];
+      lost += found.reduce((sum, { missing }) => sum + missing, 0);
+      if (isFlushed) account.recount();
+      const rest = await gateway.reconcile();
+      if (rest.some(({ stale, missing }) => stale + missing > 0)) faults.push(`after repair: ${JSON.stringify(rest)}`);
+    },
   };
   const names = Object.keys(OPERATIONS);
   /** As sessions come first. */
@@ -226,6 +250,8 @@ export async function run(nic: Nic, seed: number, moments: number): Promise<Verd
     transitions: counts,
     evictions,
     retries: ruleRetries,
+    meddled,
+    lost,
     refusals,
   };
 }
