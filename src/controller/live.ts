@@ -99,6 +99,8 @@ export class LiveGateway {
   }
 
   start(): void {
+    // Before the first packet: what is dropped at once was dropped lately.
+    this.sampleDrops();
     this.dataplane.start(BURST, () => this.wake());
     this.askForNeighbours();
     this.timers.push(
@@ -107,7 +109,6 @@ export class LiveGateway {
       setInterval(() => this.sampleDrops(), SAMPLE_MS),
       setInterval(() => void this.rankForNic(), RANKING_MS),
     );
-    this.sampleDrops();
     this.wake();
   }
 
