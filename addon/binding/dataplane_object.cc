@@ -41,6 +41,8 @@ Napi::Function DataplaneObject::define(Napi::Env env) {
                          InstanceMethod<&DataplaneObject::set_clock>("setClock"),
                          InstanceMethod<&DataplaneObject::clock>("clock"),
                          InstanceMethod<&DataplaneObject::statistics>("statistics"),
+                         InstanceMethod<&DataplaneObject::tap>("tap"),
+                         InstanceMethod<&DataplaneObject::tapped>("tapped"),
                          InstanceMethod<&DataplaneObject::installed_rules>("installedRules"),
                          InstanceMethod<&DataplaneObject::own_rules>("ownRules"),
                          InstanceMethod<&DataplaneObject::repair_rules>("repairRules"),
@@ -252,14 +254,23 @@ Napi::Value DataplaneObject::statistics(const Napi::CallbackInfo& info) {
     Napi::Object slow_path = Napi::Object::New(env);
     slow_path.Set("packets", count(statistics.slow_path_packets));
     slow_path.Set("misses", count(statistics.misses));
+    slow_path.Set("bytes", count(statistics.slow_path_bytes));
     Napi::Object nic = Napi::Object::New(env);
     nic.Set("packets", count(statistics.nic_packets));
+    nic.Set("bytes", count(statistics.nic_bytes));
+    nic.Set("inserts", count(statistics.nic_inserts));
+    Napi::Array buckets = Napi::Array::New(env, LatencyBuckets::kCount);
+    for (uint32_t i = 0; i < LatencyBuckets::kCount; i++) buckets.Set(i, count(statistics.first_packets.packets[i]));
+    Napi::Object first_packets = Napi::Object::New(env);
+    first_packets.Set("buckets", buckets);
+    first_packets.Set("nanoseconds", count(statistics.first_packets.nanoseconds));
     Napi::Array drops = Napi::Array::New(env, kDropReasonCount);
     for (uint32_t i = 0; i < kDropReasonCount; i++) drops.Set(i, count(statistics.drops[i]));
     Napi::Object out = Napi::Object::New(env);
     out.Set("ports", ports);
     out.Set("slowPath", slow_path);
     out.Set("nic", nic);
+    out.Set("firstPackets", first_packets);
     out.Set("drops", drops);
     out.Set("held", count(statistics.held));
     out.Set("nicRules", count(statistics.nic_rules));

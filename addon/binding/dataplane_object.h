@@ -28,6 +28,8 @@ class DataplaneObject : public Napi::ObjectWrap<DataplaneObject> {
   Napi::Value set_clock(const Napi::CallbackInfo& info);
   Napi::Value clock(const Napi::CallbackInfo& info);
   Napi::Value statistics(const Napi::CallbackInfo& info);
+  Napi::Value tap(const Napi::CallbackInfo& info);
+  Napi::Value tapped(const Napi::CallbackInfo& info);
   Napi::Value installed_rules(const Napi::CallbackInfo& info);
   Napi::Value own_rules(const Napi::CallbackInfo& info);
   Napi::Value repair_rules(const Napi::CallbackInfo& info);

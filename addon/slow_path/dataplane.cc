@@ -329,6 +329,8 @@ Statistics Dataplane::statistics() {
     SlowPath& path = *slow_path_;
     statistics.misses = path.misses();
     statistics.held = path.held();
+    statistics.nic_inserts = path.nic_inserts();
+    statistics.first_packets = path.first_packets();
     statistics.nic_rules = path.nic_rules();
     statistics.software_rules = path.software_rules();
     statistics.software_table_bytes = path.software_table_bytes();
@@ -338,6 +340,8 @@ Statistics Dataplane::statistics() {
       const NicStatistics nic = nic_statistics_[i].read();
       statistics.slow_path_packets += port.received;
       statistics.nic_packets += nic.finished;
+      statistics.slow_path_bytes += port.received_bytes;
+      statistics.nic_bytes += nic.bytes;
       statistics.drops[static_cast<size_t>(DropReason::kQueueFull)] += nic.lost;
       PortStatistics counted = {port.received + nic.finished, port.transmitted + nic.forwarded_out};
       if (replay_) counted = {replay_->received(i), replay_->transmitted(i)};
@@ -345,6 +349,16 @@ Statistics Dataplane::statistics() {
     }
   });
   return statistics;
+}
+
+void Dataplane::tap(const TapFilter& filter) {
+  run_on_lcore([&] { slow_path_->tap().begin(filter); });
+}
+
+uint64_t Dataplane::tapped(std::vector<uint8_t>* records) {
+  uint64_t lost = 0;
+  run_on_lcore([&] { lost = slow_path_->tap().take(records); });
+  return lost;
 }
 
 bool Dataplane::installed_rules(uint8_t port, uint64_t* cursor, std::vector<RuleHandle>* out) {

@@ -34,6 +34,10 @@ struct Statistics {
   uint64_t slow_path_packets = 0;
   uint64_t misses = 0;
   uint64_t nic_packets = 0;
+  uint64_t slow_path_bytes = 0;  // of frames as they arrived
+  uint64_t nic_bytes = 0;
+  uint64_t nic_inserts = 0;
+  LatencyBuckets first_packets;
   uint64_t drops[kDropReasonCount] = {};
   uint32_t held = 0;
   uint32_t nic_rules = 0;
@@ -76,6 +80,9 @@ class Dataplane {
   std::vector<std::string> replay_close();
 
   Statistics statistics();
+  // Packets are copied from now on, or with no kinds no more.
+  void tap(const TapFilter& filter);
+  uint64_t tapped(std::vector<uint8_t>* records);
   // See SlowPath; each call is one portion, between two bursts.
   bool installed_rules(uint8_t port, uint64_t* cursor, std::vector<RuleHandle>* out);
   uint32_t own_rules(uint8_t port, uint32_t row, std::vector<RuleHandle>* out);

@@ -15,8 +15,9 @@ NicStatisticsReader::NicStatisticsReader(uint16_t port_id) : port_id_(port_id) {
     const std::string name = names[id].name;
     const Meaning meaning = {name == "nic_forwarded_packets" || name.rfind("nic_dropped_", 0) == 0,
                              name == "nic_sent_packets",
-                             name == "nic_dropped_wire_full" || name == "nic_dropped_ring_full"};
-    if (!meaning.finished && !meaning.forwarded_out && !meaning.lost) continue;
+                             name == "nic_dropped_wire_full" || name == "nic_dropped_ring_full",
+                             name == "nic_forwarded_bytes"};
+    if (!meaning.finished && !meaning.forwarded_out && !meaning.lost && !meaning.bytes) continue;
     ids_.push_back(id);
     meanings_.push_back(meaning);
   }
@@ -33,6 +34,7 @@ NicStatistics NicStatisticsReader::read() const {
     if (meanings_[i].finished) statistics.finished += values[i];
     if (meanings_[i].forwarded_out) statistics.forwarded_out += values[i];
     if (meanings_[i].lost) statistics.lost += values[i];
+    if (meanings_[i].bytes) statistics.bytes += values[i];
   }
   return statistics;
 }

@@ -9,6 +9,7 @@ namespace sluice {
 struct NicStatistics {
   uint64_t finished = 0;       // received on this port and forwarded or dropped by a rule
   uint64_t forwarded_out = 0;  // left on this port without the application
+  uint64_t bytes = 0;          // of those that were forwarded
   uint64_t lost = 0;           // of the finished: a rule forwarded them, but the way out was full
 };
 
@@ -20,7 +21,7 @@ class NicStatisticsReader {
 
  private:
   struct Meaning {
-    bool finished, forwarded_out, lost;
+    bool finished, forwarded_out, lost, bytes;
   };
 
   uint16_t port_id_;

@@ -141,6 +141,7 @@ void SlowPath::release_held(const Decision& decision, const Opening& opening) {
   Packet packet;
   uint32_t rest = kNone;
   if (!take_held(decision.hold, &packet, &rest)) return;
+  first_packets_.add(now_ - packet.received);
   if (!opening.opened) {
     drop(packet, opening.reason);
   } else {

@@ -109,6 +109,7 @@ void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_ind
 bool SlowPath::begin(rte_mbuf* frame, uint8_t port_index, Packet* packet) {
   GatewayPort& port = ports_[port_index];
   port.received++;
+  port.received_bytes += rte_pktmbuf_pkt_len(frame);
   packet->context.mbuf = frame;
   packet->context.ingress_port_id = port.port_id;
   packet->flow.port = port_index;
@@ -240,6 +241,7 @@ DropReason SlowPath::check_transport(const Packet& packet) const {
 
 void SlowPath::receive_ipv4(Packet& packet) {
   describe_ipv4(&packet);
+  if (tap_.wants(TapKind::kPunted)) tap_.keep(TapKind::kPunted, packet, packet.flow.port, 0, now_);
   const DropReason reason = check_transport(packet);
   if (reason != DropReason::kNone) return drop(packet, reason);
   if (packet.ttl <= 1) return miss(packet, MissKind::kTtl);

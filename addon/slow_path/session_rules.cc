@@ -232,6 +232,7 @@ FlowPort::Installation SlowPath::install_nic(const SessionRef& session, const De
     second_halves_.erase(arguments.rule_tag);
   }
   if (result == FlowPort::Installation::kDone) {
+    nic_inserts_++;
     path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
   } else if (result == FlowPort::Installation::kUnderWay) {
     path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kPending);
@@ -270,6 +271,7 @@ bool SlowPath::complete_installation(const RuleContext& context, bool failed) {
   if (state.installing == 0 || --state.installing > 0 || state.nic_rule == nullptr) return false;
   const bool replaces = take_out_replaced(session, direction);
   if (!failed) {
+    nic_inserts_++;
     path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
     return replaces;
   }

@@ -24,11 +24,13 @@
 #include "flow_port/flow_port.h"
 #include "flow_port/rule_template.h"
 #include "slow_path/announcer.h"
+#include "slow_path/capture_tap.h"
 #include "slow_path/clock.h"
 #include "slow_path/fragments.h"
 #include "slow_path/frame_fields.h"
 #include "slow_path/gateway_port.h"
 #include "slow_path/hold.h"
+#include "slow_path/latency_buckets.h"
 #include "slow_path/lease_gate.h"
 #include "slow_path/packet.h"
 #include "slow_path/probe.h"
@@ -139,6 +141,9 @@ class SlowPath {
   const uint64_t* drops() const { return drops_; }
   uint64_t misses() const { return misses_; }
   uint32_t held() const { return hold_.held(); }
+  const LatencyBuckets& first_packets() const { return first_packets_; }
+  uint64_t nic_inserts() const { return nic_inserts_; }
+  CaptureTap& tap() { return tap_; }
   uint32_t nic_rules() const;
   uint32_t software_rules() const { return engine_.rules(); }
   uint64_t software_table_bytes() const { return engine_.memory_bytes(); }
@@ -303,6 +308,9 @@ class SlowPath {
   ProbeCatcher probes_;
   uint64_t drops_[kDropReasonCount] = {};
   uint64_t misses_ = 0;
+  uint64_t nic_inserts_ = 0;  // rules of flows that a NIC has taken
+  LatencyBuckets first_packets_;
+  CaptureTap tap_;
   bool shut_ = false;
 };
 

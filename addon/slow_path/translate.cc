@@ -170,6 +170,8 @@ void SlowPath::miss(Packet& packet, MissKind kind, uint32_t mtu, uint32_t row,
 void SlowPath::drop(Packet& packet, DropReason reason) {
   DEBUG_ASSERT(reason != DropReason::kNone);
   count_drop(reason);
+  if (tap_.wants(TapKind::kDropped) && reason != DropReason::kLocal)
+    tap_.keep(TapKind::kDropped, packet, packet.flow.port, static_cast<uint8_t>(reason), now_);
   rte_pktmbuf_free(packet.context.mbuf);
   packet.context.mbuf = nullptr;
   if (packet.datagram != kNone) settle_dropped(packet.datagram, reason);

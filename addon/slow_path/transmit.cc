@@ -15,6 +15,7 @@ bool SlowPath::apply_and_transmit(Packet& packet, FlowRule* rule, ApplyScope sco
   const Verdict verdict = engine_.apply(rule, packet.context, scope);
   uint8_t egress = 0;
   if (verdict.fate != Fate::kRepresentedPort || !port_of(verdict.port_id, &egress)) return false;
+  if (tap_.wants(TapKind::kTranslated)) tap_.keep(TapKind::kTranslated, packet, egress, 0, now_);
   transmit(packet.context.mbuf, egress);
   packet.context.mbuf = nullptr;
   return true;

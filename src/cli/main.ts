@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../config/package-root.js';
+import { register as registerCapture } from './capture.js';
 import { register as registerCheck } from './check.js';
 import { register as registerCompile } from './compile.js';
 import { register as registerCompletion } from './completion.js';
@@ -30,6 +31,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerTrace,
   registerWho,
   registerDrops,
+  registerCapture,
   registerReconcile,
   registerCheck,
   registerCompile,

@@ -19,8 +19,8 @@ export function gatewayCounters(config: ValidatedConfig, statistics: DataplaneSt
   }
   return {
     ports: Object.fromEntries(config.ports.map(({ name, index }) => [name, { ...statistics.ports[index] }])),
-    slowPath: { ...statistics.slowPath },
-    nic: { ...statistics.nic },
+    slowPath: { packets: statistics.slowPath.packets, misses: statistics.slowPath.misses },
+    nic: { packets: statistics.nic.packets },
     drops,
   };
 }

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { type Release, releaseOf } from '../compiler/target.js';
 import type { ValidatedConfig } from '../config/types.js';
 import type { ReviewReport } from '../nat/session-review.js';
-import type { Dataplane, DataplaneStatistics, NativeBinding } from '../native/binding.js';
+import type { Dataplane, DataplaneStatistics, NativeBinding, TapFilter } from '../native/binding.js';
 import { allowedCpus, ealArguments } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
 import { devargsOf, isPciAddress, openDevice } from './devices.js';
@@ -13,6 +13,7 @@ import { GatewayController } from './gateway.js';
 import { NatLogLines } from './nat-log-lines.js';
 import { nativePorts } from './native-ports.js';
 import { NicRanking } from './nic-ranking.js';
+import { type CaptureEnd, capturePackets } from './packet-capture.js';
 import { PollWindow } from './poll-window.js';
 import { installedRules } from './rule-print.js';
 import { type RepairReport, repairRules } from './rule-repair.js';
@@ -147,6 +148,24 @@ export class LiveGateway {
     } finally {
       this.repairs = false;
     }
+  }
+
+  /** Packets as a pcapng file; one capture at a time. @param isWanted Asked now and then. */
+  capture(filter: TapFilter, end: CaptureEnd, isWanted: () => boolean): AsyncGenerator<Buffer> {
+    const tap = {
+      tap: (one: TapFilter | null) => {
+        if (this.running) this.dataplane.tap(one);
+      },
+      tapped: () => this.dataplane.tapped(),
+    };
+    return capturePackets(
+      tap,
+      this.config,
+      filter,
+      end,
+      () => this.nowMs(),
+      () => this.running && isWanted(),
+    );
   }
 
   counters(): GatewayCounters {

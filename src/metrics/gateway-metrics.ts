@@ -5,6 +5,7 @@ import type { NatEngine } from '../nat/engine.js';
 import type { PoolCount } from '../nat/pool-use.js';
 import type { DataplaneStatistics } from '../native/binding.js';
 import { DropReason, DropReasonNames, SessionClassNames } from '../native/records.js';
+import { FirstPackets } from './first-packets.js';
 
 /** What metrics are read from; a GatewayController is one. */
 export interface Measured {
@@ -47,6 +48,8 @@ export class GatewayMetrics {
   private readonly mappingsMax = this.gauge('mappings_max', 'Dynamic mappings there can be.');
   private readonly misses = this.counter('misses_total', 'Packets that no rule served and that were decided on.');
   private readonly packets = this.counter('packets_total', 'Packets by who handled them.', 'path');
+  private readonly bytes = this.counter('bytes_total', 'Bytes of frames by who handled them.', 'path');
+  private readonly firstPackets = new FirstPackets();
   private readonly portPackets = this.counter(
     'port_packets_total',
     'Frames on the wire of a port.',
@@ -63,6 +66,7 @@ export class GatewayMetrics {
   private readonly nicRulesWanted = this.gauge('nic_rules_wanted', 'NIC rules of sessions that were asked for.');
   private readonly nicRulesMost = this.gauge('nic_rules_most', 'Most NIC rules asked for at once since the start.');
   private readonly nicRulesMax = this.gauge('nic_rules_max', 'NIC rules of sessions that may be asked for.');
+  private readonly nicInserts = this.counter('nic_rule_inserts_total', 'Rules of flows that the NIC took.');
   private readonly nicFailures = this.counter('nic_rule_failures_total', 'NIC rules not installed.', 'errno');
   private readonly evictions = this.counter('nic_evictions_total', 'Sessions taken out of a full NIC for faster ones.');
   private readonly ruleRetries = this.counter(
@@ -75,6 +79,7 @@ export class GatewayMetrics {
 
   constructor(private readonly measured: Measured) {
     collectDefaultMetrics({ register: this.registry });
+    this.registry.registerMetric(this.firstPackets);
     for (const name of UNDEFINED_WHEN_IDLE) this.registry.removeSingleMetric(name);
     for (const result of ['ok', 'refused']) this.reloads.inc({ result }, 0);
   }
@@ -116,6 +121,12 @@ export class GatewayMetrics {
     this.packets.reset();
     this.packets.inc({ path: 'software' }, statistics.slowPath.packets);
     this.packets.inc({ path: 'nic' }, statistics.nic.packets);
+    this.bytes.reset();
+    this.bytes.inc({ path: 'software' }, statistics.slowPath.bytes);
+    this.bytes.inc({ path: 'nic' }, statistics.nic.bytes);
+    this.firstPackets.read(statistics.firstPackets);
+    this.nicInserts.reset();
+    this.nicInserts.inc(statistics.nic.inserts);
     this.portPackets.reset();
     for (const { name, index } of config.ports) {
       this.portPackets.inc({ port: name, direction: 'received' }, statistics.ports[index].received);

@@ -66,9 +66,12 @@ export const ReplayStatus = { events: 0, timer: 1, end: 2, truncated: 3 } as con
 export interface DataplaneStatistics {
   /** By port index. Every frame that arrived from, or left on, the wire, NIC and software together. */
   readonly ports: readonly { readonly received: number; readonly transmitted: number }[];
-  readonly slowPath: { readonly packets: number; readonly misses: number };
-  /** Packets that the NIC finished alone. */
-  readonly nic: { readonly packets: number };
+  /** Bytes are those of frames as they arrived. */
+  readonly slowPath: { readonly packets: number; readonly misses: number; readonly bytes: number };
+  /** Packets that the NIC finished alone, bytes of those that it sent on; rules of flows that it has taken. */
+  readonly nic: { readonly packets: number; readonly bytes: number; readonly inserts: number };
+  /** How long first packets waited for their decision: packets by FIRST_PACKET_BOUNDS, and one bucket beyond. */
+  readonly firstPackets: { readonly buckets: readonly number[]; readonly nanoseconds: number };
   /** By DropReason. */
   readonly drops: readonly number[];
   readonly held: number;
@@ -76,6 +79,33 @@ export interface DataplaneStatistics {
   readonly softwareRules: number;
   /** Bytes of those rules and their indexes. */
   readonly softwareTableBytes: number;
+}
+
+/** Upper bounds of DataplaneStatistics.firstPackets, microseconds; see latency_buckets.h. */
+export const FIRST_PACKET_BOUNDS = [
+  10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 1_000_000,
+] as const;
+
+/** Bits of TapFilter.kinds. */
+export const TapKind = { dropped: 1, punted: 2, translated: 4 } as const;
+
+/** Which packets are copied: all of it holds. Addresses, ports and VNI are those with which a packet arrived. */
+export interface TapFilter {
+  /** Bits of TapKind. */
+  readonly kinds: number;
+  /** Of dropped ones: a bit each DropReason; 0: any. */
+  readonly reasons: number;
+  /** Of either end, u32 host order. A mask of 0: any. */
+  readonly address: number;
+  readonly mask: number;
+  /** Of either end; 0: any. */
+  readonly port: number;
+  /** 0: any. */
+  readonly protocol: number;
+  /** NO_VNI: plain; null: any. */
+  readonly vni: number | null;
+  /** Of a frame at most, 0..65535. */
+  readonly bytes: number;
 }
 
 export interface Liveness {
@@ -143,6 +173,10 @@ export interface Dataplane {
 
   statistics(): DataplaneStatistics;
 
+  /** From now on packets are copied; null: no more. One filter at a time. */
+  tap(filter: TapFilter | null): void;
+  /** What was copied since, 4 MiB at most (layout: capture_tap.h), and how many packets found no room. */
+  tapped(): { readonly records: Buffer; readonly lost: number };
   /**
    * A portion of the rules that a port's NIC has, whoever made them: handle and owner each. @param cursor 0n at first.
    * @returns Where to go on, null at the end; null: the driver does not tell.

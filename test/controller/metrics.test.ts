@@ -17,8 +17,9 @@ function statistics(): DataplaneStatistics {
       { received: 101, transmitted: 102 },
       { received: 103, transmitted: 104 },
     ],
-    slowPath: { packets: 105, misses: 106 },
-    nic: { packets: 107 },
+    slowPath: { packets: 105, misses: 106, bytes: 112_000 },
+    nic: { packets: 107, bytes: 113_000, inserts: 114 },
+    firstPackets: { buckets: [1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8], nanoseconds: 1_500_000_000 },
     drops: DropReasonNames.map((_, reason) => 200 + reason),
     held: 108,
     nicRules: 109,
@@ -165,6 +166,14 @@ test('what the lcore counts stands under its name; packets for the gateway itsel
   expect(samples.get(`sluice_port_packets_total{port="${second}",direction="received"}`)).toBe(103);
   expect(samples.get(`sluice_port_packets_total{port="${second}",direction="transmitted"}`)).toBe(104);
   expect(samples.get('sluice_packets_total{path="software"}')).toBe(105);
+  expect(samples.get('sluice_bytes_total{path="software"}')).toBe(112_000);
+  expect(samples.get('sluice_bytes_total{path="nic"}')).toBe(113_000);
+  expect(samples.get('sluice_nic_rule_inserts_total')).toBe(114);
+  // A bucket has all that are not longer than its bound.
+  const upTo = (seconds: string) => samples.get(`sluice_first_packet_seconds_bucket{le="${seconds}"}`);
+  expect(['0.00001', '0.00002', '0.00005', '0.0001', '1', '+Inf'].map(upTo)).toEqual([1, 3, 3, 7, 7, 15]);
+  expect(samples.get('sluice_first_packet_seconds_count')).toBe(15);
+  expect(samples.get('sluice_first_packet_seconds_sum')).toBe(1.5);
   expect(samples.get('sluice_misses_total')).toBe(106);
   expect(samples.get('sluice_packets_total{path="nic"}')).toBe(107);
   expect(samples.get('sluice_held_packets')).toBe(108);

@@ -26,7 +26,8 @@ test('the board asks for metrics that there are, and tells them apart by labels 
   for (const { title, targets = [] } of graphs) {
     expect([title, targets.length > 0]).toEqual([title, true]);
     for (const { expr, legendFormat } of targets) {
-      const names = [...expr.matchAll(/\b(sluice|nodejs|process)_\w+/g)].map(([name]) => name);
+      // A histogram's buckets are its own.
+      const names = [...expr.matchAll(/\b(sluice|nodejs|process)_\w+/g)].map(([name]) => name.replace(/_bucket$/, ''));
       expect(names.length).toBeGreaterThan(0);
       for (const name of names) {
         expect([title, name, served.has(name)]).toEqual([title, name, true]);
@@ -38,10 +39,18 @@ test('the board asks for metrics that there are, and tells them apart by labels 
       for (const [, label] of expr.matchAll(/[{,](\w+)=/g)) if (label !== 'instance') expect(labels).toContain(label);
     }
   }
-  for (const what of ['sessions', 'sessions_opened_total', 'misses_total', 'packets_total', 'drops_total']) {
+  for (const what of [
+    'sessions',
+    'sessions_opened_total',
+    'misses_total',
+    'packets_total',
+    'bytes_total',
+    'first_packet_seconds',
+    'drops_total',
+  ]) {
     expect(asked).toContain(`sluice_${what}`);
   }
-  for (const what of ['nic_rules', 'nic_rule_failures_total', 'pool_ports_owned'])
+  for (const what of ['nic_rules', 'nic_rule_failures_total', 'nic_rule_inserts_total', 'pool_ports_owned'])
     expect(asked).toContain(`sluice_${what}`);
 });
 
@@ -49,7 +58,7 @@ test('counters are asked for as rates, gauges as they are', () => {
   for (const { targets = [] } of graphs) {
     for (const { expr } of targets) {
       for (const [, before, name] of expr.matchAll(/(rate\()?\b(sluice_\w+)/g)) {
-        expect([name, before !== undefined]).toEqual([name, name.endsWith('_total')]);
+        expect([name, before !== undefined]).toEqual([name, /_(total|bucket)$/.test(name)]);
       }
     }
   }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { packageRoot } from '../../config/package-root.js';
+import { captureRoute } from './capture-routes.js';
 import { configRoutes } from './config-routes.js';
 import { flowRoutes } from './flow-routes.js';
 import type { ControlParts } from './parts.js';
@@ -23,6 +24,7 @@ export async function controlApi(
   flowRoutes(server, all);
   stateRoutes(server, all);
   traceRoutes(server, all);
+  captureRoute(server, all);
   configRoutes(server, all);
   more(server);
   return server;
