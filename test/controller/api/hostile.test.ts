@@ -127,8 +127,8 @@ const wellFormed = (text: string) => text.replace(/[\ud800-\udfff]/g, '?');
 test('generated requests get an answer that says what is wrong, and never a 5xx', async () => {
   const statuses = new Map<number, number>();
   for (const operation of await operations()) {
-    // A watch takes as long as it is told to.
-    if (operation.path === '/v1/top') continue;
+    // A watch takes as long as it is told to; what a capture refuses is in its own test.
+    if (operation.path === '/v1/top' || operation.path === '/v1/capture') continue;
     await fc.assert(
       fc.asyncProperty(requestFor(operation), async ({ path, body }) => {
         const { status, text } = await gateway.ask(operation.method, path, body);
