@@ -26,8 +26,9 @@ class Sessions:
         """Others ask the same echo, under names of their own; it is not waited for their answers. They end when many have come after them."""
         self.rounds += 1
         self.last_prefix = f"{self.rounds}-"
-        # Ports that no asker before had, for a port of its own is what a session is known by inside. Below those that Linux gives out.
-        first_port = 1024 + self.rounds * count % 30_000
+        # Ports that no asker before had, for a port of its own is what a session is known by inside. Below those that Linux gives out, above
+        # the tunnel's own.
+        first_port = 5024 + self.rounds * count % 27_000
         words = [HERE / "udp_ask.py", HOST, FAR_ADDRESS, PORT, count, self.last_prefix, first_port]
         self.others.append(self.network.red.start("/usr/bin/python3", *words))
         if len(self.others) > MOST_OTHERS:
