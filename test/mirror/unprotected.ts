@@ -101,8 +101,16 @@ export function believesChecksums(): Restore {
   });
 }
 
-/** A hole in the log is not reported once the snapshot before it has been loaded again. */
-export const keepsHolesToItself = () => override(ReplayShard.prototype, { needsSnapshot: false });
+/** A hole in the log is not reported once the snapshot before it has been loaded again, nor heard of in between. */
+export function keepsHolesToItself(): Restore {
+  const restores = [
+    override(ReplayShard.prototype, { needsSnapshot: false }),
+    override(StandbyWatch.prototype, { isBroken: () => false }),
+  ];
+  return () => {
+    for (const restore of restores) restore();
+  };
+}
 
 /** Only the standby that is farthest is asked what it lacks. */
 export const hearsOneStandby = () =>
