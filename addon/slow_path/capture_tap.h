@@ -26,6 +26,8 @@ struct TapFilter {
   uint32_t bytes = 0;  // of a frame at most
 };
 
+static_assert(kDropReasonCount <= 32, "TapFilter::reasons has a bit for each");
+
 class CaptureTap {
  public:
   // A record: length of the frame as it is kept (u32), as it was (u32), time (u64), kind, port, drop reason,

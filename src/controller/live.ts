@@ -1,11 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type Release, releaseOf } from '../compiler/target.js';
 import type { ValidatedConfig } from '../config/types.js';
 import type { ReviewReport } from '../nat/session-review.js';
 import type { Dataplane, DataplaneStatistics, NativeBinding, TapFilter } from '../native/binding.js';
-import { allowedCpus, ealArguments } from '../native/eal.js';
+import { ealArguments, ownCpus } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
 import { devargsOf, isPciAddress, openDevice } from './devices.js';
 import { DropHistory } from './drop-history.js';
@@ -59,8 +58,7 @@ export class LiveGateway {
     private readonly log: Logger,
   ) {
     const pci = config.ports.flatMap(({ device }) => (device !== null && isPciAddress(device) ? [device] : []));
-    const cpus = allowedCpus(readFileSync('/proc/self/status', 'utf8'));
-    this.window = new PollWindow(cpus.length, () => performance.now());
+    this.window = new PollWindow(ownCpus().length, () => performance.now());
     binding.startEal(ealArguments(root, { memoryMb: 512, lcores: 2, pci }));
     const devices = config.ports.map((port) => openDevice(binding, `/ports/${port.name}/device`, port.device ?? ''));
     this.dataplane = new binding.Dataplane({

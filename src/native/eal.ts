@@ -22,7 +22,7 @@ export function softflowDriver(root: string): string {
  * processes, leaves nothing behind in the file system, and loads the software NIC's driver.
  */
 export function ealArguments(root: string, options: EalOptions): string[] {
-  const cpus = options.cpus ?? allowedCpus(readFileSync('/proc/self/status', 'utf8'));
+  const cpus = options.cpus ?? ownCpus();
   return [
     'sluice',
     '--no-huge',
@@ -44,6 +44,11 @@ export function ealArguments(root: string, options: EalOptions): string[] {
     '--log-level',
     'pmd.*:error',
   ];
+}
+
+/** CPUs that this process may use. */
+export function ownCpus(): number[] {
+  return allowedCpus(readFileSync('/proc/self/status', 'utf8'));
 }
 
 /** CPUs of a Linux `/proc/PID/status`: a container's or a service's may be any few of the machine's. [0] when it does not say. */
