@@ -62,7 +62,7 @@ async function member(options: MemberPart): Promise<unknown> {
     ha: { group: GROUP, vip: null, leaseMs: LEASE_MS, configFile: null, resultFile: null, virtualMac: null },
   };
   const settings = readPairSettings(
-    JSON.stringify({ schema: 1, node: options.node, epochFile: `${options.node}.epoch`, probe: { everyMs: 1000 } }),
+    JSON.stringify({ schema: 1, node: options.node, epochFile: `${options.node}.epoch`, probe: { everyMs: 0 } }),
     config,
   );
   if (!settings.ok) throw new Error(JSON.stringify(settings.faults));

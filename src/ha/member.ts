@@ -15,11 +15,12 @@ import { MemberChecks } from './member-checks.js';
 import { OtherMember } from './other-member.js';
 import { type MirrorSides, PairSessions } from './pair-sessions.js';
 import { Peer } from './peer.js';
-import { EndToEndProbe } from './probe.js';
+import { EndToEndProbe, type ProbeResult } from './probe.js';
+import { ProbeRounds } from './probe-rounds.js';
 import { ResultFile } from './result-file.js';
 import { fixedChanges, loadPairSettings, type PairSettings, watchFile } from './settings.js';
 import { type MemberStatus, monitorResult, type PairStatus, readMember } from './status.js';
-import { Failover, type FailoverEvent, speaksIn, type Transition } from './transitions.js';
+import { Failover, type FailoverEvent, type FailoverState, speaksIn, type Transition } from './transitions.js';
 
 const CHECK_MS = 250;
 const DRAIN_MS = 1000;
@@ -56,7 +57,7 @@ export class HaMember {
   private readonly other: OtherMember;
   private readonly direct: DirectWay;
   private readonly checks: MemberChecks;
-  private readonly probe: EndToEndProbe;
+  private readonly probes: ProbeRounds;
   private readonly result: ResultFile;
   private readonly epochs: EpochFile;
   /** Called for each change of state. */
@@ -70,9 +71,7 @@ export class HaMember {
   private eligibleSinceMs: number | null = null;
   private movedMs = -Infinity;
   private reportScheduled = false;
-  private probing = false;
   private readonly timers: NodeJS.Timeout[] = [];
-  private probeTimer: NodeJS.Timeout | null = null;
   private endWatch: (() => void) | null = null;
 
   constructor(private readonly options: MemberOptions) {
@@ -85,7 +84,14 @@ export class HaMember {
     this.log = log;
     this.epochs = new EpochFile(settings.epochFile, ha.group);
     this.peer = new Peer(ha.leaseMs, settings.marginMs);
-    this.probe = new EndToEndProbe(gateway.controller, () => this.settings.probe);
+    const probe = new EndToEndProbe(gateway.controller, () => this.settings.probe);
+    this.probes = new ProbeRounds({
+      run: (epoch) => probe.run(epoch),
+      epoch: () => (announced(this.failover.state) && !this.draining ? this.keeper.epoch : null),
+      isFirst: () => this.failover.state === 'DONE',
+      everyMs: () => this.settings.probe.everyMs,
+      saw: (result, epoch) => this.probed(result, epoch),
+    });
     this.result = new ResultFile(ha.resultFile);
     this.sessions = new PairSessions(mirror, log);
     this.sessions.onFenced = (error) => void this.keeper.resign(error.message);
@@ -159,7 +165,7 @@ export class HaMember {
       this.health.set('config', true);
       this.endWatch = watchFile(this.ha.configFile, () => this.reloadSettings());
     }
-    this.scheduleProbe();
+    this.probes.schedule();
     this.changed();
   }
 
@@ -174,7 +180,7 @@ export class HaMember {
     await this.keeper.resign('the gateway stops');
     this.stopped = true;
     for (const timer of this.timers) clearInterval(timer);
-    if (this.probeTimer !== null) clearTimeout(this.probeTimer);
+    this.probes.stop();
     this.endWatch?.();
     this.direct.close();
     this.keeper.stop();
@@ -281,7 +287,7 @@ export class HaMember {
       if (this.keeper.epoch !== epoch) return;
       this.move('announced', 'addresses are announced, sessions are written', epoch);
       await this.hook();
-      await this.runProbe();
+      await this.probes.run();
     } catch (error) {
       if (this.keeper.epoch !== epoch || error instanceof ClosedError) return;
       const fenced = error instanceof FencedError;
@@ -385,37 +391,16 @@ export class HaMember {
     const peer = JSON.stringify(this.settings.peer);
     this.settings = loaded.settings;
     if (JSON.stringify(this.settings.peer) !== peer) this.direct.open(this.settings.peer);
-    this.scheduleProbe();
+    this.probes.schedule();
     this.health.set('config', true);
     this.log.info({ hash: this.settings.hash }, 'ha_config.json is in force');
     this.changed();
   }
 
-  private scheduleProbe(): void {
-    if (this.probeTimer !== null) clearTimeout(this.probeTimer);
-    const { everyMs } = this.settings.probe;
-    if (everyMs === 0) return;
-    this.probeTimer = setTimeout(() => {
-      void this.runProbe().finally(() => {
-        if (!this.stopped) this.scheduleProbe();
-      });
-    }, everyMs);
-  }
-
-  private async runProbe(): Promise<void> {
-    const { state } = this.failover;
-    if (this.probing || (state !== 'DONE' && state !== 'E2E_CONN_DONE') || this.draining) return;
-    this.probing = true;
-    try {
-      const { epoch } = this.keeper;
-      const { ok, detail } = await this.probe.run(epoch);
-      if (this.keeper.epoch !== epoch || this.draining) return;
-      this.health.set('probe', ok, detail, detail);
-      if (ok && this.failover.state === 'DONE') this.move('probe-passed', detail, epoch);
-      else if (!ok && this.failover.state === 'E2E_CONN_DONE') this.move('probe-failed', detail, epoch);
-    } finally {
-      this.probing = false;
-    }
+  private probed({ ok, detail }: ProbeResult, epoch: number): void {
+    this.health.set('probe', ok, detail, detail);
+    if (ok && this.failover.state === 'DONE') this.move('probe-passed', detail, epoch);
+    else if (!ok && this.failover.state === 'E2E_CONN_DONE') this.move('probe-failed', detail, epoch);
   }
 
   /** Until what was decided is carried out: rules are there, sessions known. */
@@ -447,6 +432,11 @@ export class HaMember {
   private report(): void {
     this.result.put(monitorResult(this.status()));
   }
+}
+
+/** Neighbours have been told: the probe's frames find their way. */
+function announced(state: FailoverState): boolean {
+  return state === 'DONE' || state === 'E2E_CONN_DONE';
 }
 
 function speaks(status: string): boolean {

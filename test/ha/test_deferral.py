@@ -30,6 +30,17 @@ def pair_of(member, changes):
     return active, standby
 
 
+def test_a_first_probe_that_fails_is_repeated_until_it_passes(member):
+    # With defer-closed a gateway alone lets no first packet out, the probe's neither.
+    changes = {"mirror": {"redis": f"redis://{REDIS_ADDRESS}:6379", "mode": "defer-closed"}, "settings": {"probe": {"everyMs": 0}}}
+    active = member("a", **changes)
+    status = active.wait_until("has failed a probe", lambda status: any(one["check"] == "probe" for one in status["health"]))
+    assert status["failoverState"] == "DONE"
+    assert [one["ok"] for one in status["health"] if one["check"] == "probe"] == [False]
+    member("b", "standby", **changes)
+    active.wait_until_active()
+
+
 def killed_while_sessions_open(network, member, many, mode, delay=SLOW_MS):
     """@returns the sessions, each of which has been answered again by the standby that took over"""
     active, standby = pair_of(member, slow_redis(network, mode, delay))
