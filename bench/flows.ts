@@ -10,8 +10,8 @@ import { GatewayMirror } from '../src/mirror/gateway-mirror.js';
 import { runInChild } from './child.js';
 import { fixture } from './fixture.js';
 import { LcoreGateway, openFlows, QUIET } from './gateways.js';
-import { withRedis } from './mirror.js';
 import type { BenchOptions } from './options.js';
+import { withRedis } from './redis.js';
 import { machine, type Report, shown, spread } from './report.js';
 
 /** New flows beside a list: more than come while it is read. */

@@ -1,8 +1,3 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { isReady, redisConnector } from '../src/mirror/connect.js';
 import { EngineSink } from '../src/mirror/engine-sink.js';
@@ -12,9 +7,12 @@ import { openMirrorWriter } from '../src/mirror/writer.js';
 import { NativeRows } from '../src/nat/session-timers.js';
 import { SessionRow } from '../src/native/records.js';
 import { runInChild } from './child.js';
+import { type Histogram, merged, percentiles, type SHARES, total } from './latency.js';
+import { type FirstPacketResult, firstPackets } from './mirror-latency.js';
 import { EngineAlone, Outcome, scarceFixture } from './misses.js';
-import type { BenchOptions } from './options.js';
-import { machine, type Report, shown, spread, spreads } from './report.js';
+import { type BenchOptions, shuffled } from './options.js';
+import { withRedis } from './redis.js';
+import { machine, type Report, type Spread, shown, spread, spreads } from './report.js';
 
 const SHARDS = 8;
 const NOW = 1000;
@@ -22,7 +20,7 @@ const PORTS_OF_ADDRESS = 16_384;
 const HOSTS = 65_536;
 /** Changed sessions that wait at most, where the rate is sought: enough that batches are full. */
 const BACKLOG = 65_536;
-/** New sessions a second where the loss is sought. */
+/** New sessions a second where the loss is sought, and what the mirror costs a first packet. */
 const LOSS_RATE = 20_000;
 
 interface RunOptions {
@@ -46,28 +44,6 @@ interface RunResult extends ReplayResult {
   readonly eventsPerRedisCpuSecond: number;
   readonly lossMillis: { readonly p50: number; readonly p99: number; readonly most: number };
   readonly bytesPerSession: number;
-}
-
-/** A Redis of its own, without persistence. */
-export async function withRedis<T>(use: (url: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
-  const port = await new Promise<number>((resolve) => {
-    const server = createServer();
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
-  const settings = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder];
-  const child = spawn('redis-server', settings, { stdio: 'ignore' });
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  try {
-    return await use(`redis://127.0.0.1:${port}`);
-  } finally {
-    child.kill('SIGKILL');
-    await gone;
-    rmSync(folder, { recursive: true, force: true });
-  }
 }
 
 /** A NAT engine alone, with room for some sessions more than it has. */
@@ -226,7 +202,7 @@ async function replay(
   };
 }
 
-export const parts = { run, replay };
+export const parts = { run, replay, firstPackets };
 
 export async function measure({ resident, runs, seconds, seed }: BenchOptions): Promise<Report> {
   const conditions = machine();
@@ -234,6 +210,7 @@ export async function measure({ resident, runs, seconds, seed }: BenchOptions): 
   for (let i = 0; i < runs; i++) {
     results.push(await runInChild<RunResult>('mirror', 'run', { resident, seconds, seed: seed + i }));
   }
+  const latency = await firstPacketRuns({ resident, runs, seconds, seed });
   const of = (pick: (result: RunResult) => number) => spread(results.map(pick));
   const events = of(({ eventsPerSecond }) => eventsPerSecond);
   const eventsCpu = of(({ eventsPerCpuSecond }) => eventsPerCpuSecond);
@@ -258,8 +235,17 @@ export async function measure({ resident, runs, seconds, seed }: BenchOptions): 
       lossMillisP99: Number(lost.median.toFixed(2)),
       lossMillisP50: Number(lostHalf.median.toFixed(2)),
       redisBytesPerSession: Math.round(bytes.median),
+      firstPacketMicros: { async: latency.mirrored.figures, off: latency.off.figures },
       sessions: resident,
-      spread: spreads({ eventsPerSecond: events, replaySessionsPerSecond: sessions, lossMillisP99: lost }),
+      spread: spreads({
+        eventsPerSecond: events,
+        replaySessionsPerSecond: sessions,
+        lossMillisP99: lost,
+        firstPacketAsyncP50: latency.mirrored.p50,
+        firstPacketOffP50: latency.off.p50,
+        firstPacketAsyncP99: latency.mirrored.p99,
+        firstPacketOffP99: latency.off.p99,
+      }),
     },
     lines: [
       {
@@ -278,9 +264,47 @@ export async function measure({ resident, runs, seconds, seed }: BenchOptions): 
         value: `p50 ${shown(lostHalf)}, p99 ${shown(lost)}`,
         means: `age of a session when Redis acknowledges it, at ${LOSS_RATE} new sessions a second beside ${resident}: what is younger is lost`,
       },
+      {
+        label: 'first packet, µs',
+        value: `async p50 ${shown(latency.mirrored.p50)}, p99 ${shown(latency.mirrored.p99)}; mirror off p50 ${shown(latency.off.p50)}, p99 ${shown(latency.off.p99)}`,
+        means: `from the burst that received it to the burst that sent it, live gateway, ${LOSS_RATE} new sessions a second evenly paced beside ${resident}; ${total(latency.mirrored.all)} first packets each in ${runs} runs in random order; Redis and JavaScript share what the lcore leaves of the machine`,
+      },
       { label: 'bytes of Redis a session', value: shown(bytes), means: 'after the first snapshot, the log empty' },
     ],
     conditions: { ...conditions, seed, runs, resident, seconds },
-    remarks: [],
+    remarks: latency.failed > 0 ? [`${latency.failed} flows failed: first-packet times are not valid`] : [],
   };
+}
+
+interface FirstPackets {
+  readonly all: Histogram;
+  readonly figures: Readonly<Record<keyof typeof SHARES, number>>;
+  /** Over the runs. */
+  readonly p50: Spread;
+  readonly p99: Spread;
+}
+
+async function firstPacketRuns(
+  options: Pick<BenchOptions, 'resident' | 'runs' | 'seconds' | 'seed'>,
+): Promise<{ readonly mirrored: FirstPackets; readonly off: FirstPackets; readonly failed: number }> {
+  const { resident, runs, seconds, seed } = options;
+  const base = { resident, flows: LOSS_RATE * seconds, perSecond: LOSS_RATE };
+  const kinds = Array.from({ length: runs * 2 }, (_, i) => ({ mirrored: i % 2 === 0, seed: seed + (i >> 1) }));
+  const results: (FirstPacketResult & { readonly mirrored: boolean })[] = [];
+  for (const kind of shuffled(kinds, seed)) {
+    const result = await runInChild<FirstPacketResult>('mirror', 'firstPackets', { ...base, ...kind });
+    results.push({ ...result, mirrored: kind.mirrored });
+  }
+  const of = (mirrored: boolean): FirstPackets => {
+    const histograms = results.filter((result) => result.mirrored === mirrored).map(({ receive }) => receive);
+    const all = merged(histograms);
+    const each = histograms.map(percentiles);
+    return {
+      all,
+      figures: percentiles(all),
+      p50: spread(each.map(({ p50 }) => p50)),
+      p99: spread(each.map(({ p99 }) => p99)),
+    };
+  };
+  return { mirrored: of(true), off: of(false), failed: results.reduce((sum, { failed }) => sum + failed, 0) };
 }
