@@ -113,6 +113,19 @@ def test_7_and_8_a_gateway_that_dies_while_it_takes_over_is_followed_too(network
     served(pings)
 
 
+@pytest.mark.long
+def test_7_nobody_follows_where_a_holder_of_the_lease_counts_as_alive_for_ever(network, member, tmp_path, pings):
+    active, standby = pair_of(member, None, {"settings": hook_at("START", "kill -9 $PPID", tmp_path)})
+    served(pings)
+    active.kill()
+    assert standby.process.wait(10) == -signal.SIGKILL
+    again = member("a", control="holder-never-silent.cjs")
+    again.wait_until("is up", lambda status: status["health"] != [])
+    time.sleep(5 * LEASE)
+    assert again.status()["role"] == "standby"
+    assert not all_answered(network.red, FAR_ADDRESS, seconds=1)
+
+
 # 13, 14, 16, 17: what is cut off from what.
 
 
@@ -129,6 +142,21 @@ def test_13_an_active_gateway_that_alone_loses_redis_is_silent_before_the_other_
     network.mend("mgmt", "a")
     active.wait_until_eligible()
     assert (active.status()["epoch"], standby.status()["role"]) == (2, "active")
+
+
+@pytest.mark.long
+def test_13_without_the_native_limit_it_speaks_to_whoever_reaches_it(network, member, pings, wires):
+    active, standby = pair_of(member, {"control": "no-native-limit.cjs"})
+    served(pings)
+    network.cut("mgmt", "a")
+    standby.wait_until_active()
+    # The hosts reach the one, then the other: as if they were behind two switches.
+    for mine, others in (("b", "a"), ("a", "b")):
+        for what in ("fab", "ext"):
+            network.cut(what, others)
+            network.mend(what, mine)
+        served(pings)
+    assert two_speakers(wires.stop()) != []
 
 
 @pytest.mark.long
@@ -155,6 +183,13 @@ def test_16_the_loss_of_the_direct_way_moves_no_role(network, member, pings):
     time.sleep(2 * LEASE)
     assert (active.status()["role"], standby.status()["role"]) == ("active", "standby")
     served(pings)
+
+
+@pytest.mark.long
+def test_16_a_gateway_that_goes_by_heartbeats_alone_takes_the_role(network, member):
+    active, standby = pair_of(member, None, {"control": "peer-silence-is-death.cjs"})
+    network.cut_direct()
+    assert standby.wait_until("has taken the role", lambda status: status["epoch"] == 2, 10)["role"] == "active"
 
 
 def isolate(network, active, standby, pings, wires):
@@ -211,6 +246,17 @@ def test_18_heartbeats_that_are_heard_one_way_alone_keep_roles_or_end_them_but_n
     served(pings)
     seen = wires.stop()
     assert two_speakers(seen) == [] or len({packet.node for packet in seen}) == 1
+
+
+@pytest.mark.long
+def test_18_a_gateway_that_takes_heartbeats_for_promises_goes_on_though_nobody_has_promised(network, redis, member, pings):
+    active, standby = pair_of(member, {"control": "heartbeat-is-promise.cjs"})
+    network.deafen("b", "peer0")
+    redis.kill()
+    time.sleep(4 * LEASE)
+    # The standby has heard nothing of that: with Redis back it may take over at any time.
+    assert active.status()["role"] == "active"
+    served(pings)
 
 
 @pytest.mark.long
@@ -284,6 +330,15 @@ def test_28_a_wall_clock_that_jumps_by_hours_moves_no_role(member, pings):
     active.kill()
     assert standby.wait_until_active(15)["epoch"] == 2
     served(pings)
+
+
+@pytest.mark.long
+def test_28_leases_by_the_wall_clock_end_with_it(member):
+    active, standby = pair_of(member, {"control": "leases-by-wall-clock.cjs"})
+    for _ in range(2):
+        active.signal(signal.SIGUSR2)
+        time.sleep(LEASE / 2)
+    standby.wait_until("has taken the role", lambda status: status["epoch"] == 2, 10)
 
 
 # 38, 39: settings.
@@ -362,6 +417,16 @@ def test_49_an_unwritable_result_file_is_reported_and_harms_nothing(network, mem
     assert [name for name in os.listdir(active.folder) if "result" in name] == ["ha_monitor_result.json"]
 
 
+@pytest.mark.long
+def test_49_a_gateway_that_does_not_look_after_its_result_file_dies_of_it(member):
+    active = member("a", start=False, control="result-file-throws.cjs")
+    place = active.folder / "ha_monitor_result.json"
+    place.mkdir()
+    (place / "in the way").write_text("", encoding="ascii")
+    active.start()
+    assert active.process.wait(20) != 0
+
+
 # 50: two actives booted at once.
 
 
@@ -374,6 +439,13 @@ def test_50_of_two_gateways_that_start_at_once_one_leads(member, pings, wires):
     served(pings)
     assert len({packet.node for packet in wires.stop()}) == 1
     assert {one.status()["epoch"] for one in both} == {1}
+
+
+@pytest.mark.long
+def test_50_where_everybody_gets_the_lease_both_win_it(member):
+    both = [member(node, control="lease-for-all.cjs") for node in ("a", "b")]
+    for one in both:
+        eventually(f"{one.node} wins it", lambda one=one: any(record["to"] == "START" for record in one.records("failover state")), 25)
 
 
 @pytest.mark.long

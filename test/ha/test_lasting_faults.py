@@ -52,6 +52,21 @@ def test_45_redis_loses_all_and_the_active_one_dies_before_it_is_filled_anew(net
     kept(sessions)
 
 
+@pytest.mark.long
+def test_45_one_that_forgets_what_redis_has_lost_has_other_endpoints_for_them(redis, member, many):
+    active = member("a")
+    active.wait_until_active()
+    standby = member("b", "standby", control="takes-over-with-nothing.cjs")
+    sessions = many(SESSIONS)
+    has_them(standby)
+    redis.kill()
+    redis.begin()
+    active.kill()
+    standby.wait_until_active(20)
+    sessions.ask_again()
+    assert len(sessions.changed()) > 0.9 * SESSIONS
+
+
 def crowd(network, member, many):
     """A pool of 1024 ports; sessions that nobody knows of own most of them when their gateway dies. @returns who took over, those sessions"""
     small = {

@@ -10,12 +10,19 @@ from topology import Pings, all_answered
 
 LEASE = LEASE_MS / 1000
 SESSIONS = 1000
+NOTHING = "takes-over-with-nothing.cjs"
 
 
 def kept(sessions):
     """Every session still has its endpoint, and no endpoint has had two."""
     sessions.ask_again()
     assert (sessions.changed(), sessions.shared()) == ([], [])
+
+
+def lost(sessions):
+    """Negative control of kept(): sessions that nobody knew of any more have other endpoints now, free ones."""
+    sessions.ask_again()
+    assert len(sessions.changed()) > 0.9 * SESSIONS
 
 
 def has_them(standby):
@@ -80,6 +87,16 @@ def test_5_both_killed_the_first_to_come_back_has_the_sessions(member, pair, man
 
 
 @pytest.mark.long
+def test_5_one_that_comes_back_with_nothing_has_other_endpoints_for_them(member, pair, many):
+    sessions = many(SESSIONS)
+    has_them(pair[1])
+    for one in pair:
+        one.kill()
+    member("a", control=NOTHING).wait_until_active()
+    lost(sessions)
+
+
+@pytest.mark.long
 def test_6_a_standby_killed_while_it_loads_comes_back_and_harms_nobody(member, many):
     active = member("a")
     active.wait_until_active()
@@ -93,6 +110,18 @@ def test_6_a_standby_killed_while_it_loads_comes_back_and_harms_nobody(member, m
     active.kill()
     standby.wait_until_active(15)
     kept(sessions)
+
+
+@pytest.mark.long
+def test_6_a_standby_that_takes_over_with_nothing_has_other_endpoints_for_them(member, many):
+    active = member("a")
+    active.wait_until_active()
+    sessions = many(SESSIONS)
+    standby = member("b", "standby", control=NOTHING)
+    has_them(standby)
+    active.kill()
+    standby.wait_until_active(15)
+    lost(sessions)
 
 
 def test_9_redis_restarted_empty_is_filled_anew_and_nothing_is_lost(redis, pair, many):
@@ -198,6 +227,23 @@ def test_43_a_switchover_under_load_loses_no_session_and_next_to_no_packet(netwo
     print(f"switchover {took['tookMs']:.1f} ms, lost {lost} of {max(replies)} echo requests")
     assert lost <= 3
     has_them(active)
+
+
+@pytest.mark.long
+def test_43_a_hand_over_by_silence_loses_what_comes_meanwhile(network, member):
+    active = member("a", control="hands-over-by-silence.cjs")
+    active.wait_until_active()
+    standby = member("b", "standby")
+    standby.wait_until_eligible()
+    pings = Pings(network.red, FAR_ADDRESS, interval=0.005)
+    eventually("replies", lambda: len(pings.replies()) > 20)
+    active.cli("switchover", "--json")
+    standby.wait_until_active()
+    count = len(pings.replies())
+    eventually("more replies", lambda: len(pings.replies()) > count + 50)
+    pings.stop()
+    replies = pings.replies()
+    assert max(replies) - len(set(replies)) > 20
 
 
 @pytest.mark.long
