@@ -43,7 +43,7 @@ from topology import (  # noqa: E402
 )
 
 GATEWAY_VTEP, VIRTUAL_MAC = "172.30.0.1", "02:00:00:00:f0:01"
-REDIS_ADDRESS = "10.9.0.1"
+REDIS_ADDRESS, REDIS_PORT = "10.9.0.1", 6379
 NODES = {"a": ("10.9.0.2", "10.8.0.1"), "b": ("10.9.0.3", "10.8.0.2")}
 PEER_PORT = 7946
 LEASE_MS = 1000
@@ -84,7 +84,7 @@ def configuration(folder, **changes):
         "staticBindings": [{"vpc": "red", "private": "10.0.1.5", "external": "203.0.113.10"}],
         "nat": {"maxSessions": 20000},
         "offload": {"mode": "immediate", "maxRules": 40000},
-        "mirror": {"redis": f"redis://{REDIS_ADDRESS}:6379", "mode": "async"},
+        "mirror": {"redis": f"redis://{REDIS_ADDRESS}:{REDIS_PORT}", "mode": "async"},
         "ha": {"group": "pair", "leaseMs": LEASE_MS, "virtualMac": VIRTUAL_MAC, "configFile": "ha_config.json", "resultFile": "ha_monitor_result.json"},
         "control": {"socket": str(Path(folder) / "gw.sock")},
         "log": {"level": "debug"},
@@ -155,8 +155,15 @@ class PairNetwork:
         host.ip(f"address add {FAR_ADDRESS}/32 dev lo")
         return host
 
-    def redis(self, folder, *words):
-        return Redis(self, folder, words)
+    def redis(self, folder, *words, port=REDIS_PORT):
+        return Redis(self, folder, words, port)
+
+    def lead_elsewhere(self, node, port):
+        """What a node sends to Redis' port arrives at another one's from now on; what is open stays open."""
+        namespace = self.gateways[node]
+        namespace.run("nft", "add table ip elsewhere")
+        namespace.run("nft", "add chain ip elsewhere output { type nat hook output priority -100; }")
+        namespace.run("nft", f"add rule ip elsewhere output ip daddr {REDIS_ADDRESS} tcp dport {REDIS_PORT} dnat to {REDIS_ADDRESS}:{port}")
 
     def cut(self, what, node):
         """Unplugs `mgmt` (Redis), `fab` or `ext` of a node."""
@@ -177,8 +184,8 @@ class PairNetwork:
 
     def mend_all(self):
         for namespace in self.gateways.values():
-            if "deaf" in namespace.run("nft", "list", "tables"):
-                namespace.run("nft", "delete table inet deaf")
+            for table in namespace.run("nft", "list", "tables").splitlines():
+                namespace.run("nft", "delete", *table.split())
         for node in NODES:
             for what in ("mgmt", "fab", "ext"):
                 self.mend(what, node)
@@ -196,18 +203,18 @@ class PairNetwork:
 class Redis:
     """A redis-server of a test's own, in its namespace."""
 
-    def __init__(self, network, folder, words=()):
-        self.network, self.folder, self.words = network, Path(folder), words
+    def __init__(self, network, folder, words=(), port=REDIS_PORT):
+        self.network, self.folder, self.words, self.port = network, Path(folder), words, port
         self.process = None
         self.begin()
 
     def begin(self):
-        fixed = ["--port", "6379", "--bind", REDIS_ADDRESS, "--protected-mode", "no", "--dir", str(self.folder), "--save", "", "--appendonly", "no"]
+        fixed = ["--port", str(self.port), "--bind", REDIS_ADDRESS, "--protected-mode", "no", "--dir", str(self.folder), "--save", "", "--appendonly", "no"]
         self.process = self.network.store.start("redis-server", *fixed, *self.words)
         eventually("redis answers", lambda: self.command("PING") == "PONG")
 
     def command(self, *words):
-        return run("ip", "netns", "exec", self.network.store.name, "redis-cli", "-h", REDIS_ADDRESS, *words).strip()
+        return run("ip", "netns", "exec", self.network.store.name, "redis-cli", "-h", REDIS_ADDRESS, "-p", str(self.port), *words).strip()
 
     def kill(self):
         self.process.kill()

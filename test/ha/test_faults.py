@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from pair import FAR_ADDRESS, LEASE_MS, REDIS_ADDRESS, VIRTUAL_MAC, Wires, eventually, hook_at, now
+from pair import FAR_ADDRESS, LEASE_MS, NODES, REDIS_ADDRESS, REDIS_PORT, VIRTUAL_MAC, Wires, eventually, hook_at, now
 from topology import Pings, all_answered, ping
 
 LEASE = LEASE_MS / 1000
@@ -124,6 +124,62 @@ def test_7_nobody_follows_where_a_holder_of_the_lease_counts_as_alive_for_ever(n
     time.sleep(5 * LEASE)
     assert again.status()["role"] == "standby"
     assert not all_answered(network.red, FAR_ADDRESS, seconds=1)
+
+
+# 12: a Redis that was replaced goes on taking writes on the active gateway's side.
+
+
+def replaced_for_the_standby(network, redis, tmp_path, standby, least_replicas=0):
+    """A replica becomes the master for the standby alone. Neither Redis hears the other any more. @returns the replica"""
+    redis.command("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+    redis.command("CONFIG", "SET", "min-replicas-max-lag", "2")
+    folder = tmp_path / "replica"
+    folder.mkdir()
+    replica = network.redis(folder, "--replicaof", REDIS_ADDRESS, str(REDIS_PORT), port=6390)
+    eventually("the replica has all", lambda: "master_link_status:up" in replica.command("INFO", "replication"))
+    redis.command("CONFIG", "SET", "min-replicas-to-write", str(least_replicas))
+    replica.command("REPLICAOF", "NO", "ONE")
+    network.lead_elsewhere("b", 6390)
+    for client in redis.command("CLIENT", "LIST").splitlines():
+        fields = dict(field.split("=", 1) for field in client.split())
+        if fields["addr"].startswith(NODES["b"][0]):
+            redis.command("CLIENT", "KILL", "ID", fields["id"])
+    standby.wait_until("leads by the new master", lambda status: status["epoch"] == 2 and status["role"] == "active", 15)
+    return replica
+
+
+@pytest.mark.long
+def test_12_who_leads_by_an_old_master_of_redis_gives_way_to_a_newer_epoch(network, redis, member, many, pings, tmp_path):
+    active, standby = pair_of(member)
+    sessions = many(1000)
+    standby.wait_until("has the sessions", lambda status: status["sessions"] >= 1000)
+    replica = replaced_for_the_standby(network, redis, tmp_path, standby)
+    active.wait_until("gives way", lambda status: status["role"] == "standby", 5)
+    served(pings)
+    sessions.ask_again()
+    assert (sessions.changed(), sessions.shared()) == ([], [])
+    assert int(redis.command("HGET", "{pair}:lease", "epoch")) == 1  # It could have gone on: that master took its renewals.
+    replica.kill()
+
+
+@pytest.mark.long
+def test_12_one_that_does_not_hear_of_the_newer_epoch_goes_on(network, redis, member, tmp_path):
+    active, standby = pair_of(member)
+    network.cut_direct()
+    replica = replaced_for_the_standby(network, redis, tmp_path, standby)
+    time.sleep(2 * LEASE)
+    assert [one.status()["role"] for one in (active, standby)] == ["active", "active"]
+    replica.kill()
+
+
+@pytest.mark.long
+def test_12_an_old_master_that_needs_a_replica_takes_no_renewals(network, redis, member, tmp_path):
+    active, standby = pair_of(member)
+    network.cut_direct()
+    replica = replaced_for_the_standby(network, redis, tmp_path, standby, least_replicas=1)
+    active.wait_until("falls silent", lambda status: status["role"] == "standby", 10)
+    assert "NOREPLICAS" in redis.command("SET", "any", "value")
+    replica.kill()
 
 
 # 13, 14, 16, 17: what is cut off from what.
