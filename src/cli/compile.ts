@@ -92,7 +92,8 @@ async function trial(
 }
 
 async function print(rules: readonly { template: RuleTemplate; row: DataView | null }[], options: CompileOptions) {
-  const { printTestpmd } = await import('../compiler/print-testpmd.js');
+  const { printTestpmd, testpmdLineLength } = await import('../compiler/print-testpmd.js');
+  const { NEWEST_RELEASE, targetNamed } = await import('../compiler/target.js');
   const { printJson } = await import('../compiler/print-json.js');
   if (options.format === 'json') {
     const printed = rules.map(({ template, row }) => printJson(template, row ?? undefined));
@@ -100,26 +101,30 @@ async function print(rules: readonly { template: RuleTemplate; row: DataView | n
     return;
   }
   if (options.format === 'template') return printTemplates(rules, options.target);
+  const lineLength = testpmdLineLength(targetNamed(options.target)?.release ?? NEWEST_RELEASE);
   for (const { template, row } of rules) {
-    process.stdout.write([`# ${template.name}`, ...printTestpmd(template, row ?? undefined), ''].join('\n'));
+    const printed = printTestpmd(template, row ?? undefined, undefined, lineLength);
+    process.stdout.write([`# ${template.name}`, ...printed, ''].join('\n'));
   }
 }
 
 /** Rules by templates. Constant rules have ranges, which are not for templates: they are printed one by one. @throws UserFault */
 async function printTemplates(rules: readonly { template: RuleTemplate; row: DataView | null }[], name: string) {
-  const { printTestpmd } = await import('../compiler/print-testpmd.js');
+  const { printTestpmd, testpmdLineLength } = await import('../compiler/print-testpmd.js');
   const { printFlowConfigure, printTemplate } = await import('../compiler/print-template.js');
   const { targetNamed } = await import('../compiler/target.js');
-  if (targetNamed(name)?.api.template !== true) {
+  const target = targetNamed(name);
+  if (target?.api.template !== true) {
     throw UserFault.of('--format', `${name} has no template tables`, 'use --format testpmd');
   }
+  const lineLength = testpmdLineLength(target.release);
   const ports = [...new Set(rules.map(({ template }) => template.ingress))];
   const lines = ports.flatMap(printFlowConfigure);
   rules.forEach(({ template, row }, i) => {
     const hasRange = template.items.some(({ last }) => last !== undefined);
     const printed = hasRange
-      ? printTestpmd(template, row ?? undefined)
-      : printTemplate(template, i + 1, row ?? undefined);
+      ? printTestpmd(template, row ?? undefined, undefined, lineLength)
+      : printTemplate(template, i + 1, row ?? undefined, undefined, lineLength);
     lines.push(`# ${template.name}`, ...printed);
   });
   process.stdout.write(`${lines.join('\n')}\n`);

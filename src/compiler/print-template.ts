@@ -1,6 +1,6 @@
 import { type DecodedAction, type DecodedItem, decode } from './decode.js';
 import { instantiate } from './instantiate.js';
-import { ACTION_WORDS, fitted, preambles, printAction, word } from './print-testpmd.js';
+import { ACTION_WORDS, fitted, preambles, printAction, TESTPMD_LONG_LINE_LENGTH, word } from './print-testpmd.js';
 import type { RuleTemplate } from './template.js';
 
 /** Rules that the table of a printed template has room for; drivers take their memory when the table is made. */
@@ -25,15 +25,17 @@ export function printFlowConfigure(portId: number): string[] {
  * In the templates stands what is the same for all flows, masked; the row says the rest. Ranges are not for templates: `last`
  * is left out. Precondition: a rule that is one, with {@link printFlowConfigure} before.
  *
- * @param id      Of the templates and their table, unique on the port.
- * @param row     FlowArguments of the flow; without it, arguments stand as `<name>`.
- * @param portIds Ethdev port id of each gateway port; absent: the gateway's indexes.
+ * @param id         Of the templates and their table, unique on the port.
+ * @param row        FlowArguments of the flow; without it, arguments stand as `<name>`.
+ * @param portIds    Ethdev port id of each gateway port; absent: the gateway's indexes.
+ * @param lineLength Of the testpmd that will read it: {@link testpmdLineLength}.
  */
 export function printTemplate(
   template: RuleTemplate,
   id: number,
   row?: DataView,
   portIds?: readonly number[],
+  lineLength = TESTPMD_LONG_LINE_LENGTH,
 ): string[] {
   const port = (text: string): string => (portIds ? String(portIds[Number(text)]) : text);
   const on = port(String(template.ingress));
@@ -54,9 +56,10 @@ export function printTemplate(
     `flow pattern_template ${on} create pattern_template_id ${id} relaxed no ${domain} template ${pattern.join(' / ')} / end`,
     ...fitted(
       `flow actions_template ${on} create ${domain} actions_template_id ${id} template ${shown.map(([value]) => value).join(' / ')} / end mask ${shown.map(([, mask]) => mask).join(' / ')} / end`,
+      lineLength,
     ),
     `flow template_table ${on} create table_id ${id} group ${group} priority ${priority} ${domain} rules_number ${TABLE_RULES} pattern_template ${id} actions_template ${id}`,
-    ...fitted(create.join(' ')),
+    ...fitted(create.join(' '), lineLength),
     `flow push ${on} queue 0`,
     `flow pull ${on} queue 0`,
   ];

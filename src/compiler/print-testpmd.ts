@@ -1,10 +1,17 @@
 import { parseIpv4 } from '../config/address.js';
 import { type DecodedAction, type DecodedItem, decode } from './decode.js';
 import { instantiate } from './instantiate.js';
+import type { Release } from './target.js';
 import type { RuleTemplate } from './template.js';
 
-/** A line of testpmd 22.11 holds at most this many characters (lib/cmdline/cmdline_rdline.h, RDLINE_BUF_SIZE). */
+/** A line of testpmd holds at most this many characters before DPDK 24.07 (lib/cmdline/cmdline_rdline.h, RDLINE_BUF_SIZE). */
 export const TESTPMD_LINE_LENGTH = 512;
+/** From DPDK 24.07 on RDLINE_BUF_SIZE is LINE_MAX. */
+export const TESTPMD_LONG_LINE_LENGTH = 2048;
+
+/** What a line of the testpmd that comes with a DPDK release holds. */
+export const testpmdLineLength = (release: Release): number =>
+  release === '22.11' ? TESTPMD_LINE_LENGTH : TESTPMD_LONG_LINE_LENGTH;
 
 /** Actions that testpmd, and rte_flow, do not know. */
 const PRIVATE_ACTIONS: ReadonlySet<string> = new Set(['set-icmp-ident']);
@@ -14,15 +21,26 @@ const PRIVATE_ACTIONS: ReadonlySet<string> = new Set(['set-icmp-ident']);
  *
  * No line exceeds testpmd's, but for those of a template with `<name>` in them, which are for reading.
  *
- * @param row     FlowArguments of one flow; without it, arguments stand as `<name>`.
- * @param portIds Ethdev port id of each gateway port; absent: the gateway's indexes.
+ * @param row        FlowArguments of one flow; without it, arguments stand as `<name>`.
+ * @param portIds    Ethdev port id of each gateway port; absent: the gateway's indexes.
+ * @param lineLength Of the testpmd that will read it: {@link testpmdLineLength}.
  */
-export function printTestpmd(template: RuleTemplate, row?: DataView, portIds?: readonly number[]): string[] {
-  const first = template.second === undefined ? [] : printTestpmd(template.second, row, portIds);
-  return [...first, ...printOne(template, row, portIds)];
+export function printTestpmd(
+  template: RuleTemplate,
+  row?: DataView,
+  portIds?: readonly number[],
+  lineLength = TESTPMD_LONG_LINE_LENGTH,
+): string[] {
+  const first = template.second === undefined ? [] : printTestpmd(template.second, row, portIds, lineLength);
+  return [...first, ...printOne(template, row, portIds, lineLength)];
 }
 
-function printOne(template: RuleTemplate, row?: DataView, portIds?: readonly number[]): string[] {
+function printOne(
+  template: RuleTemplate,
+  row: DataView | undefined,
+  portIds: readonly number[] | undefined,
+  lineLength: number,
+): string[] {
   const rule = decode(row ? instantiate(template, row) : template);
   const port = (text: string): string => (portIds ? String(portIds[Number(text)]) : text);
 
@@ -35,7 +53,7 @@ function printOne(template: RuleTemplate, row?: DataView, portIds?: readonly num
   const pattern = rule.items.map((item) => printItem(item, port)).join(' / ');
   const actions = rule.actions.map((action) => printAction(action, port)).join(' / ');
   const create = `flow create ${port(String(template.ingress))} ${attributes.join(' ')} pattern ${pattern} / end actions ${actions} / end`;
-  return [...lines, ...fitted(create)];
+  return [...lines, ...fitted(create, lineLength)];
 }
 
 /** Commands that testpmd needs before those of a rule with these actions. */
@@ -54,10 +72,12 @@ export function preambles(actions: readonly DecodedAction[]): string[] {
 const DEFAULTS = [' dst_offset 0', ' index 0'];
 
 /**
- * The command in one line: with shorter MACs and addresses if it must be, without what testpmd takes for
- * granted if that is too long, as comments if even that is.
+ * The command in one line of any testpmd: with shorter MACs and addresses if it must be, without what testpmd takes for
+ * granted if that is too long. Where even that is: as it is and with a word of warning if `lineLength` is enough for it, else
+ * as comments. (A match and four MODIFY_FIELDs have more than 512 characters however they are spelt: a rewritten
+ * address takes 92.)
  */
-export function fitted(create: string): string[] {
+export function fitted(create: string, lineLength: number): string[] {
   if (create.length <= TESTPMD_LINE_LENGTH || create.includes('<')) return [create];
   const short = create
     .replace(
@@ -71,6 +91,8 @@ export function fitted(create: string): string[] {
   if (short.length <= TESTPMD_LINE_LENGTH) return [short];
   const bare = DEFAULTS.reduce((line, words) => line.replaceAll(`${words} `, ' '), short);
   if (bare.length <= TESTPMD_LINE_LENGTH) return [bare];
+  if (create.length <= lineLength)
+    return [`# ${create.length} characters: testpmd before DPDK 24.07 holds ${TESTPMD_LINE_LENGTH} a line`, create];
   const lines = [`# ${create.length} characters, more than a line of testpmd holds:`];
   const room = TESTPMD_LINE_LENGTH - '# '.length;
   for (let rest = create; rest.length > 0; ) {
