@@ -1,6 +1,6 @@
 import { isReady } from './connect.js';
 import type { ReplayShard } from './replay-shard.js';
-import type { RedisConnection, RedisConnector, ReplicaSink } from './types.js';
+import type { RedisConnection, RedisConnector, ReplicaSink, ShardPosition } from './types.js';
 
 /** Entries of a shard asked for at once: 512 KiB at most. */
 const ENTRIES = 32;
@@ -71,6 +71,7 @@ export class LogFollower {
   private async readAll(connection: RedisConnection, following: readonly ReplayShard[]): Promise<number> {
     const keys = following.map((part) => part.keys.log);
     const ids = following.map((part) => part.readFrom);
+    const heads = following.map((part) => part.head);
     const reply = (await connection.callBuffer(
       'XREAD',
       'COUNT',
@@ -81,10 +82,10 @@ export class LogFollower {
       ...keys,
       ...ids,
     )) as readonly Stream[] | null;
+    const entriesOf = new Map((reply ?? []).map(([key, entries]) => [key.toString(), entries]));
     let applied = 0;
-    for (const [key, entries] of reply ?? []) {
-      const part = following[keys.indexOf(key.toString())];
-      if (part !== undefined) applied += await this.takeAll(part, entries);
+    for (const [i, part] of following.entries()) {
+      applied += await this.takeAll(part, entriesOf.get(keys[i]) ?? [], heads[i]);
     }
     return applied;
   }
@@ -94,10 +95,11 @@ export class LogFollower {
       following.map(async (part) => {
         try {
           const from = part.readFrom;
+          const { head } = part;
           const reply = (await connection.callBuffer('XREAD', 'COUNT', ENTRIES, 'STREAMS', part.keys.log, from)) as
             | readonly Stream[]
             | null;
-          return await this.takeAll(part, reply?.[0]?.[1] ?? []);
+          return await this.takeAll(part, reply?.[0]?.[1] ?? [], head);
         } catch (error) {
           // One server of the cluster; the others' shards go on.
           this.onError(error as Error);
@@ -108,7 +110,9 @@ export class LogFollower {
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
-  private async takeAll(part: ReplayShard, entries: readonly Entry[]): Promise<number> {
+  /** @param head Of the part's log, as it was known before it was read. */
+  private async takeAll(part: ReplayShard, entries: readonly Entry[], head: ShardPosition): Promise<number> {
+    if (entries.length === 0) part.readNothing(head);
     let taken = 0;
     for (const [id, fields] of entries) {
       while (!this.sink.hasRoom && this.running) await this.pause(1);

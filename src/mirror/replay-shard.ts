@@ -96,6 +96,8 @@ export class ReplayShard {
   private closed = false;
   private stalledSinceMs = 0;
   private stalledAt = 0;
+  /** Reads since then that brought nothing, of those that began when the log was known to be ahead. */
+  private emptyReads = 0;
   /** Fences no longer say where the history ends: what fence() found is the end. */
   private final = false;
 
@@ -167,7 +169,9 @@ export class ReplayShard {
     // A log that was cut empty, or has lost its last entry, gives no sign of a gap but that nothing comes.
     const { position } = this;
     const isCut = index !== null && index.epoch === position.epoch && index.startSequence - 1 > position.sequence;
-    if (this.stalledMs > (isCut ? CUT_MS : STALLED_MS) && this.sink.hasRoom) this.break('gap');
+    const isStalled = this.stalledMs > (isCut ? CUT_MS : STALLED_MS);
+    // One that waits for room, or cannot reach Redis, misses nothing yet.
+    if (isStalled && this.emptyReads > 0 && this.sink.hasRoom) this.break('gap');
     if (this.state === 'following' || this.state === 'loading' || !this.hasIndex || index === null) return false;
     if (!this.isCompatible(configHash)) return false;
     return index.key !== this.failedKey || this.now() - this.failedAtMs > RELOAD_MS;
@@ -244,6 +248,12 @@ export class ReplayShard {
     return true;
   }
 
+  /** A read of the log brought nothing. @param head The log's, as it was known when the read began. */
+  readNothing(head: ShardPosition): void {
+    const { position } = this;
+    if (head.epoch === position.epoch && head.sequence > position.sequence) this.emptyReads++;
+  }
+
   /** Stops following; what is here stays until a load has told what is still true. @returns False. */
   break(cause: BreakCause): false {
     this.tally.breaks[cause]++;
@@ -263,6 +273,7 @@ export class ReplayShard {
     else if (this.stalledSinceMs === 0 || this.stalledAt !== position.sequence) {
       this.stalledSinceMs = this.now();
       this.stalledAt = position.sequence;
+      this.emptyReads = 0;
     }
   }
 

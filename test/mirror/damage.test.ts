@@ -78,14 +78,14 @@ fault('31: a bit of a batch flips', mendsChecksums, async () => {
     return flipped;
   });
   expect(wrong).toEqual([]);
-  expect(pair.replay.counters.breaks.corrupt).toBe(1);
+  expect(pair.replay.counters.breaks.corrupt).toBeGreaterThan(0);
   await until(() => pair.replay.eligibility().eligible, 'eligible again', RECOVERY_MS);
 });
 
 fault('32: a batch is cut off', unprotected.skipsGaps, async () => {
   const pair = await startPair(server.url, ROWS);
   expect(await readsDamaged(pair, (blob) => blob.subarray(0, blob.length - 64))).toEqual([]);
-  expect(pair.replay.counters.breaks.corrupt).toBe(1);
+  expect(pair.replay.counters.breaks.corrupt).toBeGreaterThan(0);
   await until(() => pair.replay.eligibility().eligible, 'eligible again', RECOVERY_MS);
 });
 
