@@ -7,8 +7,8 @@ import { type KeeperOptions, LeaseKeeper } from '../../src/ha/lease-keeper';
 import { Peer } from '../../src/ha/peer';
 import { redisConnector } from '../../src/mirror/connect';
 
-export const LEASE_MS = 300;
-export const MARGIN_MS = 30;
+export const LEASE_MS = 600;
+export const MARGIN_MS = 60;
 
 /** One gateway's lease without its gateway, and when it might speak. */
 export class Member {
@@ -34,7 +34,7 @@ export class Member {
         owner: { holder: this.holder, node },
         leaseMs: LEASE_MS,
         marginMs: MARGIN_MS,
-        renewMs: () => 60,
+        renewMs: () => LEASE_MS / 5,
         epochs: new EpochFile(folder === null ? null : join(folder, `${node}.epoch`), 'g'),
         peer: this.peer,
         onIsolation: () => 'fence',
