@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monotonicMs } from '../../src/ha/clock';
@@ -36,7 +37,8 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const { keeper } of members.splice(0)) keeper.stop();
   await server.close();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
+  // Not at once: an epoch may still be on its way to the disk.
+  await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
 });
 
 test('a_lease_is_renewed_and_the_other_member_stays_a_standby', async () => {
