@@ -16,6 +16,7 @@ from topology import (
     GREEN_PEERING,
     ORDINARY_DROPS,
     OUTSIDE_ADDRESS,
+    PATH,
     POOL,
     RED,
     SHARED_HOST,
@@ -132,11 +133,11 @@ def test_iperf3_measures_both_directions_translated_offloaded_and_without_a_bad_
         assert packets >= 1500 and end["sum"]["lost_packets"] <= packets * 0.05, end["sum"]
     record_property("rate", end.get("sum_received", end.get("sum"))["bits_per_second"])
     in_nic = after["nic"]["packets"] - before["nic"]["packets"]
-    assert in_nic >= packets * 0.95, f"{in_nic} of {packets} packets in the NIC"
+    assert in_nic >= packets * 0.95 if PATH == "offloaded" else in_nic == 0, f"{in_nic} of {packets} packets in the NIC"
     # Of the flows at iperf3's port (TCP has a control connection too) the measurement's own is the one with most bytes.
     side = "remote" if server == "outside" else "inside"
     flow = max((entry for entry in flows if entry[side]["port"] == 5201), key=lambda entry: entry["forward"]["bytes"] + entry["reverse"]["bytes"])
-    assert (flow["forward"]["path"], flow["reverse"]["path"]) == ("offloaded", "offloaded")
+    assert (flow["forward"]["path"], flow["reverse"]["path"]) == (PATH, PATH)
     assert flow["class"] == ("vpc-to-external" if server == "outside" else "external-to-vpc")
     assert flow["nat"]["address"] in POOL if server == "outside" else flow["nat"]["address"] == STATIC_EXTERNAL
     for name, capture in wires.items():

@@ -24,6 +24,7 @@ from topology import (
     MAPPED_HOST,
     ORDINARY_DROPS,
     OUTSIDE_ADDRESS,
+    PATH,
     POOL,
     RED,
     SHARED_HOST,
@@ -148,6 +149,9 @@ def test_50_megabytes_arrive_whole_and_the_software_nic_translates_most_of_their
     figures = f"{FILE_BYTES * 8 / seconds / 1e6:.0f} Mbit/s, {run.in_nic} packets in the NIC, {run.in_software} in software"
     record_property("download", figures)
     print(figures)
+    if PATH == "software":
+        assert run.in_nic == 0 and run.in_software >= FILE_BYTES / SEGMENT_BYTES
+        return
     assert run.in_nic >= FILE_BYTES / SEGMENT_BYTES
     assert run.in_nic / run.received > 0.95
 
@@ -255,7 +259,7 @@ def test_hundreds_of_short_connections_at_once_all_succeed_and_are_all_offloaded
     flows = json.loads(gateway.flows("--format", "json", "--filter", "vpc green and proto tcp"))
     # A kernel may take a source port again: that is the same session once more.
     assert len(flows) >= 270
-    assert {(flow["forward"]["path"], flow["reverse"]["path"]) for flow in flows} == {("offloaded", "offloaded")}
+    assert {(flow["forward"]["path"], flow["reverse"]["path"]) for flow in flows} == {(PATH, PATH)}
     assert len({(flow["nat"]["address"], flow["nat"]["port"]) for flow in flows}) == len(flows)
 
 
@@ -267,8 +271,9 @@ def test_a_packet_whose_life_ends_at_the_gateway_is_answered_by_the_gateway(gate
 def test_sluice_flows_shows_a_running_download_offloaded_both_ways(gateway, network, website, tmp_path):
     url, _ = website
     curl = network.red.start("curl", "--silent", "--limit-rate", "4M", "--max-time", 30, "--output", tmp_path / "got", "--local-port", 25000, f"{url}/large")
-    packets = gateway.counters()["nic"]["packets"]
-    eventually("the download is under way", lambda: gateway.counters()["nic"]["packets"] > packets + 500)
+    served = ("nic", "packets") if PATH == "offloaded" else ("slowPath", "packets")
+    packets = gateway.counters()[served[0]][served[1]]
+    eventually("the download is under way", lambda: gateway.counters()[served[0]][served[1]] > packets + 500)
     dump = json.loads(gateway.flows("--format", "json"))
     table = gateway.flows("--filter", "vpc red and proto tcp")
     rules = gateway.flows("--format", "testpmd")
@@ -282,12 +287,13 @@ def test_sluice_flows_shows_a_running_download_offloaded_both_ways(gateway, netw
     assert flow["remote"] == {"address": FAR_ADDRESS, "port": HTTP_PORT}
     assert flow["nat"]["address"] in POOL
     assert flow["underlay"] == {"vni": RED.vni, "vtep": RED.vtep}
-    assert (flow["forward"]["path"], flow["reverse"]["path"]) == ("offloaded", "offloaded")
+    assert (flow["forward"]["path"], flow["reverse"]["path"]) == (PATH, PATH)
     assert flow["reverse"]["bytes"] > 500 * 1000
     assert flow["forward"]["packets"] > 0
     row = [line for line in table.splitlines() if ":25000" in line]
-    assert len(row) == 1 and "offloaded" in row[0]
-    assert sum(line.startswith("flow create") for line in rules.splitlines()) >= 2
+    assert len(row) == 1 and PATH in row[0]
+    rules = sum(line.startswith("flow create") for line in rules.splitlines())
+    assert rules >= 2 if PATH == "offloaded" else rules == 0
 
 
 def test_no_frame_on_either_wire_has_a_bad_checksum(gateway, network, website, tmp_path):

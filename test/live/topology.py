@@ -62,16 +62,28 @@ ORDINARY_DROPS = {"local", "not-for-us", "unknown-vtep", "not-syn", "tcp-state"}
 POOL = [f"203.0.113.{last}" for last in range(16, 32)]
 
 
+# A NIC whose abilities both ports' software NICs are narrowed to; empty: they have all.
+PROFILE = os.environ.get("SLUICE_LIVE_PROFILE", "")
+# Who serves an established session between a VPC and the outside: NICs that cannot translate it whole leave it to software.
+PATH = "offloaded" if PROFILE in ("", "mlx5-hws", "mlx5-sws") else "software"
+
+
+def device(index, interface):
+    """A software NIC on a kernel interface."""
+    profile = f",profile={PROFILE}" if PROFILE else ""
+    return f"net_softflow{index},wire=net_af_packet{index}:iface={interface}{profile}"
+
+
 def configuration(socket_path):
     """A gateway's configuration with every neighbour's MAC given."""
     return {
         "name": "live",
         "underlay": {"vtep": GATEWAY_VTEP, "mac": GATEWAY_MAC},
         "ports": {
-            "fabric": {"role": "fabric", "device": "net_softflow0,wire=net_af_packet0:iface=fab0"},
+            "fabric": {"role": "fabric", "device": device(0, "fab0")},
             "external": {
                 "role": "external",
-                "device": "net_softflow1,wire=net_af_packet1:iface=ext0",
+                "device": device(1, "ext0"),
                 "mac": EXTERNAL_MAC,
                 "address": f"{EXTERNAL_ADDRESS}/24",
                 "nextHop": {"address": OUTSIDE_ADDRESS, "mac": OUTSIDE_MAC},
