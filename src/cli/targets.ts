@@ -12,7 +12,7 @@ export function register(program: Command): void {
       '--probe <device...>',
       'try the table in a device, and say where they differ: net_softflow0,wire=net_null0 or 0000:03:00.0,dv_flow_en=2; a second one is where packets go',
     )
-    .addOption(new Option('--format <format>', 'of the probe’s report').choices(['text', 'json']).default('text'))
+    .addOption(new Option('--format <format>', 'of tables and reports').choices(['text', 'json']).default('text'))
     .action(async (name: string | undefined, options: TargetsOptions, command: Command) => {
       const { targetNamed, targets } = await import('../compiler/target.js');
       const target = name === undefined ? null : targetNamed(name);
@@ -22,6 +22,7 @@ export function register(program: Command): void {
         });
       }
       if (options.probe !== undefined) await probe(options.probe, name ?? null, options.format);
+      else if (options.format === 'json') process.stdout.write(`${JSON.stringify(await asData(target), null, 2)}\n`);
       else process.stdout.write(target === null ? await overview() : await inFull(target));
     });
 }
@@ -64,6 +65,32 @@ async function overview(): Promise<string> {
     await table(head, rows),
     'Tables are modelled from source; `sluice targets NAME` cites it for each line, and devices that the table was tried in.\n',
   ].join('');
+}
+
+/** For programs: one target with its table, or of each target what it makes of the NAT directions. */
+async function asData(target: Target | null): Promise<unknown> {
+  const { RELEASES, targets } = await import('../compiler/target.js');
+  if (target !== null) {
+    const table = Object.entries(target).filter(([key]) => key !== '$schema');
+    return { ...Object.fromEntries(table), directions: await directions(target) };
+  }
+  const all = RELEASES.flatMap((release) => [...targets(release).values()]);
+  return Promise.all(
+    all.map(async (one) => {
+      const { name, title, release } = one;
+      return { name, title, release, directions: await directions(one) };
+    }),
+  );
+}
+
+async function directions(target: Target) {
+  return (await offers(target)).map(({ shape, offer }) => ({
+    direction: shape.direction,
+    protocol: shape.protocol,
+    offload: offer.kind,
+    cost: offer.cost,
+    reasons: offer.kind === 'full' ? [] : offer.diagnostics.map(({ code, message, hint }) => ({ code, message, hint })),
+  }));
 }
 
 async function summary(target: Target): Promise<string> {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { main } from '../../src/cli/main';
-import { targets } from '../../src/compiler/target';
+import { RELEASES, targets } from '../../src/compiler/target';
 
 let folder: string;
 beforeAll(() => {
@@ -150,6 +150,23 @@ describe('sluice targets', () => {
     for (const word of ['vxlan-decap', 'kIpv4Fields', 'rte_flow has no action that rewrites an ICMP', 'integrity']) {
       expect(out).toContain(word);
     }
+  });
+  test('are data too: every table of each release with its directions, one with its sources', async () => {
+    const { code, out } = await run('targets', '--format', 'json');
+    expect(code).toBe(0);
+    const all: { name: string; release: string; directions: { offload: string; reasons: { code: string }[] }[] }[] =
+      JSON.parse(out);
+    expect(all.map(({ name, release }) => `${name}@${release}`)).toEqual(
+      RELEASES.flatMap((release) => [...targets().keys()].map((name) => `${name}@${release}`)),
+    );
+    for (const { directions } of all) {
+      expect(directions).toHaveLength(40);
+      for (const { offload, reasons } of directions) expect(reasons.length === 0).toBe(offload === 'full');
+    }
+    const sfc = JSON.parse((await run('targets', 'sfc@22.11', '--format', 'json')).out);
+    expect(sfc).toMatchObject({ name: 'sfc', release: '22.11', actions: { 'set-l4': { forms: [] } } });
+    expect(sfc.directions[0]).toMatchObject({ direction: 'vpc-to-external, forward', offload: 'decapsulate', cost: 1 });
+    expect(sfc).not.toHaveProperty('$schema');
   });
   test('an unknown one is a usage error', async () => {
     expect(await run('targets', 'connectx')).toMatchObject({ code: 2, out: '' });
