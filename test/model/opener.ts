@@ -171,8 +171,8 @@ export class Opener {
 
   private refuse(context: Context, classified: Admitted, packet: Packet, reasons: string[], text: string): Fate {
     const { model } = this;
-    if (this.waiters.isWaiting(context, packet.bytes) && !isBareSyn(packet.tcpFlags)) {
-      // It may be kept behind the SYN of its flow and be counted with it.
+    if (this.waiters.isWaiting(context, packet.bytes)) {
+      // It may be kept behind the SYN of its flow and be counted with it: one that is sent again gets no answer of its own.
       model.step.dropLater([...reasons, 'filtered', 'no-binding']);
       return { refused: reasons };
     }
