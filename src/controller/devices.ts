@@ -1,5 +1,13 @@
 import type { NativeBinding, NativeError } from '../native/binding.js';
 
+/**
+ * net_af_packet names its sockets' group by process id and interface index, and a group belongs to one interface of a
+ * network namespace: what another process has cannot be had.
+ */
+const GROUP_IS_TAKEN = /PACKET_FANOUT/;
+const GROUP_REMEDY =
+  'another process in this network namespace has packet sockets of that number; start again, or give each gateway a namespace of its own';
+
 /** Device arguments without the device's name. */
 export const devargsOf = (device: string): string => device.split(',').slice(1).join(',');
 
@@ -16,7 +24,8 @@ export function openDevice(binding: NativeBinding, path: string, device: string)
     binding.probeDevice(device);
   } catch (error) {
     const fault = error as NativeError;
-    fault.message = `${path}: ${fault.message}`;
+    const remedy = GROUP_IS_TAKEN.test(fault.message) ? ` (${GROUP_REMEDY})` : '';
+    fault.message = `${path}: ${fault.message}${remedy}`;
     throw fault;
   }
   return name;

@@ -19,6 +19,9 @@ from topology import FAR_ADDRESS, SHARED_HOST, STATIC_EXTERNAL, STATIC_HOST, Pin
 # Where DPDK and this program could leave something in a file system.
 PLACES = ("/run/dpdk", "/var/run/dpdk", "/dev/hugepages", "/run/sluice", "/dev/shm", "/tmp")
 
+ETH_P_ALL, SOL_PACKET, PACKET_FANOUT = 3, 263, 18  # linux/if_ether.h, bits/socket.h, linux/if_packet.h
+GROUPS_TAKEN = 600  # Process ids that other tests' processes may use up before the gateway has its own.
+
 
 def left_in_the_file_system(pid):
     """Files of a process that is gone, by its pid or its name."""
@@ -172,6 +175,27 @@ def test_a_device_that_cannot_be_opened_is_one_clear_line_and_exit_1(start, conf
     assert lines[0].startswith("/ports/external/device: ") and named in lines[0]
     assert gateway.process.output() == ""
     assert not gateway.socket_path.exists()
+
+
+def test_packet_sockets_whose_group_another_process_has_are_one_clear_line_with_a_remedy(start, network, config):
+    """net_af_packet's group is its process id xor the interface's index: those of the next processes are taken, on another interface."""
+    indexes = {name: index for index, name in network.gateway.inside(socket.if_nameindex)}
+    last = network.gateway.start("true").pid
+
+    def taken(group):
+        one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        one.bind(("lo", ETH_P_ALL))
+        one.setsockopt(SOL_PACKET, PACKET_FANOUT, group)
+        return one
+
+    groups = {(pid ^ indexes["fab0"]) & 0xFFFF for pid in range(last, last + GROUPS_TAKEN)}
+    for one in network.gateway.inside(lambda: [taken(group) for group in groups]):
+        network.lab.owned(one)
+    gateway = start(config, wait=False)
+    assert gateway.process.wait(15) == 1
+    lines = messages(gateway.process)
+    assert len(lines) == 1, gateway.log()
+    assert lines[0].startswith("/ports/fabric/device: ") and "PACKET_FANOUT" in lines[0] and "namespace of its own" in lines[0]
 
 
 def test_a_control_socket_in_use_is_one_clear_line_and_exit_1_and_the_first_gateway_goes_on(start, network, config):

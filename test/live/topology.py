@@ -274,14 +274,15 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Gateway:
-    """A `sluice gateway` in its namespace."""
+    """A `sluice gateway` in its namespace, the network's own or another one. `cpu`: the one that it may use; None: all."""
 
-    def __init__(self, network, config, folder):
+    def __init__(self, network, config, folder, namespace=None, cpu=None):
         self.network, self.config = network, config
         self.socket_path = Path(config["control"]["socket"])
         self.file = Path(folder) / "gateway.json"
         self.file.write_text(json.dumps(config, indent=2), encoding="utf-8")
-        self.process = network.gateway.start(SLUICE, "gateway", "--config", str(self.file))
+        confined = [] if cpu is None else ["taskset", "--cpu-list", str(cpu)]
+        self.process = (namespace or network.gateway).start(*confined, SLUICE, "gateway", "--config", str(self.file))
 
     def wait_until_it_runs(self):
         """It answers on its control socket. @returns itself"""
