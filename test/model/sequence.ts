@@ -7,6 +7,7 @@ import { Outcomes } from './outcomes.js';
 import { Random } from './random.js';
 import { type Reload, randomReload } from './reload.js';
 import { type Document, randomDocument, validated } from './scenario.js';
+import { ShardLaw } from './shards.js';
 import { Disagreement, describe } from './step.js';
 import { type Drops, type Observed, type PortFrame, replayAll, Subject, type WholeRun } from './subject.js';
 
@@ -88,6 +89,7 @@ function runStepped(
   const offload = random.pick(MODES);
   const subject = new Subject(withOffload(config, offload));
   const stepped: Stepped = { sent: [], drops: {}, reloads: [] };
+  const shards = new ShardLaw(model);
   let { document } = scenario;
   const runStep = (kind: Kind, arrivals: readonly Arrival[], reload: Reload | null) => {
     fed.push(...arrivals);
@@ -96,6 +98,7 @@ function runStepped(
     note(log, config, kind, arrivals, observed);
     model.judge(arrivals, observed, reload);
     judgeFlows(model, subject.flows(), false);
+    shards.judge();
     stepped.sent.push(...observed.sent);
     for (const [reason, count] of Object.entries(observed.drops)) {
       stepped.drops[reason] = (stepped.drops[reason] ?? 0) + count;
