@@ -14,13 +14,12 @@ import pytest
 
 import exposition
 from net import eventually
-from topology import FAR_ADDRESS, SHARED_HOST, STATIC_EXTERNAL, STATIC_HOST, Pings, all_answered, is_fault
+from topology import FAR_ADDRESS, SHARED_HOST, SLUICE, STATIC_EXTERNAL, STATIC_HOST, Pings, all_answered, is_fault
 
 # Where DPDK and this program could leave something in a file system.
 PLACES = ("/run/dpdk", "/var/run/dpdk", "/dev/hugepages", "/run/sluice", "/dev/shm", "/tmp")
 
 ETH_P_ALL, SOL_PACKET, PACKET_FANOUT = 3, 263, 18  # linux/if_ether.h, bits/socket.h, linux/if_packet.h
-GROUPS_TAKEN = 600  # Process ids that other tests' processes may use up before the gateway has its own.
 
 
 def left_in_the_file_system(pid):
@@ -177,24 +176,25 @@ def test_a_device_that_cannot_be_opened_is_one_clear_line_and_exit_1(start, conf
     assert not gateway.socket_path.exists()
 
 
-def test_packet_sockets_whose_group_another_process_has_are_one_clear_line_with_a_remedy(start, network, config):
-    """net_af_packet's group is its process id xor the interface's index: those of the next processes are taken, on another interface."""
+def test_packet_sockets_whose_group_another_process_has_are_one_clear_line_with_a_remedy(network, config, tmp_path):
+    """net_af_packet's group is its process id xor the interface's index: that one is taken, on another interface."""
+    file, go = tmp_path / "gateway.json", tmp_path / "go"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    # The shell becomes the gateway, whose process id is known before it begins.
+    process = network.gateway.start("sh", "-c", 'until [ -e "$0" ]; do sleep 0.05; done; exec "$@"', go, SLUICE, "gateway", "--config", file)
     indexes = {name: index for index, name in network.gateway.inside(socket.if_nameindex)}
-    last = network.gateway.start("true").pid
 
-    def taken(group):
+    def taken():
         one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         one.bind(("lo", ETH_P_ALL))
-        one.setsockopt(SOL_PACKET, PACKET_FANOUT, group)
+        one.setsockopt(SOL_PACKET, PACKET_FANOUT, (process.pid ^ indexes["fab0"]) & 0xFFFF)
         return one
 
-    groups = {(pid ^ indexes["fab0"]) & 0xFFFF for pid in range(last, last + GROUPS_TAKEN)}
-    for one in network.gateway.inside(lambda: [taken(group) for group in groups]):
-        network.lab.owned(one)
-    gateway = start(config, wait=False)
-    assert gateway.process.wait(15) == 1
-    lines = messages(gateway.process)
-    assert len(lines) == 1, gateway.log()
+    network.lab.owned(network.gateway.inside(taken))
+    go.touch()
+    assert process.wait(20) == 1
+    lines = messages(process)
+    assert len(lines) == 1, process.errors()
     assert lines[0].startswith("/ports/fabric/device: ") and "PACKET_FANOUT" in lines[0] and "namespace of its own" in lines[0]
 
 
