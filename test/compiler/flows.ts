@@ -42,7 +42,7 @@ export const shapes: fc.Arbitrary<Shape> = fc.record({
   outerSource: fc.boolean(),
 });
 
-const PUSH: Action = {
+export const PUSH = {
   type: 'push-vxlan',
   sourceMac: CONTEXT.underlay.mac,
   destinationMac: argument('outerDestinationMac'),
@@ -51,7 +51,7 @@ const PUSH: Action = {
   udpSourcePort: argument('outerUdpSourcePort'),
   udpDestinationPort: CONTEXT.underlay.udpPort,
   vni: argument('newVni'),
-};
+} satisfies Action;
 
 /** A list as a NAT gateway wants it. Written here, so that the compiler is not judged by what the engine happens to make. */
 export function natList(shape: Shape, vlan = -1): FlowList {

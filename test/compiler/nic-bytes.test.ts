@@ -1,0 +1,47 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { ActionType } from '../../src/native/records';
+import type { Result } from './nic-bytes-run';
+
+const root = join(__dirname, '../..');
+const built = existsSync(join(root, 'build/native/sluice.node'));
+
+/** @param without Type of an action that is taken out of every rule. */
+function run(target: string, seed: number, without?: ActionType): Result {
+  const script = join(__dirname, 'nic-bytes-run.ts');
+  const fault = without === undefined ? [] : [String(without)];
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--require', join(root, 'test/model/typescript.cjs'), script, target, String(seed), ...fault],
+    { encoding: 'utf8', cwd: root, maxBuffer: 1 << 26 },
+  );
+  if (status !== 0) throw new Error(`${target}, seed ${seed}: ${stderr}`);
+  return JSON.parse(stdout) as Result;
+}
+
+/** NICs that translate whole directions. */
+const TRANSLATING = ['softflow', 'mlx5-hws', 'mlx5-sws'];
+/** NICs that rewrite and may forward, but no IPv4: they cannot keep from a rule what only software may serve. */
+const LINK_ONLY = ['bnxt', 'sfc'];
+
+(built ? describe : describe.skip)('compiled rules in net_softflow, as limited as', () => {
+  test.each(TRANSLATING.flatMap((target) => [1, 2].map((seed) => [target, seed] as const)))(
+    '%s send the bytes that the interpreter of lists sends, and nothing else (seed %i)',
+    (target, seed) => {
+      const result = run(target, seed);
+      expect(result.differences).toEqual([]);
+      expect(result.rules).toBeGreaterThan(120);
+      expect(result.forwarded).toBe(600);
+      expect(result.kept).toBeGreaterThan(1000);
+    },
+  );
+  test.each(LINK_ONLY)('%s send frames without IPv4 as the interpreter does', (target) => {
+    const result = run(target, 1);
+    expect(result).toMatchObject({ differences: [], forwarded: result.rules, kept: 2 * result.rules });
+    expect(result.rules).toBeGreaterThanOrEqual(3);
+  });
+  test.each(TRANSLATING)('rules of %s that lack their encapsulation are found out', (target) => {
+    expect(run(target, 1, ActionType.vxlanEncap).differences.length).toBeGreaterThan(100);
+  });
+});
