@@ -6,12 +6,12 @@ import { ClosedError, FencedError, type RedisConnector } from '../mirror/types.j
 import { announcements } from './addresses.js';
 import { monotonicMs } from './clock.js';
 import { DirectWay } from './direct-way.js';
-import { ineligibility, type Reason } from './eligibility.js';
 import { EpochFile } from './epoch-file.js';
 import { Health } from './health.js';
 import { runHook } from './hook.js';
 import { HandOverError, LeaseKeeper } from './lease-keeper.js';
 import { MemberChecks } from './member-checks.js';
+import { MemberView, type TakeoverLoss } from './member-view.js';
 import { OtherMember } from './other-member.js';
 import { type MirrorSides, PairSessions } from './pair-sessions.js';
 import { Peer } from './peer.js';
@@ -19,7 +19,7 @@ import { EndToEndProbe, type ProbeResult } from './probe.js';
 import { ProbeRounds } from './probe-rounds.js';
 import { ResultFile } from './result-file.js';
 import { fixedChanges, loadPairSettings, type PairSettings, watchFile } from './settings.js';
-import { type MemberStatus, monitorResult, type PairStatus, readMember } from './status.js';
+import { monitorResult, type PairStatus, readMember } from './status.js';
 import { Failover, type FailoverEvent, type FailoverState, speaksIn, type Transition } from './transitions.js';
 
 const CHECK_MS = 250;
@@ -47,7 +47,6 @@ export class HaMember {
   readonly bootId = randomUUID();
   private settings: PairSettings;
   private readonly ha: HaSettings;
-  private readonly group: string;
   private readonly log: Logger;
   private readonly failover = new Failover(monotonicMs);
   private readonly health = new Health();
@@ -57,6 +56,7 @@ export class HaMember {
   private readonly other: OtherMember;
   private readonly direct: DirectWay;
   private readonly checks: MemberChecks;
+  private readonly view: MemberView;
   private readonly probes: ProbeRounds;
   private readonly result: ResultFile;
   private readonly epochs: EpochFile;
@@ -66,9 +66,7 @@ export class HaMember {
   /** New sessions can be made: their ports are this gateway's. */
   private hasPorts = false;
   private stopped = false;
-  private incomplete: readonly number[] = [];
-  private estimatedLost: number | null = 0;
-  private eligibleSinceMs: number | null = null;
+  private loss: TakeoverLoss = { incomplete: [], estimatedLost: 0 };
   private movedMs = -Infinity;
   private reportScheduled = false;
   private readonly timers: NodeJS.Timeout[] = [];
@@ -80,7 +78,6 @@ export class HaMember {
     if (ha === null) throw new Error('the configuration has no ha');
     this.ha = ha;
     this.settings = settings;
-    this.group = ha.group;
     this.log = log;
     this.epochs = new EpochFile(settings.epochFile, ha.group);
     this.peer = new Peer(ha.leaseMs, settings.marginMs);
@@ -113,7 +110,7 @@ export class HaMember {
         onIsolation: () => this.settings.onIsolation,
         mayTakeOver: (from) => this.mayTakeOver(from),
         highestEpoch: () => this.sessions.replay?.highestEpoch ?? 0,
-        status: () => JSON.stringify(this.memberStatus()),
+        status: () => JSON.stringify(this.view.memberStatus()),
         prefersStandby: options.prefersStandby,
         log,
       },
@@ -149,6 +146,20 @@ export class HaMember {
       result: this.result,
       redisName: mirror.redis.name,
       directFault: () => this.direct.fault,
+    });
+    this.view = new MemberView({
+      bootId: this.bootId,
+      group: ha.group,
+      pairConfigHash: mirror.configHash,
+      settings: () => this.settings,
+      loss: () => this.loss,
+      controller: gateway.controller,
+      failover: this.failover,
+      health: this.health,
+      sessions: this.sessions,
+      keeper: this.keeper,
+      epochs: this.epochs,
+      other: this.other,
     });
   }
 
@@ -220,55 +231,20 @@ export class HaMember {
   }
 
   status(): PairStatus {
-    const { controller } = this.options.gateway;
-    const nowMs = monotonicMs();
-    const { record } = this.keeper;
-    const reasons = this.reasons();
-    const { writer, replay } = this.sessions;
-    const mirror = this.failover.role === 'active' ? writer.status() : null;
-    return {
-      node: this.settings.node,
-      bootId: this.bootId,
-      group: this.group,
-      role: this.failover.role,
-      failoverState: this.failover.state,
-      epoch: this.keeper.epoch || this.epochs.epoch,
-      lease: {
-        holder: record?.node ?? '',
-        epoch: record?.epoch ?? 0,
-        leftMs: this.keeper.holding ? Math.max(0, Math.round(this.keeper.untilMs - nowMs)) : 0,
-      },
-      eligible: reasons.length === 0,
-      reasons,
-      protection: mirror?.protection ?? null,
-      protectionReasons: mirror?.reasons.map(({ detail }) => detail) ?? [],
-      peer: this.other.status(),
-      health: this.health.list(),
-      sessions: controller.engine.sessions.count,
-      rulesInstalled: controller.nicRulesWanted,
-      applied: replay?.position() ?? [],
-      replay: replay?.shards() ?? [],
-      mirror,
-      phases: Object.fromEntries(this.failover.phases),
-      lastTransition: this.failover.last,
-      shardsIncomplete: this.incomplete,
-      estimatedLost: this.estimatedLost,
-      portBlocks: this.sessions.portBlocks,
-      configHash: this.settings.hash,
-      pairConfigHash: this.options.mirror.configHash,
-    };
+    return this.view.pairStatus();
   }
 
   private async won(epoch: number, cause: string, from: string, planned: boolean): Promise<void> {
     // What the one before said last is all that is known of what it had not yet written.
-    this.estimatedLost = planned || from === '' ? 0 : this.other.unwrittenOf(from);
+    const estimatedLost = planned || from === '' ? 0 : this.other.unwrittenOf(from);
+    this.loss = { incomplete: [], estimatedLost };
     this.move('lease-won', cause, epoch);
     try {
       const stored = this.epochs.seen(epoch).catch((error: Error) => this.health.set('files', false, error.message));
       const beganMs = monotonicMs();
-      this.incomplete = await this.sessions.takeOver(epoch, planned);
+      const incomplete = await this.sessions.takeOver(epoch, planned);
       const appliedMs = monotonicMs() - beganMs;
-      if (this.incomplete.length > 0) this.estimatedLost = null;
+      if (incomplete.length > 0) this.loss = { incomplete, estimatedLost: null };
       await stored;
       const storedMs = monotonicMs() - beganMs;
       await this.decisionsSettled();
@@ -332,38 +308,8 @@ export class HaMember {
 
   private mayTakeOver(from: 'silent' | 'inviting'): boolean {
     if (this.stopped || this.failover.state !== 'INIT') return false;
-    const reasons = this.reasons();
+    const reasons = this.view.reasons();
     return from === 'inviting' ? reasons.length === 0 : reasons.every(({ forbids }) => !forbids);
-  }
-
-  private reasons(): readonly Reason[] {
-    const { replay } = this.sessions;
-    return ineligibility({
-      redisAnswers: this.keeper.redisAnswers,
-      failedChecks: this.health.failedVital(),
-      nameTaken: this.other.hasOurName,
-      mirror: replay?.eligibility().reasons ?? [],
-      leaseEpoch: replay === null ? 0 : (this.keeper.record?.epoch ?? 0),
-      mirrorEpoch: Math.min(...(replay?.position() ?? []).map(({ epoch }) => epoch)),
-    });
-  }
-
-  private memberStatus(): MemberStatus {
-    const reasons = this.reasons();
-    const active = this.failover.role === 'active';
-    const nowMs = monotonicMs();
-    if (active || reasons.length > 0) this.eligibleSinceMs = null;
-    else this.eligibleSinceMs ??= nowMs;
-    const held = this.eligibleSinceMs !== null && nowMs - this.eligibleSinceMs >= this.settings.holdDownMs;
-    return {
-      boot: this.bootId,
-      state: this.failover.state,
-      epoch: this.keeper.epoch,
-      eligible: reasons.length === 0,
-      reasons: reasons.map(({ detail }) => detail),
-      wants: this.settings.preempt && held,
-      unwritten: active ? this.sessions.writer.status().dirty : 0,
-    };
   }
 
   /** A gateway that cannot serve hands over; one that is asked back does, both only once roles have rested. */
