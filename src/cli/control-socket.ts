@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { type IncomingMessage, request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { UserFault } from './errors.js';
 
@@ -59,7 +59,8 @@ export function messageOf(body: string): string | null {
   }
 }
 
-function begin(socketPath: string, method: string, path: string, sent?: object): Promise<IncomingMessage> {
+async function begin(socketPath: string, method: string, path: string, sent?: object): Promise<IncomingMessage> {
+  const { request } = await import('node:http');
   return new Promise((resolve, reject) => {
     const headers = sent === undefined ? {} : { 'content-type': 'application/json' };
     const asked = request({ socketPath, path, method, headers }, resolve);

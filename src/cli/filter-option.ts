@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import { FilterError, type FlowPredicate, parseFilter } from '../controller/flow-filter.js';
+import type { FlowPredicate } from '../controller/flow-filter.js';
 
 export interface ReadFilter {
   readonly text: string;
@@ -8,6 +8,9 @@ export interface ReadFilter {
 
 /** Reads a filter of the command line. @throws InvalidArgumentError that points at the place */
 export function readFilter(text: string): ReadFilter {
+  // Loaded by whoever filters: a list without waits for nothing that it does not need.
+  const { FilterError, parseFilter } =
+    require('../controller/flow-filter.js') as typeof import('../controller/flow-filter.js');
   try {
     return { text, admits: parseFilter(text) };
   } catch (error) {

@@ -2,42 +2,35 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../config/package-root.js';
-import { register as registerCapture } from './capture.js';
-import { register as registerCheck } from './check.js';
-import { register as registerCompile } from './compile.js';
-import { register as registerCompletion } from './completion.js';
-import { register as registerDrops } from './drops.js';
 import { formatFault, UserFault } from './errors.js';
-import { register as registerFlows } from './flows.js';
-import { register as registerGateway } from './gateway.js';
-import { register as registerHa } from './ha.js';
-import { register as registerReconcile } from './reconcile.js';
-import { register as registerReplay } from './replay.js';
-import { register as registerStandby } from './standby.js';
-import { register as registerTargets } from './targets.js';
-import { register as registerTrace } from './trace.js';
-import { register as registerWho } from './who.js';
+
+interface CommandModule {
+  register(program: Command): void;
+}
 
 /**
- * What registers each sub-command, in the order of the help. A command imports what it runs on inside its action, so
- * that `check` never loads the addon.
+ * What registers each sub-command, in the order of the help. Only the one that is called is loaded, and it imports what
+ * it runs on inside its action, so that `check` never loads the addon and a list's first line comes soon: `import()` is
+ * compiled to a call of `require` too, for Node's loader of ECMAScript modules takes a third of its own start again.
  */
-const COMMANDS: readonly ((program: Command) => void)[] = [
-  registerGateway,
-  registerStandby,
-  registerHa,
-  registerReplay,
-  registerFlows,
-  registerTrace,
-  registerWho,
-  registerDrops,
-  registerCapture,
-  registerReconcile,
-  registerCheck,
-  registerCompile,
-  registerTargets,
-  registerCompletion,
-];
+const COMMANDS: Readonly<Record<string, () => CommandModule>> = {
+  gateway: () => require('./gateway.js'),
+  standby: () => require('./standby.js'),
+  ha: () => require('./ha.js'),
+  replay: () => require('./replay.js'),
+  flows: () => require('./flows.js'),
+  trace: () => require('./trace.js'),
+  who: () => require('./who.js'),
+  drops: () => require('./drops.js'),
+  capture: () => require('./capture.js'),
+  reconcile: () => require('./reconcile.js'),
+  check: () => require('./check.js'),
+  compile: () => require('./compile.js'),
+  targets: () => require('./targets.js'),
+  completion: () => require('./completion.js'),
+};
+/** What is made of all of them. */
+const NEEDS_ALL = new Set(['completion']);
 
 const EXIT_REFUSED = 1;
 const EXIT_USAGE = 2;
@@ -49,7 +42,8 @@ const EXIT_USAGE = 2;
  * @returns The exit code: 0 success, 1 refused input or failure, 2 usage error. Never throws.
  */
 export async function main(argv: readonly string[]): Promise<number> {
-  const program = createProgram();
+  const [named] = argv;
+  const program = createProgram(Object.hasOwn(COMMANDS, named) && !NEEDS_ALL.has(named) ? [named] : undefined);
   try {
     await program.parseAsync(argv, { from: 'user' });
     // A command that ran but found something wrong has said so and set the exit code.
@@ -61,15 +55,15 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** All commands, none of them run. */
-export function createProgram(): Command {
+/** @param names Commands that it has, none of them run; all of them unless given. */
+export function createProgram(names = Object.keys(COMMANDS)): Command {
   const manifest = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as Record<string, string>;
   const program = new Command('sluice')
     .description(manifest.description)
     .version(manifest.version)
     .configureHelp({ showGlobalOptions: true })
     .showSuggestionAfterError();
-  for (const register of COMMANDS) register(program);
+  for (const name of names) COMMANDS[name]().register(program);
   throwInsteadOfExit(program);
   return program;
 }

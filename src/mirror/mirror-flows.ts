@@ -6,7 +6,7 @@ import { Topology } from '../nat/topology.js';
 import { SessionClass, SessionRow } from '../native/records.js';
 import { BatchReader, R } from './batch.js';
 import { type ConfigRanks, configRanks, mirrorConfigHash } from './config-ranks.js';
-import { isReady } from './connect.js';
+import { onReady } from './connect.js';
 import { GROUPS_KEY, groupKeys } from './keys.js';
 import { MirrorFault } from './mirror-fault.js';
 import { emptyAdopted, readSession } from './record-reader.js';
@@ -115,12 +115,15 @@ function configOf(text: string, hash: string): ValidatedConfig | null {
   return result.ok ? result.config : null;
 }
 
-async function ready(connection: RedisConnection, name: string): Promise<void> {
-  const end = Date.now() + PATIENCE_MS;
-  while (!isReady(connection)) {
-    if (Date.now() > end) throw new MirrorFault(`no Redis answers at ${name}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+function ready(connection: RedisConnection, name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fault = () => reject(new MirrorFault(`no Redis answers at ${name}`));
+    const patience = setTimeout(fault, PATIENCE_MS);
+    onReady(connection, () => {
+      clearTimeout(patience);
+      resolve();
+    });
+  });
 }
 
 async function onlyGroup(connection: RedisConnection, name: string): Promise<string> {
