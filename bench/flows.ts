@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { pino } from 'pino';
 import { packageRoot } from '../src/config/package-root.js';
 import { ConfigFollower } from '../src/controller/config-follower.js';
@@ -10,13 +11,18 @@ import { GatewayMirror } from '../src/mirror/gateway-mirror.js';
 import { runInChild } from './child.js';
 import { fixture } from './fixture.js';
 import { LcoreGateway, openFlows, QUIET } from './gateways.js';
+import type { BenchBinding } from './native.js';
 import type { BenchOptions } from './options.js';
 import { withRedis } from './redis.js';
 import { machine, type Report, shown, spread } from './report.js';
+import { processSeconds } from './thread-times.js';
 
-/** New flows beside a list: more than come while it is read. */
-const NEW_FLOWS = 2_000_000;
-const USUAL_FLOWS = 300_000;
+/** New flows before, beside and after a list: more than come in that time. */
+const NEW_FLOWS = 7_000_000;
+/** How long the usual rate is looked at, before a list and after it. */
+const USUAL_MS = 2000;
+/** Until traffic that has begun, or a list that has ended, is felt no more. */
+const SETTLING_MS = 300;
 const SAMPLE_MS = 50;
 const NEWLINE = 10;
 
@@ -32,11 +38,14 @@ interface Listing {
   readonly lines: number;
   /** Of the command: most memory that it had. */
   readonly residentBytes: number;
+  /** Of the command, to the last look. */
+  readonly cpuSeconds: number;
 }
 
 interface RunResult {
   readonly alone: Listing;
   readonly beside: Listing;
+  /** Set up without a list: the mean of before and after it, with as many sessions as there are then. */
   readonly usualPerSecond: number;
   readonly besidePerSecond: number;
   /** Of the gateway's process, while the list was read and nothing else happened. */
@@ -52,9 +61,11 @@ function read(args: readonly string[]): Promise<Listing> {
     let firstLineMs = Number.NaN;
     let lines = 0;
     let residentBytes = 0;
+    let cpuSeconds = 0;
     let said = '';
     const looking = setInterval(() => {
       residentBytes = Math.max(residentBytes, mostResident(child.pid ?? 0));
+      cpuSeconds = Math.max(cpuSeconds, processSeconds(child.pid ?? 0));
     }, SAMPLE_MS);
     child.stdout.on('data', (chunk: Buffer) => {
       for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) lines++;
@@ -66,7 +77,34 @@ function read(args: readonly string[]): Promise<Listing> {
     child.on('close', (code) => {
       clearInterval(looking);
       if (code !== 0) reject(new Error(`sluice flows ended with ${code}: ${said}`));
-      else resolve({ firstLineMs, allMs: performance.now() - began, lines, residentBytes });
+      else resolve({ firstLineMs, allMs: performance.now() - began, lines, residentBytes, cpuSeconds });
+    });
+  });
+}
+
+/** The same from this process, with as little as can be that takes cores beside: the lines are counted by wc(1). */
+function count(args: readonly string[]): Promise<Omit<Listing, 'firstLineMs'>> {
+  return new Promise((resolve, reject) => {
+    const began = performance.now();
+    const counter = spawn('wc', ['-l']);
+    const child = spawn(join(packageRoot(), 'bin/sluice'), ['flows', '--format', 'jsonl', ...args], {
+      stdio: ['ignore', counter.stdin, 'ignore'],
+    });
+    counter.stdin.destroy();
+    let residentBytes = 0;
+    let cpuSeconds = 0;
+    const looking = setInterval(() => {
+      residentBytes = Math.max(residentBytes, mostResident(child.pid ?? 0));
+      cpuSeconds = Math.max(cpuSeconds, processSeconds(child.pid ?? 0));
+    }, SAMPLE_MS);
+    let said = '';
+    counter.stdout.on('data', (chunk) => {
+      said += chunk;
+    });
+    counter.on('close', (code) => {
+      clearInterval(looking);
+      if (code !== 0) reject(new Error('wc has failed'));
+      else resolve({ allMs: performance.now() - began, lines: Number(said), residentBytes, cpuSeconds });
     });
   });
 }
@@ -90,7 +128,7 @@ async function run({ resident, seed }: RunOptions): Promise<RunResult> {
 }
 
 async function runWith({ resident, seed }: RunOptions, url: string, socket: string): Promise<RunResult> {
-  const flows = resident + USUAL_FLOWS + NEW_FLOWS;
+  const flows = resident + NEW_FLOWS;
   const made = fixture({ flows, offload: 'immediate', seed, behindSoftwareNic: true, checkEvery: 64 });
   const config = { ...made.config, mirror: { redis: url, mode: 'async' as const } };
   const gateway = new LcoreGateway({ ...made, config });
@@ -105,33 +143,30 @@ async function runWith({ resident, seed }: RunOptions, url: string, socket: stri
   const control = await serveControl({ gateway: live, follower, mirror: null, log }, socket);
   const all = { window: 1024, perSecond: 0, measureLatency: false };
   const filled = await openFlows(gateway, { first: 0, count: resident, ...all });
-  const usual = await openFlows(gateway, { first: resident, count: USUAL_FLOWS, ...all });
-  if (filled.failed + usual.failed > 0) throw new Error(`${filled.failed + usual.failed} flows were not set up`);
+  if (filled.failed > 0) throw new Error(`${filled.failed} flows were not set up`);
   await gateway.runFor(1);
-  const list = () => runInChild<Listing>('flows', 'read', ['--socket', socket]);
+  const list = (limit: number) => runInChild<Listing>('flows', 'read', ['--socket', socket, '--limit', String(limit)]);
 
-  await list(); // Node has compiled the way of a list then
+  await list(resident); // Node has compiled the way of a list then
   const before = process.memoryUsage().rss;
   let most = before;
   const looking = setInterval(() => {
     most = Math.max(most, process.memoryUsage().rss);
   }, SAMPLE_MS);
-  const alone = await list();
+  const alone = await list(resident);
   clearInterval(looking);
 
   bench.resetCounters();
-  bench.run('fabric', { ...QUIET, ...all, pattern: 'new', first: resident + USUAL_FLOWS, count: NEW_FLOWS });
-  const began = performance.now();
-  let opened = 0;
-  let openedMs = 0;
-  const counting = setInterval(() => {
-    const { accepted } = bench.counters().external;
-    if (accepted === NEW_FLOWS) return;
-    opened = accepted;
-    openedMs = performance.now() - began;
-  }, SAMPLE_MS);
-  const beside = await list();
-  clearInterval(counting);
+  bench.run('fabric', { ...QUIET, ...all, pattern: 'new', first: resident, count: NEW_FLOWS });
+  await pause(SETTLING_MS);
+  const usualBefore = await rateDuring(bench, () => pause(USUAL_MS));
+  const { firstLineMs } = await list(1);
+  let whole: Omit<Listing, 'firstLineMs'> | null = null;
+  const besidePerSecond = await rateDuring(bench, async () => {
+    whole = await count(['--socket', socket, '--limit', String(resident)]);
+  });
+  await pause(SETTLING_MS);
+  const usualAfter = await rateDuring(bench, () => pause(USUAL_MS));
   bench.run('fabric', QUIET);
   await gateway.runFor(1);
 
@@ -143,9 +178,27 @@ async function runWith({ resident, seed }: RunOptions, url: string, socket: stri
   await mirror.close();
   gateway.close();
   const redis = await runInChild<Listing>('flows', 'read', ['--redis', url, '--limit', String(resident)]);
-  const usualPerSecond = USUAL_FLOWS / usual.seconds;
-  const besidePerSecond = (opened / openedMs) * 1000;
-  return { alone, beside, usualPerSecond, besidePerSecond, gatewayGrowthBytes: most - before, redis };
+  if (whole === null) throw new Error('no list was read');
+  const usualPerSecond = (usualBefore + usualAfter) / 2;
+  return {
+    alone,
+    beside: { firstLineMs, ...(whole as Omit<Listing, 'firstLineMs'>) },
+    usualPerSecond,
+    besidePerSecond,
+    gatewayGrowthBytes: most - before,
+    redis,
+  };
+}
+
+/** Flows that were set up, by the second, while something else was done. @throws Error when none are left meanwhile */
+async function rateDuring(bench: BenchBinding, work: () => Promise<unknown>): Promise<number> {
+  const opened = () => bench.counters().external.accepted;
+  const [before, began] = [opened(), performance.now()];
+  await work();
+  const [after, ended] = [opened(), performance.now()];
+  if (after >= NEW_FLOWS)
+    throw new Error(`${NEW_FLOWS} new flows were too few: all were set up before the list was read`);
+  return ((after - before) / (ended - began)) * 1000;
 }
 
 export const parts = { run, read };
@@ -163,16 +216,18 @@ export async function measure({ resident, runs, seed }: BenchOptions): Promise<R
     const first = of((result) => listing(result).firstLineMs);
     const whole = of((result) => listing(result).allMs / 1000);
     const told = of((result) => listing(result).lines);
+    const cpu = of((result) => listing(result).cpuSeconds);
     const memory = of((result) => listing(result).residentBytes / 1e6);
     figures[kind] = {
       firstLineMs: Math.round(first.median),
       allSeconds: Number(whole.median.toFixed(2)),
       lines: told.median,
       commandMegabytes: Math.round(memory.median),
+      commandCpuSeconds: Number(cpu.median.toFixed(2)),
     };
     lines.push({
       label: `flows, ${kind}`,
-      value: `first line after ${shown(first)} ms, all ${told.median} after ${shown(whole)} s; ${shown(memory)} MB`,
+      value: `first line after ${shown(first)} ms, all ${told.median} after ${shown(whole)} s; ${shown(memory)} MB, ${shown(cpu)} s of CPU`,
       means,
     });
   }
@@ -184,7 +239,9 @@ export async function measure({ resident, runs, seed }: BenchOptions): Promise<R
   lines.push({
     label: 'set-up beside a list, %',
     value: `${shown(share)} of ${shown(of(({ usualPerSecond }) => usualPerSecond))} a second`,
-    means: 'new flows a second while a list is read, of those without; the command and whoever reads it take cores too',
+    means:
+      'new flows a second from the start of the command to its end, of those just before and after it, with the same sessions; ' +
+      'the command and wc, which counts its lines, take cores too',
   });
   lines.push({
     label: 'memory of the gateway, MB',

@@ -12,14 +12,27 @@ export function threadSeconds(): Map<string, number> {
     } catch {
       continue; // it has ended since
     }
-    // proc(5): the name is in parentheses and may hold anything; utime and stime are the 14th and 15th fields.
-    const close = stat.lastIndexOf(')');
-    const name = stat.slice(stat.indexOf('(') + 1, close);
-    const fields = stat.slice(close + 2).split(' ');
-    const seconds = (Number(fields[11]) + Number(fields[12])) / perSecond;
+    const { name, seconds } = told(stat, perSecond);
     out.set(name, (out.get(name) ?? 0) + seconds);
   }
   return out;
+}
+
+/** CPU seconds of another process so far; 0 when it has ended. */
+export function processSeconds(pid: number): number {
+  try {
+    return told(readFileSync(`/proc/${pid}/stat`, 'utf8'), clockTicks()).seconds;
+  } catch {
+    return 0;
+  }
+}
+
+function told(stat: string, perSecond: number): { readonly name: string; readonly seconds: number } {
+  // proc(5): the name is in parentheses and may hold anything; utime and stime are the 14th and 15th fields.
+  const close = stat.lastIndexOf(')');
+  const fields = stat.slice(close + 2).split(' ');
+  const seconds = (Number(fields[11]) + Number(fields[12])) / perSecond;
+  return { name: stat.slice(stat.indexOf('(') + 1, close), seconds };
 }
 
 let ticks = 0;

@@ -85,9 +85,10 @@ enum class DecisionType : uint8_t {
   kArpReply = 10,
   kArpRequest = 11,
   kRestate = 12,
+  kRefresh = 13,
 };
-inline constexpr size_t kDecisionTypeCount = 13;
-inline constexpr const char* kDecisionTypeNames[] = {"none", "drop", "retry", "session", "offload", "update", "remove", "query", "icmp-error", "echo-reply", "arp-reply", "arp-request", "restate"};
+inline constexpr size_t kDecisionTypeCount = 14;
+inline constexpr const char* kDecisionTypeNames[] = {"none", "drop", "retry", "session", "offload", "update", "remove", "query", "icmp-error", "echo-reply", "arp-reply", "arp-request", "restate", "refresh"};
 
 // Class of a session, as in the flow dump.
 enum class SessionClass : uint8_t {
@@ -212,6 +213,8 @@ inline constexpr uint32_t kNoVni = 4294967295u;
 inline constexpr uint32_t kNoTemplate = 65535u;
 // `hold` of a decision that concerns no held packet.
 inline constexpr uint32_t kNoHold = 4294967295u;
+// Rows of one refresh: packets wait for no more than the lcore needs for so many.
+inline constexpr uint32_t kMostRefreshed = 16u;
 // Size of a decision ring slot.
 inline constexpr uint32_t kRingSlotBytes = 256u;
 // Size of an event ring slot.
@@ -450,7 +453,7 @@ static_assert(offsetof(FlowArguments, protocol) == 54);
 static_assert(offsetof(FlowArguments, age_seconds) == 56);
 static_assert(offsetof(FlowArguments, rule_tag) == 60);
 
-// One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
+// One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); refresh(row, rows): counters of so many rows from that one on, answered by nothing; icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
 struct alignas(8) Decision {
   uint8_t type;
   uint8_t reason;
@@ -487,7 +490,8 @@ struct alignas(8) Decision {
   uint32_t last_forward_seconds;
   uint32_t last_reverse_seconds;
   uint32_t state_since_seconds;
-  uint8_t reserved2[28];
+  uint32_t rows;
+  uint8_t reserved2[24];
   FlowArguments forward_arguments;
   FlowArguments reverse_arguments;
 };
@@ -525,6 +529,7 @@ static_assert(offsetof(Decision, created_seconds) == 84);
 static_assert(offsetof(Decision, last_forward_seconds) == 88);
 static_assert(offsetof(Decision, last_reverse_seconds) == 92);
 static_assert(offsetof(Decision, state_since_seconds) == 96);
+static_assert(offsetof(Decision, rows) == 100);
 static_assert(offsetof(Decision, forward_arguments) == 128);
 static_assert(offsetof(Decision, reverse_arguments) == 192);
 

@@ -109,6 +109,7 @@ void SlowPath::carry_out(const Decision& decision) {
     case DecisionType::kArpRequest:
       if (decision.egress_port < ports_.size()) request_arp(decision);
       return;
+    case DecisionType::kRefresh: return refresh_rows(decision.row, decision.rows);
     case DecisionType::kNone: return;
     default: break;
   }

@@ -248,6 +248,7 @@ class SlowPath {
   Traffic traffic_of(const SessionRef& session, FlowDirection direction, rte_flow* flow, uint16_t id,
                      uint64_t* hits_seen);
   void refresh_counters(const SessionRef& session);
+  void refresh_rows(uint32_t first, uint32_t count);
   SessionEvent event_of(const SessionRef& session, EventType type) const;
   // With the session's counters as last refreshed.
   SessionEvent counted_event_of(const SessionRef& session, EventType type) const;

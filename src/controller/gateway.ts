@@ -12,6 +12,7 @@ import type { Dataplane } from '../native/binding.js';
 import {
   DropReason,
   EventType,
+  MOST_REFRESHED,
   NeighbourEvent,
   NO_TEMPLATE,
   RulePath,
@@ -200,9 +201,16 @@ export class GatewayController {
     return -1;
   }
 
-  /** Brings the counters of a session up to date; answered by an event. */
-  query(row: number): void {
-    this.decisions.query(row, this.engine.sessions.generation(row));
+  /** Rows whose counters can be asked for now: half of the decision ring is left to everything else. */
+  roomForRefresh(): number {
+    const { decisions } = this;
+    return Math.max(0, decisions.free() - decisions.slots / 2) * MOST_REFRESHED;
+  }
+
+  /** Brings the counters of the sessions in so many rows up to date; see decisionsTaken(). The caller has looked for room. */
+  refreshCounters(first: number, rows: number): void {
+    for (let row = first; row < first + rows; row += MOST_REFRESHED)
+      this.decisions.refresh(row, Math.min(MOST_REFRESHED, first + rows - row));
   }
 
   /** @returns What tells whether the lcore has taken the decisions that there are now. */

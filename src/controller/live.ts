@@ -186,8 +186,8 @@ export class LiveGateway {
 
   /** Brings a session's counters up to date. */
   async refresh(row: number): Promise<void> {
-    if (this.controller.roomForTimers() === 0) return;
-    this.controller.query(row);
+    if (this.controller.roomForRefresh() === 0) return;
+    this.controller.refreshCounters(row, 1);
     const taken = this.controller.decisionsTaken();
     do await pause(1);
     while (this.running && !taken());

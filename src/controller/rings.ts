@@ -99,6 +99,10 @@ export class DecisionRing implements DecisionSink {
     this.produced = this.indexes[PRODUCER];
   }
 
+  get slots(): number {
+    return this.mask + 1;
+  }
+
   /** @returns Decisions that fit before the lcore must drain. */
   free(): number {
     return this.mask + 1 - this.pending();
@@ -194,6 +198,14 @@ export class DecisionRing implements DecisionSink {
 
   query(row: number, generation: number): void {
     this.sessionOnly(DecisionType.query, row, generation, 0);
+  }
+
+  /** Counters and last hits of the sessions in so many rows, MOST_REFRESHED at most; nothing answers. */
+  refresh(first: number, rows: number): void {
+    const word = this.begin(DecisionType.refresh, NO_HOLD) >>> 2;
+    this.words[word + D.row / 4] = first;
+    this.words[word + D.rows / 4] = rows;
+    this.commit();
   }
 
   icmpError(

@@ -1,25 +1,32 @@
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import { SessionLife } from '../nat/session-table.js';
+import { SessionRow } from '../native/records.js';
 import type { GatewayController } from './gateway.js';
 
-/** Rows asked for at a time: their queries fit into the rings beside those of timers. */
-const SLICE_ROWS = 512;
-/** How often the lcore is looked at until it has taken a slice's queries. */
+/** Sessions handed over at a time. */
+const SLICE_SESSIONS = 512;
+/** Rows looked at for them: a table may be nearly empty. */
+const SLICE_ROWS = 4096;
+/** How often the lcore is looked at until it has been asked for a slice's counters. */
 const LOOK_MS = 1;
 /** While first packets come, a walk takes one part of the thread's time and leaves so many to them. */
-const PARTS_FOR_PACKETS = 4;
+const PARTS_FOR_PACKETS = 6;
+/** A slice that took longer was interrupted: the time of others is not the walk's. */
+const MOST_WORK_MS = 2;
 
 interface Slice {
   readonly rows: readonly number[];
   /** Row to go on with, -1 at the end. */
   readonly next: number;
-  /** Tells whether the lcore has taken the queries. */
+  /** Tells whether the lcore has taken what asks for their counters. */
   readonly taken: () => boolean;
 }
 
 /**
  * Walks over the live sessions in the order of their rows, in slices between which packets are served. Nothing is
- * copied: a session that opens or ends meanwhile may be met or not, one that lives all the time is met once.
+ * copied: a session that opens or ends meanwhile may be met or not, one that lives all the time is met once. Rows that
+ * come into use behind the last one there was at the beginning are not walked over: otherwise a walk would not end
+ * while sessions open as fast.
  *
  * Counters of a slice's sessions are not older than the walk's arrival there: the lcore is asked for them one slice
  * ahead.
@@ -33,12 +40,13 @@ export class SessionWalk {
 
   /** @param first Row to begin with. @returns Rows of sessions that live as they are handed over. */
   async *slices(first: number): AsyncGenerator<readonly number[]> {
-    let slice = this.ask(first);
+    const end = this.controller.engine.sessions.highWater;
+    let slice = this.ask(first, end);
     let isFirst = true;
     for (;;) {
-      const ahead = slice.next < 0 ? null : this.ask(slice.next);
-      // The lcore takes queries before it carries them out, some microseconds that a handled slice takes too; the first
-      // one was asked for just now.
+      const ahead = slice.next < 0 ? null : this.ask(slice.next, end);
+      // The lcore takes what it is asked before it carries it out, some microseconds that a handled slice takes too; for
+      // the first one it was asked just now.
       if (isFirst || !slice.taken()) {
         do await pause(LOOK_MS);
         while (this.isRunning() && !slice.taken());
@@ -47,26 +55,32 @@ export class SessionWalk {
       if (!this.isRunning()) return;
       const begin = performance.now();
       const missesBefore = this.controller.missesHandled;
-      yield slice.rows.filter((row) => this.controller.engine.sessions.life(row) === SessionLife.live);
+      yield slice.rows.filter((row) => this.isLive(row));
       if (ahead === null || !this.isRunning()) return;
-      const workMs = performance.now() - begin;
+      const workMs = Math.min(MOST_WORK_MS, performance.now() - begin);
       await turn();
       if (this.controller.missesHandled !== missesBefore) await pause(workMs * PARTS_FOR_PACKETS);
       slice = ahead;
     }
   }
 
-  private ask(from: number): Slice {
-    const { sessions } = this.controller.engine;
-    const most = Math.min(SLICE_ROWS, this.controller.roomForTimers());
+  private ask(from: number, end: number): Slice {
+    const { controller } = this;
+    const last = Math.min(end, from + Math.min(SLICE_ROWS, controller.roomForRefresh()));
     const rows: number[] = [];
     let row = from;
-    for (; row < sessions.highWater && rows.length < most; row++) {
-      if (sessions.life(row) !== SessionLife.live) continue;
-      this.controller.query(row);
-      rows.push(row);
-    }
+    for (; row < last && rows.length < SLICE_SESSIONS; row++) if (this.isLive(row)) rows.push(row);
+    controller.refreshCounters(from, row - from);
     // Rows that were never used, or a ring without room: the walk comes here again.
-    return { rows, next: row < sessions.highWater ? row : -1, taken: this.controller.decisionsTaken() };
+    return { rows, next: row < end ? row : -1, taken: controller.decisionsTaken() };
+  }
+
+  /** Both here and at the lcore: what waits to be installed has no counters yet, and its row still those of another. */
+  private isLive(row: number): boolean {
+    const { engine, rows } = this.controller;
+    const { sessions } = engine;
+    return (
+      sessions.life(row) === SessionLife.live && rows.word(row, SessionRow.generation) === sessions.generation(row)
+    );
   }
 }

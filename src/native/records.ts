@@ -128,6 +128,7 @@ export const DecisionType = {
   arpReply: 10,
   arpRequest: 11,
   restate: 12,
+  refresh: 13,
 } as const;
 export type DecisionType = (typeof DecisionType)[keyof typeof DecisionType];
 export const DecisionTypeNames: readonly string[] = [
@@ -144,6 +145,7 @@ export const DecisionTypeNames: readonly string[] = [
   'arp-reply',
   'arp-request',
   'restate',
+  'refresh',
 ];
 
 /** Class of a session, as in the flow dump. */
@@ -346,6 +348,8 @@ export const NO_VNI = 4294967295;
 export const NO_TEMPLATE = 65535;
 /** `hold` of a decision that concerns no held packet. */
 export const NO_HOLD = 4294967295;
+/** Rows of one refresh: packets wait for no more than the lcore needs for so many. */
+export const MOST_REFRESHED = 16;
 /** Size of a decision ring slot. */
 export const RING_SLOT_BYTES = 256;
 /** Size of an event ring slot. */
@@ -521,7 +525,7 @@ export const FlowArguments = {
   ruleTag: 60,
 } as const;
 
-/** One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress). Offsets in bytes. */
+/** One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); refresh(row, rows): counters of so many rows from that one on, answered by nothing; icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress). Offsets in bytes. */
 export const Decision = {
   size: 256,
   type: 0,
@@ -569,6 +573,8 @@ export const Decision = {
   lastForwardSeconds: 88,
   lastReverseSeconds: 92,
   stateSinceSeconds: 96,
+  /** refresh: MOST_REFRESHED at most. */
+  rows: 100,
   forwardArguments: 128,
   reverseArguments: 192,
 } as const;

@@ -358,9 +358,16 @@ class Run {
 
   void remove_some() {
     Decision decision = {};
-    decision.type =
-        static_cast<uint8_t>((input_.byte() & 1) != 0 ? DecisionType::kRemove : DecisionType::kQuery);
+    const uint8_t what = input_.byte();
+    decision.type = static_cast<uint8_t>((what & 1) != 0 ? DecisionType::kRemove : DecisionType::kQuery);
     decision.row = input_.byte() % 64u;
+    if ((what & 6) == 6) {
+      // Of rows that are there, that are free, and that are none.
+      decision.type = static_cast<uint8_t>(DecisionType::kRefresh);
+      decision.rows = what;
+      push(decision);
+      return;
+    }
     if (path_.sessions().at(decision.row).row->generation == 0) return;
     decision.generation = path_.sessions().at(decision.row).row->generation;
     push(decision);

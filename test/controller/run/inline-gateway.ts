@@ -23,6 +23,11 @@ const TRIES = 40;
 /** A NIC's answers may be late by insert_latency, and time is real there. */
 const PATIENCE_MS = 10_000;
 
+export interface InlineOptions {
+  readonly slots?: number;
+  readonly before?: (bench: BenchBinding, devices: readonly [string, string]) => void;
+}
+
 /**
  * A gateway whose packets and decisions take turns on this thread, on a real software NIC. Its clock for what is tried
  * again is given, so that no run waits for it.
@@ -39,12 +44,17 @@ export class InlineGateway {
   private readonly ranking: NicRanking;
   private nowMs = 0;
 
-  /** @param observe Called after each round. */
+  /**
+   * @param observe Called after each round.
+   * @param slots   Of each ring, and packets that are held at most.
+   * @param before  Called when the NICs are there and no gateway has opened them.
+   */
   constructor(
     nic: Nic,
     flows: number,
     seed: number,
     private readonly observe: (gateway: InlineGateway) => void,
+    { slots = 1024, before = () => undefined }: InlineOptions = {},
   ) {
     const made = withNic(
       fixture({
@@ -66,13 +76,14 @@ export class InlineGateway {
     bench.keepLedger();
     binding.startEal(ealArguments(root, { memoryMb: 256, lcores: 1, pci: [] }));
     for (const { device } of made.config.ports) binding.probeDevice(device ?? '');
+    before(bench, made.devices);
     this.dataplane = new binding.Dataplane({
       ports: nativePorts(made.config, made.devices),
       underlay: made.config.underlay,
       maxSessions: made.config.nat.maxSessions,
-      maxHeld: 1024,
-      eventSlots: 1024,
-      decisionSlots: 1024,
+      maxHeld: slots,
+      eventSlots: slots,
+      decisionSlots: slots,
       replay: false,
     });
     const devargs = made.config.ports[0].device ?? '';
