@@ -56,7 +56,9 @@ describe('packets are captured to pcapng, which tshark reads', () => {
     const reasons = new Set(found.map(([comment]) => comment));
     for (const reason of ['bad-checksum', 'unknown-vni', 'not-for-us']) expect(reasons).toContain(`dropped: ${reason}`);
     expect(new Set(found.map(([, port]) => port))).toEqual(new Set(['fabric', 'external']));
-    for (const [, , seconds] of found) {
+    // INBOUND of the packet's flags.
+    for (const [, , seconds, direction] of found) {
+      expect(Number(direction)).toBe(1);
       expect(Number(seconds)).toBeGreaterThan(before - 1);
       expect(Number(seconds)).toBeLessThan(Date.now() / 1000 + 1);
     }
@@ -84,12 +86,13 @@ describe('packets are captured to pcapng, which tshark reads', () => {
     for (const found of punted) expect(found).toEqual(['punted', 'fabric', '100', '17,17']);
     const translated = fields(
       capture('--kind', 'translated', '--vpc', 'red', '--packets', '50', '--seconds', '20'),
-      ...['frame.comment', 'frame.interface_name', 'ip.src'],
+      ...['frame.comment', 'frame.interface_name', 'ip.src', 'frame.packet_flags_direction'],
     );
     expect(translated.length).toBeGreaterThan(10);
     const outside = translated.filter(([, port]) => port === 'external');
     expect(outside.length).toBeGreaterThan(0);
-    for (const [comment, , source] of outside) {
+    for (const [comment, , source, direction] of outside) {
+      expect(Number(direction)).toBe(2);
       expect(comment).toBe('translated');
       expect(source).toMatch(/^203\.0\.113\.(1[0-9]|2[0-9]|3[01])$/);
     }

@@ -153,7 +153,8 @@ export async function run(nic: Nic, seed: number, moments: number): Promise<Verd
       remake();
     },
     later: () => gateway.later(500 + pick(4000)),
-    rank: () => gateway.rank(),
+    // As a live gateway does.
+    rank: () => (gateway.controller.isShortOfRoom ? gateway.rank() : undefined),
     silence,
     meddle: async () => {
       gateway.hush();
