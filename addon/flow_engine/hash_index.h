@@ -43,9 +43,10 @@ class HashIndex {
     return find_in(old_, hash, matches);
   }
 
-  // A row that prefetching may fetch: the first whose tag fits, or 0.
+  // A row that prefetching may fetch: the first whose tag fits. 0: there is none, also of those that have yet
+  // to move.
   uint32_t candidate(uint32_t hash) const {
-    return find_in(current_, hash, [](uint32_t) { return true; });
+    return find(hash, [](uint32_t) { return true; });
   }
 
   // False when no memory is left; nothing changed then. `hash_of(row)` is asked only for displaced entries.

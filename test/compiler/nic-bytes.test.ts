@@ -26,16 +26,17 @@ const TRANSLATING = ['softflow', 'mlx5-hws', 'mlx5-sws'];
 const LINK_ONLY = ['bnxt', 'sfc'];
 
 (built ? describe : describe.skip)('compiled rules in net_softflow, as limited as', () => {
-  test.each(TRANSLATING.flatMap((target) => [1, 2].map((seed) => [target, seed] as const)))(
-    '%s send the bytes that the interpreter of lists sends, and nothing else (seed %i)',
-    (target, seed) => {
-      const result = run(target, seed);
-      expect(result.differences).toEqual([]);
-      expect(result.rules).toBeGreaterThan(120);
-      expect(result.forwarded).toBe(600);
-      expect(result.kept).toBeGreaterThan(1000);
-    },
-  );
+  test.each([
+    ...TRANSLATING.flatMap((target) => [1, 2].map((seed) => [target, seed] as const)),
+    // 32 second halves: the index of their table is being emptied into a larger one.
+    ['mlx5-sws', 25] as const,
+  ])('%s send the bytes that the interpreter of lists sends, and nothing else (seed %i)', (target, seed) => {
+    const result = run(target, seed);
+    expect(result.differences).toEqual([]);
+    expect(result.rules).toBeGreaterThan(120);
+    expect(result.forwarded).toBe(600);
+    expect(result.kept).toBeGreaterThan(1000);
+  });
   test.each(LINK_ONLY)('%s send frames without IPv4 as the interpreter does', (target) => {
     const result = run(target, 1);
     expect(result).toMatchObject({ differences: [], forwarded: result.rules, kept: 2 * result.rules });

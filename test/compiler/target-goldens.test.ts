@@ -20,6 +20,10 @@ const ROW = rowOf(EXAMPLE);
 const PORT_IDS = [0, 2];
 const lines = (rule: RuleTemplate): string[] => printTestpmd(rule, ROW, PORT_IDS);
 
+const commandsOf = (section: string): string[] =>
+  section.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+const rules = (commands: readonly string[]): number => commands.filter((line) => line.startsWith('flow create')).length;
+
 /** Every NAT direction: its rule, or what is offered instead, and why it is not full. */
 function sections(target: Target): string[][] {
   const constant = staticRulesFor(target, DEFAULT_CONTEXT).flatMap(lines);
@@ -44,6 +48,18 @@ describe('goldens: every NAT direction on every NIC, refusals included', () => {
   });
 });
 
+test('what a driver of DPDK 22.11 takes by flow create fits a line of its testpmd', () => {
+  let printed = 0;
+  for (const target of targets('22.11').values()) {
+    if (!target.api.sync) continue;
+    const offered = sampleShapes().map(({ list }) => offer(list, target, DEFAULT_CONTEXT));
+    const found = offered.flatMap((each) => (each.kind === 'none' ? [] : lines(each.template)));
+    printed += rules(found);
+    expect(found.filter((line) => line.length > TESTPMD_LINE_LENGTH)).toEqual([]);
+  }
+  expect(printed).toBeGreaterThan(200);
+});
+
 const NAT: readonly FlowList[] = sampleShapes()
   .filter(({ protocol }) => protocol !== 'icmp')
   .map(({ list }) => list);
@@ -56,9 +72,6 @@ function unlimited(list: FlowList, target: Target): string[] {
   return result.ok ? lines(result.template) : [];
 }
 
-const commandsOf = (section: string): string[] =>
-  section.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-const rules = (commands: readonly string[]): number => commands.filter((line) => line.startsWith('flow create')).length;
 let tried = 0;
 
 (testpmd && existsSync(softflow) ? describe : describe.skip)('Debian’s testpmd on net_softflow', () => {

@@ -1,4 +1,7 @@
 // Templates, growth, memory.
+#include <algorithm>
+#include <memory>
+
 #include "engine_fixture.h"
 
 namespace sluice::test {
@@ -173,6 +176,37 @@ TEST(a_group_of_many_tables_is_searched_to_its_end) {
     Verdict verdict;
     engine.engine.process_burst(&burst, 1, &verdict);
     CHECK_EQ(static_cast<int>(verdict.port_id), shapes);
+  }
+}
+
+// An index that grows empties its old buckets with later insertions: meanwhile a burst has to look into both.
+TEST(a_burst_finds_every_rule_whatever_the_size_of_the_table) {
+  constexpr uint32_t kRules = 600, kBurst = 32;
+  Engine engine;
+  std::vector<std::unique_ptr<Mbuf>> mbufs;
+  for (uint32_t i = 0; i < kRules; ++i) {
+    Rule rule;
+    rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(kHost + i, kServer));
+    engine.must_add(send_to(rule, static_cast<uint16_t>(i)));
+    Ipv4 header;
+    header.source = kHost + i;
+    header.destination = kServer;
+    mbufs.push_back(std::make_unique<Mbuf>(ethernet(kEtherTypeIpv4, ipv4(header, udp(1, 2, {3})))));
+    for (uint32_t first = 0; first <= i; first += kBurst) {
+      PacketContext contexts[kBurst];
+      PacketContext* burst[kBurst];
+      Verdict verdicts[kBurst];
+      const uint32_t count = std::min(kBurst, i + 1 - first);
+      for (uint32_t k = 0; k < count; ++k) {
+        contexts[k] = context_of(*mbufs[first + k]);
+        burst[k] = &contexts[k];
+      }
+      engine.engine.process_burst(burst, count, verdicts);
+      for (uint32_t k = 0; k < count; ++k) {
+        CHECK(verdicts[k].fate != Fate::kMiss);
+        CHECK_EQ(static_cast<uint32_t>(verdicts[k].port_id), first + k);
+      }
+    }
   }
 }
 
