@@ -5,6 +5,7 @@ import type { Reload, Replay as ReplayRun } from '../controller/replay.js';
 import type { NatLog } from '../nat/nat-log.js';
 import type { NativeError } from '../native/binding.js';
 import { UserFault } from './errors.js';
+import { fileClash, type NamedFile } from './replay-files.js';
 
 interface PortFile {
   readonly port: string;
@@ -50,7 +51,9 @@ export function register(program: Command): void {
     .action(run);
 }
 
-async function run(options: ReplayCommandOptions): Promise<void> {
+async function run(options: ReplayCommandOptions, command: Command): Promise<void> {
+  const misuse = portTwice('--in', options.in) ?? portTwice('--out', options.out) ?? fileClash(namedFiles(options));
+  if (misuse !== null) command.error(`error: ${misuse}`, { exitCode: 2 });
   const { requireConfig } = await import('./config-option.js');
   const { packageRoot } = await import('../config/package-root.js');
   const { loadBinding } = await import('../native/binding.js');
@@ -60,12 +63,14 @@ async function run(options: ReplayCommandOptions): Promise<void> {
   const { immutableChanges } = await import('../config/changes.js');
   const { requireFit } = await import('./supported-option.js');
   const { replaySummary } = await import('./replay-summary.js');
-  const config = withOffload(requireConfig(options.config), options.offload);
+  const { withVirtualMac } = await import('../ha/addresses.js');
+  const load = (path: string) => withOffload(withVirtualMac(requireConfig(path)), options.offload);
+  const config = load(options.config);
   requireFit(config, replayFaults(config));
   const inputs = options.in.map((file) => toPort(config, file, '--in'));
   const outputs = options.out.map((file) => toPort(config, file, '--out'));
   const reloads: Reload[] = options.reload.map(({ seconds, nanoseconds, path }) => {
-    const next = withOffload(requireConfig(path), options.offload);
+    const next = load(path);
     requireFit(next, [...replayFaults(next), ...immutableChanges(config, next)]);
     return { seconds, nanoseconds, config: next };
   });
@@ -93,6 +98,26 @@ async function run(options: ReplayCommandOptions): Promise<void> {
   } catch (error) {
     throw asFault(error);
   }
+}
+
+function portTwice(option: string, files: readonly PortFile[]): string | null {
+  const twice = files.find(({ port }, i) => files.findIndex((other) => other.port === port) < i);
+  if (twice === undefined) return null;
+  return `'${option} ${twice.port}=${twice.path}' names port "${twice.port}" a second time; a port has one ${option}`;
+}
+
+function namedFiles(options: ReplayCommandOptions): NamedFile[] {
+  const { config, reload, flows, counters } = options;
+  const read = (option: string, path: string) => ({ option, path, isWritten: false });
+  const written = (option: string, path: string) => ({ option, path, isWritten: true });
+  return [
+    read(`--config ${config}`, config),
+    ...options.in.map(({ port, path }) => read(`--in ${port}=${path}`, path)),
+    ...reload.map(({ path }) => read(`--reload ${path}`, path)),
+    ...options.out.map(({ port, path }) => written(`--out ${port}=${path}`, path)),
+    ...(flows === undefined ? [] : [written(`--flows ${flows}`, flows)]),
+    ...(counters === undefined ? [] : [written(`--counters ${counters}`, counters)]),
+  ];
 }
 
 /** Lines on standard error, as a live gateway's. */

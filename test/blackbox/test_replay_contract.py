@@ -1,12 +1,14 @@
 """`sluice replay` as a command (DESIGN.md §3, "Commands"): its inputs, its outputs, its exits."""
 
+import copy
 import json
 import struct
 
 import pytest
+from scapy.layers.l2 import ARP, Ether
 
 from captures import read_pcap, write_pcap, write_pcapng
-from frames import frame_from_outside, frame_from_vpc
+from frames import BROADCAST, frame_from_outside, frame_from_vpc
 from harness import THOROUGH, Replay, execute, message_lines, sluice
 from traffic import POOL, RED, RED_STATIC, RED_STATIC_EXTERNAL, X, outbound, tcp, udp
 
@@ -227,6 +229,70 @@ def test_wrong_usage_is_exit_2(files, change):
     result = sluice(*change(replay_arguments(files)))
     assert result.returncode == 2, f"exit {result.returncode}: {result.stderr}"
     assert result.stderr.strip() and "    at " not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "option, name, as_file",
+    [
+        ("--out", "external=b.pcap", None),
+        ("--out", "fabric=other.pcap", None),
+        ("--in", "fabric=external.pcap", None),
+        ("--out", "external=fabric.pcap", None),
+        ("--out", "external=gateway.json", None),
+        ("--out", "external=link.pcap", "symlink"),
+        ("--out", "external=link.pcap", "hardlink"),
+        ("--out", "external=late.pcap", "dangling"),
+        ("--out", "external=./folder/../b.pcap", None),
+        ("--flows", "b.pcap", None),
+        ("--counters", "flows.json", None),
+        ("--reload", "1=flows.json", None),
+    ],
+)
+def test_one_file_for_two_things_is_wrong_usage_and_nothing_is_touched(files, option, name, as_file):
+    # DESIGN.md §3: 2 on a usage error. A capture must not be destroyed by its own replay, nor one output by another.
+    (files / "folder").mkdir()
+    if as_file == "symlink":
+        (files / "link.pcap").symlink_to(files / "fabric.pcap")
+    elif as_file == "hardlink":
+        (files / "link.pcap").hardlink_to(files / "fabric.pcap")
+    elif as_file == "dangling":
+        (files / "late.pcap").symlink_to("b.pcap")
+    before = {path: path.read_bytes() for path in files.iterdir() if path.is_file()}
+    base = ["replay", "--config", "gateway.json", "--in", "fabric=fabric.pcap", "--out", "fabric=b.pcap", "--flows", "flows.json"]
+    base = base[:-2] if option == "--flows" else base
+    result = sluice(*base, option, name, cwd=files)
+    assert_refused(result, f"{option} ", name.split("=")[-1], code=2)
+    assert {path: path.read_bytes() for path in files.iterdir() if path.is_file()} == before
+
+
+def test_what_keeps_nothing_may_be_named_twice_and_one_configuration_may_return(files):
+    # /dev/null takes any number of outputs; a reload may name the configuration that the replay began with.
+    result = sluice(*["replay", "--config", "gateway.json", "--in", "fabric=fabric.pcap", "--reload", "1=gateway.json"], *["--flows", "/dev/null", "--counters", "/dev/null"], cwd=files)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_member_of_a_pair_lives_in_its_virtual_mac_after_a_reload_too(config):
+    # contract/gateway.md: `ha.virtualMac` is the MAC that the active gateway answers with; DESIGN.md §3: replay is the whole gateway.
+    virtual = "02:00:00:00:aa:01"
+    named, paired = copy.deepcopy(config), copy.deepcopy(config)
+    named["underlay"]["mac"] = named["ports"]["external"]["mac"] = virtual
+    paired["ha"] = {"virtualMac": virtual}
+    results = []
+    for own in (named, paired):
+        capture = Replay(own)
+        for _ in range(2):
+            asks = Ether(src="02:00:00:00:e0:fe", dst=BROADCAST) / ARP(op=1, hwsrc="02:00:00:00:e0:fe", psrc="203.0.113.254", pdst="203.0.113.1")
+            capture.frame("external", asks)
+            capture.frame("fabric", frame_from_vpc(named, "red", udp(RED, 1000, X, 53)))
+            capture.frame("external", frame_from_outside(named, udp(X, 1, RED_STATIC_EXTERNAL, 53)))
+            capture.frame("external", frame_from_outside(config, udp(X, 2, RED_STATIC_EXTERNAL, 53)))
+            later = copy.deepcopy(own)
+            later["vpcs"][0]["limits"] = {"sessions": 1000}
+            capture.reload(later)
+        result = execute(own, capture.packets, "immediate", reloads=capture.reloads)
+        assert result.drops == {"local": 2, "not-for-us": 2}, result.drops
+        results.append((result.captures, result.flows))
+    assert results[0] == results[1]
 
 
 def test_a_port_that_the_configuration_does_not_have_is_refused(files):
