@@ -133,6 +133,8 @@ export interface BenchBinding {
   addForeignRules(device: string, count: number): number;
   /** Takes all rules of a port away behind its user's back, as a reset does. While nothing is asked of them. @throws NativeError RULE */
   flushRules(device: string): void;
+  /** The software NIC loses its rules and tells so, as one that failed and has recovered. */
+  recoverPort(device: string): void;
   /** Flows whose translated endpoint was seen, and endpoints that two flows share (none should). */
   endpoints(): { readonly known: number; readonly shared: number };
   /**

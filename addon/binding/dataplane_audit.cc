@@ -61,4 +61,20 @@ Napi::Value DataplaneObject::repair_rules(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value DataplaneObject::recovered_ports(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    PortEvents& events = dataplane_->port_events();
+    const uint64_t bits = events.take();
+    Napi::Array out = Napi::Array::New(info.Env());
+    for (uint32_t port = 0; port < 64; port++) {
+      if ((bits >> port & 1) == 0) continue;
+      Napi::Object one = Napi::Object::New(info.Env());
+      one.Set("port", port);
+      one.Set("keepsRules", events.keeps_rules(port));
+      out.Set(out.Length(), one);
+    }
+    return out;
+  });
+}
+
 }  // namespace sluice::binding

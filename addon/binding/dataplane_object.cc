@@ -46,6 +46,7 @@ Napi::Function DataplaneObject::define(Napi::Env env) {
                          InstanceMethod<&DataplaneObject::installed_rules>("installedRules"),
                          InstanceMethod<&DataplaneObject::own_rules>("ownRules"),
                          InstanceMethod<&DataplaneObject::repair_rules>("repairRules"),
+                         InstanceMethod<&DataplaneObject::recovered_ports>("recoveredPorts"),
                          InstanceMethod<&DataplaneObject::close>("close"),
                          InstanceMethod<&DataplaneObject::limit>("limit"),
                          InstanceMethod<&DataplaneObject::obey>("obey"),

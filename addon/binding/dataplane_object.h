@@ -33,6 +33,7 @@ class DataplaneObject : public Napi::ObjectWrap<DataplaneObject> {
   Napi::Value installed_rules(const Napi::CallbackInfo& info);
   Napi::Value own_rules(const Napi::CallbackInfo& info);
   Napi::Value repair_rules(const Napi::CallbackInfo& info);
+  Napi::Value recovered_ports(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
   // dataplane_lease.cc
   Napi::Value limit(const Napi::CallbackInfo& info);

@@ -68,6 +68,7 @@ Dataplane::Dataplane(const DataplaneOptions& options) : options_(options) {
       port.options = port_options;
       open_port(port);
       nic_statistics_.emplace_back(port.port_id);
+      port_events_.watch(port.port_id, static_cast<uint32_t>(ports.size()));
       ports.push_back(port);
     }
     slow_path_ = std::make_unique<SlowPath>(options_.slow_path, std::move(ports), pool_);
@@ -120,6 +121,7 @@ void Dataplane::open_port(GatewayPort& port) {
 }
 
 void Dataplane::close_ports() {
+  port_events_.forget();
   for (const uint16_t port_id : opened_) {
     char name[RTE_ETH_NAME_MAX_LEN] = {};
     rte_eth_dev_get_name_by_port(port_id, name);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "slow_path/nic_statistics.h"
+#include "slow_path/port_events.h"
 #include "slow_path/replay.h"
 #include "slow_path/slow_path.h"
 
@@ -89,6 +90,8 @@ class Dataplane {
   // Whether each was done.
   std::vector<bool> repair_rules(uint8_t port, bool missing, const std::vector<RuleHandle>& rules);
   // Never waits for the lcore.
+  PortEvents& port_events() { return port_events_; }
+  // Never waits for the lcore.
   Liveness liveness();
   void limit(Nanoseconds transmit_until, Nanoseconds admit_until);
   // Returns once the lcore obeys the limits as they were set.
@@ -118,6 +121,7 @@ class Dataplane {
   rte_mempool* pool_ = nullptr;
   std::vector<uint16_t> opened_;
   std::vector<NicStatisticsReader> nic_statistics_;  // by port
+  PortEvents port_events_;
   // Uses the pool and the ports, so it goes before them: close() sees to that.
   std::unique_ptr<SlowPath> slow_path_;
   std::optional<Replay> replay_;

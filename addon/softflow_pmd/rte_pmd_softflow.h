@@ -27,6 +27,12 @@ struct rte_flow;
 int rte_pmd_softflow_rules(uint16_t port_id, uint64_t *cursor, struct rte_flow **flows, void **contexts,
                            uint32_t room);
 
+/*
+ * The port loses its rules, as a NIC does that failed and has recovered, and tells so: RTE_ETH_EVENT_RECOVERY_SUCCESS.
+ * For tests of applications. Returns 0, or -ENODEV.
+ */
+int rte_pmd_softflow_recover(uint16_t port_id);
+
 #ifdef __cplusplus
 }
 #endif

@@ -33,6 +33,9 @@ const SAMPLE_MS = 1000;
 /** How often a full NIC is given to the fastest sessions, at most. */
 const RANKING_MS = 1000;
 
+/** Repairs after a NIC has lost its rules: what was under way meanwhile is told by a later one. */
+const RECOVERY_LOOKS = 3;
+
 /** A gateway on live ports: the lcore runs the packets, this thread decides. */
 export class LiveGateway {
   readonly controller: GatewayController;
@@ -43,6 +46,9 @@ export class LiveGateway {
   private ranks = false;
   private repairs = false;
   private running = true;
+  /** Ports whose NICs have lost all of their rules. */
+  private readonly recovered = new Set<number>();
+  private recoveryLooks = 0;
   private readonly timers: NodeJS.Timeout[] = [];
   private scheduled = false;
   private readonly window: PollWindow;
@@ -139,7 +145,9 @@ export class LiveGateway {
     if (this.repairs) return null;
     this.repairs = true;
     try {
-      const reports = await repairRules(this.controller, () => this.running);
+      const recovered = new Set(this.recovered);
+      this.recovered.clear();
+      const reports = await repairRules(this.controller, () => this.running, recovered);
       const found = reports.reduce((sum, { stale, missing }) => sum + stale + missing, 0);
       if (found > 0) this.log.warn({ reports }, 'the rules of a NIC were not those that there should be');
       return reports;
@@ -270,7 +278,23 @@ export class LiveGateway {
     return engine.nextSessionTimer() <= seconds;
   }
 
+  /** A NIC that failed and came back has no rules: packets are software's until it has them again. */
+  private lookForRecoveredNics(): void {
+    for (const { port, keepsRules } of this.dataplane.recoveredPorts()) {
+      this.log.warn(
+        { port: this.config.ports[port].name },
+        'the NIC has failed and recovered: rules that it lost are made anew',
+      );
+      if (!keepsRules) this.recovered.add(port);
+      this.recoveryLooks = RECOVERY_LOOKS;
+    }
+    if (this.recoveryLooks === 0 || this.repairs) return;
+    this.recoveryLooks--;
+    void this.reconcile();
+  }
+
   private runTimers(): void {
+    this.lookForRecoveredNics();
     const { engine } = this.controller;
     const [seconds, nanoseconds] = this.binding.now();
     for (let waiter = engine.nextWaiter(); waiter !== null; waiter = engine.nextWaiter()) {

@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import type { Dataplane } from '../native/binding.js';
 import type { GatewayController } from './gateway.js';
 import { type RuleSet, reconcile } from './reconcile.js';
@@ -6,6 +6,8 @@ import { type RuleSet, reconcile } from './reconcile.js';
 /** Rules that are repaired between two bursts. */
 const TOGETHER = 256;
 const DIRECTION = 1n << 31n;
+/** How long the lcore is given to take decisions that fill the ring, ms; then the rest waits as for room in the NIC. */
+const PATIENCE_MS = 100;
 
 /** What was found at one port, and mended. */
 export interface RepairReport {
@@ -13,7 +15,7 @@ export interface RepairReport {
   readonly installed: number | null;
   /** That nobody accounted for: destroyed. */
   readonly stale: number;
-  /** That the NIC had lost: a session's are put in again as there is room, constant ones at once. */
+  /** That the NIC had lost: they are put in again, a session's as there is room. */
   readonly missing: number;
   /** Neither could be done. */
   readonly failed: number;
@@ -23,14 +25,17 @@ export interface RepairReport {
  * Compares the rules of every NIC with those that there should be, and makes them so. In portions between which packets
  * are served: what should be there is read first, so that what is not found afterwards is gone, and each repair looks
  * again whether it is due.
+ *
+ * @param recovered Ports whose NICs have lost all of their rules: known even where the driver does not tell what it has.
  */
 export async function repairRules(
   controller: GatewayController,
   isRunning: () => boolean,
+  recovered: ReadonlySet<number> = new Set(),
 ): Promise<readonly RepairReport[]> {
   const reports: RepairReport[] = [];
   for (const { index } of controller.config.ports) {
-    if (isRunning()) reports.push(await repairPort(controller, index, isRunning));
+    if (isRunning()) reports.push(await repairPort(controller, index, isRunning, recovered.has(index)));
   }
   return reports;
 }
@@ -39,13 +44,16 @@ async function repairPort(
   controller: GatewayController,
   port: number,
   isRunning: () => boolean,
+  hasRecovered: boolean,
 ): Promise<RepairReport> {
   const { dataplane } = controller;
   const desired = await ownRules(controller, port, isRunning);
-  const installed = isRunning() ? await installedRules(dataplane, port, isRunning) : null;
+  const told = isRunning() ? await installedRules(dataplane, port, isRunning) : null;
+  const installed = told ?? (hasRecovered && isRunning() ? new BigUint64Array() : null);
   if (installed === null) return { installed: null, stale: 0, missing: 0, failed: 0 };
   const { stale, missing } = reconcile(desired, installed);
   let failed = 0;
+  const sessions = new Set<bigint>();
   const apply = async (what: 'stale' | 'missing', rules: RuleSet): Promise<number> => {
     let done = 0;
     for (let at = 0; at < rules.length && isRunning(); at += TOGETHER * 2) {
@@ -53,7 +61,10 @@ async function repairPort(
       dataplane.repairRules(port, what, some).forEach((isDone, i) => {
         if (isDone) done++;
         const context = some[2 * i + 1];
-        if (isDone && what === 'missing' && context !== 0n) lost(controller, context);
+        if (isDone && what === 'missing' && context !== 0n) {
+          lost(controller, context);
+          sessions.add(context & ~DIRECTION);
+        }
         // A constant rule is nobody else's: what cannot be made is missed. The rest was not due any more.
         if (!isDone && what === 'missing' && context === 0n) failed++;
       });
@@ -63,15 +74,34 @@ async function repairPort(
   };
   // First what stands in the way: a stale rule may have the key of one that is missing.
   const destroyed = await apply('stale', stale);
-  return { installed: installed.length / 2, stale: destroyed, missing: await apply('missing', missing), failed };
+  const missed = await apply('missing', missing);
+  await offloadAgain(controller, sessions, isRunning);
+  return { installed: installed.length / 2, stale: destroyed, missing: missed, failed };
 }
 
+/** They had their places: they need not wait until room is looked for. */
+async function offloadAgain(
+  controller: GatewayController,
+  sessions: ReadonlySet<bigint>,
+  isRunning: () => boolean,
+): Promise<void> {
+  let asked = 0;
+  for (const context of sessions) {
+    for (let waited = 0; controller.roomForDecisions() === 0; waited++) {
+      if (waited === PATIENCE_MS || !isRunning()) return;
+      await pause(1);
+    }
+    controller.offload(rowOf(context), generationOf(context));
+    if (++asked % TOGETHER === 0) await turn();
+    if (!isRunning()) return;
+  }
+}
+
+const rowOf = (context: bigint): number => Number(context & (DIRECTION - 1n));
+const generationOf = (context: bigint): number => Number(context >> 32n);
+
 function lost(controller: GatewayController, context: bigint): void {
-  controller.onRuleLost(
-    Number(context & (DIRECTION - 1n)),
-    Number(context >> 32n),
-    (context & DIRECTION) === 0n ? 0 : 1,
-  );
+  controller.onRuleLost(rowOf(context), generationOf(context), (context & DIRECTION) === 0n ? 0 : 1);
 }
 
 async function ownRules(controller: GatewayController, port: number, isRunning: () => boolean): Promise<RuleSet> {

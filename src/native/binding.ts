@@ -189,6 +189,8 @@ export interface Dataplane {
    * looked at again first. @returns Of each, whether it was done.
    */
   repairRules(port: number, what: 'stale' | 'missing', rules: BigUint64Array): readonly boolean[];
+  /** Ports whose NICs have failed and recovered since the last call, and whether their drivers keep rules through a restart. */
+  recoveredPorts(): readonly { readonly port: number; readonly keepsRules: boolean }[];
 
   /**
    * Until when frames may leave, and until when new sessions may be made: CLOCK_MONOTONIC, milliseconds; Infinity: no

@@ -1,5 +1,6 @@
 // The benches' own addon (bench/native.ts): made-up traffic, loops without a gateway, rule insertion. Loading it also
 // registers the drivers net_traffic and net_donothing, so EAL needs no -d for them.
+#include <dlfcn.h>
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 
@@ -367,6 +368,19 @@ Napi::Value flush_rules_call(const Napi::CallbackInfo& info) {
   });
 }
 
+// EAL opens plug-ins without making their symbols global.
+Napi::Value recover_port_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    void* library = dlopen("librte_net_softflow.so", RTLD_NOW | RTLD_NOLOAD);
+    void* found = library == nullptr ? nullptr : dlsym(library, "rte_pmd_softflow_recover");
+    if (found == nullptr) throw NativeFault("PORT", "net_softflow is not loaded", ENOENT);
+    const auto recover = reinterpret_cast<int (*)(uint16_t)>(found);
+    const int result = recover(port_id_of(text(info[0], "device")));
+    if (result != 0) throw NativeFault("PORT", "no port of net_softflow", -result);
+    return info.Env().Undefined();
+  });
+}
+
 Napi::Value template_interface_call(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     std::string reason;
@@ -461,6 +475,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add_call("installedRules", installed_rules_call);
   add_call("addForeignRules", add_foreign_rules_call);
   add_call("flushRules", flush_rules_call);
+  add_call("recoverPort", recover_port_call);
   add_call("startWakeups", start_wakeups_call);
   add_call("answerWakeup", answer_wakeup_call);
   add_call("wakeupsDone", wakeups_done_call);
