@@ -174,6 +174,11 @@ export class GatewayController {
     }
   }
 
+  /** Events of the lcore that nobody has handled yet. */
+  get eventsWaiting(): number {
+    return this.events.available();
+  }
+
   /** Room for decisions that hardly any event answers, as when mirrored sessions are adopted. */
   roomForDecisions(): number {
     return Math.max(0, this.decisions.free() - DECISIONS_PER_EVENT);

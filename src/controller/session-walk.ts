@@ -11,6 +11,12 @@ const SLICE_ROWS = 4096;
 const LOOK_MS = 1;
 /** While first packets come, a walk takes one part of the thread's time and leaves so many to them. */
 const PARTS_FOR_PACKETS = 6;
+/**
+ * The same in first packets by session, each of which costs about two: time alone says nothing of a thread that has to
+ * wait for its core. Only while others wait, and no longer than so.
+ */
+const PACKETS_BY_SESSION = 3;
+const MOST_PAUSE_MS = 20;
 /** A slice that took longer was interrupted: the time of others is not the walk's. */
 const MOST_WORK_MS = 2;
 
@@ -59,9 +65,19 @@ export class SessionWalk {
       if (ahead === null || !this.isRunning()) return;
       const workMs = Math.min(MOST_WORK_MS, performance.now() - begin);
       await turn();
-      if (this.controller.missesHandled !== missesBefore) await pause(workMs * PARTS_FOR_PACKETS);
+      if (this.controller.missesHandled !== missesBefore) {
+        await pause(workMs * PARTS_FOR_PACKETS);
+        const wanted = missesBefore + slice.rows.length * PACKETS_BY_SESSION;
+        const giveUpMs = begin + MOST_PAUSE_MS;
+        while (this.packetsWait(wanted) && performance.now() < giveUpMs) await pause(LOOK_MS);
+      }
       slice = ahead;
     }
+  }
+
+  private packetsWait(wanted: number): boolean {
+    const { controller } = this;
+    return this.isRunning() && controller.missesHandled < wanted && controller.eventsWaiting > 0;
   }
 
   private ask(from: number, end: number): Slice {
