@@ -8,7 +8,11 @@ export function register(program: Command): void {
     .requiredOption('--config <file>', 'configuration of a gateway')
     .action(async (options: { config: string }) => {
       const { requireConfig } = await import('./config-option.js');
+      const { unsupportedParts } = await import('../controller/supported.js');
+      const { formatFault } = await import('./errors.js');
       const config = requireConfig(options.config);
+      // The file is right, so this is no refusal; but gateway and replay will refuse it.
+      for (const fault of unsupportedParts(config)) process.stderr.write(`warning: ${formatFault(fault)}\n`);
       process.stdout.write(`${options.config}: ok (${summary(config)})\n`);
     });
 }

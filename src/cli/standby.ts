@@ -9,7 +9,11 @@ export function register(program: Command): void {
       const { requireConfig } = await import('./config-option.js');
       const { UserFault } = await import('./errors.js');
       if (requireConfig(options.config).ha === null) {
-        throw UserFault.of('/ha', 'is missing', 'a standby is one of a pair');
+        throw UserFault.of(
+          '/ha',
+          'is missing',
+          'a standby is one of a pair: give ha and mirror, or run sluice gateway',
+        );
       }
       const { runGateway } = await import('./run-gateway.js');
       await runGateway(options.config, 'standby');

@@ -9,7 +9,7 @@ export function pointer(path: readonly (string | number)[]): string {
 export class FaultList {
   private readonly faults = new Map<string, ConfigFault>();
 
-  add(path: string, message: string, hint = ''): void {
+  add(path: string, message: string, hint: string): void {
     const key = `${path} ${message}`;
     if (!this.faults.has(key)) this.faults.set(key, { path, message, hint });
   }

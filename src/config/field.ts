@@ -22,6 +22,7 @@ import type { Ipv4Prefix, Ipv4Range, Ipv6Address, Ipv6Prefix, PortRange } from '
 
 /** 127.0.0.0, RFC 1122 section 3.2.1.3. */
 const LOOPBACK = 0x7f000000;
+const NOT_UNICAST = 'not 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/3';
 
 /**
  * A place in the document, present or not, that is read without assuming anything about it.
@@ -44,7 +45,7 @@ export class Field {
     return this.value !== undefined;
   }
 
-  fault(message: string, hint = ''): void {
+  fault(message: string, hint: string): void {
     this.faults.add(this.path, message, hint);
   }
 
@@ -88,7 +89,7 @@ export class Field {
     if (text === null) return null;
     const address = parseIpv4(text);
     if (address === null) this.fault(`${quote(text)} is not an IPv4 address`, 'a.b.c.d, each 0 to 255');
-    else if (!isUnicastIpv4(address)) this.fault(`${text} is not a unicast address`);
+    else if (!isUnicastIpv4(address)) this.fault(`${text} is not a unicast address`, NOT_UNICAST);
     return address;
   }
 
@@ -106,7 +107,8 @@ export class Field {
       return null;
     }
     const range = prefixRange(prefix);
-    if (!isUnicastIpv4(prefix.address)) this.fault(`${formatIpv4(prefix.address)} is not a unicast address`);
+    if (!isUnicastIpv4(prefix.address))
+      this.fault(`${formatIpv4(prefix.address)} is not a unicast address`, NOT_UNICAST);
     else if (prefix.length < 31 && (prefix.address === range.first || prefix.address === range.last)) {
       const what = prefix.address === range.first ? 'network' : 'broadcast';
       this.fault(`${text} is the ${what} address of its subnet`, 'give the address of the interface in it');
@@ -145,7 +147,7 @@ export class Field {
     const spansLoopback = range.first < LOOPBACK && range.last > LOOPBACK;
     const isUnicast = isUnicastIpv4(range.first) && isUnicastIpv4(range.last) && !spansLoopback;
     if (!isUnicast) {
-      this.fault(`${formatRange(range)} has addresses that are not unicast`, 'not 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/3');
+      this.fault(`${formatRange(range)} has addresses that are not unicast`, NOT_UNICAST);
     }
     return isUnicast;
   }
@@ -191,7 +193,7 @@ export class Field {
     if (mac === null) this.fault(`${quote(text)} is not a MAC address`, 'six hexadecimal octets with colons');
     else if (isMulticastMac(mac))
       this.fault(`${text} is a multicast MAC`, 'the lowest bit of the first octet must be 0');
-    else if (mac === 0) this.fault(`${text} is not the MAC of an interface`);
+    else if (mac === 0) this.fault(`${text} is not the MAC of an interface`, 'ip -br link shows those that are');
     return mac;
   }
 
@@ -199,9 +201,9 @@ export class Field {
     const text = this.text();
     if (text === null) return null;
     const address = parseIpv6(text);
-    if (address === null) this.fault(`${quote(text)} is not an IPv6 address`);
+    if (address === null) this.fault(`${quote(text)} is not an IPv6 address`, 'such as 2001:db8::1');
     else if (address.every((word) => word === 0) || address[0] >>> 24 === 0xff) {
-      this.fault(`${text} is not a unicast address`);
+      this.fault(`${text} is not a unicast address`, 'neither :: nor one of ff00::/8');
     }
     return address;
   }
@@ -237,7 +239,8 @@ export class NameTable {
   define(field: Field, index: number): void {
     const name = field.text();
     if (name === null) return;
-    if (this.indexes.has(name)) field.fault(`the name ${quote(name)} is taken by another ${this.kind}`);
+    if (this.indexes.has(name))
+      field.fault(`the name ${quote(name)} is taken by another ${this.kind}`, 'give one of the two another name');
     else this.indexes.set(name, index);
   }
 

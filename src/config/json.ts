@@ -140,7 +140,11 @@ class JsonReader {
   private string(): string {
     const token = this.take(STRING);
     if (token === null) {
-      throw new JsonSyntaxError(this.offset, 'a string that does not end, or a bad escape in it', '');
+      throw new JsonSyntaxError(
+        this.offset,
+        'a string that does not end, or a bad escape in it',
+        'strings end in the line they begin in',
+      );
     }
     return JSON.parse(token) as string;
   }
@@ -159,15 +163,20 @@ class JsonReader {
 
   private deeper(path: readonly (string | number)[]): void {
     if (path.length >= MAX_DEPTH) {
-      throw new JsonSyntaxError(this.offset, `nested deeper than ${MAX_DEPTH} levels`, '');
+      throw new JsonSyntaxError(
+        this.offset,
+        `nested deeper than ${MAX_DEPTH} levels`,
+        'no configuration needs that many',
+      );
     }
   }
 
   private unexpected(wanted: string): JsonSyntaxError {
     const next = this.text[this.offset];
-    if (next === undefined) return new JsonSyntaxError(this.offset, `the file ends where ${wanted} should be`, '');
+    if (next === undefined)
+      return new JsonSyntaxError(this.offset, `the file ends where ${wanted} should be`, 'is it cut off?');
     const comment = this.text.startsWith('//', this.offset) || this.text.startsWith('/*', this.offset) || next === '#';
     const found = `${JSON.stringify(next)} where ${wanted} should be`;
-    return new JsonSyntaxError(this.offset, found, comment ? 'JSON has no comments' : '');
+    return new JsonSyntaxError(this.offset, found, comment ? 'JSON has no comments' : 'look just before it too');
   }
 }

@@ -16,7 +16,7 @@ export function loadConfig(path: string): ConfigResult {
   } catch (error) {
     const { errno, message } = error as NodeJS.ErrnoException;
     const reason = (errno !== undefined && getSystemErrorMap().get(errno)?.[1]) || message;
-    return refused({ path: '', message: `cannot be read: ${reason}`, hint: '' });
+    return refused({ path: '', message: `cannot be read: ${reason}`, hint: 'give the path of a JSON file' });
   }
   let text: string;
   try {

@@ -49,6 +49,7 @@ function compile(file: string): ValidateFunction {
 interface SchemaNode {
   readonly description?: string;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly items?: SchemaNode;
 }
 
 /** @returns Null for what only repeats another error (`if`, the parts of `propertyNames`). */
@@ -114,8 +115,12 @@ function describe(error: ErrorObject): SchemaFault | null {
   }
 }
 
+/** A node's own words, else what stands in it. */
 function describeNode(node: SchemaNode | undefined): string {
-  return node?.description?.replace(/\.$/, '') ?? '';
+  if (node?.description !== undefined) return node.description.replace(/\.$/, '');
+  if (node?.properties !== undefined) return `its fields: ${Object.keys(node.properties).join(', ')}`;
+  if (node?.items !== undefined) return 'several of them, in [ ]';
+  return 'schemas/ describes every field';
 }
 
 function kindOf(value: unknown): string {

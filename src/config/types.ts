@@ -151,7 +151,7 @@ export interface PeerGateway {
   readonly index: PeerGatewayIndex;
   readonly name: string;
   readonly vtep: number;
-  /** Outer Ethernet destination unless `vteps` says otherwise, and inner Ethernet destination. */
+  /** Inner Ethernet destination; the outer one too unless `vteps` names a router on the way to its VTEP. */
   readonly mac: number;
   /** Carries gateway-to-gateway traffic; may be shared among peers, never with a VPC. */
   readonly vni: number;

@@ -38,6 +38,33 @@ test('check says that a valid configuration is one, from any folder', async () =
   });
 });
 
+test('check warns of valid parts that this version refuses to run, and still exits 0', async () => {
+  const run = await sluice('check', '--config', join(__dirname, 'fixtures/everything.json'));
+  expect(run).toMatchObject({ code: 0, stdout: expect.stringContaining(': ok (') });
+  expect(run.stderr.split('\n')).toEqual([
+    expect.stringMatching(/^warning: \/services: is valid but not supported by this version \(.+\)$/),
+    expect.stringMatching(/^warning: \/twiceNatPools: /),
+    expect.stringMatching(/^warning: \/dslite: /),
+    '',
+  ]);
+});
+
+test('a file that holds something else than an object is told what it should hold', async () => {
+  writeFileSync(join(folder, 'list.json'), '[]');
+  const run = await sluice('check', '--config', 'list.json');
+  expect(run).toMatchObject({ code: 1, stdout: '' });
+  expect(run.stderr).toMatch(
+    /^list.json: must be an object, not an array \(its fields: name, underlay, ports, .+\)\n$/,
+  );
+});
+
+test('a standby without a pair is told what to add', async () => {
+  const file = configFile((raw) => delete raw.ha);
+  const run = await sluice('standby', '--config', file);
+  expect(run).toMatchObject({ code: 1, stdout: '' });
+  expect(run.stderr).toBe('/ha: is missing (a standby is one of a pair: give ha and mirror, or run sluice gateway)\n');
+});
+
 test('check tells every fault in a line of its own on stderr and exits 1', async () => {
   const file = configFile((raw) => {
     raw.vpcs[1].vni = 100;
@@ -49,7 +76,7 @@ test('check tells every fault in a line of its own on stderr and exits 1', async
     code: 1,
     stdout: '',
     stderr: [
-      '/vpcs/1/vni: VNI 100 is that of VPC "red" already',
+      '/vpcs/1/vni: VNI 100 is that of VPC "red" already (give each its own)',
       '/peerings/0/vpcs/1: unknown VPC "bleu" (did you mean "blue"?)',
       '/nat/maxSession: is not a known field (did you mean "maxSessions"?)',
       '',
@@ -59,7 +86,11 @@ test('check tells every fault in a line of its own on stderr and exits 1', async
 
 test('check names the file when the fault is in the file as a whole', async () => {
   const run = await sluice('check', '--config', 'none.json');
-  expect(run).toEqual({ code: 1, stdout: '', stderr: 'none.json: cannot be read: no such file or directory\n' });
+  expect(run).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: 'none.json: cannot be read: no such file or directory (give the path of a JSON file)\n',
+  });
 });
 
 test.each([

@@ -16,7 +16,7 @@ function tell(cases: readonly Case[], from: () => Document = document): void {
       const faults = faultsOf(raw);
       expect(new Set(faults.map((fault) => fault.path))).toEqual(new Set([path]));
       expect(faults[0].message).toMatch(message);
-      if (hint) expect(faults[0].hint).toMatch(hint);
+      expect(faults[0].hint).toMatch(hint ?? /./);
     });
   }
 }
@@ -51,12 +51,26 @@ describe('shape', () => {
     ['a metrics address without port', (c) => { c.metrics.address = '127.0.0.1'; }, '/metrics/address', /HOST:PORT|malformed/],
     ['a metrics port beyond 65535', (c) => { c.metrics.address = '127.0.0.1:65536'; }, '/metrics/address', /not HOST:PORT/],
     ['a socket path that Linux cannot take', (c) => { c.control.socket = `/${'x'.repeat(107)}`; }, '/control/socket', /longer than 107 bytes/],
+    ['an unknown target', (c) => { c.offload.target = 'mlx5-sw'; }, '/offload/target', /unknown target "mlx5-sw"/, /did you mean "mlx5-sws"/],
+    ['a target like nothing known', (c) => { c.offload.target = 'a-nic-of-mine'; }, '/offload/target', /unknown target/, /known: "auto", "bnxt"/],
+    ['a target of an unknown release', (c) => { c.offload.target = 'sfc@19.11'; }, '/offload/target', /no table of DPDK 19.11/, /sfc@22.11, sfc@26.07/],
     ['one file for both HA files', (c) => { c.ha.resultFile = './ha_config.json'; }, '/ha/resultFile', /same file/],
   ]);
 
   test.each([[null], [[]], ['gateway'], [3], [{}]])('a document that is %j is refused', (raw) => {
-    expect(faultsOf(raw).length).toBeGreaterThan(0);
+    const faults = faultsOf(raw);
+    expect(faults.length).toBeGreaterThan(0);
+    for (const { hint } of faults) expect(hint).not.toMatch(/^$|src\//);
   });
+
+  test.each(['auto', 'softflow', 'software', 'mlx5-hws', 'sfc@22.11', 'sfc@26.07'])(
+    'the target %s may stand',
+    (target) => {
+      const raw = document();
+      raw.offload.target = target;
+      expect(faultsOf(raw)).toEqual([]);
+    },
+  );
 });
 
 describe('underlay and ports', () => {
@@ -144,6 +158,10 @@ describe('pools', () => {
     ['a pool with the port\'s own address', (c) => external(c, '203.0.113.0/29'), '/externalPools/1/ranges/0', /contains 203.0.113.1, the own address of port "external"/],
     ['a pool with the next hop', (c) => external(c, '203.0.113.254'), '/externalPools/1/ranges/0', /is the address of the next hop/],
     ['a pool with the VTEP', (c) => external(c, '172.30.0.1'), '/externalPools/1/ranges/0', /is the gateway's own VTEP/],
+    ['a pool with the VIP', (c) => { c.ha.vip.address = '203.0.113.20/24'; }, '/externalPools/0/ranges/0', /contains 203.0.113.20, the pair's VIP/, /leave it out/],
+    ['a peering pool with the VIP', (c) => { c.ha.vip.address = '100.64.1.3/24'; }, '/peeringPools/0/ranges/0', /contains 100.64.1.3, the pair's VIP/],
+    ['a binding of the VIP', (c) => { c.ha.vip.address = '203.0.113.10/24'; }, '/staticBindings/0/external', /is the pair's VIP/],
+    ['the next hop as VIP', (c) => { c.ha.vip.address = '203.0.113.254/24'; }, '/ha/vip/address', /is the address of the next hop/],
     ['port 0', (c) => { c.externalPools[0].ports = '0-100'; }, '/externalPools/0/ports', /not a range of ports/],
     ['port 65536', (c) => { c.peeringPools[0].ports = '1-65536'; }, '/peeringPools/0/ports', /not a range of ports/],
     ['port number 0', (c) => { c.peeringPools[0].ports = 0; }, '/peeringPools/0/ports', /less than 1/],
@@ -280,7 +298,7 @@ describe('files', () => {
 
   test('a missing file is one fault', () => {
     expect(faults(join(folder, 'none.json'))).toEqual([
-      { path: '', message: 'cannot be read: no such file or directory', hint: '' },
+      { path: '', message: 'cannot be read: no such file or directory', hint: 'give the path of a JSON file' },
     ]);
   });
 
@@ -347,6 +365,7 @@ test('whatever stands anywhere, validation tells faults with pointers and never 
         for (const fault of result.faults) {
           expect(fault.path).toMatch(/^(\/([^~/]|~[01])*)*$/);
           expect(fault.message).not.toBe('');
+          expect(fault.hint).not.toBe('');
         }
       }),
       { numRuns: 1500 },

@@ -33,12 +33,16 @@ test('every proper prefix of a configuration is a syntax error with a position',
 
 test.each([
   ['{"a": 1,}', 'line 1, column 8: a "," before "}"', 'JSON has no trailing commas'],
-  ['{\n  "a": 1\n  "b": 2\n}', 'line 3, column 3: "\\"" where "," or "}" should be', ''],
+  ['{\n  "a": 1\n  "b": 2\n}', 'line 3, column 3: "\\"" where "," or "}" should be', 'look just before it too'],
   ['{\n// why\n}', 'line 2, column 1: "/" where a field name in double quotes should be', 'JSON has no comments'],
-  ['[1, 01]', 'line 1, column 6: "1" where "," or "]" should be', ''],
-  ['', 'line 1, column 1: the file ends where a value should be', ''],
-  ['{} {}', 'line 1, column 4: "{" where the end of the file should be', ''],
-  ['"a\nb"', 'line 1, column 1: a string that does not end, or a bad escape in it', ''],
+  ['[1, 01]', 'line 1, column 6: "1" where "," or "]" should be', 'look just before it too'],
+  ['', 'line 1, column 1: the file ends where a value should be', 'is it cut off?'],
+  ['{} {}', 'line 1, column 4: "{" where the end of the file should be', 'look just before it too'],
+  [
+    '"a\nb"',
+    'line 1, column 1: a string that does not end, or a bad escape in it',
+    'strings end in the line they begin in',
+  ],
 ])('%j is refused with its place', (text, message, hint) => {
   expect(parseJson(text)).toEqual({ ok: false, faults: [{ path: '', message, hint }] });
 });

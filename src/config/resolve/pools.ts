@@ -43,7 +43,8 @@ export function resolveExternalPools(field: Field, context: VpcContext, poolName
     for (const member of item.at('vpcs').items()) {
       const vpc = context.names.resolve(member);
       if (vpc === null) continue;
-      if (vpcs.includes(vpc)) member.fault(`VPC "${context.vpcs[vpc].name}" stands here already`);
+      if (vpcs.includes(vpc))
+        member.fault(`VPC "${context.vpcs[vpc].name}" stands here already`, 'remove one of the two');
       else vpcs.push(vpc);
       refuseRemote(member, vpc, 'uses external addresses there', context);
     }
@@ -172,11 +173,17 @@ function resolveStaticBinding(item: Field, index: number, context: VpcContext): 
 function checkPrivate(field: Field, range: Ipv4Range, vpc: number, context: VpcContext): void {
   const { name, subnets, hasAllSubnets, gatewayAddress, remoteGateway } = context.vpcs[vpc];
   if (gatewayAddress !== null && range.first === range.last && range.first === gatewayAddress) {
-    field.fault(`${formatIpv4(gatewayAddress)} is the gateway's own address in VPC "${name}"`);
+    field.fault(
+      `${formatIpv4(gatewayAddress)} is the gateway's own address in VPC "${name}"`,
+      'give the address of a host',
+    );
   }
   if (!hasAllSubnets || (remoteGateway !== NONE && subnets.length === 0)) return;
   if (!isCovered(range, subnets.map(prefixRange))) {
-    field.fault(`${formatRange(range)} is not in the subnets of VPC "${name}"`, subnets.map(formatPrefix).join(', '));
+    field.fault(
+      `${formatRange(range)} is not in the subnets of VPC "${name}"`,
+      subnets.map(formatPrefix).join(', ') || 'it has none',
+    );
   }
 }
 

@@ -43,7 +43,12 @@ export function resolvePorts(field: Field, underlay: Underlay, externalUsers: re
     const device = port.at('device').text();
     const deviceName = device?.split(',')[0] ?? '';
     if (devices.has(deviceName)) {
-      port.at('device').fault(`the device ${deviceName} is port "${devices.get(deviceName)}" already`);
+      port
+        .at('device')
+        .fault(
+          `the device ${deviceName} is port "${devices.get(deviceName)}" already`,
+          'each port has a device of its own',
+        );
     } else if (deviceName !== '') devices.set(deviceName, name);
     const settings = role === 'fabric' ? fabricPort(port, underlay) : externalPort(port, externalUsers);
     const mtu = port.at('mtu').integer() ?? DEFAULT_MTU[role];
@@ -57,7 +62,10 @@ export function resolvePorts(field: Field, underlay: Underlay, externalUsers: re
     field.fault('no port has the role fabric', 'a gateway has one');
   }
   if (complete && byRole.external === NONE && externalUsers.length > 0) {
-    field.fault(`no port has the role external, but ${externalUsers.join(', ')} need one`);
+    field.fault(
+      `no port has the role external, but ${externalUsers.join(', ')} need one`,
+      'add one, or leave those parts out',
+    );
   }
   return { ports, fabricPort: byRole.fabric, externalPort: byRole.external };
 }
@@ -79,7 +87,10 @@ function fabricPort(port: Field, underlay: Underlay): PortSettings {
     if (port.at(name).isPresent) {
       port
         .at(name)
-        .fault('belongs to the external port', name === 'nextHop' ? 'underlay neighbours stand in vteps' : '');
+        .fault(
+          'belongs to the external port',
+          name === 'nextHop' ? 'underlay neighbours stand in vteps' : 'the fabric has no tag; leave it out',
+        );
     }
   }
   return {
@@ -108,7 +119,8 @@ function externalPort(port: Field, externalUsers: readonly string[]): PortSettin
       hopField.fault(`${formatIpv4(hop)} is not in the port's subnet`, `the port has ${port.at('address').text()}`);
     }
   }
-  if (hopMac !== null && hopMac === mac) port.at('nextHop').at('mac').fault("is the port's own MAC");
+  if (hopMac !== null && hopMac === mac)
+    port.at('nextHop').at('mac').fault("is the port's own MAC", 'give that of the neighbouring router');
   return {
     mac: mac ?? 0,
     address,
@@ -135,7 +147,7 @@ export function resolvePeerGateways(
   return field.items().map((item, index) => {
     names.define(item.at('name'), index);
     const name = item.at('name').text() ?? '';
-    if (name === ownName) item.at('name').fault(`"${name}" is this gateway's own name`);
+    if (name === ownName) item.at('name').fault(`"${name}" is this gateway's own name`, 'list the other gateways only');
     return {
       index,
       name,
@@ -150,8 +162,8 @@ function neighbourAddress(field: Field, underlay: Underlay, seen: Map<number, st
   const address = field.address();
   if (address === null) return 0;
   const before = seen.get(address);
-  if (before !== undefined) field.fault(`${formatIpv4(address)} stands at ${before} already`);
+  if (before !== undefined) field.fault(`${formatIpv4(address)} stands at ${before} already`, 'remove one of the two');
   else seen.set(address, field.path);
-  if (address === underlay.vtep) field.fault("is this gateway's own VTEP");
+  if (address === underlay.vtep) field.fault("is this gateway's own VTEP", 'list the others only');
   return address;
 }

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import type { FaultList } from '../faults.js';
 import { Field, NameTable } from '../field.js';
-import type { ValidatedConfig } from '../types.js';
+import type { HaSettings, ValidatedConfig } from '../types.js';
 import { checkOwnership, checkPeeringReach, type OwnAddress, type PublicClaim } from './ownership.js';
 import {
   resolveBypass,
@@ -53,7 +53,9 @@ export function resolveConfig(document: unknown, path: string | null, faults: Fa
   const staticBindings = resolveStaticBindings(root.at('staticBindings'), context);
   const twiceNatPools = resolveTwiceNatPools(root.at('twiceNatPools'), context);
   const services = resolveServices(root.at('services'), context, twiceNatPools);
-  checkOwnership(claims, ownAddresses(underlay.vtep, ports.ports));
+  const ha = resolveHa(root.at('ha'), name ?? '', folder);
+  checkVip(root.at('ha').at('vip').at('address'), ha, ports.ports);
+  checkOwnership(claims, ownAddresses(underlay.vtep, ports.ports, ha));
   checkPeeringReach(claims, vpcs, peerings);
 
   return {
@@ -75,7 +77,7 @@ export function resolveConfig(document: unknown, path: string | null, faults: Fa
     nat: resolveNat(root.at('nat')),
     offload: resolveOffload(root.at('offload')),
     mirror: resolveMirror(root.at('mirror')),
-    ha: resolveHa(root.at('ha'), name ?? '', folder),
+    ha,
     control: resolveControl(root.at('control'), folder),
     metrics: resolveMetrics(root.at('metrics')),
     log: resolveLog(root.at('log')),
@@ -97,7 +99,16 @@ function externalUsers(root: Field): readonly string[] {
   return users;
 }
 
-function ownAddresses(vtep: number, ports: ValidatedConfig['ports']): readonly OwnAddress[] {
+/** A VIP that is the port's own address as well is told once, where the next hop stands. */
+function checkVip(field: Field, ha: HaSettings | null, ports: ValidatedConfig['ports']): void {
+  const vip = ha?.vip?.address.address;
+  if (vip === undefined || ports.some(({ address }) => address?.address === vip)) return;
+  if (ports.some(({ nextHop }) => nextHop?.address === vip)) {
+    field.fault('is the address of the next hop', 'give an address that nobody else has');
+  }
+}
+
+function ownAddresses(vtep: number, ports: ValidatedConfig['ports'], ha: HaSettings | null): readonly OwnAddress[] {
   const own: OwnAddress[] = [{ address: vtep, what: "the gateway's own VTEP", forPeering: true }];
   for (const port of ports) {
     if (port.role !== 'external') continue;
@@ -105,6 +116,10 @@ function ownAddresses(vtep: number, ports: ValidatedConfig['ports']): readonly O
       own.push({ address: port.address.address, what: `the own address of port "${port.name}"`, forPeering: true });
     if (port.nextHop)
       own.push({ address: port.nextHop.address, what: 'the address of the next hop', forPeering: false });
+  }
+  const vip = ha?.vip?.address.address;
+  if (vip !== undefined && own.every(({ address }) => address !== vip)) {
+    own.push({ address: vip, what: "the pair's VIP", forPeering: true });
   }
   return own;
 }

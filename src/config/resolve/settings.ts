@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { formatIpv6, parsePort } from '../address.js';
 import type { Field, NameTable } from '../field.js';
 import { readRedisUrl } from '../redis-url.js';
+import { resolveTarget } from '../target-names.js';
 import type {
   AftrSettings,
   B4Settings,
@@ -48,7 +49,7 @@ export function resolveOffload(field: Field): OffloadSettings {
   return {
     mode: afterPackets !== null ? 'after' : (mode.choice(['immediate', 'never']) ?? 'immediate'),
     afterPackets: afterPackets ?? 0,
-    target: field.at('target').text() ?? 'auto',
+    target: resolveTarget(field.at('target')),
     maxRules: field.at('maxRules').integer() ?? 2_000_000,
     evictionsPerSecond: field.at('evictionsPerSecond').integer() ?? 1000,
     tcpWithoutFlags: field.at('tcpWithoutFlags').flag() ?? false,
@@ -110,7 +111,8 @@ export function resolveMetrics(field: Field): ValidatedConfig['metrics'] {
   const host = text.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
   const port = parsePort(text.slice(colon + 1));
   if (colon < 1 || port === null) field.at('address').fault(`"${text}" is not HOST:PORT`, 'port 1 to 65535');
-  else if (host.includes(':') && !isIPv6(host)) field.at('address').fault(`"${host}" is not an IPv6 address`);
+  else if (host.includes(':') && !isIPv6(host))
+    field.at('address').fault(`"${host}" is not an IPv6 address`, 'such as [::1]:9100');
   return { host, port: port ?? 0 };
 }
 
@@ -130,7 +132,7 @@ export function resolveDslite(field: Field, poolNames: NameTable): AftrSettings 
       field.at(name).fault('belongs to an AFTR, but b4 stands here', 'a gateway is one of the two');
     const settings = { address: b4.at('address').ipv6() ?? NO_IPV6, aftr: b4.at('aftr').ipv6() ?? NO_IPV6 };
     if (b4.at('aftr').isPresent && formatIpv6(settings.address) === formatIpv6(settings.aftr)) {
-      b4.at('aftr').fault('is the same address as the B4 element has');
+      b4.at('aftr').fault('is the same address as the B4 element has', 'give that of the other end');
     }
     return { role: 'b4', ...settings };
   }

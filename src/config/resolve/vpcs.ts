@@ -34,7 +34,7 @@ export function resolveVpcs(field: Field, gateways: GatewayNames, names: NameTab
     const vni = item.at('vni').integer() ?? NONE;
     if (vni !== NONE) {
       const owner = owners.get(vni);
-      if (owner !== undefined) item.at('vni').fault(`VNI ${vni} is that of ${owner} already`);
+      if (owner !== undefined) item.at('vni').fault(`VNI ${vni} is that of ${owner} already`, 'give each its own');
       else owners.set(vni, `VPC "${name}"`);
     }
     const remoteGateway = resolveGateway(item.at('gateway'), gateways);
@@ -45,7 +45,7 @@ export function resolveVpcs(field: Field, gateways: GatewayNames, names: NameTab
       subnets.complete &&
       !subnets.prefixes.some((p) => prefixContains(p, gatewayAddress))
     ) {
-      const known = subnets.prefixes.map(formatPrefix).join(', ');
+      const known = subnets.prefixes.map(formatPrefix).join(', ') || 'it has none';
       item.at('gatewayAddress').fault(`${formatIpv4(gatewayAddress)} is in none of the VPC's subnets`, known);
     }
     return {
@@ -102,7 +102,8 @@ function resolveRoutes(field: Field, ownVtep: number): readonly VpcRoute[] {
     if (prefix !== null) {
       const text = formatPrefix(prefix);
       const before = seen.get(text);
-      if (before !== undefined) item.at('prefix').fault(`${text} has a route at ${before} already`);
+      if (before !== undefined)
+        item.at('prefix').fault(`${text} has a route at ${before} already`, 'remove one of the two');
       else seen.set(text, item.path);
     }
     const vtep = item.at('vtep').address();
