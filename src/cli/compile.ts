@@ -134,7 +134,11 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw UserFault.of(file, `cannot be read: ${(error as NodeJS.ErrnoException).code ?? error}`);
+    throw UserFault.of(
+      file,
+      `cannot be read: ${(error as NodeJS.ErrnoException).code ?? error}`,
+      'a JSON file of match+action lists',
+    );
   }
 }
 

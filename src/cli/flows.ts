@@ -74,7 +74,8 @@ async function run(options: FlowsOptions): Promise<void> {
 
 async function print(source: FlowSource, format: FlowsOptions['format'], query: FlowQuery): Promise<void> {
   if (format === 'testpmd') {
-    if (source.rules === null) throw UserFault.of('--format', 'rules are in a NIC, the mirror holds sessions');
+    if (source.rules === null)
+      throw UserFault.of('--format', 'rules are in a NIC, the mirror holds sessions', 'ask the gateway with --socket');
     process.stdout.write(`${await source.rules()}\n`);
     return;
   }

@@ -29,6 +29,8 @@ interface ReplayCommandOptions {
   readonly counters?: string;
 }
 
+const WRITABLE = 'a file that may be written, in a folder that is there';
+
 export function register(program: Command): void {
   program
     .command('replay')
@@ -80,8 +82,8 @@ async function run(options: ReplayCommandOptions, command: Command): Promise<voi
     const log = config.nat.log === 'none' ? undefined : await natLog(config, () => replay.controller.config);
     const replay: ReplayRun = new Replay(config, loadBinding(root), root, target, log);
     const result = replay.run({ inputs, outputs, burst: options.burst, reloads });
-    if (options.flows !== undefined) writeJson(options.flows, result.flows);
-    if (options.counters !== undefined) writeJson(options.counters, result.counters);
+    if (options.flows !== undefined) writeJson('--flows', options.flows, result.flows);
+    if (options.counters !== undefined) writeJson('--counters', options.counters, result.counters);
     if (options.flows === undefined && options.counters === undefined) {
       process.stdout.write(`${replaySummary(result)}\n`);
     }
@@ -96,7 +98,7 @@ async function run(options: ReplayCommandOptions, command: Command): Promise<voi
       );
     }
   } catch (error) {
-    throw asFault(error);
+    throw asFault(error, options);
   }
 }
 
@@ -129,10 +131,18 @@ async function natLog(config: ValidatedConfig, configOf: () => ValidatedConfig):
 }
 
 /** Errors of the addon that the user's files or machine caused, in the form of all faults. */
-function asFault(error: unknown): unknown {
+function asFault(error: unknown, options: ReplayCommandOptions): unknown {
   const { code, message } = error as NativeError;
-  if (code === 'CAPTURE_OPEN' || code === 'CAPTURE_FORMAT') return UserFault.of('', message);
-  return error;
+  if (code !== 'CAPTURE_OPEN' && code !== 'CAPTURE_FORMAT') return error;
+  const place = (option: string, files: readonly PortFile[], hint: string) => {
+    const file = files.find(({ path }) => message.startsWith(`${path}: `));
+    return file && UserFault.of(`${option} ${file.port}=${file.path}`, message.slice(file.path.length + 2), hint);
+  };
+  return (
+    place('--in', options.in, 'a pcap or pcapng capture of Ethernet frames') ??
+    place('--out', options.out, WRITABLE) ??
+    UserFault.of('', message)
+  );
 }
 
 function withOffload(config: ValidatedConfig, offload: ReplayCommandOptions['offload']): ValidatedConfig {
@@ -150,11 +160,11 @@ function toPort(config: ValidatedConfig, file: PortFile, option: string): { port
   );
 }
 
-function writeJson(path: string, value: unknown): void {
+function writeJson(option: string, path: string, value: unknown): void {
   try {
     writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
   } catch (error) {
-    throw UserFault.of(path, `cannot be written: ${(error as Error).message}`);
+    throw UserFault.of(`${option} ${path}`, `cannot be written: ${(error as Error).message}`, WRITABLE);
   }
 }
 

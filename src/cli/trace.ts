@@ -65,7 +65,8 @@ function endpointOf(which: string, text: string | undefined): { address: string;
   const address = parseIpv4(text);
   if (address !== null) return { address: text, port: 0 };
   const found = parseEndpoint(text);
-  if (found === null) throw UserFault.of(which, `"${text}" is neither an address nor ADDRESS:PORT`);
+  if (found === null)
+    throw UserFault.of(which, `"${text}" is neither an address nor ADDRESS:PORT`, 'such as 10.0.1.7:40000');
   return { address: formatIpv4(found.address), port: found.port };
 }
 

@@ -17,7 +17,7 @@ export function resolveTarget(field: Field): string {
   const [name, release] = splitOnce(text);
   const names = targetNames();
   if (!names.includes(name)) {
-    field.fault(`unknown target "${text}"`, `${suggestion(name, [AUTO, ...names])} sluice targets lists them`);
+    field.fault(`unknown target "${text}"`, `${suggestion(name, [AUTO, ...names])}; sluice targets lists all`);
   } else if (release !== null && !releases().includes(release)) {
     field.fault(
       `target "${name}" has no table of DPDK ${release}`,

@@ -7,6 +7,15 @@ import type { NativeBinding, NativeError } from '../native/binding.js';
 const GROUP_IS_TAKEN = /PACKET_FANOUT/;
 const GROUP_REMEDY =
   'another process in this network namespace has packet sockets of that number; start again, or give each gateway a namespace of its own';
+const PCI_REMEDY =
+  'dpdk-devbind.py --status lists the devices: address with domain, bound to what its driver needs, no other process on it';
+const VIRTUAL_REMEDY =
+  'docs/wires.md has device arguments that work; the interface must be there, and root may be needed';
+
+function remedyOf(device: string, message: string): string {
+  if (isPciAddress(device)) return PCI_REMEDY;
+  return GROUP_IS_TAKEN.test(message) ? GROUP_REMEDY : VIRTUAL_REMEDY;
+}
 
 /** Device arguments without the device's name. */
 export const devargsOf = (device: string): string => device.split(',').slice(1).join(',');
@@ -19,13 +28,12 @@ export function isPciAddress(device: string): boolean {
 /** Probes a virtual device; a PCI device was probed by EAL. @returns The ethdev's name. @throws NativeError PORT with the port's path */
 export function openDevice(binding: NativeBinding, path: string, device: string): string {
   const name = device.split(',')[0];
-  if (isPciAddress(device)) return name;
   try {
-    binding.probeDevice(device);
+    if (isPciAddress(device)) binding.driverOf(name);
+    else binding.probeDevice(device);
   } catch (error) {
     const fault = error as NativeError;
-    const remedy = GROUP_IS_TAKEN.test(fault.message) ? ` (${GROUP_REMEDY})` : '';
-    fault.message = `${path}: ${fault.message}${remedy}`;
+    fault.message = `${path}: ${fault.message} (${remedyOf(device, fault.message)})`;
     throw fault;
   }
   return name;
