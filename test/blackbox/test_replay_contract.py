@@ -265,6 +265,25 @@ def test_one_file_for_two_things_is_wrong_usage_and_nothing_is_touched(files, op
     assert {path: path.read_bytes() for path in files.iterdir() if path.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    "change, place",
+    [
+        (lambda a: a[:3] + ["--in", "fabric=absent.pcap"], "--in fabric=absent.pcap: "),
+        (lambda a: a[:3] + ["--in", "fabric=noise.pcap"], "--in fabric=noise.pcap: "),
+        (lambda a: a[:3] + ["--in", "fabric=fabric.pcap", "--out", "external=no/out.pcap"], "--out external=no/out.pcap: "),
+        (lambda a: a[:3] + ["--in", "fabric=fabric.pcap", "--counters", "no/c.json"], "--counters no/c.json: "),
+    ],
+    ids=["no capture", "no capture's format", "no folder of a capture", "no folder of counters"],
+)
+def test_what_cannot_be_opened_is_told_with_its_option_and_a_remedy(files, change, place):
+    # DESIGN.md §3: 1 on a refused input with one clear message per fault (path, what, hint).
+    (files / "noise.pcap").write_bytes(b"no capture at all, but some bytes")
+    result = sluice(*change(["replay", "--config", "gateway.json"]), cwd=files)
+    assert_refused(result, place)
+    line = message_lines(result.stderr)[0]
+    assert line.startswith(place) and line.endswith(")") and " (a " in line, line
+
+
 def test_what_keeps_nothing_may_be_named_twice_and_one_configuration_may_return(files):
     # /dev/null takes any number of outputs; a reload may name the configuration that the replay began with.
     result = sluice(*["replay", "--config", "gateway.json", "--in", "fabric=fabric.pcap", "--reload", "1=gateway.json"], *["--flows", "/dev/null", "--counters", "/dev/null"], cwd=files)

@@ -157,12 +157,13 @@ def test_a_udp_flow_survives_a_restart_from_the_hosts_view(start, network, confi
         gateway.kill()
 
 
-@pytest.mark.parametrize("fault", ["an interface that is not there", "a driver that is not there", "a wire that is not there"])
+@pytest.mark.parametrize("fault", ["an interface that is not there", "a driver that is not there", "a wire that is not there", "a PCI address that is not there"])
 def test_a_device_that_cannot_be_opened_is_one_clear_line_and_exit_1(start, config, tmp_path, fault):
     device, named = {
         "an interface that is not there": ("net_softflow1,wire=net_af_packet1:iface=nosuch0", "nosuch0"),
         "a driver that is not there": ("net_nosuch1,iface=ext0", "net_nosuch1"),
         "a wire that is not there": ("net_softflow1,wire=net_nosuch1:iface=ext0", "net_nosuch1"),
+        "a PCI address that is not there": ("0000:99:00.0", "0000:99:00.0"),
     }[fault]
     wrong = json.loads(json.dumps(config))
     wrong["ports"]["external"]["device"] = device
@@ -171,7 +172,7 @@ def test_a_device_that_cannot_be_opened_is_one_clear_line_and_exit_1(start, conf
     assert gateway.process.wait(15) == 1
     lines = messages(gateway.process)
     assert len(lines) == 1, gateway.log()
-    assert lines[0].startswith("/ports/external/device: ") and named in lines[0]
+    assert lines[0].startswith("/ports/external/device: ") and named in lines[0] and lines[0].endswith(")"), lines[0]
     assert gateway.process.output() == ""
     assert not gateway.socket_path.exists()
 
