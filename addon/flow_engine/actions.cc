@@ -376,14 +376,89 @@ bool is_translation(OpKind kind) {
   return kind == OpKind::kSetIpv4 || kind == OpKind::kSetTp || kind == OpKind::kDecTtl;
 }
 
-void mark_translations(ActionProgram* program) {
-  for (uint8_t first = 0; first < program->ops; ++first) {
-    uint8_t end = first;
-    while (end < program->ops && is_translation(program->op[end].kind)) ++end;
-    if (end == first) continue;
-    program->op[first].run = static_cast<uint8_t>(end - first);
-    first = end;
+OperandPlace place_of(const Op& op) { return {op.operand, op.constant}; }
+
+// False: the same field is written twice.
+bool add_to(Translation* translation, const Op& op) {
+  uint8_t bit = Translation::kDecTtl;
+  const bool source = static_cast<Direction>(op.which) == Direction::kSource;
+  if (op.kind == OpKind::kSetIpv4) {
+    bit = source ? Translation::kIpv4Source : Translation::kIpv4Destination;
+    (source ? translation->source : translation->destination) = place_of(op);
+  } else if (op.kind == OpKind::kSetTp) {
+    bit = source ? Translation::kSourcePort : Translation::kDestinationPort;
+    (source ? translation->source_port : translation->destination_port) = place_of(op);
   }
+  const bool again = (translation->sets & bit) != 0;
+  translation->sets |= bit;
+  return !again;
+}
+
+// Of several runs the first; where it writes a field twice there is none.
+void find_translation(ActionProgram* program) {
+  uint8_t first = 0;
+  while (first < program->ops && !is_translation(program->op[first].kind)) ++first;
+  Translation translation;
+  uint8_t end = first;
+  for (; end < program->ops && is_translation(program->op[end].kind); ++end) {
+    if (!add_to(&translation, program->op[end])) return;
+  }
+  if (end == first) return;
+  program->translation = translation;
+  program->op[first].run = static_cast<uint8_t>(end - first);
+}
+
+// Operations of one step are independent of each other, and the fate of the others: only the order of steps counts.
+void find_straight(ActionProgram* program) {
+  enum Step : uint8_t { kCounting, kLeaving, kMacs, kTranslating, kEntering };
+  StraightProgram straight;
+  uint8_t step = kCounting;
+  const auto is_at = [&step](Step wanted) {
+    if (step > wanted) return false;
+    step = wanted;
+    return true;
+  };
+  for (uint8_t i = 0; i < program->ops; ++i) {
+    const Op& op = program->op[i];
+    bool fits = false;
+    switch (op.kind) {
+      case OpKind::kCount:
+        fits = is_at(kCounting) && !straight.counts;
+        straight.counts = true;
+        break;
+      case OpKind::kAge:
+        fits = is_at(kCounting);
+        straight.ages = true;
+        break;
+      case OpKind::kVxlanDecap:
+        fits = is_at(kLeaving) && !straight.leaves_tunnel;
+        straight.leaves_tunnel = true;
+        break;
+      case OpKind::kSetMac:
+        fits = is_at(kMacs) && !straight.sets_mac[op.which];
+        straight.sets_mac[op.which] = true;
+        straight.mac[op.which] = place_of(op);
+        break;
+      case OpKind::kVxlanEncap:
+        fits = is_at(kEntering) && straight.encap == StraightProgram::kNone;
+        straight.encap = i;
+        break;
+      case OpKind::kQueue:
+      case OpKind::kPortRepresentor:
+      case OpKind::kRepresentedPort:
+        fits = straight.fate == StraightProgram::kNone;
+        straight.fate = i;
+        break;
+      default:
+        if (op.run == 0 || !is_at(kTranslating)) return;
+        fits = true;
+        straight.translation = i;
+        i = static_cast<uint8_t>(i + op.run - 1);
+    }
+    if (!fits) return;
+  }
+  straight.is_whole = true;
+  program->straight = straight;
 }
 
 int Compiler::run(const rte_flow_action* actions) {
@@ -408,7 +483,8 @@ int Compiler::run(const rte_flow_action* actions) {
     return refuse(RTE_FLOW_ERROR_TYPE_ACTION,
                   "leaves a packet without Ethernet header: RAW_ENCAP must follow", EINVAL);
   }
-  mark_translations(out_);
+  find_translation(out_);
+  find_straight(out_);
   return 0;
 }
 

@@ -62,7 +62,7 @@ struct Op {
   uint16_t operand;  // offset in the row's packed operands, or in the program's constants
   bool constant;     // the operand is one of the program's
   bool translates;   // not run in ApplyScope::kNoTranslation
-  uint8_t run;        // so many operations from here on are a translation, see translate(); 0: not the first of one
+  uint8_t run;        // so many operations from here on are the program's Translation; 0: not the first of it
   // kModify
   uint8_t operation;  // rte_flow_modify_op
   uint8_t field;      // rte_flow_field_id
@@ -75,6 +75,34 @@ inline constexpr size_t kMaxActions = 32;
 inline constexpr size_t kMaxOperandBytes = 24;
 static_assert(sizeof(EncapOperand) <= kMaxOperandBytes);
 
+// Where an operand is.
+struct OperandPlace {
+  uint16_t offset = 0;
+  bool constant = false;  // in the program's constants; otherwise in the row's operands
+
+  const uint8_t* in(const uint8_t* const* operands) const { return operands[constant] + offset; }
+};
+
+// A run of SET_IPV4_*, SET_TP_* and DEC_TTL, each at most once: whatever their order, they are done at one go.
+struct Translation {
+  static constexpr uint8_t kIpv4Source = 1, kIpv4Destination = 2, kSourcePort = 4, kDestinationPort = 8, kDecTtl = 16;
+
+  uint8_t sets = 0;
+  OperandPlace source, destination, source_port, destination_port;
+};
+
+// What a program does that counts, then leaves a tunnel, then rewrites, then enters one, as most rules of a gateway do:
+// it is run without going through its operations.
+struct StraightProgram {
+  static constexpr uint8_t kNone = 0xff;
+
+  bool is_whole = false;  // this is all that the program does
+  bool counts = false, ages = false, leaves_tunnel = false;
+  bool sets_mac[2] = {};  // by Direction
+  OperandPlace mac[2];
+  uint8_t translation = kNone, encap = kNone, fate = kNone;  // indexes of operations
+};
+
 struct ActionProgram {
   uint8_t ops = 0;
   uint8_t actions = 0;  // length of the list without END
@@ -86,6 +114,8 @@ struct ActionProgram {
   uint8_t age_op = 0;
   uint8_t age_action = 0;
   uint32_t age_timeout = 0;  // of all rules; 0: each brings its own
+  Translation translation;  // the first run of them
+  StraightProgram straight;
   std::vector<uint8_t> constants;
   Op op[kMaxActions];
   int16_t type[kMaxActions];

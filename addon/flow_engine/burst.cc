@@ -11,16 +11,44 @@ namespace {
 
 // Hashes for the tables with an index that the packet fits, and asks for their buckets.
 void prepare(Lookup* lookup, const Shortlist& shortlist) {
-  uint8_t prepared = 0;
-  shortlist.for_each_table(lookup->view, [&](const Group::Candidate& candidate) {
-    if (candidate.table->is_listed()) return true;
+  const PacketView& view = lookup->view;
+  uint32_t prepared = 0, used = 0, key = 0, hash = 0;
+  bool is_known = false;  // hash and key are those of the table before
+  bool is_whole = !shortlist.has_constants();
+  // Inlined, or each of these variables would be written to memory and read again.
+  const auto add = [&](const Group::Candidate& candidate, bool is_like_before)
+      __attribute__((always_inline)) {
     const RuleTable* table = candidate.table;
-    const uint32_t hash = table->hash_of(lookup->view);
+    if (table->is_listed()) {
+      is_whole = is_known = false;
+      return true;
+    }
+    if (prepared == kPrepared) {
+      is_whole = false;
+      return false;
+    }
+    if (!is_like_before || !is_known) {
+      const PatternShape& shape = table->pattern.shape;
+      const uint32_t words = shape.words;
+      key = used;
+      if (used + words <= Lookup::kKeyWords) {
+        uint64_t* word = lookup->word + used;
+        for (uint32_t i = 0; i < words; ++i) word[i] = shape.word[i].value_in(view);
+        used += words;
+        hash = table->hash_key(word);
+      } else {
+        key = Lookup::kNoKey;
+        hash = table->hash_of(view);
+      }
+      is_known = true;
+    }
     table->index.prefetch(hash);
-    lookup->table[prepared] = {table, nullptr, hash};
-    return ++prepared != kPrepared;
-  });
-  lookup->prepared = prepared;
+    lookup->table[prepared++] = {table, nullptr, hash, candidate.priority, key};
+    return true;
+  };
+  shortlist.for_each_table(view, add);
+  lookup->prepared = static_cast<uint8_t>(prepared);
+  lookup->is_whole = is_whole;
 }
 
 // The buckets have come: asks for the rules that they name. The last of them, or null when there is none.
@@ -41,32 +69,56 @@ FlowRule* fetch_rules(Lookup* lookup) {
   return likely;
 }
 
-FlowRule* look_up(const Lookup::Prepared& prepared, const PacketView& view) {
-  if (prepared.likely == nullptr || prepared.table->has_key_of(prepared.likely, view)) return prepared.likely;
-  return prepared.table->lookup(view, prepared.hash);  // two rules with one tag
+FlowRule* look_up(const Lookup::Prepared& prepared, const Lookup& lookup) {
+  if (prepared.likely == nullptr) return nullptr;
+  const RuleTable& table = *prepared.table;
+  const bool has_key = prepared.key == Lookup::kNoKey
+                           ? table.has_key_of(prepared.likely, lookup.view)
+                           : table.same_key(prepared.likely->key(), &lookup.word[prepared.key]);
+  return has_key ? prepared.likely : table.lookup(lookup.view, prepared.hash);  // two rules with one tag
 }
 
-// The rule that a packet hits: of the highest priority, then the oldest. `prepared` may be null.
+// The rule that a packet hits: of the highest priority, then the oldest.
+struct Best {
+  FlowRule* rule = nullptr;
+  uint32_t priority = UINT32_MAX;
+
+  // Tables come by priority: from one that comes behind on, none has a better rule.
+  bool comes_before(uint32_t other_priority) const { return rule != nullptr && other_priority > priority; }
+  // `other` may be null.
+  void offer(FlowRule* other, uint32_t other_priority) {
+    if (other == nullptr) return;
+    if (rule != nullptr && other_priority == priority && rule->sequence() < other->sequence()) return;
+    rule = other;
+    priority = other_priority;
+  }
+};
+
+// `prepared` may be null.
 FlowRule* best_of(const Shortlist& shortlist, const PacketView& view, const Lookup* prepared) {
-  const Group::Constant* constant = shortlist.find_constant(view);
-  FlowRule* best = constant == nullptr ? nullptr : constant->rule;
-  uint32_t priority = constant == nullptr ? UINT32_MAX : constant->priority;
+  Best best;
+  if (const Group::Constant* constant = shortlist.find_constant(view))
+    best.offer(constant->rule, constant->priority);
   uint8_t next = 0;
-  shortlist.for_each_table(view, [&](const Group::Candidate& candidate) {
-    if (best != nullptr && candidate.priority > priority) return false;
-    FlowRule* rule;
-    if (prepared != nullptr && next < prepared->prepared && prepared->table[next].table == candidate.table) {
-      rule = look_up(prepared->table[next++], view);
-    } else {
-      rule = candidate.table->lookup(view);
-    }
-    if (rule == nullptr) return true;
-    if (best != nullptr && candidate.priority == priority && best->sequence() < rule->sequence()) return true;
-    best = rule;
-    priority = candidate.priority;
+  shortlist.for_each_table(view, [&](const Group::Candidate& candidate, bool) {
+    if (best.comes_before(candidate.priority)) return false;
+    const bool is_prepared =
+        prepared != nullptr && next < prepared->prepared && prepared->table[next].table == candidate.table;
+    best.offer(is_prepared ? look_up(prepared->table[next++], *prepared) : candidate.table->lookup(view),
+               candidate.priority);
     return true;
   });
-  return best;
+  return best.rule;
+}
+
+FlowRule* best_prepared(const Lookup& lookup) {
+  Best best;
+  for (uint8_t i = 0; i < lookup.prepared; ++i) {
+    const Lookup::Prepared& prepared = lookup.table[i];
+    if (best.comes_before(prepared.priority)) break;
+    best.offer(look_up(prepared, lookup), prepared.priority);
+  }
+  return best.rule;
 }
 
 void view_of(const PacketContext& packet, const Group& group, PacketView* out) {
@@ -103,13 +155,18 @@ bool FlowEngine::Implementation::enter(Lookup* lookup, Shortlists* shortlists, P
       prepare(lookup, shortlist);
       return true;
     }
-    FlowRule* rule = best_of(shortlist, lookup->view, nullptr);
-    if (rule == nullptr) {
+    const Group::Constant* constant = shortlist.find_constant(lookup->view);
+    if (constant == nullptr) {
       ++counters->misses[GroupCounters::index(*group_number)];
       *verdict = Verdict{};
       return false;
     }
     ++counters->hits[GroupCounters::index(*group_number)];
+    if (constant->jump != 0) {
+      *group_number = constant->jump;
+      continue;
+    }
+    FlowRule* rule = constant->rule;
     *group_number = run(rule, packet, ApplyScope::kAll, verdict);
     if (*group_number == 0) return false;
     is_seen = !tables[rule->table()]->program.rewrites;
@@ -141,7 +198,9 @@ void FlowEngine::Implementation::process_burst(PacketContext* const* packets, si
     for (size_t i = 0; i < found; ++i) {
       const uint16_t packet = lookups[i].packet;
       const PacketView& view = lookups[i].view;
-      FlowRule* rule = best_of(shortlists->of(lookups[i].group, view), view, &lookups[i]);
+      FlowRule* rule = lookups[i].is_whole
+                           ? best_prepared(lookups[i])
+                           : best_of(shortlists->of(lookups[i].group, view), view, &lookups[i]);
       const size_t counted = GroupCounters::index(group_of[packet]);
       if (rule == nullptr) {
         ++counters->misses[counted];
@@ -224,6 +283,7 @@ void FlowEngine::look_ahead(PacketContext* const* packets, size_t count, const F
 FlowRule* FlowEngine::match_ahead(size_t index) {
   const Lookup& lookup = self_->ahead[index];
   if (lookup.group->tables.empty()) return nullptr;
+  if (lookup.is_whole) return best_prepared(lookup);
   return best_of(self_->ahead_shortlists.of(lookup.group, lookup.view), lookup.view, &lookup);
 }
 

@@ -21,16 +21,23 @@ inline constexpr size_t kPrepared = 4;
 
 // A packet's look-up in one group.
 struct Lookup {
+  static constexpr size_t kKeyWords = 12;
+  static constexpr uint32_t kNoKey = UINT32_MAX;
+
   struct Prepared {
     const RuleTable* table;
     FlowRule* likely;  // the first whose tag in the index fits; null: the table has no rule for the packet
     uint32_t hash;
+    uint32_t priority;
+    uint32_t key;  // where the packet's key of that table begins in `word`, or kNoKey: there was no room
   };
   PacketView view;
   const Group* group;
   uint16_t packet;  // index in the burst
   uint8_t prepared;
+  bool is_whole;  // none but the prepared tables has a rule for the packet
   Prepared table[kPrepared];
+  uint64_t word[kKeyWords];
 };
 
 struct FlowEngine::Implementation {

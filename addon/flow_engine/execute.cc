@@ -188,38 +188,46 @@ PushResult encapsulate(const SharedOperands& shared, const uint8_t* operand, Pac
   return push_vxlan(packet.mbuf, &packet.headers, shared.headers.get(encap.header), encap.fields);
 }
 
-// A run of SET_IPV4_*, SET_TP_* and DEC_TTL on a packet that has what they change: each checksum is repaired
-// once (RFC 1624 equation 3, whose terms may be added up before they are folded). False, and nothing done, for
-// any other packet: its operations are run one by one.
-bool translate(const Op* op, const uint8_t* const* operands, uint8_t* frame, const LayerHeaders& layer) {
+// Repairs each checksum once (RFC 1624 equation 3, whose terms may be added up before they are folded). What is not
+// set is written as it was: that takes less than to find out. False, and nothing done, for a packet that has not what
+// may be set: its operations are run one by one.
+bool translate(const Translation& translation, const uint8_t* const* operands, uint8_t* frame,
+               const LayerHeaders& layer) {
   const bool tcp = layer.protocol == kProtocolTcp, udp = layer.protocol == kProtocolUdp;
-  if (layer.l3_kind != L3::kIpv4 || layer.l4 == kAbsent || !(tcp || udp)) return false;
+  if (layer.l3_kind != L3::kIpv4 || layer.l4 == kAbsent || !(tcp || udp || layer.protocol == kProtocolIcmp))
+    return false;
   uint8_t* ip = frame + layer.l3;
   uint8_t* l4 = frame + layer.l4;
-  uint64_t addresses = 0, ports = 0, ttl = 0;  // sums of ~old + new
-  for (const Op* end = op + op->run; op != end; ++op) {
-    const uint8_t* operand = operands[op->constant] + op->operand;
-    const bool source = static_cast<Direction>(op->which) == Direction::kSource;
-    if (op->kind == OpKind::kSetIpv4) {
-      uint8_t* field = ip + (source ? kIpv4Source : kIpv4Destination);
-      const uint32_t old_address = load_raw<uint32_t>(field), new_address = load_raw<uint32_t>(operand);
-      store_raw(field, new_address);
-      if (old_address != new_address) addresses += uint64_t{~old_address} + new_address;
-    } else if (op->kind == OpKind::kSetTp) {
-      uint8_t* field = l4 + (source ? kL4SourcePort : kL4DestinationPort);
-      const uint16_t old_port = load_raw<uint16_t>(field), new_port = load_raw<uint16_t>(operand);
-      store_raw(field, new_port);
-      if (old_port != new_port) ports += static_cast<uint16_t>(~old_port) + uint64_t{new_port};
-    } else if (ip[kIpv4Ttl] != 0) {
-      // TTL and protocol share a word. Written whole: what was written in part and is read whole has to wait.
-      const uint16_t old_word = load_raw<uint16_t>(ip + kIpv4Ttl);
-      const uint16_t new_word = rte_cpu_to_be_16(static_cast<uint16_t>(rte_be_to_cpu_16(old_word) - 0x100));
-      store_raw(ip + kIpv4Ttl, new_word);
-      ttl += static_cast<uint16_t>(~old_word) + uint64_t{new_word};
-    }
+  const auto chosen = [&](uint8_t set, OperandPlace place, const uint8_t* field) {
+    return (translation.sets & set) != 0 ? place.in(operands) : field;
+  };
+  const auto address = [&](uint8_t set, OperandPlace place, uint16_t at) {
+    const auto old_address = load_raw<uint32_t>(ip + at);
+    const auto new_address = load_raw<uint32_t>(chosen(set, place, ip + at));
+    store_raw(ip + at, new_address);
+    return old_address == new_address ? 0 : uint64_t{~old_address} + new_address;
+  };
+  const auto port = [&](uint8_t set, OperandPlace place, uint16_t at) {
+    const auto old_port = load_raw<uint16_t>(l4 + at);
+    const auto new_port = load_raw<uint16_t>(chosen(set, place, l4 + at));
+    store_raw(l4 + at, new_port);
+    return old_port == new_port ? 0 : static_cast<uint16_t>(~old_port) + uint64_t{new_port};
+  };
+  const uint64_t addresses = address(Translation::kIpv4Source, translation.source, kIpv4Source) +
+                             address(Translation::kIpv4Destination, translation.destination, kIpv4Destination);
+  uint64_t ttl = 0;
+  if ((translation.sets & Translation::kDecTtl) != 0 && ip[kIpv4Ttl] != 0) {
+    // TTL and protocol share a word. Written whole: what was written in part and is read whole has to wait.
+    const uint16_t old_word = load_raw<uint16_t>(ip + kIpv4Ttl);
+    const uint16_t new_word = rte_cpu_to_be_16(static_cast<uint16_t>(rte_be_to_cpu_16(old_word) - 0x100));
+    store_raw(ip + kIpv4Ttl, new_word);
+    ttl = static_cast<uint16_t>(~old_word) + uint64_t{new_word};
   }
   uint8_t* ip_checksum = ip + kIpv4Checksum;
   store_raw(ip_checksum, checksum_add(load_raw<uint16_t>(ip_checksum), addresses + ttl));
+  if (!tcp && !udp) return true;  // ICMP has no ports and no pseudo-header
+  const uint64_t ports = port(Translation::kSourcePort, translation.source_port, kL4SourcePort) +
+                         port(Translation::kDestinationPort, translation.destination_port, kL4DestinationPort);
   uint8_t* checksum = l4 + (tcp ? kTcpChecksum : kUdpChecksum);
   const uint16_t old_checksum = load_raw<uint16_t>(checksum);
   if (udp && old_checksum == 0) return true;  // none was made (RFC 768)
@@ -233,18 +241,34 @@ DropCause cause_of(PushResult result) {
   return result == PushResult::kNoHeadroom ? DropCause::kNoHeadroom : DropCause::kTooLong;
 }
 
-}  // namespace
+void keep_from_ageing(FlowRule* rule, uint32_t now_seconds) {
+  __atomic_store_n(&rule->last_hit_seconds, now_seconds, __ATOMIC_RELAXED);
+  if ((rule->state & FlowRule::kAged) != 0)
+    __atomic_fetch_and(&rule->state, static_cast<uint8_t>(~FlowRule::kAged), __ATOMIC_RELAXED);
+}
 
-uint32_t execute(const RuleTable& table, FlowRule* rule, const SharedOperands& shared,
-                 const ExecutionOptions& options, ApplyScope scope, PacketContext& packet, Verdict* verdict) {
+void decide(const Op& op, const uint8_t* operand, Verdict* verdict) {
+  if (op.kind == OpKind::kQueue) {
+    verdict->fate = Fate::kQueue;
+    verdict->queue = load_raw<uint16_t>(operand);
+    return;
+  }
+  verdict->fate = op.kind == OpKind::kPortRepresentor ? Fate::kPortRepresentor : Fate::kRepresentedPort;
+  verdict->port_id = load_raw<uint16_t>(operand);
+}
+
+uint32_t drop(DropCause cause, Verdict* verdict) {
+  *verdict = Verdict{Fate::kDrop, 0, 0, cause};
+  return 0;
+}
+
+// The operations from `first` on, one after the other.
+uint32_t run_operations(const RuleTable& table, FlowRule* rule, const SharedOperands& shared,
+                        const ExecutionOptions& options, ApplyScope scope, uint8_t first, PacketContext& packet,
+                        Verdict* verdict) {
   uint32_t group = 0;
-  *verdict = Verdict{};
   const uint8_t* const operands[] = {table.operands(rule), table.program.constants.data()};
-  const auto drop = [verdict](DropCause cause) {
-    *verdict = Verdict{Fate::kDrop, 0, 0, cause};
-    return 0;
-  };
-  for (uint8_t i = 0; i < table.program.ops; ++i) {
+  for (uint8_t i = first; i < table.program.ops; ++i) {
     const Op& op = table.program.op[i];
     if (op.translates && scope == ApplyScope::kNoTranslation) continue;
     const uint8_t* operand = operands[op.constant] + op.operand;
@@ -252,17 +276,13 @@ uint32_t execute(const RuleTable& table, FlowRule* rule, const SharedOperands& s
     // The frame moves when headers are pushed or popped, so it is looked up for each operation.
     auto* frame = rte_pktmbuf_mtod(packet.mbuf, uint8_t*);
     const LayerHeaders& outer = packet.headers.outer;
-    if (op.run != 0 && scope == ApplyScope::kAll && translate(&op, operands, frame, outer)) {
+    if (op.run != 0 && scope == ApplyScope::kAll && translate(table.program.translation, operands, frame, outer)) {
       i = static_cast<uint8_t>(i + op.run - 1);
       continue;
     }
     switch (op.kind) {
       case OpKind::kCount: count(rule, counted_bytes(packet), options.shared); break;
-      case OpKind::kAge:
-        __atomic_store_n(&rule->last_hit_seconds, packet.now_seconds, __ATOMIC_RELAXED);
-        if ((rule->state & FlowRule::kAged) != 0)
-          __atomic_fetch_and(&rule->state, static_cast<uint8_t>(~FlowRule::kAged), __ATOMIC_RELAXED);
-        break;
+      case OpKind::kAge: keep_from_ageing(rule, packet.now_seconds); break;
       case OpKind::kMark:
         packet.mark = load_raw<uint32_t>(operand);
         packet.marked = true;
@@ -270,30 +290,23 @@ uint32_t execute(const RuleTable& table, FlowRule* rule, const SharedOperands& s
       case OpKind::kJump:
         group = load_raw<uint32_t>(operand);
         break;
+      case OpKind::kDrop: drop(DropCause::kAction, verdict); break;
       case OpKind::kQueue:
-        verdict->fate = Fate::kQueue;
-        verdict->queue = load_raw<uint16_t>(operand);
-        break;
-      case OpKind::kDrop: *verdict = Verdict{Fate::kDrop, 0, 0, DropCause::kAction}; break;
       case OpKind::kPortRepresentor:
-      case OpKind::kRepresentedPort:
-        verdict->fate =
-            op.kind == OpKind::kPortRepresentor ? Fate::kPortRepresentor : Fate::kRepresentedPort;
-        verdict->port_id = load_raw<uint16_t>(operand);
-        break;
+      case OpKind::kRepresentedPort: decide(op, operand, verdict); break;
       case OpKind::kVxlanEncap: {
         const PushResult pushed = encapsulate(shared, operand, packet);
-        if (pushed != PushResult::kDone) return drop(cause_of(pushed));
+        if (pushed != PushResult::kDone) return drop(cause_of(pushed), verdict);
         break;
       }
       case OpKind::kVxlanDecap:
         if (!pop_vxlan(packet.mbuf, &packet.headers, options.vxlan_udp_port))
-          return drop(DropCause::kNoInnerFrame);
+          return drop(DropCause::kNoInnerFrame, verdict);
         break;
       case OpKind::kReplaceL2: {
         const VxlanHeader& l2 = shared.headers.get(load_raw<uint32_t>(operand));
         const PushResult pushed = replace_l2(packet.mbuf, &packet.headers, l2.bytes, l2.length);
-        if (pushed != PushResult::kDone) return drop(cause_of(pushed));
+        if (pushed != PushResult::kDone) return drop(cause_of(pushed), verdict);
         break;
       }
       case OpKind::kSetMac: set_mac(frame, outer, which, operand); break;
@@ -303,7 +316,7 @@ uint32_t execute(const RuleTable& table, FlowRule* rule, const SharedOperands& s
       case OpKind::kSetTtl: set_ttl(frame, outer, *operand); break;
       case OpKind::kPushVlan: {
         const PushResult pushed = push_vlan(packet.mbuf, &packet.headers, load_be16(operand));
-        if (pushed != PushResult::kDone) return drop(cause_of(pushed));
+        if (pushed != PushResult::kDone) return drop(cause_of(pushed), verdict);
         break;
       }
       case OpKind::kSetVlanVid: set_vlan_vid(frame, outer, load_be16(operand)); break;
@@ -345,6 +358,44 @@ uint32_t execute(const RuleTable& table, FlowRule* rule, const SharedOperands& s
     }
   }
   return group;
+}
+
+uint32_t run_straight(const RuleTable& table, FlowRule* rule, const SharedOperands& shared,
+                      const ExecutionOptions& options, PacketContext& packet, Verdict* verdict) {
+  const ActionProgram& program = table.program;
+  const StraightProgram& straight = program.straight;
+  const uint8_t* const operands[] = {table.operands(rule), program.constants.data()};
+  const auto operand = [&](const Op& op) { return operands[op.constant] + op.operand; };
+  if (straight.fate != StraightProgram::kNone)
+    decide(program.op[straight.fate], operand(program.op[straight.fate]), verdict);
+  if (straight.counts) count(rule, counted_bytes(packet), options.shared);
+  if (straight.ages) keep_from_ageing(rule, packet.now_seconds);
+  if (straight.leaves_tunnel && !pop_vxlan(packet.mbuf, &packet.headers, options.vxlan_udp_port))
+    return drop(DropCause::kNoInnerFrame, verdict);
+  auto* frame = rte_pktmbuf_mtod(packet.mbuf, uint8_t*);
+  for (const Direction which : {Direction::kDestination, Direction::kSource}) {
+    const auto i = static_cast<size_t>(which);
+    if (straight.sets_mac[i]) set_mac(frame, packet.headers.outer, which, straight.mac[i].in(operands));
+  }
+  if (straight.translation != StraightProgram::kNone &&
+      !translate(program.translation, operands, frame, packet.headers.outer)) {
+    return run_operations(table, rule, shared, options, ApplyScope::kAll, straight.translation, packet, verdict);
+  }
+  if (straight.encap != StraightProgram::kNone) {
+    const PushResult pushed = encapsulate(shared, operand(program.op[straight.encap]), packet);
+    if (pushed != PushResult::kDone) return drop(cause_of(pushed), verdict);
+  }
+  return 0;
+}
+
+}  // namespace
+
+uint32_t execute(const RuleTable& table, FlowRule* rule, const SharedOperands& shared,
+                 const ExecutionOptions& options, ApplyScope scope, PacketContext& packet, Verdict* verdict) {
+  *verdict = Verdict{};
+  if (table.program.straight.is_whole && scope == ApplyScope::kAll)
+    return run_straight(table, rule, shared, options, packet, verdict);
+  return run_operations(table, rule, shared, options, scope, 0, packet, verdict);
 }
 
 }  // namespace sluice

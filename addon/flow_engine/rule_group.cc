@@ -24,14 +24,26 @@ Comparison between(const RangeField& field, RangeValue low, RangeValue high) {
           static_cast<uint64_t>(high - low) << behind, field.slot, static_cast<int8_t>(start)};
 }
 
+uint32_t jump_of(const RuleTable& table, FlowRule* rule) {
+  const Op& op = table.program.op[0];
+  if (table.program.ops != 1 || op.kind != OpKind::kJump) return 0;
+  return load_raw<uint32_t>((op.constant ? table.program.constants.data() : table.operands(rule)) + op.operand);
+}
+
 }  // namespace
 
 void Group::add(RuleTable* table) {
   const PatternShape& shape = table->pattern.shape;
   const uint32_t priority = table->attr.priority;
-  const auto at =
-      std::upper_bound(tables.begin(), tables.end(), priority,
-                       [](uint32_t wanted, const Candidate& other) { return wanted < other.priority; });
+  // Behind the last of its shape, if there is one: a packet's key and hash serve all of them.
+  const auto twin = std::find_if(tables.rbegin(), tables.rend(), [&](const Candidate& other) {
+    return other.priority == priority && other.table->pattern.shape.equals(shape);
+  });
+  const auto at = twin != tables.rend()
+                      ? twin.base()
+                      : std::upper_bound(tables.begin(), tables.end(), priority, [](uint32_t wanted, const Candidate& other) {
+                          return wanted < other.priority;
+                        });
   tables.insert(at, {shape.required_mask, shape.required_value, priority, false, table});
   matches_integrity = matches_integrity || shape.matches_integrity;
   copy_constant_rules();
@@ -56,7 +68,8 @@ void Group::copy(const RuleTable& table) {
   const PatternShape& shape = table.pattern.shape;
   for (const uint32_t row : table.listed_rows) {
     FlowRule* rule = table.rule(row);
-    Constant constant{shape.required_mask, shape.required_value, 0, 0, table.attr.priority, 0, 0, rule};
+    Constant constant{shape.required_mask,  shape.required_value, 0, 0, table.attr.priority, 0, 0,
+                      jump_of(table, rule), rule};
     constant.first = static_cast<uint16_t>(comparisons.size());
     for (uint8_t i = 0; i < shape.words; ++i) {
       if (shape.word[i].slot == Slot::kMeta) {

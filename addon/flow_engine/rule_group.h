@@ -45,6 +45,7 @@ struct Group {
     uint64_t meta_mask, meta_value;
     uint32_t priority;
     uint16_t first, end;  // of `comparisons`
+    uint32_t jump;        // the rule does nothing but jump to this group; 0: it does something else
     FlowRule* rule;
 
     bool may_match(const PacketView& view) const {
@@ -63,7 +64,7 @@ struct Group {
   static constexpr size_t kMostConstants = kMostTablesCopied * RuleTable::kFew;
   static_assert(kMostConstants <= UINT8_MAX);
 
-  std::vector<Candidate> tables;  // by priority, then by creation
+  std::vector<Candidate> tables;  // by priority, those of one shape beside each other
   std::vector<Constant> constants;  // by priority, then by the rules' creation
   std::vector<Comparison> comparisons;
   bool matches_integrity = false;

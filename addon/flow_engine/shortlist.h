@@ -17,6 +17,7 @@ class Shortlist {
   }
   void make(const Group* searched, const PacketView& view);
   void forget() { group_ = nullptr; }
+  bool has_constants() const { return constants_ != 0; }
 
   // The first of the constant rules that a packet hits, or null. No other of them comes before it.
   const Group::Constant* find_constant(const PacketView& view) const {
@@ -33,21 +34,22 @@ class Shortlist {
   template <typename Visit>
   void for_each_table(const PacketView& view, Visit&& visit) const {
     for (uint8_t i = 0; i < tables_; ++i) {
-      if (!visit(group_->tables[table_[i]])) return;
+      if (!visit(group_->tables[table_[i]], (like_before_ >> i & 1) != 0)) return;
     }
     for (size_t i = more_; i < group_->tables.size(); ++i) {
       const Group::Candidate& candidate = group_->tables[i];
-      if (!candidate.copied && candidate.fits(view) && !visit(candidate)) return;
+      if (!candidate.copied && candidate.fits(view) && !visit(candidate, false)) return;
     }
   }
 
  private:
-  static constexpr size_t kMostTables = 32;
+  static constexpr size_t kMostTables = 32;  // bits of like_before_
 
   const Group* group_ = nullptr;
   uint64_t meta_;
   uint32_t presence_;
   uint32_t more_;  // tables from here on are not listed
+  uint32_t like_before_;  // bit by table: its key is made of the same words as the key of the one listed before it
   uint8_t constants_, tables_;
   uint8_t constant_[Group::kMostConstants];
   uint16_t table_[kMostTables];

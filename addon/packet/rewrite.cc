@@ -62,11 +62,6 @@ bool has_ports(const LayerHeaders& layer) {
 
 }  // namespace
 
-void set_mac(uint8_t* frame, const LayerHeaders& layer, Direction which, const uint8_t* mac) {
-  if (layer.eth == kAbsent) return;
-  std::memcpy(frame + layer.eth + (which == Direction::kSource ? 6 : 0), mac, 6);
-}
-
 void set_ipv4_address(uint8_t* frame, const LayerHeaders& layer, Direction which, uint32_t address_be) {
   if (layer.l3_kind != L3::kIpv4) return;
   uint8_t* field = frame + layer.l3 + (which == Direction::kSource ? kIpv4Source : kIpv4Destination);
@@ -163,8 +158,8 @@ void set_icmp_ident(uint8_t* frame, const LayerHeaders& layer, uint16_t ident_be
   if (!query || old == ident_be) return;
   store_raw(icmp + kIcmpIdent, ident_be);
   repair(icmp + kIcmpChecksum, old, ident_be);
-  // An update cannot tell the two zeros of one's complement apart: only of nothing but zeros is the sum +0, and the
-  // checksum 0xffff (RFC 1624 section 3).
+  // An update cannot tell the two zeros of one's complement apart: only of nothing but zeros is the sum +0,
+  // and the checksum 0xffff (RFC 1624 section 3).
   const bool all_zero = std::all_of(icmp, frame + layer.l3_end, [](uint8_t byte) { return byte == 0; });
   if (all_zero) store_raw<uint16_t>(icmp + kIcmpChecksum, 0xffff);
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "packet/parse.h"
 
@@ -15,7 +16,10 @@ namespace sluice {
 enum class Direction : uint8_t { kSource, kDestination };
 
 // Values are as they stand on the wire.
-void set_mac(uint8_t* frame, const LayerHeaders& layer, Direction which, const uint8_t* mac);
+inline void set_mac(uint8_t* frame, const LayerHeaders& layer, Direction which, const uint8_t* mac) {
+  if (layer.eth == kAbsent) return;
+  std::memcpy(frame + layer.eth + (which == Direction::kSource ? 6 : 0), mac, 6);
+}
 // Repairs the IPv4 header checksum and the TCP or UDP checksum, whose pseudo-header holds the address (RFC
 // 9293 section 3.1, RFC 768). A UDP checksum of 0 means none was made and stays 0. ICMP has no pseudo-header.
 void set_ipv4_address(uint8_t* frame, const LayerHeaders& layer, Direction which, uint32_t address_be);

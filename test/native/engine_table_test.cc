@@ -210,6 +210,46 @@ TEST(a_burst_finds_every_rule_whatever_the_size_of_the_table) {
   }
 }
 
+TEST(all_indexed_tables_of_a_group_are_searched) {
+  for (const int tables : {3, 6}) {
+    Engine engine;
+    for (int i = 1; i <= tables; ++i) {  // a shape each; only one rule of the last one's is the packet's
+      rte_flow_item_ipv4 mask = {}, spec = {};
+      mask.hdr.src_addr = rte_cpu_to_be_32(0xff000000 | ((1u << i) - 1));
+      for (uint32_t other = 0; other < 5; ++other) {  // too many to be copied
+        spec.hdr.src_addr = rte_cpu_to_be_32(i == tables && other == 4 ? kHost : 0x0b000000 + (other << 24));
+        Rule rule;
+        rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, spec, &mask);
+        engine.must_add(send_to(rule, static_cast<uint16_t>(i)));
+      }
+    }
+    Mbuf mbuf(udp_frame());
+    PacketContext context = context_of(mbuf);
+    PacketContext* burst = &context;
+    Verdict verdict;
+    engine.engine.process_burst(&burst, 1, &verdict);
+    CHECK_EQ(static_cast<int>(verdict.port_id), tables);
+  }
+}
+
+TEST(what_stands_behind_a_jump_is_done_in_a_burst_too) {
+  Engine engine;
+  Rule jump;
+  jump.item(RTE_FLOW_ITEM_TYPE_ETH).action(RTE_FLOW_ACTION_TYPE_JUMP, rte_flow_action_jump{1});
+  jump.action(RTE_FLOW_ACTION_TYPE_MARK, rte_flow_action_mark{7});
+  engine.must_add(jump);
+  Rule next = plain_rule();
+  next.attr.group = 1;
+  engine.must_add(send_to(next, 3));
+  Mbuf mbuf(udp_frame());
+  PacketContext context = context_of(mbuf);
+  PacketContext* burst = &context;
+  Verdict verdict;
+  engine.engine.process_burst(&burst, 1, &verdict);
+  CHECK_EQ(verdict.port_id, 3);
+  CHECK_EQ(context.mark, 7u);
+}
+
 TEST(what_a_thread_remembers_of_its_bursts_follows_every_change) {
   Engine engine;
   BurstMemory memory;
