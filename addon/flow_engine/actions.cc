@@ -408,9 +408,9 @@ void find_translation(ActionProgram* program) {
   program->op[first].run = static_cast<uint8_t>(end - first);
 }
 
-// Operations of one step are independent of each other, and the fate of the others: only the order of steps counts.
+// Operations of one step write different bytes, and the fate is apart from all: only the order of steps counts.
 void find_straight(ActionProgram* program) {
-  enum Step : uint8_t { kCounting, kLeaving, kMacs, kTranslating, kEntering };
+  enum Step : uint8_t { kCounting, kLeaving, kRewriting, kEntering };
   StraightProgram straight;
   uint8_t step = kCounting;
   const auto is_at = [&step](Step wanted) {
@@ -435,7 +435,7 @@ void find_straight(ActionProgram* program) {
         straight.leaves_tunnel = true;
         break;
       case OpKind::kSetMac:
-        fits = is_at(kMacs) && !straight.sets_mac[op.which];
+        fits = is_at(kRewriting) && !straight.sets_mac[op.which];
         straight.sets_mac[op.which] = true;
         straight.mac[op.which] = place_of(op);
         break;
@@ -450,7 +450,7 @@ void find_straight(ActionProgram* program) {
         straight.fate = i;
         break;
       default:
-        if (op.run == 0 || !is_at(kTranslating)) return;
+        if (op.run == 0 || !is_at(kRewriting)) return;
         fits = true;
         straight.translation = i;
         i = static_cast<uint8_t>(i + op.run - 1);

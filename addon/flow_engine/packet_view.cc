@@ -1,26 +1,38 @@
 #include "flow_engine/packet_view.h"
 
+#include <initializer_list>
+
 #include "packet/checksum.h"
 #include "packet/wire.h"
 
 namespace sluice {
 namespace {
 
-uint32_t layer_presence(const LayerHeaders& layer, uint8_t tags) {
-  uint32_t bits = 0;
-  if (layer.eth != kAbsent) bits |= presence::kEth;
-  if (tags > 0) bits |= presence::kTag;
-  if (tags > 1) bits |= presence::kTag2;
-  if (tags > 2) bits |= presence::kTag3;
-  if (layer.l3_kind == L3::kIpv4) bits |= presence::kIpv4;
-  if (layer.l3_kind == L3::kIpv6) bits |= presence::kIpv6;
-  if (layer.l4 != kAbsent && !layer.fragment) {
-    if (layer.protocol == kProtocolUdp) bits |= presence::kUdp;
-    if (layer.protocol == kProtocolTcp) bits |= presence::kTcp;
-    if (layer.protocol == kProtocolIcmp && layer.l3_kind == L3::kIpv4) bits |= presence::kIcmp;
-    if (layer.protocol == kProtocolIcmpv6 && layer.l3_kind == L3::kIpv6) bits |= presence::kIcmpv6;
+// Presence bits of a transport header, by kind of L3 and protocol: a look-up where branches would be guessed
+// wrong.
+struct L4Presence {
+  uint16_t bits[3][256] = {};
+
+  constexpr L4Presence() {
+    for (const L3 kind : {L3::kIpv4, L3::kIpv6}) {
+      uint16_t* of = bits[static_cast<size_t>(kind)];
+      of[kProtocolUdp] = presence::kUdp;
+      of[kProtocolTcp] = presence::kTcp;
+    }
+    bits[static_cast<size_t>(L3::kIpv4)][kProtocolIcmp] = presence::kIcmp;
+    bits[static_cast<size_t>(L3::kIpv6)][kProtocolIcmpv6] = presence::kIcmpv6;
   }
-  return bits;
+};
+constexpr L4Presence kL4Presence;
+constexpr uint32_t kL3Presence[] = {0, presence::kIpv4, presence::kIpv6};  // by L3
+constexpr uint32_t kTagPresence[] = {0, presence::kTag, presence::kTag | presence::kTag2,
+                                     presence::kTag | presence::kTag2 | presence::kTag3};
+
+uint32_t layer_presence(const LayerHeaders& layer, uint8_t tags) {
+  const auto kind = static_cast<size_t>(layer.l3_kind);
+  const uint32_t l4 = kL4Presence.bits[kind][layer.protocol];
+  return (layer.eth != kAbsent ? presence::kEth : 0) | kTagPresence[tags < 3 ? tags : 3] | kL3Presence[kind] |
+         (layer.l4 != kAbsent && !layer.fragment ? l4 : 0);
 }
 
 // The parser counts tags of the outer frame only. Two more than one are all the same to rules.
@@ -39,7 +51,8 @@ uint64_t integrity_bits(const uint8_t* frame, const LayerHeaders& layer, bool fa
   bool l3_bad = false;
   if (layer.l3_kind == L3::kIpv4) {
     const uint8_t* ip = frame + layer.l3;
-    const bool good = checksum_sum_words(ip, ip[0] & 0x0fu) == 0xffff;
+    const bool good = (ip[0] == 0x45 ? checksum_sum_words(ip, kIpv4Bytes / 4)
+                                     : checksum_sum_words(ip, ip[0] & 0x0fu)) == 0xffff;
     bits |= meta::kL3LengthOk;
     if (good) bits |= meta::kIpv4ChecksumOk | meta::kL3Ok;
     l3_bad = !good;

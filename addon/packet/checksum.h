@@ -14,6 +14,7 @@ uint16_t checksum_sum(const void* data, size_t length, uint32_t initial = 0);
 // checksum_sum over a header of five or more 32-bit words.
 inline uint16_t checksum_sum_words(const uint8_t* data, uint32_t words) {
   uint64_t sum = 0;
+#pragma GCC unroll 5
   for (uint32_t i = 0; i < words; ++i) {
     uint32_t word;
     std::memcpy(&word, data + 4 * i, sizeof word);
