@@ -86,7 +86,7 @@ export class FlowDump {
     const at = (row * SessionCounters.size) / 8 + (reverse ? SessionCounters.reversePackets / 8 : 0);
     return {
       path: path === RulePath.removing ? 'pending' : (RulePathNames[path] as FlowDirection['path']),
-      reason: offloadReason(this.controller, row, path, shape),
+      reason: offloadReason(this.controller, row, reverse, path, shape),
       packets: this.counters[at],
       bytes: this.counters[at + 1],
     };

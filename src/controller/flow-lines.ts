@@ -101,9 +101,10 @@ export class FlowLines {
     this.long(this.underlays[f.vpc]?.get(vtep) ?? this.underlayOf(f.vpc, vtep));
     const shapes = sessions.shapes(row);
     const at = (row * SessionCounters.size) / 8;
-    this.direction(row, rows.byte(row, SessionRow.forwardPath), shapes & 0xffff, at);
+    this.direction(row, false, rows.byte(row, SessionRow.forwardPath), shapes & 0xffff, at);
     this.text(REVERSE);
-    this.direction(row, rows.byte(row, SessionRow.reversePath), shapes >>> 16, at + SessionCounters.reversePackets / 8);
+    const reverseAt = at + SessionCounters.reversePackets / 8;
+    this.direction(row, true, rows.byte(row, SessionRow.reversePath), shapes >>> 16, reverseAt);
     const forward = rows.word(row, SessionRow.lastForwardSeconds);
     const reverse = rows.word(row, SessionRow.lastReverseSeconds);
     this.text(AGE);
@@ -115,8 +116,8 @@ export class FlowLines {
     this.text(END);
   }
 
-  private direction(row: number, path: number, shape: number, at: number): void {
-    const reason = offloadReason(this.controller, row, path, shape);
+  private direction(row: number, isReverse: boolean, path: number, shape: number, at: number): void {
+    const reason = offloadReason(this.controller, row, isReverse, path, shape);
     this.long(reason === null ? WITHOUT_REASON[path] : (this.reasons.get(reason) ?? this.reasonOf(reason))[path]);
     this.number(this.counters[at]);
     this.text(BYTES);

@@ -411,6 +411,11 @@ export class GatewayController {
     this.shortOfRoom = false;
   }
 
+  /** Whether a direction's rule is in the NIC, or on its way there. */
+  hasAsked(row: number, reverse: boolean): boolean {
+    return (this.rulesOfRow[row] & (reverse ? REVERSE : FORWARD)) !== 0;
+  }
+
   /** Rules that a live session has in the NIC, or will have. */
   rulesThere(row: number): number {
     return RULES[this.rulesOfRow[row]];

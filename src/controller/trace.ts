@@ -97,7 +97,7 @@ function installed(
 ): Pick<TracedDirection, 'path' | 'reason' | 'stages'> {
   const { rows } = controller;
   const path = rows.byte(row, reverse ? SessionRow.reversePath : SessionRow.forwardPath);
-  const reason = offloadReason(controller, row, path, shape);
+  const reason = offloadReason(controller, row, reverse, path, shape);
   const detail =
     path === RulePath.offloaded
       ? 'the rule is installed'

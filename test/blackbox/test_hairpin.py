@@ -3,7 +3,7 @@
 import pytest
 
 from frames import one_external_address
-from harness import THOROUGH, Replay
+from harness import THOROUGH, Replay, execute
 from packets import fragments_of, reassembled, translated_error
 from traffic import (
     BLUE_STATIC_PEERING,
@@ -101,6 +101,20 @@ def test_an_unbound_port_of_the_own_public_address_does_not_leave(config):
     result = capture.run()
     result.none(wrong_port, wrong_protocol)
     assert result.drops == {"no-binding": 2}
+
+
+def test_a_host_that_calls_its_own_public_address_needs_one_rule_and_its_other_direction_says_so(config):
+    # DESIGN.md §4.2: a flow that stays in software does so with its reason. There is room; both directions have the same key.
+    capture = Replay(config)
+    for _ in range(3):
+        capture.inside("red", udp(RED_STATIC, 7, RED_STATIC_EXTERNAL, 7))
+    flow = execute(config, capture.packets, "immediate").flow(inside=(RED_STATIC, 7))
+    assert (flow["forward"]["path"], flow["reverse"]["path"], flow["reverse"]["reason"]) == ("offloaded", "software", "same-rule")
+    config["offload"]["maxRules"] = 0
+    flow = execute(config, capture.packets, "immediate").flow(inside=(RED_STATIC, 7))
+    assert (flow["forward"]["reason"], flow["reverse"]["reason"]) == ("nic-full", "same-rule")
+    flow = execute(config, capture.packets, "never").flow(inside=(RED_STATIC, 7))
+    assert (flow["forward"]["reason"], flow["reverse"]["reason"]) == ("offload-off", "offload-off")
 
 
 def test_an_icmp_error_inside_a_hairpin_is_restored(config):

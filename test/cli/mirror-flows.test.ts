@@ -73,6 +73,9 @@ const identities = (text: string): string[] =>
 
   test('has no rules of a NIC to tell', async () => {
     const { code, stderr } = await run('--redis', url, '--format', 'testpmd');
-    expect([code, stderr]).toEqual([1, '--format: rules are in a NIC, the mirror holds sessions\n']);
+    expect([code, stderr]).toEqual([
+      1,
+      '--format: rules are in a NIC, the mirror holds sessions (ask the gateway with --socket)\n',
+    ]);
   });
 });

@@ -49,6 +49,7 @@ test('lines are the text that the entries have, whatever stands in rows, counter
     rows,
     config,
     dataplane: { counters: counters.buffer },
+    hasAsked: (row: number) => row % 2 === 0,
     templates: { of: (shape: number) => ({ refusal: refusals[shape % 3] }) },
   } as unknown as GatewayController;
   const dump = new FlowDump(controller);

@@ -82,7 +82,7 @@ export class Account {
       if (path === RulePath.pending || path === RulePath.removing) faults.push(`row ${row} is at ${path} all the time`);
       if (isForward) said.lacking += controller.rulesLacking(row);
       const shapes = controller.engine.sessions.shapes(row);
-      const reason = offloadReason(controller, row, path, isForward ? shapes & 0xffff : shapes >>> 16);
+      const reason = offloadReason(controller, row, !isForward, path, isForward ? shapes & 0xffff : shapes >>> 16);
       if (path !== RulePath.offloaded && reason === null) faults.push(`row ${row} is at ${path}, nobody says why`);
       if (reason === 'nic-busy') faults.push(`row ${row} waits for a NIC that is not busy`);
       if (path === RulePath.failed) said.failed++;
