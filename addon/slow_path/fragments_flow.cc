@@ -108,8 +108,7 @@ void SlowPath::follow(const Datagram& datagram, Packet& packet) {
   FlowRule* rule = session ? session.state->direction[session.direction].software_rule : nullptr;
   if (rule == nullptr) return drop(packet, DropReason::kNoBinding);  // the session ended meanwhile
   packet.icmp_error = datagram.icmp_error;
-  // A fragment of an error carries no quoted packet: its outer addresses are all there is to translate.
-  if (packet.icmp_error) return deliver(packet, rule, session);
+  if (packet.icmp_error) return deliver_icmp_error(packet, rule, session);
   translate(packet, rule, session);
 }
 

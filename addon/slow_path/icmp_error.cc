@@ -152,7 +152,13 @@ void SlowPath::receive_icmp_error(Packet& packet) {
   if (reason != DropReason::kNone) return drop(packet, reason);
   packet.icmp_error = true;
   FlowRule* rule = quoted.later_fragment ? nullptr : match_reversed(packet, quoted.tuple, quoted.icmp_type);
-  if (rule == nullptr) return miss(packet, MissKind::kIcmpError, 0, 0, &quoted.tuple);
+  // It is for the one who sent the quoted packet. Whether a router may speak in a VPC is for the NAT engine to
+  // say, which knows the subnets.
+  const bool addressed = packet.flow.destination == quoted.tuple.source;
+  const bool vouched =
+      packet.flow.vni == kNoVni || packet.flow.source == quoted.tuple.destination || packet.retried;
+  if (rule == nullptr || !addressed || !vouched)
+    return miss(packet, MissKind::kIcmpError, 0, 0, &quoted.tuple);
 
   const SessionRef session = sessions_.of(FlowEngine::tag(rule));
   const Rewrite rewrite = rewrite_of(*session.row, session.direction);
@@ -167,6 +173,12 @@ void SlowPath::receive_icmp_error(Packet& packet) {
     editor.set_covered_word(quoted.transport + kIcmpIdent, __builtin_bswap16(rewrite.new_destination_port),
                             quoted.transport + kIcmpChecksum, false);
   }
+  deliver_icmp_error(packet, rule, session);
+}
+
+// The addresses around the quoted packet, which each fragment of an error has.
+void SlowPath::deliver_icmp_error(Packet& packet, FlowRule* rule, const SessionRef& session) {
+  const Rewrite rewrite = rewrite_of(*session.row, session.direction);
   set_address(packet.ip(), kIpv4Destination, rewrite.new_destination);
   // The error of a router on the way keeps its source, unless this direction hides the source of everything.
   if (rewrite.new_source != rewrite.old_source) set_address(packet.ip(), kIpv4Source, rewrite.new_source);

@@ -31,6 +31,7 @@ enum IcmpType : uint8_t {
   kIcmpTimeExceeded = 11,
   kIcmpParameterProblem = 12,
 };
+inline bool is_echo(uint8_t type) { return type == kIcmpEchoReply || type == kIcmpEchoRequest; }
 inline bool is_translated_icmp_error(uint8_t type) {
   return type == kIcmpUnreachable || type == kIcmpSourceQuench || type == kIcmpTimeExceeded ||
          type == kIcmpParameterProblem;

@@ -68,7 +68,7 @@ void describe_ipv4(Packet* packet) {
   } else if (layer.protocol == kProtocolIcmp) {
     packet->icmp_type = l4[kIcmpType];
     packet->icmp_code = l4[1];
-    if (packet->icmp_type == kIcmpEchoRequest || packet->icmp_type == kIcmpEchoReply) {
+    if (is_echo(packet->icmp_type)) {
       packet->flow.source_port = packet->flow.destination_port = load_be16(l4 + kIcmpIdent);
     }
   }
@@ -257,7 +257,7 @@ void SlowPath::receive_arp(Packet& packet, const LayerHeaders& layer, uint32_t e
   const uint16_t operation = load_be16(arp + 6);
   const bool ethernet_ipv4 =
       load_be16(arp) == 1 && load_be16(arp + 2) == kEtherTypeIpv4 && arp[4] == 6 && arp[5] == 4;
-  if (!ethernet_ipv4 || operation < 1 || operation > 2) return drop(packet, DropReason::kMalformed);
+  if (!ethernet_ipv4 || operation < 1 || operation > 2) return drop(packet, DropReason::kLocal);
   const bool in_tunnel = packet.flow.vni != kNoVni;
   packet.flow.source = load_be32(arp + 14);
   packet.flow.destination = load_be32(arp + 24);

@@ -195,6 +195,7 @@ class SlowPath {
 
   // icmp_error.cc
   void receive_icmp_error(Packet& packet);
+  void deliver_icmp_error(Packet& packet, FlowRule* rule, const SessionRef& session);
   FlowRule* match_reversed(const Packet& packet, const EmbeddedTuple& embedded, uint8_t embedded_icmp_type);
 
   // ipv4_fragment.cc

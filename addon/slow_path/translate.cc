@@ -19,9 +19,10 @@ void raise_to(uint32_t& seconds, uint32_t to) {
 }  // namespace
 
 void SlowPath::look_up(Packet& packet) {
-  if (packet.flow.protocol == kProtocolIcmp && is_translated_icmp_error(packet.icmp_type) &&
-      !packet.later_fragment()) {
-    return receive_icmp_error(packet);
+  if (packet.flow.protocol == kProtocolIcmp && !packet.later_fragment() && !is_echo(packet.icmp_type)) {
+    if (is_translated_icmp_error(packet.icmp_type)) return receive_icmp_error(packet);
+    // A rule that asks for the identifier alone would take whatever else stands in its place.
+    return miss(packet, MissKind::kIpv4);
   }
   FlowRule* rule = match(packet);
   if (rule == nullptr) return miss(packet, MissKind::kIpv4);
@@ -43,7 +44,7 @@ FlowRule* SlowPath::match(Packet& packet) {
 
 // Whether the packet would hit a rule of the table.
 bool SlowPath::fits(Packet& packet, const FlowRule* rule) {
-  if (packet.flow.protocol == kProtocolIcmp && is_translated_icmp_error(packet.icmp_type)) return false;
+  if (packet.flow.protocol == kProtocolIcmp && !is_echo(packet.icmp_type)) return false;
   LayerHeaders& layer =
       packet.context.headers.has_inner ? packet.context.headers.inner : packet.context.headers.outer;
   const bool fragment = layer.fragment;

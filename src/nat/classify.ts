@@ -64,10 +64,12 @@ export function classifyFabric(
   const { destination } = packet;
   if (topology.isGatewayAddress(topology.config.vpcs[vpc], destination)) return answer(packet, out);
   if (packet.ttl <= 1) return expired(out);
-  if (packet.kind === MissKind.icmpError) return drop(out, DropReason.icmpErrorUnknown);
-  // Line 4: hairpin. A public address of another VPC that is bound is served the same way: it is ours and never leaves.
   const { places } = topology;
   const place = places.placeOf(destination);
+  if (packet.kind === MissKind.icmpError) {
+    return drop(out, places.inAnySubnet(place) ? DropReason.privateDestination : DropReason.icmpErrorUnknown);
+  }
+  // Line 4: hairpin. A public address of another VPC that is bound is served the same way: it is ours and never leaves.
   if (
     places.isExternal(place) &&
     bindings.resolve('external', 0, packet.protocol, destination, packet.destinationPort)

@@ -97,6 +97,7 @@ export class SessionOpening {
     if (packet.kind === MissKind.tooBig) return this.refuseTooBig(packet);
     if (fromFabric) classifyFabric(parts.topology, parts.bindings, packet, c);
     else classifyExternal(parts.topology, parts.bindings, packet, c);
+    if (packet.kind === MissKind.icmpError) return this.passError(words, at, packet, c);
     switch (c.verdict) {
       case Verdict.drop:
         return this.refuse(packet, c);
@@ -109,6 +110,25 @@ export class SessionOpening {
     }
   }
 
+  /**
+   * An ICMP error that no rule took. A router's, whose address the lcore cannot judge, goes on if its sender is of its VPC
+   * and it tells the one who sent the packet that it quotes.
+   */
+  private passError(words: Int32Array, at: number, packet: MissedPacket, c: Classification): void {
+    const { sink, sessions } = this.parts;
+    const word = at >>> 2;
+    const source = words[word + MissEvent.embeddedSourceAddress / 4] >>> 0;
+    const destination = words[word + MissEvent.embeddedDestinationAddress / 4] >>> 0;
+    const sourcePort = words[(at + MissEvent.embeddedSourcePort) >>> 2] >>> 16;
+    const tail = words[word + MissEvent.embeddedDestinationPort / 4];
+    const isOfSession =
+      c.reason === DropReason.icmpErrorUnknown &&
+      packet.destination === source &&
+      sessions.find(contextOf(c), (tail >>> 16) & 0xff, destination, source, tail & 0xffff, sourcePort) >= 0;
+    if (isOfSession) sink.retry(packet.hold);
+    else sink.drop(packet.hold, c.reason);
+  }
+
   /** Drops what classification refuses, unless a session that needs no binding says more of it. */
   private refuse(packet: MissedPacket, c: Classification): void {
     const known = this.belongsToSession(packet, c);
@@ -119,7 +139,6 @@ export class SessionOpening {
   }
 
   private belongsToSession(packet: MissedPacket, c: Classification): boolean {
-    if (packet.kind === MissKind.icmpError) return false;
     if (packet.port === this.parts.config.fabricPort && c.sourceVpc < 0 && c.peer < 0) return false;
     const { protocol, source, destination, sourcePort, destinationPort } = packet;
     const context = contextOf(c);

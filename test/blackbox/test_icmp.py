@@ -4,8 +4,11 @@ import pytest
 
 from frames import vpc_of
 from harness import THOROUGH, Replay
-from packets import internet_checksum, translated_error
+from packets import fragments_of, internet_checksum, reassembled, translated_error
 from traffic import (
+    BLUE,
+    BLUE_STATIC,
+    BLUE_STATIC_PEERING,
     RED,
     RED_MAPPED,
     RED_MAPPED_EXTERNAL,
@@ -86,6 +89,56 @@ def test_a_router_inside_the_vpc_may_report_about_an_incoming_packet(config):
     got = result.one(error)
     assert got.port_name == "external" and not got.ip.src.startswith("10.")
     assert got.ip.quoted.destination == (RED_STATIC_EXTERNAL, 53)
+
+
+def test_an_error_in_fragments_has_its_addresses_translated_in_each_of_them(config):
+    # RFC 5508 REQ-4 and REQ-5; invariant: no packet is translated half.
+    capture = Replay(config)
+    out, between = capture.inside("red", udp(RED, 1000, X, 53)), capture.inside("red", udp(RED, 1000, BLUE_STATIC_PEERING, 53))
+    peek = capture.peek()
+    nat, presented = peek.one(out).ip.source, peek.one(between).ip.source
+    long = b"quoted" * 100
+    wholes = [
+        ("red", icmp_error(RED, X, as_quoted(udp(X, 53, RED, 1000, long)), id=77), RED),
+        (None, icmp_error(X, nat[0], as_quoted(udp(*nat, X, 53, long)), id=78), X),
+        ("blue", icmp_error(BLUE_STATIC, presented[0], as_quoted(udp(*presented, BLUE_STATIC, 53, long)), id=79), BLUE_STATIC),
+    ]
+    sent = []
+    for vpc, error, _ in wholes:
+        pieces = fragments_of(error, 304)
+        assert len(pieces) == 3
+        sent.append([capture.inside(vpc, piece) if vpc else capture.outside(piece) for piece in reversed(pieces)])
+    result = capture.run(THOROUGH)
+    expected = [(nat[0], X), (X, RED), (BLUE_STATIC_PEERING, RED)]
+    quotes = [(X, nat[0]), (RED, X), (RED, BLUE_STATIC_PEERING)]
+    for group, ways, quote in zip(sent, expected, quotes):
+        seen = [one.ip for packet in group for one in result.of(packet)]
+        assert {(piece.src, piece.dst) for piece in seen} == {ways} and len(seen) == 3
+        whole = reassembled(seen)
+        assert (whole.quoted.src, whole.quoted.dst) == quote
+        assert internet_checksum(whole.raw[20:]) == 0
+    assert result.drops == {}
+
+
+def test_an_error_goes_to_the_sender_of_what_it_quotes_and_to_nobody_else(config):
+    # gateway.md "How traffic is classified", lines 2, 3, 5 and 7, and "From the external port".
+    vpc_of(config, "red")["gatewayAddress"] = "10.0.1.1"
+    capture = Replay(config)
+    out = capture.inside("red", udp(RED, 1000, X, 53))
+    nat = capture.peek().one(out).ip.source
+    quote, quote_outside = as_quoted(udp(X, 53, RED, 1000)), as_quoted(udp(*nat, X, 53))
+    refused = {"source-not-in-vpc": [("10.99.0.1", X)]}
+    refused["not-for-us"] = [(RED, own) for own in ("10.0.1.1", "172.30.0.1", "203.0.113.1")]
+    refused["private-destination"] = [(RED, "10.0.1.9"), (RED, BLUE)]
+    refused["icmp-error-unknown"] = [(RED, X2)]
+    wrong = [capture.inside("red", icmp_error(*way, quote)) for ways in refused.values() for way in ways]
+    wrong += [capture.outside(icmp_error(ROUTER, other, quote_outside)) for other in ("203.0.113.1", "198.51.100.99", "203.0.113.30")]
+    right = [capture.inside("red", icmp_error(source, X, quote, 11, 0)) for source in (RED, "10.0.1.2")]
+    right.append(capture.outside(icmp_error(ROUTER, nat[0], quote_outside)))
+    result = capture.run(THOROUGH)
+    result.none(*wrong)
+    assert [len(result.of(error)) for error in right] == [1, 1, 1]
+    assert result.drops == {"source-not-in-vpc": 1, "not-for-us": 5, "private-destination": 2, "icmp-error-unknown": 2}
 
 
 def test_errors_without_a_session_or_with_a_quote_that_does_not_fit_are_dropped(config):
@@ -183,15 +236,38 @@ def test_an_error_that_quotes_a_wrong_header_checksum_is_dropped(config):
     assert sum(result.drops.values()) == 1 and set(result.drops) <= {"bad-checksum", "icmp-error-unknown", "malformed"}
 
 
+def message(source, destination, kind, identifier=0, length=10):
+    """An ICMP message of any type, with something where an echo has its identifier."""
+    body = bytes([kind, 0, 0, 0]) + identifier.to_bytes(2, "big") + bytes(length)
+    checksum = internet_checksum(body).to_bytes(2, "big")
+    return ipv4(source, destination, Raw(body[:2] + checksum + body[4:]), proto=1)
+
+
+@pytest.mark.parametrize("opens", ["from outside", "from inside", "dynamic", "bypass"])
+def test_a_session_of_pings_carries_pings_alone(config, opens):
+    # gateway.md drop reason icmp-unsupported, whatever was there before.
+    config["bypass"] = [{"vpc": "red", "destinations": ["192.0.2.0/24"]}]
+    capture = Replay(config)
+    far = "192.0.2.9" if opens == "bypass" else X
+    if opens == "from outside":
+        known, host, public, identifier = capture.outside(echo(far, RED_STATIC_EXTERNAL, 5)), RED_STATIC, RED_STATIC_EXTERNAL, 5
+    else:
+        host = RED_STATIC if opens == "from inside" else RED
+        known = capture.inside("red", echo(host, far, 5))
+        seen = capture.peek().one(known).ip
+        public, identifier = seen.src, seen.icmp_id
+    others = (5, 9, 10, 13, 14, 17, 200)
+    wrong = [capture.outside(message(far, public, kind, identifier)) for kind in others]
+    wrong += [capture.inside("red", message(host, far, kind, 5)) for kind in others]
+    result = capture.run(THOROUGH)
+    result.none(*wrong)
+    assert len(result.of(known)) == 1
+    assert sum(result.drops.values()) == len(wrong) and set(result.drops) <= {"icmp-unsupported", {"bypass": "not-for-us", "dynamic": "no-binding"}.get(opens)}
+
+
 def test_queries_and_messages_that_nobody_translates_are_dropped(config):
     # gateway.md drop reason icmp-unsupported.
     capture = Replay(config)
-
-    def message(source, destination, kind, length=12):
-        body = bytes([kind, 0, 0, 0]) + bytes(length)
-        checksum = internet_checksum(body).to_bytes(2, "big")
-        return ipv4(source, destination, Raw(body[:2] + checksum + body[4:]), proto=1)
-
     # Router advertisement and solicitation, traceroute, an unassigned type. (Timestamp and mask queries may be translated or not.)
     for kind in (9, 10, 30, 200):
         capture.inside("red", message(RED, X, kind))

@@ -12,7 +12,10 @@ import { type Context, OUTSIDE } from './topology.js';
 export function answerIcmpError(model: GatewayModel, context: Context, packet: Packet, text: string): Fate {
   const quoted = packet.quoted;
   // The quoted packet is as its receiver's side saw it: reversed it is a packet of the session from that side.
-  const found = model.state.find(context, reversed(tupleOf(quoted)));
+  const session = model.state.find(context, reversed(tupleOf(quoted)));
+  // It is for the one who sent the quoted packet, and for nobody else.
+  const found = packet.destination === tupleOf(quoted).source ? session : null;
+  if (session !== null && found === null) model.outcomes.add('icmp-error:misaddressed');
   if (packet.ttl <= 1) {
     const reason = model.step.drop(found === null ? ['ttl-expired', 'icmp-error-unknown'] : ['ttl-expired'], text);
     return { refused: [reason] };
@@ -21,7 +24,9 @@ export function answerIcmpError(model: GatewayModel, context: Context, packet: P
     // A datagram of fewer than 8 bytes is quoted whole; see known.ts.
     const short = KNOWN['F-M2'] === 'open' && quoted.transport.length < 8 ? ['malformed'] : [];
     const unbound =
-      context === OUTSIDE ? ['no-binding', 'not-for-us'] : ['no-binding', 'no-peering', 'private-destination'];
+      context === OUTSIDE
+        ? ['no-binding', 'not-for-us']
+        : ['no-binding', 'no-peering', 'private-destination', 'not-for-us'];
     const reason = model.step.drop(['icmp-error-unknown', ...unbound, ...short], text);
     model.outcomes.add(`icmp-error:unknown:${context === OUTSIDE ? 'outside' : context >= 0 ? 'vpc' : 'peer'}`);
     return { refused: [reason] };
@@ -29,8 +34,8 @@ export function answerIcmpError(model: GatewayModel, context: Context, packet: P
   if (KNOWN['F-M2'] === 'open' && quoted.transport.length < 8) {
     return { refused: [model.step.drop(['malformed'], text)] };
   }
-  const { session, direction } = found;
-  const { outer, embedded, towards, receiver } = translation(session, direction, context);
+  const { direction } = found;
+  const { outer, embedded, towards, receiver } = translation(found.session, direction, context);
   const wanted = rewrittenError(packet.bytes, outer, embedded);
   model.step.claim(model.micros, `${text} as ${describePacket(wanted)}`, (seen) => {
     const wrong = model.transmitter.fault(seen, { context: towards, destination: receiver }, null);
@@ -40,7 +45,7 @@ export function answerIcmpError(model: GatewayModel, context: Context, packet: P
     return `is not what was wanted\n    got    ${got.bytes.toString('hex')}\n    wanted ${wanted.toString('hex')}`;
   });
   model.outcomes.add(
-    `icmp-error:${session.sessionClass}:${direction === 'reverse' ? 'about-forward' : 'about-reverse'}`,
+    `icmp-error:${found.session.sessionClass}:${direction === 'reverse' ? 'about-forward' : 'about-reverse'}`,
   );
   return { refused: [] };
 }

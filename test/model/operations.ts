@@ -425,7 +425,13 @@ export class Generator {
             : context === this.green() && context >= 0
               ? '10.0.3.77'
               : null;
-    const from = router !== null && random.chance(0.5) ? ip(router) : t.destination;
+    const stranger = context >= 0 && random.chance(0.05) ? '10.99.0.1' : null;
+    const speaker = stranger ?? (random.chance(0.5) ? router : null);
+    const from = speaker === null ? t.destination : ip(speaker);
+    // Of what somebody else has sent: another host, an address that is nobody's, the gateway's own.
+    const to = random.chance(0.85)
+      ? t.source
+      : random.pick([(t.source ^ 1) >>> 0, ip('198.51.100.77'), ip('203.0.113.1')]);
     const [type, code] = random.pick([
       [3, 3],
       [3, 1],
@@ -434,7 +440,7 @@ export class Generator {
       [12, 0],
     ] as const);
     const header = (quoted[0] & 15) * 4;
-    const error = builder.error(from, t.source, type, code, quoted, random.pick([header + 8, header + 20, 548]));
+    const error = builder.error(from, to, type, code, quoted, random.pick([header + 8, header + 20, 548]));
     return [builder.arrival(context, error, this.next())];
   }
 }

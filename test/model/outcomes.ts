@@ -42,6 +42,7 @@ export const OUTCOMES: readonly string[] = [
   ...each('made:time-exceeded', ['vpc', 'outside']),
   ...each('made:fragmentation-needed', ['vpc', 'outside']),
   ...each('icmp-error:unknown', ['vpc', 'outside', 'peer']),
+  'icmp-error:misaddressed',
   ...each('fragment', ['in-order', 'out-of-order', 'lost-first', 'timed-out', 'refused']),
   ...each('checksum', ['wrong-carried', 'none-kept']),
   ...each('local:ping', ['vpc', 'outside', 'underlay']),
