@@ -87,7 +87,9 @@ export class Opener {
     if (bound?.mapping && !this.passesFilter(classified, bound.mapping, packet, source)) reasons.push('filtered');
     if (source?.kind === 'no-pool' || source?.kind === 'pool-exhausted') reasons.push(source.kind);
     const mappingsAreFull = model.state.mappings.size >= model.config.nat.maxSessions;
-    if (KNOWN['F-M4'] === 'open' && source?.kind === 'new' && mappingsAreFull) reasons.push('pool-exhausted');
+    // One session may keep two mappings: its own, and that of the host it calls by its public endpoint.
+    if (source?.kind === 'new' && mappingsAreFull)
+      reasons.push(KNOWN['F-M4'] === 'open' ? 'pool-exhausted' : 'table-full');
     if (source?.kind === 'new' && this.maySeemFull(classified, packet) && this.staysAway(classified, packet)) {
       reasons.push('pool-exhausted');
     }
