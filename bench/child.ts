@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { writeSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** File descriptor on which a child tells its result: stdout stays for whatever libraries print. */
 const RESULT_FD = 3;
@@ -12,6 +13,15 @@ export interface ChildOptions {
   readonly flags?: readonly string[];
   /** A program and its arguments, under which Node runs. */
   readonly under?: readonly string[];
+}
+
+/**
+ * Flags by which V8 writes /tmp/perf-PID.map. They make it open a log too, in the working directory unless told where.
+ *
+ * @param folder Where the log goes; to be removed by the caller.
+ */
+export function perfMapFlags(folder: string): readonly string[] {
+  return ['--perf-basic-prof', '--no-logfile-per-isolate', `--logfile=${join(folder, 'v8.log')}`];
 }
 
 /** Runs one part of a bench in a child. @throws Error with the child's stderr when it fails */

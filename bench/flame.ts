@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runInChild } from './child.js';
+import { perfMapFlags, runInChild } from './child.js';
 import type { BenchOptions } from './options.js';
 
 /** Samples a second; not a divisor of the clocks that the measured code keeps. */
@@ -40,7 +40,7 @@ export async function flameGraph(root: string, name: string, options: BenchOptio
   try {
     const [part, told] = PROFILED[name](options);
     await runInChild(name, part, told, {
-      flags: ['--perf-basic-prof', '--interpreted-frames-native-stack'],
+      flags: [...perfMapFlags(folder), '--interpreted-frames-native-stack'],
       under: ['perf', 'record', '-q', '-F', String(FREQUENCY), '-g', '-o', recorded, '--'],
     });
     const script = execFileSync('perf', ['script', '-i', recorded, '-F', 'comm,pid,tid,ip,sym'], {

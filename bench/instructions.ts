@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../src/config/package-root.js';
 import { CodeMap, type Profile, readProfile } from './callgrind.js';
-import { runInChild } from './child.js';
+import { perfMapFlags, runInChild } from './child.js';
 import { loadBindings } from './gateways.js';
 import {
   type Baseline,
@@ -26,7 +26,6 @@ const V8_FLAGS = [
   '--random-seed=1',
   '--min-semi-space-size=256',
   '--max-semi-space-size=256',
-  '--perf-basic-prof',
 ];
 
 /** Object files whose instructions are the traffic's own, which is no part of a gateway. */
@@ -95,7 +94,7 @@ async function count(options: ScenarioOptions): Promise<Phase[]> {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-instructions-'));
   try {
     const { counted, pid } = await runInChild<Result>('instructions', 'scenario', options, {
-      flags: V8_FLAGS,
+      flags: [...V8_FLAGS, ...perfMapFlags(folder)],
       under: [
         'valgrind',
         '--tool=callgrind',

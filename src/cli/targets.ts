@@ -49,7 +49,7 @@ async function table(head: readonly string[], rows: readonly (readonly string[])
   return `${made.toString()}\n`;
 }
 
-/** A line a target: how many of the NAT engine's directions it offloads, and what the others lack. */
+/** A line a target: how many of the NAT engine's directions the gateway offloads to it, and what the others lack. */
 async function overview(): Promise<string> {
   const { RELEASES, targets } = await import('../compiler/target.js');
   const rows: string[][] = [];
@@ -61,7 +61,8 @@ async function overview(): Promise<string> {
   }
   const head = ['target', 'what', ...RELEASES.map((release: Release) => `DPDK ${release}`), 'why not all'];
   return [
-    'NAT directions (UDP, TCP and other protocols; ICMP stays in software) that a NIC executes whole, in part, not.\n',
+    'NAT directions (UDP, TCP and other protocols; ICMP stays in software) that the gateway puts into a NIC.\n',
+    'In part: the NIC could begin them and leave the rest to software; the gateway does not install such rules.\n',
     await table(head, rows),
     'Tables are modelled from source; `sluice targets NAME` cites it for each line, and devices that the table was tried in.\n',
   ].join('');
@@ -93,16 +94,15 @@ async function directions(target: Target) {
   }));
 }
 
+/** Of the directions, those whose rules the gateway installs, which are whole ones; those that the NIC could begin in brackets. */
 async function summary(target: Target): Promise<string> {
   const verdicts = (await offers(target)).filter(({ shape }) => shape.protocol !== 'icmp');
   const count = (kinds: readonly Offer['kind'][]) => verdicts.filter(({ offer }) => kinds.includes(offer.kind)).length;
   const full = count(['full']);
   if (full === verdicts.length) return 'full';
   const partial = count(['decapsulate', 'classify']);
-  if (full + partial === 0) return 'none';
-  return [full > 0 ? `full ${full}` : '', partial > 0 ? `partial ${partial}` : '', `of ${verdicts.length}`]
-    .filter((part) => part !== '')
-    .join(' ');
+  const installed = full === 0 ? 'none' : `${full} of ${verdicts.length}`;
+  return partial === 0 ? installed : `${installed} (${partial} in part)`;
 }
 
 async function lacks(target: Target): Promise<string> {

@@ -133,7 +133,9 @@ describe('sluice targets', () => {
         .map((cell) => cell.trim());
     for (const target of targets().keys()) expect(row(target)?.length).toBe(7);
     expect(row('softflow')?.slice(3, 6)).toEqual(['full', 'full', '']);
-    expect(row('ntnic')?.slice(3, 5)).toEqual(['none', 'partial 6 of 30']);
+    expect(row('ntnic')?.slice(3, 5)).toEqual(['none', 'none (6 in part)']);
+    // Partial rules are proved, not installed: nothing of NAT is in such a NIC.
+    expect(row('bnxt')?.slice(3, 5)).toEqual(['none (30 in part)', 'none (30 in part)']);
     expect(row('enic')?.[5]).toBe('cannot keep fragments, options, ttl, ipv4-checksum');
   });
   test('shows each NAT direction of one, partial offload included', async () => {
