@@ -71,6 +71,7 @@ DataplaneObject::DataplaneObject(const Napi::CallbackInfo& info) : ObjectWrap(in
     publish("rows", path.sessions().rows_memory(), sizeof(SessionRow) * sizes.max_sessions);
     publish("counters", path.sessions().counters_memory(), sizeof(SessionCounters) * sizes.max_sessions);
     publish("events", path.events_memory(), ring_bytes(sizes.event_slots, kEventSlotBytes));
+    publish("vnis", path.vnis_memory(), kVniBitmapBytes);
     publish("decisions", path.decisions_memory(), ring_bytes(sizes.decision_slots, kRingSlotBytes));
   });
   hook();

@@ -32,10 +32,17 @@ void SlowPath::receive_first_fragment(Packet& packet) {
   look_up(packet);
 }
 
+bool SlowPath::knows_vni(uint32_t vni) const {
+  const uint8_t bits = __atomic_load_n(vnis_memory_->as<const uint8_t>() + (vni >> 3), __ATOMIC_RELAXED);
+  return (bits >> (vni & 7) & 1) != 0;
+}
+
 void SlowPath::receive_later_fragment(Packet& packet) {
   const FragmentKey key = key_of(packet);
   Datagram* datagram = fragments_.find(key);
   if (datagram == nullptr) {
+    // One that leads nowhere must not take the room of those that do, each under a VNI of its own.
+    if (key.vni != kNoVni && !knows_vni(key.vni)) return drop(packet, DropReason::kUnknownVni);
     datagram = fragments_.create(key, whole_seconds(now_));
     if (datagram == nullptr) return drop(packet, DropReason::kFragmentLimit);
   }

@@ -35,6 +35,7 @@ SlowPath::SlowPath(const SlowPathOptions& options, std::vector<GatewayPort> port
       fields_(FrameFields::instance()),
       engine_(engine_options(options)),
       sessions_(options.max_sessions),
+      vnis_memory_(std::make_shared<MemoryRegion>(kVniBitmapBytes)),
       events_memory_(ring_memory(options.event_slots, kEventSlotBytes)),
       decisions_memory_(ring_memory(options.decision_slots, kRingSlotBytes)),
       events_(events_memory_, options.event_slots),

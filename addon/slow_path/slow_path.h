@@ -81,6 +81,8 @@ struct Egress {
 // "direction" of an install-failed event that concerns neither NIC rule.
 inline constexpr uint8_t kSoftwareTable = 2;
 
+inline constexpr size_t kVniBitmapBytes = (size_t{1} << 24) / 8;
+
 class SlowPath {
  public:
   static constexpr uint32_t kMaxBurst = 256;
@@ -147,6 +149,8 @@ class SlowPath {
   uint32_t nic_rules() const;
   uint32_t software_rules() const { return engine_.rules(); }
   uint64_t software_table_bytes() const { return engine_.memory_bytes(); }
+  // Which VNIs lead somewhere, a bit each, written by JavaScript at any time.
+  const SharedRegion& vnis_memory() const { return vnis_memory_; }
   const SharedRegion& events_memory() const { return events_memory_; }
   const SharedRegion& decisions_memory() const { return decisions_memory_; }
 
@@ -168,6 +172,7 @@ class SlowPath {
   // fragments_flow.cc
   void receive_first_fragment(Packet& packet);
   void receive_later_fragment(Packet& packet);
+  bool knows_vni(uint32_t vni) const;
   void hold_fragment(Datagram& datagram, Packet& packet);
   void settle_dropped(uint32_t handle, DropReason reason);
   void settle_translated(const Packet& first, const SessionRef& session);
@@ -288,6 +293,7 @@ class SlowPath {
   std::unordered_map<uint32_t, rte_flow*> second_halves_;
   std::vector<std::unique_ptr<FlowPort>> flow_ports_;
   SessionTable sessions_;
+  SharedRegion vnis_memory_;
   SharedRegion events_memory_;
   SharedRegion decisions_memory_;
   EventRing events_;

@@ -19,6 +19,7 @@ import {
   SessionEvent,
   SessionRow,
 } from '../native/records.js';
+import { KnownVnis } from './known-vnis.js';
 import { RecentDrops } from './recent-drops.js';
 import { DecisionRing, EventRing, type SessionTemplates } from './rings.js';
 import { RoomLimit } from './room-limit.js';
@@ -51,6 +52,7 @@ export class GatewayController {
 
   private readonly events: EventRing;
   private readonly decisions: DecisionRing;
+  private readonly vnis: KnownVnis;
   private readonly sessionTemplates: SessionTemplates = {
     softwareForward: 0,
     softwareReverse: 0,
@@ -97,6 +99,8 @@ export class GatewayController {
     private readonly nowMs: () => number = () => performance.now(),
   ) {
     this.rows = new NativeRows(dataplane.rows);
+    this.vnis = new KnownVnis(dataplane.vnis);
+    this.vnis.follow(config);
     this.events = new EventRing(dataplane.events);
     this.templates = new TemplateRegistry(config, dataplane, config.offload.mode === 'never' ? null : target);
     this.decisions = new DecisionRing(
@@ -129,6 +133,7 @@ export class GatewayController {
    */
   reconfigure(config: ValidatedConfig): void {
     this.engine.reconfigure(config);
+    this.vnis.follow(config);
     this.decisions.config = this.engine.config;
   }
 

@@ -125,6 +125,8 @@ export interface Dataplane {
   readonly rows: ArrayBuffer;
   /** maxSessions × SessionCounters, refreshed by `query` decisions and `removed`. */
   readonly counters: ArrayBuffer;
+  /** One bit for each of the 2^24 VNIs, lowest bit first: whether it is a VPC's here or a peer gateway's. */
+  readonly vnis: ArrayBuffer;
   /** Ring of 64-byte events, lcore → JavaScript. RING_HEADER_BYTES, then slots. */
   readonly events: ArrayBuffer;
   /** Ring of 256-byte decisions, JavaScript → lcore. */

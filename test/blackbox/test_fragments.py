@@ -221,3 +221,15 @@ def test_a_repeated_flow_of_fragments_and_whole_packets_mixes_in_order(config):
     result = capture.run(THOROUGH)
     assert len(result.seen) == len(capture.packets) and result.drops == {}
     assert {seen.ip.src for seen in result.seen} == {result.one(first).ip.src}
+
+
+def test_orphans_of_vnis_that_lead_nowhere_are_not_held(config):
+    # gateway.md "How traffic is classified", line 2: whatever VNI a stranger makes up, and however many.
+    capture = Replay(config)
+    late = fragments_of(udp(RED, 1000, X, 53, DATA, id=900), 800)
+    strangers = [capture.inside("red", late[1], vni=1000 + i) for i in range(3000)]
+    pieces = [capture.inside("red", piece) for piece in reversed(fragments_of(udp(RED, 1000, X, 53, DATA, id=901), 800))]
+    result = capture.run(THOROUGH)
+    result.none(*strangers)
+    assert len(pieces_seen(result, *pieces)) == 3
+    assert result.drops == {"unknown-vni": 3000}

@@ -180,6 +180,7 @@ class Run {
     }
     events_ = path_.events_memory()->as<uint8_t>();
     decisions_ = path_.decisions_memory()->as<uint8_t>();
+    std::memset(path_.vnis_memory()->as<uint8_t>(), 0xff, 64);  // VNIs below 512 lead somewhere
   }
 
   void go() {

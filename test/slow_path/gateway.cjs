@@ -96,6 +96,7 @@ class Gateway {
       replay,
       ...more,
     });
+    new Uint8Array(this.dataplane.vnis).fill(255); // every VNI leads somewhere
     this.events = new DataView(this.dataplane.events);
     this.decisions = new DataView(this.dataplane.decisions);
     this.rows = new DataView(this.dataplane.rows);
