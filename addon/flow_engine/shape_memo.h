@@ -34,6 +34,8 @@ class RuleSignature {
  private:
   static constexpr size_t kMostBytes = 640;
 
+  // What is looked at of an item. False: of its type nothing is known here, or there is no room.
+  bool add_mask(int type, const void* mask);
   bool read_items(const rte_flow_item* pattern);
   bool read_actions(const rte_flow_action* actions);
   template <typename T>
