@@ -38,8 +38,8 @@ export function register(program: Command): void {
       'run the whole gateway over captures, offline and deterministic; prints a summary unless --flows or --counters take it',
     )
     .requiredOption('--config <file>', 'configuration of the gateway')
-    .requiredOption('--in <port=pcap>', 'capture to receive on a port (repeatable)', collectPortFile)
-    .option('--out <port=pcap>', 'capture to write what a port transmits (repeatable)', collectPortFile, [])
+    .requiredOption('--in <port=pcap>', 'capture to receive on a port, one each (repeatable); where its times go backwards the clock stands still', collectPortFile)
+    .option('--out <port=pcap>', 'capture to write what a port transmits, one each (repeatable)', collectPortFile, [])
     .option(
       '--reload <time=config>',
       'follow another configuration from a capture time on, seconds with fraction (repeatable)',

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from frames import example_config
-from harness import Replay, Sent
+from harness import Replay, Sent, execute
 from packets import Ipv4, translated, translated_error
 from traffic import (
     BLUE,
@@ -123,6 +123,18 @@ def test_two_gateways_chained_give_together_what_one_gives_alone(host, pool):
     assert at_red.drops == at_blue.drops == at_one.drops == {}
     assert {flow["class"] for flow in at_red.flows} == {"site-to-site"}
     assert {flow["class"] for flow in at_one.flows} == {"vpc-to-vpc"}
+
+
+def test_a_router_on_the_way_to_a_peer_gateway_gets_the_outer_frame_and_the_peer_the_inner_one():
+    # gateway.md: `vteps` is the outer destination MAC of each VTEP; to a peer gateway the inner destination MAC is `peerGateways[].mac`.
+    config, _ = both_gateways()
+    router = "02:00:00:00:99:99"
+    config["vteps"].append({"address": "172.30.0.2", "mac": router})
+    capture = Replay(config)
+    sent = capture.inside("red", udp(RED_BOUND, 1000, BLUE_STATIC_PEERING, 53))
+    for mode in ("immediate", "never"):
+        seen = execute(config, capture.packets, mode).one(sent)
+        assert (seen.ether_dst, seen.outer.dst, seen.inner_dst) == (router, "172.30.0.2", "02:00:00:00:f0:02")
 
 
 def test_the_second_half_translates_the_destination_alone_and_allocates_nothing():

@@ -121,6 +121,21 @@ def test_other_forms_of_capture_are_read_alike(config, files, form):
     assert [(files / name).read_bytes() for name in ("fabric-out.pcap", "external-out.pcap", "counters.json", "flows.json")] == wanted
 
 
+@pytest.mark.parametrize("mode", ["immediate", "never"])
+def test_where_a_captures_times_go_backwards_the_clock_stands_still(config, files, mode):
+    # `sluice replay --help`. A session of 300 s that begins at 1000 s is alive at 1299 s, whatever a packet between them says.
+    times = [1000, 5, 1299, 1298]
+    write_pcap(files / "fabric.pcap", [(seconds * 1_000_000, frame_from_vpc(config, "red", udp(RED, 1000, X, 53, bytes([i])))) for i, seconds in enumerate(times)])
+    write_pcap(files / "external.pcap", [])
+    assert sluice(*replay_arguments(files), "--offload", mode).returncode == 0
+    first = read_pcap(files / "fabric.pcap")
+    sent = read_pcap(files / "external-out.pcap")
+    assert [micros for micros, _ in sent] == [micros for micros, _ in first]
+    assert [frame[-1] for _, frame in sent] == [0, 1, 2, 3]
+    flow, = json.loads((files / "flows.json").read_text())
+    assert (flow["forward"]["packets"], flow["ageMs"], flow["idleMs"]) == (4, 299_000, 0)
+
+
 def test_the_same_replay_twice_gives_the_same_files(files):
     # DESIGN.md §3 "offline and deterministic".
     written = []
