@@ -38,7 +38,11 @@ export function register(program: Command): void {
       'run the whole gateway over captures, offline and deterministic; prints a summary unless --flows or --counters take it',
     )
     .requiredOption('--config <file>', 'configuration of the gateway')
-    .requiredOption('--in <port=pcap>', 'capture to receive on a port, one each (repeatable); where its times go backwards the clock stands still', collectPortFile)
+    .requiredOption(
+      '--in <port=pcap>',
+      'capture to receive on a port (repeatable; merged by time); where its times go backwards the clock stands still',
+      collectPortFile,
+    )
     .option('--out <port=pcap>', 'capture to write what a port transmits, one each (repeatable)', collectPortFile, [])
     .option(
       '--reload <time=config>',
@@ -54,7 +58,7 @@ export function register(program: Command): void {
 }
 
 async function run(options: ReplayCommandOptions, command: Command): Promise<void> {
-  const misuse = portTwice('--in', options.in) ?? portTwice('--out', options.out) ?? fileClash(namedFiles(options));
+  const misuse = outTwice(options.out) ?? fileClash(namedFiles(options));
   if (misuse !== null) command.error(`error: ${misuse}`, { exitCode: 2 });
   const { requireConfig } = await import('./config-option.js');
   const { packageRoot } = await import('../config/package-root.js');
@@ -102,10 +106,11 @@ async function run(options: ReplayCommandOptions, command: Command): Promise<voi
   }
 }
 
-function portTwice(option: string, files: readonly PortFile[]): string | null {
+/** Captures to receive are merged by time, several on one port too; what a port transmits goes to one file. */
+function outTwice(files: readonly PortFile[]): string | null {
   const twice = files.find(({ port }, i) => files.findIndex((other) => other.port === port) < i);
   if (twice === undefined) return null;
-  return `'${option} ${twice.port}=${twice.path}' names port "${twice.port}" a second time; a port has one ${option}`;
+  return `'--out ${twice.port}=${twice.path}' names port "${twice.port}" a second time; a port has one --out`;
 }
 
 function namedFiles(options: ReplayCommandOptions): NamedFile[] {

@@ -251,7 +251,6 @@ def test_wrong_usage_is_exit_2(files, change):
     [
         ("--out", "external=b.pcap", None),
         ("--out", "fabric=other.pcap", None),
-        ("--in", "fabric=external.pcap", None),
         ("--out", "external=fabric.pcap", None),
         ("--out", "external=gateway.json", None),
         ("--out", "external=link.pcap", "symlink"),
@@ -303,6 +302,17 @@ def test_what_keeps_nothing_may_be_named_twice_and_one_configuration_may_return(
     # /dev/null takes any number of outputs; a reload may name the configuration that the replay began with.
     result = sluice(*["replay", "--config", "gateway.json", "--in", "fabric=fabric.pcap", "--reload", "1=gateway.json"], *["--flows", "/dev/null", "--counters", "/dev/null"], cwd=files)
     assert result.returncode == 0, result.stderr
+
+
+def test_several_captures_of_one_port_are_merged_by_time(files):
+    # DESIGN.md §3: inputs are merged by timestamp, ties in command-line order.
+    base = ["replay", "--config", "gateway.json", "--in", "fabric=fabric.pcap", "--in", "external=external.pcap"]
+    once = sluice(*base, "--counters", "once.json", cwd=files)
+    twice = sluice(*base, "--in", "fabric=fabric.pcap", "--counters", "twice.json", cwd=files)
+    assert (once.returncode, twice.returncode) == (0, 0), once.stderr + twice.stderr
+    received = [json.loads((files / name).read_text())["ports"] for name in ("once.json", "twice.json")]
+    assert received[1]["fabric"]["received"] == 2 * received[0]["fabric"]["received"] > 0
+    assert received[1]["external"]["received"] == received[0]["external"]["received"]
 
 
 def test_a_member_of_a_pair_lives_in_its_virtual_mac_after_a_reload_too(config):
