@@ -19,6 +19,8 @@ const FULL_FIRST_PACKETS = 10_000_000;
 const CHURN_SHARES = [0.85, 0.75, 0.65, 0.55, 0.45] as const;
 /** So much of what begins must end; sessions end by whole seconds. */
 const STEADY_SHARE = 0.95;
+/** So much of what comes evenly paced may be lost where a thread stands still. */
+const LOST_SHARE = 0.01;
 /** Ends come by whole seconds. */
 const LEAST_CHURN_SECONDS = 2;
 
@@ -56,8 +58,8 @@ async function fastestSteadyChurn(options: Omit<ChurnOptions, 'perSecond'>, rate
   return tried[tried.length - 1];
 }
 
-function isSteady({ newPerSecond, endedPerSecond, failed }: ChurnResult): boolean {
-  return failed === 0 && endedPerSecond >= STEADY_SHARE * newPerSecond;
+function isSteady({ newPerSecond, endedPerSecond, opened, failed }: ChurnResult): boolean {
+  return failed <= LOST_SHARE * opened && endedPerSecond >= STEADY_SHARE * newPerSecond;
 }
 
 export async function measure(options: BenchOptions): Promise<Report> {
@@ -104,7 +106,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
   const unsteady = churned.filter((one) => !isSteady(one)).length;
   if (unsteady > 0) {
     remarks.push(
-      `in ${unsteady} runs ends (${shown(churnEnds)}/s) did not keep up with new flows, or flows failed, at any pace`,
+      `in ${unsteady} runs ends (${shown(churnEnds)}/s) did not keep up with new flows, or more than 1% of them failed, at any pace`,
     );
   }
   const received = merged(paced.map(({ receive }) => receive));
