@@ -336,7 +336,8 @@ void SlowPath::refresh_counters(const SessionRef& session) {
   counters.reverse_bytes = static_cast<double>(total[kReverse].bytes);
 }
 
-// Of the sessions in so many rows from `first` on, side by side: one alone waits for five cache lines after each other.
+// Of the sessions in so many rows from `first` on, side by side: one alone waits for five cache lines, one
+// after the other.
 void SlowPath::refresh_rows(uint32_t first, uint32_t count) {
   if (first >= sessions_.capacity()) return;
   count = std::min({count, kMostRefreshed, sessions_.capacity() - first});

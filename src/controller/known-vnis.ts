@@ -13,6 +13,7 @@ export class KnownVnis {
     this.bits = new Uint8Array(memory);
   }
 
+  /** VNIs of VPCs here and of peer gateways; those of an earlier configuration alone are forgotten. */
   follow(config: ValidatedConfig): void {
     const local = config.vpcs.filter(({ remoteGateway }) => remoteGateway < 0);
     const next = [...local, ...config.peerGateways].map(({ vni }) => vni);
