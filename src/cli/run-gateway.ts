@@ -6,6 +6,7 @@ import type { PairMirror } from '../ha/pair-mirror.js';
 import type { GatewayMetrics } from '../metrics/gateway-metrics.js';
 import type { GatewayMirror } from '../mirror/gateway-mirror.js';
 import { UserFault } from './errors.js';
+import { endSignal, HangUps } from './signals.js';
 
 /** Which role a gateway of a pair leaves to the other one when both start at once. */
 export type Preference = 'active' | 'standby';
@@ -16,6 +17,8 @@ export type Preference = 'active' | 'standby';
  * @throws UserFault NativeError and others; nothing is left behind then
  */
 export async function runGateway(configPath: string, prefers: Preference): Promise<void> {
+  const hangUps = new HangUps();
+  const ended = endSignal(); // one that comes while it starts ends it as soon as it has started
   const { pino, destination } = await import('pino');
   const { requireConfig } = await import('./config-option.js');
   const { packageRoot } = await import('../config/package-root.js');
@@ -31,7 +34,6 @@ export async function runGateway(configPath: string, prefers: Preference): Promi
   requireFit(config, liveFaults(config));
   const log = pino({ name: config.name, level: config.log.level }, destination(2));
   const root = packageRoot();
-  const ended = endSignal(); // one that comes while it starts ends it as soon as it has started
   const gateway = new LiveGateway(
     config,
     loadBinding(root),
@@ -76,7 +78,11 @@ export async function runGateway(configPath: string, prefers: Preference): Promi
     mirror?.writer
       .begin(null)
       .catch((error: Error) => log.error({ error: error.message }, 'sessions are not mirrored'));
-    process.on('SIGHUP', () => void follower.followFile());
+    hangUps.lead(() => {
+      follower
+        .followFile()
+        .catch((error: Error) => log.error({ error: error.stack }, 'the file could not be followed'));
+    });
     log.info({ config: configPath, vpcs: config.vpcs.length }, 'gateway runs');
     log.info({ signal: await ended }, 'draining');
     await pair?.member.stop();
@@ -133,16 +139,4 @@ async function startMonitoring(gateway: Gateway, member: HaMember | null): Promi
     member.onTransition = ({ to }) => pairMetrics.moved(to);
   }
   return { metrics, server: await serveMetrics(metrics, address) };
-}
-
-/** The first SIGTERM or SIGINT; a second one ends the process at once. */
-function endSignal(): Promise<string> {
-  return new Promise((resolve) => {
-    const names = ['SIGTERM', 'SIGINT'] as const;
-    const end = (name: string) => {
-      for (const other of names) process.removeListener(other, end);
-      resolve(name);
-    };
-    for (const name of names) process.on(name, end);
-  });
 }

@@ -93,6 +93,18 @@ def test_sighup_refuses_what_cannot_change_and_goes_on_as_before(start, network,
     assert all_answered(network.red, FAR_ADDRESS) and all_answered(network.blue, FAR_ADDRESS)
 
 
+def test_sighup_during_the_start_is_followed_after_it(start, config):
+    gateway = start(config, wait=False)
+    # The NIC has been tried, its rules and sockets are still to come.
+    eventually("half of the start", lambda: "offload target" in gateway.log(), 20)
+    changed = copy.deepcopy(config)
+    changed["externalPools"][0]["vpcs"] = ["red"]
+    gateway.reload(changed)
+    eventually("the reload", lambda: "new configuration is in force" in gateway.log() or not gateway.process.running, 20)
+    assert gateway.process.running, gateway.log()
+    assert gateway.stop() == 0
+
+
 def test_killed_in_the_middle_of_traffic_the_next_start_works_at_once_and_traffic_goes_on(start, network, config):
     first = start(config)
     listener = network.red.listen(STATIC_HOST, 7100)
