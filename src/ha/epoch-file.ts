@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isEpoch } from '../mirror/epoch.js';
 import { monotonicMs } from './clock.js';
 import { replaceFile } from './durable-file.js';
 import { EpochTimes } from './epoch-times.js';
@@ -26,12 +27,12 @@ export class EpochFile {
   }
 
   /**
-   * Remembers an epoch if it is the highest.
+   * Remembers an epoch if it is the highest, and one at all.
    *
    * @returns Once it is on disk. @throws The file system's error; in memory the epoch counts all the same.
    */
   async seen(epoch: number): Promise<void> {
-    if (epoch <= this.highest) return;
+    if (!isEpoch(epoch) || epoch <= this.highest) return;
     this.highest = epoch;
     this.times.see(epoch);
     const { path, group } = this;
@@ -63,6 +64,6 @@ function read(path: string, group: string): number {
   }
   const { group: named, epoch } = (value ?? {}) as { group?: unknown; epoch?: unknown };
   if (named !== group) throw refuse(`belongs to group ${JSON.stringify(named)}, not "${group}"`);
-  if (!Number.isSafeInteger(epoch) || (epoch as number) < 0) throw refuse('has no epoch');
-  return epoch as number;
+  if (!isEpoch(epoch)) throw refuse('has no epoch');
+  return epoch;
 }

@@ -80,6 +80,7 @@ export class LeaseKeeper {
   private ownEpoch = 0;
   private handingOver = false;
   private lastMembers: readonly MemberEntry[] = [];
+  private lastFault: string | null = null;
 
   constructor(
     private readonly options: KeeperOptions,
@@ -138,6 +139,11 @@ export class LeaseKeeper {
   /** Whether Redis has answered lately. */
   get redisAnswers(): boolean {
     return monotonicMs() - this.repliedMs <= Math.max(QUIET_RENEWALS * this.options.renewMs(), 50);
+  }
+
+  /** Why the last call of Redis failed; null: it did not. */
+  get fault(): string | null {
+    return this.lastFault;
   }
 
   /** Whether a promise not to take over can be kept: no attempt is on its way. */
@@ -315,6 +321,7 @@ export class LeaseKeeper {
 
   private took(reply: LeaseReply, atMs: number): void {
     this.repliedMs = atMs;
+    this.lastFault = null;
     this.silence.observed(reply.record, atMs);
     this.lastMembers = reply.members;
     this.options.epochs.seen(reply.record.epoch).catch((error: Error) => {
@@ -323,7 +330,9 @@ export class LeaseKeeper {
   }
 
   private failed(error: Error): void {
-    this.options.log.debug({ error: error.message }, 'lease: Redis did not answer');
+    const isNew = this.lastFault !== error.message;
+    this.lastFault = error.message;
+    this.options.log[isNew ? 'warn' : 'debug']({ error: error.message }, 'lease: Redis did not answer');
     this.interrupted();
   }
 

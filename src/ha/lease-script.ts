@@ -1,3 +1,5 @@
+import { HIGHEST_EPOCH } from '../mirror/epoch.js';
+
 /**
  * The lease in Redis: one script, so that reading the clock, judging and writing are one step.
  *
@@ -18,8 +20,15 @@
  * `beat` is anew with each renewal, so that a watcher can tell by his own clock how long the holder has been silent. That,
  * and not the deadline by Redis TIME alone, is what makes a lease free: Redis' clock may jump. `allow-oom`: a Redis that is
  * full must not end leases.
+ *
+ * A key of another kind, and a record whose epoch or deadline is none, count as lost: the holder writes it again.
  */
 export const LEASE_SCRIPT = `#!lua flags=allow-oom
+-- What this script has not written is as good as lost: nothing may hang on a key that somebody else has used.
+for i = 1, 2 do
+  local kind = redis.call('TYPE', KEYS[i]).ok
+  if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[i]) end
+end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local op, me, node, epoch, lease, beat = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
@@ -27,8 +36,12 @@ if node ~= '' then redis.call('HSET', KEYS[2], node, string.format('%.0f', now) 
 local code = 'OK'
 local function read()
   local l = redis.call('HMGET', KEYS[1], 'holder', 'node', 'epoch', 'beat', 'deadline', 'successor')
-  return { holder = l[1] or '', node = l[2] or '', epoch = tonumber(l[3] or '0'), beat = l[4] or '',
-           deadline = tonumber(l[5] or '0'), successor = l[6] or '' }
+  local has, deadline = tonumber(l[3] or '0'), tonumber(l[5] or '0')
+  if not has or has ~= math.floor(has) or has < 0 or has > ${HIGHEST_EPOCH} or not deadline or deadline ~= deadline then
+    return { holder = '', node = '', epoch = 0, beat = '', deadline = 0, successor = '' }
+  end
+  return { holder = l[1] or '', node = l[2] or '', epoch = has, beat = l[4] or '', deadline = deadline,
+           successor = l[6] or '' }
 end
 local function hold()
   redis.call('HSET', KEYS[1], 'holder', me, 'node', node, 'epoch', epoch, 'beat', beat,

@@ -57,7 +57,7 @@ export class MemberChecks {
 
   private lookAtLease(): void {
     const { health, keeper, redisName } = this.checked;
-    health.set('redis', keeper.redisAnswers, redisName);
+    health.set('redis', keeper.redisAnswers, keeper.fault === null ? redisName : `${redisName}: ${keeper.fault}`);
     if (keeper.holding) health.set('lease', keeper.untilMs > monotonicMs(), 'not renewed');
     else health.set('lease', keeper.record?.epoch !== 0, 'nobody holds it');
   }

@@ -206,8 +206,12 @@ export class HaMember {
    * @throws HandOverError when it cannot; this gateway goes on as before.
    */
   async switchover(cause: string): Promise<SwitchoverReport> {
-    if (!speaksIn(this.failover.state) || this.draining)
-      throw new HandOverError(`this gateway is ${this.failover.state}`);
+    if (this.draining) throw new HandOverError('this gateway hands over already');
+    if (!speaksIn(this.failover.state)) {
+      const holder = this.keeper.record?.node ?? '';
+      const active = holder === '' || this.keeper.holding ? '' : `, ask node "${holder}", which holds the lease`;
+      throw new HandOverError(`this gateway is ${this.failover.state} and has nothing to hand over${active}`);
+    }
     const startedMs = monotonicMs();
     this.draining = true;
     try {

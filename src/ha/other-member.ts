@@ -24,7 +24,7 @@ export class OtherMember {
 
   /** What it last said in Redis; null: nobody but this gateway ever did. */
   get reported(): { readonly node: string; readonly agoMs: number; readonly member: MemberStatus | null } | null {
-    const others = this.keeper.members.filter(({ node }) => node !== this.own.node);
+    const others = this.keeper.members.filter(({ node, agoMs }) => node !== this.own.node && Number.isFinite(agoMs));
     if (others.length === 0) return null;
     const { node, agoMs, status } = others.reduce((a, b) => (a.agoMs <= b.agoMs ? a : b));
     return { node, agoMs, member: readMember(status) };

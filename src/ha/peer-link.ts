@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
+import { isEpoch } from '../mirror/epoch.js';
 import type { PairSettings } from './settings.js';
 import type { FailoverState } from './transitions.js';
 
@@ -45,7 +46,7 @@ export function decodeMessage(datagram: Buffer, group: string, secret: string | 
   const m = value as Partial<Record<keyof PeerMessage, unknown>> | null;
   if (m === null || typeof m !== 'object' || m.group !== group) return null;
   const texts = [m.node, m.boot, m.state, m.ask, m.promise].every((text) => typeof text === 'string');
-  return texts && Number.isSafeInteger(m.epoch) && typeof m.redis === 'boolean' ? (m as PeerMessage) : null;
+  return texts && isEpoch(m.epoch) && typeof m.redis === 'boolean' ? (m as PeerMessage) : null;
 }
 
 function mac(secret: string, body: Buffer): Buffer {

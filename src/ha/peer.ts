@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { PeerMessage } from './peer-link.js';
 
 /** Heartbeats that may be missed before the other gateway counts as gone. */
@@ -15,6 +16,8 @@ export class Peer {
   private promisedUntilMs = -Infinity;
   private grantedUntilMs = -Infinity;
   private readonly asked = new Map<string, number>();
+  /** Of this boot: what was promised to one before it must not look like an answer to this one. */
+  private readonly name = randomUUID();
   private tokens = 0;
 
   constructor(
@@ -39,7 +42,7 @@ export class Peer {
 
   /** A token to ask for a promise with. */
   ask(nowMs: number): string {
-    const token = `${this.tokens++}`;
+    const token = `${this.name}.${this.tokens++}`;
     this.asked.set(token, nowMs);
     return token;
   }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { monotonicMs } from '../../src/ha/clock';
 import { EpochFile } from '../../src/ha/epoch-file';
 import { LeaseStore } from '../../src/ha/lease-store';
+import { Peer } from '../../src/ha/peer';
 import { redisConnector } from '../../src/mirror/connect';
 import { LEASE_MS, Member, overlapMs, until, wait } from './keeper-pair';
 import { RedisServer } from './redis-server';
@@ -232,4 +233,44 @@ test('a_lease_is_handed_over_at_once_and_taken_back_from_one_that_does_not_come'
   expect(monotonicMs() - startedMs).toBeLessThan(LEASE_MS);
   expect([a.keeper.holding, b.keeper.holding]).toEqual([false, true]);
   expect(b.events[0].cause).toContain('handed over');
+});
+
+test.each([
+  ['an epoch that is none', ['HSET', '{g}:lease', 'epoch', 'abc']],
+  ['an epoch beyond all', ['HSET', '{g}:lease', 'epoch', '1795299045828']],
+  ['a deadline that is none', ['HSET', '{g}:lease', 'deadline', 'soon']],
+  ['a lease of another kind', ['SET', '{g}:lease', 'x']],
+  ['members of another kind', ['SET', '{g}:members', 'x']],
+  ['a member that is none', ['HSET', '{g}:members', 'c', 'garbage']],
+])('what_somebody_else_writes_into_the_lease_ends_nothing: %s', async (_what, words) => {
+  const [a, b] = await pair();
+  await server.command(words[0], ...words.slice(1));
+  await wait(3 * LEASE_MS);
+  expect(a.keeper.holding).toBe(true);
+  expect(b.events).toHaveLength(0);
+  for (const node of ['a', 'b']) expect(new EpochFile(join(folder, `${node}.epoch`), 'g').epoch).toBe(1);
+  expect(a.keeper.members.map(({ node }) => node)).toEqual(expect.arrayContaining(['a', 'b']));
+  // And a dead holder is still followed, from what it wrote last or from nothing.
+  a.keeper.stop();
+  await server.command(words[0], ...words.slice(1));
+  await until('b holds the lease', () => b.keeper.holding);
+  expect(b.events.map(({ epoch }) => epoch)).toEqual([2]);
+});
+
+test('a_promise_to_an_earlier_boot_of_this_node_lets_nobody_speak', () => {
+  const asked = new Peer(1000, 100).ask(0);
+  const afterRestart = new Peer(1000, 100);
+  afterRestart.ask(5000);
+  const stale = {
+    group: 'g',
+    node: 'b',
+    boot: 'b',
+    state: 'INIT',
+    epoch: 1,
+    redis: true,
+    ask: '',
+    promise: asked,
+  } as const;
+  afterRestart.heard(stale, 5001);
+  expect(afterRestart.speakUntilMs).toBe(-Infinity);
 });
