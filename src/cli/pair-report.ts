@@ -17,7 +17,10 @@ export function pairReport(s: PairStatus): string {
     const { dirty, inFlightBytes, lagMs, snapshotAgeMs, snapshotRecords } = s.mirror;
     const age =
       snapshotAgeMs === null ? 'none' : `${(snapshotAgeMs / 1000).toFixed(1)} s old, ${snapshotRecords} sessions`;
-    lines.push(['mirror', `${dirty} to be written, ${inFlightBytes} bytes on their way, ${lagMs.toFixed(0)} ms behind`]);
+    lines.push([
+      'mirror',
+      `${dirty} to be written, ${inFlightBytes} bytes on their way, ${lagMs.toFixed(0)} ms behind`,
+    ]);
     lines.push(['snapshot', age]);
     for (const [i, shard] of s.mirror.shards.entries()) {
       lines.push([`shard ${i}`, `here ${shard.local}, Redis ${shard.redis}, standby ${shard.applied ?? 'unknown'}`]);
