@@ -14,13 +14,17 @@ function script(text: string): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') };
 }
 
-/** First element of every reply. */
+/** What a script says: one of Reply, and what belongs to it. */
+export type Answer = readonly (Buffer | number)[];
+
+/** First element of every answer. */
 export const Reply = {
   ok: 'OK',
   duplicate: 'DUP',
   fenced: 'FENCED',
   gap: 'GAP',
   wrongDataset: 'WRONG_DATASET',
+  failed: 'FAILED',
 } as const;
 
 /** `owner(key, epoch, writer)`: claims a key's hash for an epoch; returns the higher epoch that has it, or nil. */
@@ -73,26 +77,33 @@ return {'OK', first}
 `);
 
 /**
- * Appends a batch to a shard's log, if the writer still owns the shard and the batch is the next one.
- * Entries that somebody else has put there count as another dataset.
- * KEYS fence, log. ARGV epoch, dataset, sequence, blob.
- * → OK | DUP | FENCED, epoch | GAP, last sequence | WRONG_DATASET.
+ * Appends batches to logs, one a shard or several, each if the writer still owns the shard and the batch is the next one.
+ * Entries that somebody else has put there count as another dataset. What is refused keeps none of the others back.
+ * KEYS fence, log, for each batch. ARGV epoch, then for each batch dataset, sequence, blob.
+ * → for each batch OK | DUP | FENCED, epoch | GAP, last sequence | WRONG_DATASET | FAILED, error.
  */
 export const APPEND = script(`
-local f = redis.call('HMGET', KEYS[1], 'epoch', 'dataset', 'lastSeq')
-local epoch = tonumber(f[1] or '0')
-if epoch > tonumber(ARGV[1]) then return {'FENCED', epoch} end
-if f[2] ~= ARGV[2] then return {'WRONG_DATASET'} end
-local last, seq = tonumber(f[3]), tonumber(ARGV[3])
-if seq <= last then return {'DUP'} end
-if seq ~= last + 1 then return {'GAP', last} end
-local added = redis.pcall('XADD', KEYS[2], ARGV[1] .. '-' .. ARGV[3], 'b', ARGV[4])
-if added.err then
-  if string.find(added.err, 'equal or smaller') then return {'WRONG_DATASET'} end
-  return added
+local function append(fence, log, mine, dataset, sequence, blob)
+  local f = redis.call('HMGET', fence, 'epoch', 'dataset', 'lastSeq')
+  local epoch = tonumber(f[1] or '0')
+  if epoch > tonumber(mine) then return {'FENCED', epoch} end
+  if f[2] ~= dataset then return {'WRONG_DATASET'} end
+  local last, seq = tonumber(f[3]), tonumber(sequence)
+  if seq <= last then return {'DUP'} end
+  if seq ~= last + 1 then return {'GAP', last} end
+  local added = redis.pcall('XADD', log, mine .. '-' .. sequence, 'b', blob)
+  if added.err then
+    if string.find(added.err, 'equal or smaller') then return {'WRONG_DATASET'} end
+    return {'FAILED', added.err}
+  end
+  redis.call('HSET', fence, 'lastSeq', sequence)
+  return {'OK'}
 end
-redis.call('HSET', KEYS[1], 'lastSeq', ARGV[3])
-return {'OK'}
+local replies = {}
+for i = 1, #KEYS / 2 do
+  replies[i] = append(KEYS[2 * i - 1], KEYS[2 * i], ARGV[1], ARGV[3 * i - 1], ARGV[3 * i], ARGV[3 * i + 1])
+end
+return replies
 `);
 
 /**
@@ -189,20 +200,38 @@ return {'OK'}
  */
 export async function run(
   connection: RedisConnection,
+  script: Script,
+  keys: readonly string[],
+  args: readonly (string | number | Buffer)[],
+): Promise<Answer> {
+  return (await evaluate(connection, script, keys, args)) as Answer;
+}
+
+/** Runs APPEND. @returns The answer to each batch, in their order. */
+export async function runAppend(
+  connection: RedisConnection,
+  keys: readonly string[],
+  args: readonly (string | number | Buffer)[],
+): Promise<readonly Answer[]> {
+  return (await evaluate(connection, APPEND, keys, args)) as Answer[];
+}
+
+async function evaluate(
+  connection: RedisConnection,
   { sha, text }: Script,
   keys: readonly string[],
   args: readonly (string | number | Buffer)[],
-): Promise<readonly (Buffer | number)[]> {
+): Promise<unknown> {
   const operands = [keys.length, ...keys, ...args];
   try {
-    return (await connection.callBuffer('EVALSHA', sha, ...operands)) as (Buffer | number)[];
+    return await connection.callBuffer('EVALSHA', sha, ...operands);
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-    return (await connection.callBuffer('EVAL', text, ...operands)) as (Buffer | number)[];
+    return connection.callBuffer('EVAL', text, ...operands);
   }
 }
 
 /** First element of a reply. */
-export function verdictOf(reply: readonly (Buffer | number)[]): string {
+export function verdictOf(reply: Answer): string {
   return String(reply[0]);
 }

@@ -1,12 +1,16 @@
+import type { Appender } from './appender.js';
 import { BatchBuffer, batchBytes, type DatasetId, R, recordAt, sealBatch, setVersion } from './batch.js';
 import type { ShardKeys } from './keys.js';
 import { BatchKind } from './records.js';
-import { APPEND, Reply, run, verdictOf } from './scripts.js';
+import { type Answer, Reply, verdictOf } from './scripts.js';
 import type { MirrorLimits, MirrorSource, OnAcknowledged, RedisConnection } from './types.js';
 
 /** What all shards of a writer share. */
 export interface WriterState {
   readonly connection: RedisConnection;
+  readonly appender: Appender;
+  /** Whether changes gather for `flushMs` even when there is room in flight: nobody waits for them. */
+  readonly gathers: boolean;
   readonly source: MirrorSource;
   readonly limits: MirrorLimits;
   readonly counters: {
@@ -197,38 +201,49 @@ export class ShardLog {
   }
 
   private send(batch: Batch): void {
-    const { state, keys } = this;
+    const { state } = this;
     batch.sent = true;
     const attempt = ++batch.attempt;
-    const blob = batch.buffer.bytes.subarray(0, batchBytes(batch.count));
     const isCurrent = () => !this.closed && batch.attempt === attempt;
-    run(state.connection, APPEND, [keys.fence, keys.log], [state.epoch, this.datasetText, batch.sequence, blob]).then(
-      (reply) => {
-        if (isCurrent()) this.replied(batch, reply);
+    state.appender.send({
+      keys: this.keys,
+      epoch: state.epoch,
+      dataset: this.datasetText,
+      sequence: batch.sequence,
+      blob: batch.buffer.bytes.subarray(0, batchBytes(batch.count)),
+      isFull: batch.count === state.limits.batchRecords,
+      isWanted: isCurrent,
+      answered: (answer) => {
+        if (isCurrent()) this.answered(batch, answer);
       },
-      (error: Error) => {
-        if (!isCurrent()) return;
-        state.counters.errors++;
-        state.refusal = error.message.slice(0, 120);
-        this.postpone(batch);
+      failed: ({ message }) => {
+        if (isCurrent()) this.refused(batch, message);
       },
-    );
+    });
   }
 
-  private replied(batch: Batch, reply: readonly (Buffer | number)[]): void {
-    const verdict = verdictOf(reply);
-    switch (verdict) {
+  private refused(batch: Batch, message: string): void {
+    const { state } = this;
+    state.counters.errors++;
+    state.refusal = message.slice(0, 120);
+    this.postpone(batch);
+  }
+
+  private answered(batch: Batch, answer: Answer): void {
+    switch (verdictOf(answer)) {
       case Reply.duplicate:
         this.state.counters.duplicates++;
         return this.confirm(batch.sequence);
       case Reply.ok:
         return this.confirm(batch.sequence);
       case Reply.fenced:
-        return this.onVerdict({ is: 'fenced', epoch: Number(reply[1]) });
+        return this.onVerdict({ is: 'fenced', epoch: Number(answer[1]) });
       case Reply.gap:
         // A batch before this one failed and goes again first; or Redis forgot what it had acknowledged.
-        if (Number(reply[1]) >= this.acknowledged) return this.postpone(batch);
+        if (Number(answer[1]) >= this.acknowledged) return this.postpone(batch);
         return this.onVerdict({ is: 'lost' });
+      case Reply.failed:
+        return this.refused(batch, String(answer[1]));
       default:
         return this.onVerdict({ is: 'lost' });
     }
@@ -249,7 +264,8 @@ export class ShardLog {
       batch.attempt++;
       this.spare.push(batch);
     }
-    this.pump(state.now());
+    // What would not fill a batch waits for the other shards' changes, as ever.
+    if (!state.gathers || state.source.dirty.countOf(this.shard) >= state.limits.batchRecords) this.pump(state.now());
   }
 
   /** The batch, and with it those behind it, goes again after a while. */

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { Appender } from './appender.js';
 import { BlockLedger } from './block-ledger.js';
 import { isReady, onReady } from './connect.js';
 import { GROUPS_KEY, type GroupKeys, groupKeys } from './keys.js';
@@ -79,6 +80,8 @@ class RedisMirrorWriter implements MirrorWriter {
     this.watchConnection = options.redis.connect('status', onError);
     this.state = {
       connection,
+      appender: new Appender(connection, options.redis.kind !== 'cluster'),
+      gathers: (options.mode ?? 'async') === 'async',
       source: options.source,
       limits: { ...DEFAULT_LIMITS, ...options.limits },
       counters: {

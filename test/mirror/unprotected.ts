@@ -31,16 +31,26 @@ function scripted(script: Script, text: string): Restore {
   return override(script, { text, sha: createHash('sha1').update(text).digest('hex') });
 }
 
+/** For each batch of a command, with `fence`, `log`, `sequence` and `blob` of it. */
+const eachBatch = (what: string) => `
+  local replies = {}
+  for i = 1, #KEYS / 2 do
+    local fence, log, sequence, blob = KEYS[2 * i - 1], KEYS[2 * i], ARGV[3 * i], ARGV[3 * i + 1]
+    ${what}
+    replies[i] = {'OK'}
+  end
+  return replies`;
+
 /** Appends whatever comes, under ids of the server's. */
-export const appendsBlindly = () => scripted(APPEND, `redis.call('XADD', KEYS[2], '*', 'b', ARGV[4]) return {'OK'}`);
+export const appendsBlindly = () => scripted(APPEND, eachBatch(`redis.call('XADD', log, '*', 'b', blob)`));
 
 /** Appends under explicit ids without asking the fence, and nobody looks whether Redis still has what it had. */
 export function appendsUnfenced(): Restore {
   const restores = [
     scripted(
       APPEND,
-      `redis.pcall('XADD', KEYS[2], ARGV[1] .. '-' .. ARGV[3], 'b', ARGV[4])
-       redis.call('HSET', KEYS[1], 'lastSeq', ARGV[3]) return {'OK'}`,
+      eachBatch(`redis.pcall('XADD', log, ARGV[1] .. '-' .. sequence, 'b', blob)
+                 redis.call('HSET', fence, 'lastSeq', sequence)`),
     ),
     override(ShardWriter.prototype, { judge: () => undefined }),
   ];

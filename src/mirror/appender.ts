@@ -1,0 +1,67 @@
+import type { ShardKeys } from './keys.js';
+import { type Answer, runAppend } from './scripts.js';
+import type { RedisConnection } from './types.js';
+
+/** A batch on its way to a shard's log. */
+export interface Append {
+  readonly keys: ShardKeys;
+  readonly epoch: number;
+  readonly dataset: string;
+  readonly sequence: number;
+  readonly blob: Buffer;
+  /** Whether nothing would be saved by sending it together with others. */
+  readonly isFull: boolean;
+  /** Whether it is still to be sent. */
+  isWanted(): boolean;
+  answered(answer: Answer): void;
+  /** No answer came: whether Redis has the batch is not known. */
+  failed(error: Error): void;
+}
+
+/**
+ * Sends batches. Those that are not full and come in one turn of the event loop go in one command: each command wakes
+ * Redis, and its answer wakes JavaScript, which first packets wait for. A Cluster has shards on several servers, and each
+ * goes alone.
+ */
+export class Appender {
+  private waiting: Append[] = [];
+  private readonly isTold = () => this.flush();
+
+  constructor(
+    private readonly connection: RedisConnection,
+    private readonly together: boolean,
+  ) {}
+
+  /** Batches of a shard leave in the order in which they are given. */
+  send(append: Append): void {
+    if (!this.together) return this.command([append]);
+    // A full one must not overtake one of its shard that waits.
+    if (append.isFull && !this.waiting.some(({ keys }) => keys === append.keys)) return this.command([append]);
+    if (this.waiting.length === 0) queueMicrotask(this.isTold);
+    this.waiting.push(append);
+  }
+
+  private flush(): void {
+    const ready = this.waiting.filter((append) => append.isWanted());
+    this.waiting = [];
+    // One writer has one epoch; it changes between two of them only.
+    while (ready.length > 0) {
+      const { epoch } = ready[0];
+      const end = ready.findIndex((append) => append.epoch !== epoch);
+      this.command(ready.splice(0, end < 0 ? ready.length : end));
+    }
+  }
+
+  private command(appends: readonly Append[]): void {
+    const keys = appends.flatMap(({ keys: { fence, log } }) => [fence, log]);
+    const args = appends.flatMap(({ dataset, sequence, blob }) => [dataset, sequence, blob]);
+    runAppend(this.connection, keys, [appends[0].epoch, ...args]).then(
+      (answers) => {
+        for (let i = 0; i < appends.length; i++) appends[i].answered(answers[i]);
+      },
+      (error: Error) => {
+        for (const append of appends) append.failed(error);
+      },
+    );
+  }
+}
