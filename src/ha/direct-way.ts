@@ -16,7 +16,6 @@ export interface DirectWayOptions {
   readonly state: () => FailoverState;
   /** How long this gateway may speak may have changed. */
   readonly extended: () => void;
-  readonly epochNotKept: (error: Error) => void;
 }
 
 /** What is said and promised over the direct way. */
@@ -62,10 +61,10 @@ export class DirectWay {
   }
 
   private heard(message: PeerMessage): void {
-    const { keeper, peer, epochs, extended, epochNotKept } = this.options;
+    const { keeper, peer, epochs, extended } = this.options;
     const known = epochs.epoch;
     peer.heard(message, monotonicMs());
-    epochs.seen(message.epoch).catch(epochNotKept);
+    epochs.seen(message.epoch).catch(() => undefined); // The check of files tells it.
     if (keeper.holding && speaksIn(message.state) && message.epoch > keeper.epoch) {
       keeper.end(`node "${message.node}" speaks in epoch ${message.epoch}`);
     }

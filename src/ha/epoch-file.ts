@@ -11,7 +11,11 @@ import { EpochTimes } from './epoch-times.js';
 export class EpochFile {
   readonly times = new EpochTimes(monotonicMs);
   private highest: number;
+  /** The highest one that is on disk. */
+  private kept: number;
   private writing: Promise<void> = Promise.resolve();
+  /** Why the last write failed; null: it did not. */
+  fault: string | null = null;
 
   /** @param path Null: kept in memory alone. @throws Error EPOCH_FILE when the file is there and not one of ours */
   constructor(
@@ -19,6 +23,7 @@ export class EpochFile {
     private readonly group: string,
   ) {
     this.highest = path === null ? 0 : read(path, group);
+    this.kept = this.highest;
     this.times.see(this.highest);
   }
 
@@ -35,10 +40,30 @@ export class EpochFile {
     if (!isEpoch(epoch) || epoch <= this.highest) return;
     this.highest = epoch;
     this.times.see(epoch);
+    await this.keep();
+  }
+
+  /** Writes again what could not be written: the disk may have room by now. */
+  retry(): void {
+    if (this.fault !== null) this.keep().catch(() => undefined); // It is in `fault`.
+  }
+
+  private async keep(): Promise<void> {
     const { path, group } = this;
     if (path === null) return;
     // One after the other: an older epoch must not be renamed over a newer one.
-    const written = this.writing.then(() => replaceFile(path, `${JSON.stringify({ group, epoch })}\n`));
+    const written = this.writing.then(async () => {
+      const epoch = this.highest;
+      if (epoch <= this.kept) return;
+      try {
+        await replaceFile(path, `${JSON.stringify({ group, epoch })}\n`);
+        this.kept = epoch;
+        this.fault = null;
+      } catch (error) {
+        this.fault = (error as Error).message;
+        throw error;
+      }
+    });
     this.writing = written.catch(() => undefined);
     await written;
   }

@@ -1,5 +1,6 @@
 import type { GatewayController } from '../controller/gateway.js';
 import { monotonicMs } from './clock.js';
+import type { EpochFile } from './epoch-file.js';
 import type { Health } from './health.js';
 import { RoundWatch } from './health.js';
 import type { LeaseKeeper } from './lease-keeper.js';
@@ -17,6 +18,7 @@ export interface Checked {
   readonly sessions: PairSessions;
   readonly other: OtherMember;
   readonly result: ResultFile;
+  readonly epochs: EpochFile;
   /** For messages: which Redis. */
   readonly redisName: string;
   /** What is wrong with the direct way; null: nothing that is known. */
@@ -34,11 +36,19 @@ export class MemberChecks {
     this.lookAtPackets();
     this.lookAtLease();
     this.lookAtMirror();
-    const { health, other, result, directFault } = this.checked;
+    this.lookAtFiles();
+    const { health, other, directFault } = this.checked;
     const { heard } = other;
     if (heard === null) health.set('peer', other.reports, 'it does not report to Redis');
     else health.set('peer', heard, directFault() ?? 'no heartbeat');
-    health.set('files', result.fault === null, result.fault ?? '');
+  }
+
+  private lookAtFiles(): void {
+    const { health, result, epochs } = this.checked;
+    const fault = result.fault ?? epochs.fault;
+    health.set('files', fault === null, fault ?? '');
+    result.retry();
+    epochs.retry();
   }
 
   private lookAtPackets(): void {

@@ -135,7 +135,6 @@ export class HaMember {
       epochs: this.epochs,
       state: () => this.failover.state,
       extended: () => this.applyLimit(),
-      epochNotKept: (error) => this.health.set('files', false, error.message),
     });
     this.checks = new MemberChecks({
       health: this.health,
@@ -144,6 +143,7 @@ export class HaMember {
       sessions: this.sessions,
       other: this.other,
       result: this.result,
+      epochs: this.epochs,
       redisName: mirror.redis.name,
       directFault: () => this.direct.fault,
     });
@@ -244,7 +244,7 @@ export class HaMember {
     this.loss = { incomplete: [], estimatedLost };
     this.move('lease-won', cause, epoch);
     try {
-      const stored = this.epochs.seen(epoch).catch((error: Error) => this.health.set('files', false, error.message));
+      const stored = this.epochs.seen(epoch).catch(() => undefined); // The check of files tells it.
       const beganMs = monotonicMs();
       const incomplete = await this.sessions.takeOver(epoch, planned);
       const appliedMs = monotonicMs() - beganMs;

@@ -9,6 +9,8 @@ export class ResultFile {
   private sequence = 0;
   private waiting: Omit<MonitorResult, 'seq'> | null = null;
   private writing: Promise<void> | null = null;
+  /** What the last write should have written, when it failed. */
+  private failed: Omit<MonitorResult, 'seq'> | null = null;
   /** Why the last write failed; null: it did not. */
   fault: string | null = null;
 
@@ -22,6 +24,11 @@ export class ResultFile {
     });
   }
 
+  /** Writes again what could not be written: the disk may have room by now. */
+  retry(): void {
+    if (this.failed !== null) this.put(this.failed);
+  }
+
   /** @returns Once what was put is on disk, or has failed to get there. */
   async settled(): Promise<void> {
     while (this.writing !== null) await this.writing;
@@ -29,13 +36,16 @@ export class ResultFile {
 
   private async write(path: string): Promise<void> {
     while (this.waiting !== null) {
-      const result: MonitorResult = { ...this.waiting, seq: ++this.sequence };
+      const { waiting } = this;
+      const result: MonitorResult = { ...waiting, seq: ++this.sequence };
       this.waiting = null;
       try {
         await replaceFile(path, `${JSON.stringify(result, null, 2)}\n`);
         this.fault = null;
+        this.failed = null;
       } catch (error) {
         this.fault = (error as Error).message;
+        this.failed = waiting;
       }
     }
   }

@@ -73,7 +73,11 @@ export function loadPairSettings(config: ValidatedConfig): SettingsResult {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     return refused([
-      { path: '', message: `cannot be read: ${(error as Error).message}`, hint: 'ha.configFile names it' },
+      {
+        path: '',
+        message: `cannot be read: ${(error as Error).message}`,
+        hint: 'ha.configFile names it; {"schema": 1} in it is enough, and so is no ha.configFile at all',
+      },
     ]);
   }
   return readPairSettings(text, config);
@@ -98,7 +102,8 @@ export function readPairSettings(text: string, config: ValidatedConfig): Setting
   };
   const ipv4 = (path: string, value: string): number => {
     const address = parseIpv4(value);
-    if (address === null) faults.push({ path, message: `"${value}" is not an IPv4 address`, hint: '' });
+    if (address === null)
+      faults.push({ path, message: `"${value}" is not an IPv4 address`, hint: 'such as 10.0.1.250' });
     return address ?? 0;
   };
   const leaseMs = config.ha?.leaseMs ?? 1000;

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { replaceFile } from '../../src/ha/durable-file';
 import { EpochFile } from '../../src/ha/epoch-file';
+import { ResultFile } from '../../src/ha/result-file';
 import { watchFile } from '../../src/ha/settings';
+import type { MonitorResult } from '../../src/ha/status';
 import { until } from './keeper-pair';
 
 let folder: string;
@@ -55,6 +57,40 @@ test('the_highest_epoch_survives_and_a_foreign_file_is_refused', async () => {
   expect(() => new EpochFile(path, 'g')).toThrow('belongs to group');
   writeFileSync(path, '');
   expect(() => new EpochFile(path, 'g')).toThrow('is not JSON');
+});
+
+test('an_epoch_that_could_not_be_kept_is_told_and_kept_as_soon_as_it_can_be', async () => {
+  const inTheWay = join(folder, 'disk');
+  const path = join(inTheWay, 'epoch');
+  const late = new EpochFile(path, 'g');
+  writeFileSync(inTheWay, '');
+  await expect(late.seen(3)).rejects.toThrow();
+  expect(late.fault).not.toBeNull();
+  late.retry();
+  rmSync(inTheWay);
+  await until('it is on disk', () => {
+    late.retry();
+    return late.fault === null;
+  });
+  expect(new EpochFile(path, 'g').epoch).toBe(3);
+});
+
+test('a_result_that_could_not_be_written_is_written_as_soon_as_it_can_be', async () => {
+  const inTheWay = join(folder, 'disk');
+  writeFileSync(inTheWay, '');
+  const path = join(inTheWay, 'result.json');
+  const file = new ResultFile(path);
+  file.put({ role: 'active' } as MonitorResult);
+  await file.settled();
+  expect(file.fault).not.toBeNull();
+  rmSync(inTheWay);
+  file.retry();
+  await file.settled();
+  expect(file.fault).toBeNull();
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ role: 'active', seq: 2 });
+  file.retry();
+  await file.settled();
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ seq: 2 });
 });
 
 test('a_watched_file_is_told_of_when_it_is_written_and_when_it_is_replaced', async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseConfig } from '../../src/config/load';
 import type { ValidatedConfig } from '../../src/config/types';
 import { announcements, withVirtualMac } from '../../src/ha/addresses';
-import { fixedChanges, readPairSettings } from '../../src/ha/settings';
+import { fixedChanges, loadPairSettings, readPairSettings } from '../../src/ha/settings';
 
 function config(ha: Record<string, unknown> = {}): ValidatedConfig {
   const text = readFileSync(join(__dirname, '../config/fixtures/gateway.json'), 'utf8');
@@ -49,6 +49,26 @@ test('a_bad_file_is_refused_with_all_its_faults_at_their_places', () => {
   expect(faults('{"schema":1,"renewMs":950}')[0]).toContain('leave nothing of ha.leaseMs');
   expect(faults('{"schema":1,"probe":{"vpc":"pink"}}')).toEqual(['/probe/vpc there is no VPC "pink"']);
   expect(faults('{"schema":2}')).toHaveLength(1);
+});
+
+test.each([
+  '{',
+  '{}',
+  '{"schema":2}',
+  '{"schema":1,"renewMs":"fast","preemt":true,"hook":{"command":"on-change"}}',
+  '{"schema":1,"renewMs":4,"holdDownMs":86400001,"onIsolation":"stay","peer":{}}',
+  '{"schema":1,"peer":{"listen":"10.0.0.1:99999","address":"10.0.0.300:1"}}',
+  '{"schema":1,"probe":{"source":"10.0.0","destination":"1.2.3.4.5","vpc":"pink"}}',
+])('every_fault_has_a_remedy: %s', (text) => {
+  const result = readPairSettings(text, config());
+  const found = result.ok ? [] : result.faults;
+  expect(found).not.toHaveLength(0);
+  expect(found.filter(({ hint }) => hint === '')).toEqual([]);
+});
+
+test('a_missing_file_is_refused_with_what_would_do', () => {
+  const missing = loadPairSettings(config({ configFile: '/nowhere/ha_config.json' }));
+  expect(missing.ok ? [] : missing.faults.map(({ hint }) => hint)).toEqual([expect.stringContaining('{"schema": 1}')]);
 });
 
 test('who_a_gateway_is_cannot_change_while_it_runs', () => {

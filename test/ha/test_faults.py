@@ -3,6 +3,7 @@
 Each protection has its negative control beside it: the same fault without the protection, where the same witness must find the harm.
 """
 
+import json
 import os
 import signal
 import time
@@ -457,7 +458,7 @@ def test_44_a_preferred_gateway_that_comes_back_waits(member, hold_down, stays):
         assert again.wait_until_active(15)["epoch"] == 3
 
 
-# 49: the result file cannot be written.
+# 49: the result file cannot be written, nor the epoch's.
 
 
 @pytest.mark.long
@@ -471,6 +472,23 @@ def test_49_an_unwritable_result_file_is_reported_and_harms_nothing(network, mem
     assert status["role"] == "active"
     assert eventually("a reply", lambda: all_answered(network.red, FAR_ADDRESS))
     assert [name for name in os.listdir(active.folder) if "result" in name] == ["ha_monitor_result.json"]
+    (place / "in the way").unlink()
+    place.rmdir()
+    active.wait_until("says that it can be written again", lambda status: check(status, "files")["ok"])
+    assert active.result()["failoverState"] == "E2E_CONN_DONE"
+
+
+@pytest.mark.long
+def test_49_an_epoch_that_cannot_be_kept_is_reported_until_it_is_on_disk(member):
+    active = member("a", start=False, settings={"epochFile": "disk/epoch"})
+    (active.folder / "disk").symlink_to("not mounted")
+    active.start()
+    active.wait_until_active()
+    time.sleep(1)  # Checks are made four times a second: the failure must not be forgotten by the next one.
+    assert not check(active.status(), "files")["ok"]
+    (active.folder / "not mounted").mkdir()
+    status = active.wait_until("says that it can be written", lambda status: check(status, "files")["ok"])
+    assert json.loads((active.folder / "disk" / "epoch").read_text(encoding="ascii")) == {"group": "pair", "epoch": status["epoch"]}
 
 
 @pytest.mark.long
