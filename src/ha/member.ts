@@ -30,6 +30,8 @@ const RULES_SETTLE_MS = 1000;
 export interface MemberOptions {
   readonly gateway: LiveGateway;
   readonly settings: PairSettings;
+  /** They are defaults, for want of the file that should have them. */
+  readonly settingsMissing?: boolean;
   readonly mirror: MirrorSides & { readonly redis: RedisConnector; readonly configHash: string };
   /** Leaves a lease that nobody ever had to the other gateway for a while. */
   readonly prefersStandby: boolean;
@@ -173,7 +175,8 @@ export class HaMember {
     };
     this.timers.push(setInterval(look, CHECK_MS));
     if (this.ha.configFile !== null) {
-      this.health.set('config', true);
+      const missing = `${this.ha.configFile} is not there: defaults are in force`;
+      this.health.set('config', this.options.settingsMissing !== true, missing);
       this.endWatch = watchFile(this.ha.configFile, () => this.reloadSettings());
     }
     this.probes.schedule();

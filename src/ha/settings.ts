@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, watch } from 'node:fs';
+import { existsSync, type FSWatcher, readFileSync, watch } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, resolve } from 'node:path';
 import { parseIpv4, parsePort } from '../config/address.js';
@@ -64,27 +64,43 @@ interface Document {
   readonly probe?: { vpc?: string; source?: string; destination?: string; everyMs?: number; timeoutMs?: number };
 }
 
-/** Reads and validates ha_config.json as a whole. Without a file all is as its schema's defaults say. */
+/** What holds without a file: all is as its schema's defaults say. */
+const DEFAULTS = '{"schema":1}';
+
+/** Reads and validates ha_config.json as a whole. Without `ha.configFile` all is as its schema's defaults say. */
 export function loadPairSettings(config: ValidatedConfig): SettingsResult {
   const path = config.ha?.configFile ?? null;
-  if (path === null) return readPairSettings('{"schema":1}', config);
+  if (path === null) return readPairSettings(DEFAULTS, config, '');
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    return refused([
-      {
-        path: '',
-        message: `cannot be read: ${(error as Error).message}`,
-        hint: 'ha.configFile names it; {"schema": 1} in it is enough, and so is no ha.configFile at all',
-      },
-    ]);
+    const hint = 'ha.configFile names it; {"schema": 1} in it is enough, and so is no ha.configFile at all';
+    return refused([{ path: '', message: `cannot be read: ${(error as Error).message}`, hint }]);
   }
   return readPairSettings(text, config);
 }
 
-/** @param text Of ha_config.json. */
-export function readPairSettings(text: string, config: ValidatedConfig): SettingsResult {
+/**
+ * Settings to start with: a file that is not there yet is no reason to serve nobody. The check of settings fails until
+ * there is one.
+ *
+ * @returns `missing`: defaults are in force for want of the file.
+ */
+export function firstPairSettings(config: ValidatedConfig): SettingsResult & { readonly missing: boolean } {
+  const path = config.ha?.configFile ?? null;
+  const missing = path !== null && !existsSync(path);
+  return { ...(missing ? readPairSettings(DEFAULTS, config, '') : loadPairSettings(config)), missing };
+}
+
+/** The machine's name, and something of the configuration's file: several gateways may run on one machine. */
+function usualNode(config: ValidatedConfig): string {
+  const file = createHash('sha256').update(config.path ?? config.name);
+  return `${hostname().slice(0, 50)}-${file.digest('hex').slice(0, 6)}`;
+}
+
+/** @param text Of ha_config.json. @param hashed What the settings are known by. */
+export function readPairSettings(text: string, config: ValidatedConfig, hashed = text): SettingsResult {
   const parsed = parseJson(text);
   if (!parsed.ok) return refused(parsed.faults);
   const shape = schemaFaults(parsed.value, 'ha-config.schema.json').map(({ coarse: _, ...fault }) => fault);
@@ -127,7 +143,7 @@ export function readPairSettings(text: string, config: ValidatedConfig): Setting
     });
   }
   const settings: PairSettings = {
-    node: given.node ?? hostname(),
+    node: given.node ?? usualNode(config),
     epochFile: resolve(folder, given.epochFile ?? `sluice-${group}.epoch`),
     renewMs,
     marginMs,
@@ -153,7 +169,7 @@ export function readPairSettings(text: string, config: ValidatedConfig): Setting
       everyMs,
       timeoutMs,
     },
-    hash: createHash('sha256').update(text).digest('hex'),
+    hash: createHash('sha256').update(hashed).digest('hex'),
   };
   return faults.length > 0 ? refused(faults) : { ok: true, settings };
 }
@@ -172,11 +188,16 @@ export function watchFile(path: string, changed: () => void): () => void {
   const SETTLE_MS = 20; // An editor's write is several events.
   let timer: NodeJS.Timeout | null = null;
   const name = basename(path);
-  const watcher = watch(dirname(path), (_event, file) => {
-    if (file !== null && file !== name) return;
-    if (timer !== null) clearTimeout(timer);
-    timer = setTimeout(changed, SETTLE_MS);
-  });
+  let watcher: FSWatcher;
+  try {
+    watcher = watch(dirname(path), (_event, file) => {
+      if (file !== null && file !== name) return;
+      if (timer !== null) clearTimeout(timer);
+      timer = setTimeout(changed, SETTLE_MS);
+    });
+  } catch {
+    return () => undefined; // There is not even a folder.
+  }
   watcher.on('error', () => undefined); // The folder is gone: what was read last stays.
   return () => {
     if (timer !== null) clearTimeout(timer);

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseConfig } from '../../src/config/load';
 import type { ValidatedConfig } from '../../src/config/types';
 import { announcements, withVirtualMac } from '../../src/ha/addresses';
-import { fixedChanges, loadPairSettings, readPairSettings } from '../../src/ha/settings';
+import { firstPairSettings, fixedChanges, loadPairSettings, readPairSettings } from '../../src/ha/settings';
 
 function config(ha: Record<string, unknown> = {}): ValidatedConfig {
   const text = readFileSync(join(__dirname, '../config/fixtures/gateway.json'), 'utf8');
@@ -69,6 +70,15 @@ test.each([
 test('a_missing_file_is_refused_with_what_would_do', () => {
   const missing = loadPairSettings(config({ configFile: '/nowhere/ha_config.json' }));
   expect(missing.ok ? [] : missing.faults.map(({ hint }) => hint)).toEqual([expect.stringContaining('{"schema": 1}')]);
+});
+
+test('a_gateway_that_starts_without_its_file_has_the_defaults_and_a_name_of_its_own', () => {
+  const first = firstPairSettings(config({ configFile: '/nowhere/ha_config.json' }));
+  if (!first.ok) throw new Error(JSON.stringify(first.faults));
+  expect(first.missing).toBe(true);
+  const ofNothing = createHash('sha256').digest('hex');
+  expect(first.settings).toEqual({ ...settings('{"schema":1}'), hash: ofNothing });
+  expect(first.settings.node).toMatch(/-[0-9a-f]{6}$/);
 });
 
 test('who_a_gateway_is_cannot_change_while_it_runs', () => {
