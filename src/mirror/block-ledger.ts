@@ -1,3 +1,4 @@
+import { readEpoch } from './epoch.js';
 import { blockText, isNewer, readBlock } from './port-block-text.js';
 import { RELEASE_BLOCKS, RESERVE_BLOCKS, Reply, type Script, verdictOf, WRITE_BLOCKS } from './scripts.js';
 import type { ForeignBlock, PortBlock, RememberedBlocks } from './types.js';
@@ -63,7 +64,7 @@ export class BlockLedger {
     const { revision, blocks } = await this.access.read();
     this.held.clear();
     this.revision = revision;
-    for (const [text, epoch] of Object.entries(blocks)) this.held.set(text, Number(epoch));
+    for (const [text, epoch] of Object.entries(blocks)) this.held.set(text, readEpoch(epoch));
     if (remembered !== null && isNewer(remembered.revision, revision)) {
       for (const [text, epoch] of remembered.epochs) if (!this.held.has(text)) this.held.set(text, epoch);
       await this.inTurn(() => this.writeAll());

@@ -1,3 +1,4 @@
+import { readEpoch } from './epoch.js';
 import { isNewer } from './port-block-text.js';
 import type { RememberedBlocks } from './types.js';
 
@@ -10,7 +11,7 @@ export class BlockMemory {
     if (!isNewer(revision, this.last?.revision ?? '')) return;
     const blocks = await read();
     // Read after the revision, blocks may be newer than it: then they are read again.
-    const epochs = new Map(Object.entries(blocks).map(([text, epoch]) => [text, Number(epoch)] as const));
+    const epochs = new Map(Object.entries(blocks).map(([text, epoch]) => [text, readEpoch(epoch)] as const));
     this.last = { revision, epochs };
   }
 }

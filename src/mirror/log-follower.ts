@@ -1,5 +1,6 @@
 import { isReady } from './connect.js';
 import type { ReplayShard } from './replay-shard.js';
+import { isOfOtherKind } from './scripts.js';
 import type { RedisConnection, RedisConnector, ReplicaSink, ShardPosition } from './types.js';
 
 /** Entries of a shard asked for at once: 512 KiB at most. */
@@ -63,6 +64,8 @@ export class LogFollower {
       } catch (error) {
         if (!this.running) return;
         this.onError(error as Error);
+        // One log is none: the others are read all the same.
+        if (isOfOtherKind(error)) await this.readEach(connection, following);
         await this.pause(PAUSE_MS);
       }
     }
@@ -103,6 +106,7 @@ export class LogFollower {
         } catch (error) {
           // One server of the cluster; the others' shards go on.
           this.onError(error as Error);
+          if (isOfOtherKind(error)) part.break('corrupt');
           return 0;
         }
       }),

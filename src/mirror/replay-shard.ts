@@ -1,4 +1,5 @@
 import { type BatchReader, datasetText, recordAt } from './batch.js';
+import { readEpoch } from './epoch.js';
 import { type ShardKeys, shardKeys } from './keys.js';
 import { BatchKind, MIRROR_FORMAT, OLDEST_FORMAT } from './records.js';
 import { Applied, type ReplicaTable } from './replica-table.js';
@@ -48,11 +49,14 @@ export interface IndexFields {
 }
 
 export function readFence(fields: Readonly<Record<string, string>>): FenceFields {
-  const number = (name: string) => Number(fields[name] ?? 0);
+  const number = (name: string) => {
+    const value = Number(fields[name] ?? 0);
+    return Number.isSafeInteger(value) && value >= 0 ? value : 0;
+  };
   return {
-    epoch: number('epoch'),
+    epoch: readEpoch(fields.epoch),
     dataset: fields.dataset ?? '',
-    logEpoch: number('logEpoch'),
+    logEpoch: readEpoch(fields.logEpoch),
     lastSequence: number('lastSeq'),
     config: fields.config ?? '',
     format: number('format'),
@@ -158,9 +162,8 @@ export class ReplayShard {
   observe(fence: FenceFields, index: IndexFields | null, configHash: string): boolean {
     this.fence = fence;
     this.hasIndex = index !== null && index.dataset === fence.dataset && fence.dataset !== '';
-    if (this.final) return false;
-    this.head = { epoch: fence.logEpoch, sequence: fence.lastSequence };
-    if (this.state === 'following') {
+    if (!this.final) this.head = { epoch: fence.logEpoch, sequence: fence.lastSequence };
+    if (this.state === 'following' && !this.final) {
       const { position } = this;
       if (fence.dataset !== this.dataset || !this.isCompatible(configHash)) this.break('dataset');
       else if (fence.logEpoch === position.epoch && fence.lastSequence < position.sequence) this.break('regressed');
@@ -172,6 +175,7 @@ export class ReplayShard {
     const isStalled = this.stalledMs > (isCut ? CUT_MS : STALLED_MS);
     // One that waits for room, or cannot reach Redis, misses nothing yet.
     if (isStalled && this.emptyReads > 0 && this.sink.hasRoom) this.break('gap');
+    if (this.final) return false;
     if (this.state === 'following' || this.state === 'loading' || !this.hasIndex || index === null) return false;
     if (!this.isCompatible(configHash)) return false;
     return index.key !== this.failedKey || this.now() - this.failedAtMs > RELOAD_MS;

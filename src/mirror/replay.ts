@@ -8,6 +8,7 @@ import { type GroupKeys, groupKeys } from './keys.js';
 import { LogFollower } from './log-follower.js';
 import { ReplayShard, type ReplayTally, readFence, readIndex } from './replay-shard.js';
 import { ReplicaTable } from './replica-table.js';
+import { isOfOtherKind, readOr } from './scripts.js';
 import {
   ClosedError,
   DrainError,
@@ -183,9 +184,9 @@ class RedisMirrorReplay implements MirrorReplay {
       this.heartbeating = true;
       try {
         const asked = this.parts.map(({ keys }) =>
-          Promise.all([status.hgetall(keys.fence), status.hgetall(keys.index)]),
+          Promise.all([readOr(status.hgetall(keys.fence), {}), readOr(status.hgetall(keys.index), {})]),
         );
-        const revision = status.hget(this.keys.owner, 'blocks');
+        const revision = readOr(status.hget(this.keys.owner, 'blocks'), null);
         const [found, blocks] = await Promise.all([Promise.all(asked), revision]);
         this.lastHeardMs = performance.now();
         for (const part of this.parts) {
@@ -197,7 +198,7 @@ class RedisMirrorReplay implements MirrorReplay {
             void part.load(loader, committed).then(() => this.follower?.wake());
           }
         }
-        if (!this.final) await this.blockMemory.see(blocks ?? '', () => status.hgetall(this.keys.blocks));
+        if (!this.final) await this.blockMemory.see(blocks ?? '', () => readOr(status.hgetall(this.keys.blocks), {}));
         const isWhole = this.parts.every((part) => part.isFollowing && part.dataset === part.fence?.dataset);
         if (isWhole && !this.final) this.table.sweep();
       } catch {
@@ -232,8 +233,9 @@ class RedisMirrorReplay implements MirrorReplay {
       await status.hset(this.keys.applied, nodeId, report);
       this.published = state;
       this.publishedMs = now;
-    } catch {
+    } catch (error) {
       // Published again at the next turn.
+      if (isOfOtherKind(error)) await status.del(this.keys.applied).catch(() => undefined);
     } finally {
       this.publishing = false;
     }

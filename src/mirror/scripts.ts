@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { HIGHEST_EPOCH } from './epoch.js';
 import type { RedisConnection } from './types.js';
 
 /**
@@ -27,11 +28,35 @@ export const Reply = {
   failed: 'FAILED',
 } as const;
 
+/**
+ * Redis is shared, and whoever writes into these keys by mistake must end nothing: a value of another kind, and a field
+ * that is no number or an epoch that nobody can have had, count as lost. `numberOf(field)`, `epochOf(field)`: 0 then;
+ * `clear(key, kind)`: removes what is of another kind, and tells whether it has.
+ */
+const FIELDS = `
+local function numberOf(field)
+  local n = tonumber(field or '0')
+  if not n or n ~= math.floor(n) or n < 0 or n > 2^53 then return 0 end
+  return n
+end
+local function epochOf(field)
+  local n = numberOf(field)
+  return n > ${HIGHEST_EPOCH} and 0 or n
+end
+local function clear(key, kind)
+  local is = redis.call('TYPE', key).ok
+  if is == kind or is == 'none' then return false end
+  redis.call('DEL', key)
+  return true
+end
+`;
+
 /** `owner(key, epoch, writer)`: claims a key's hash for an epoch; returns the higher epoch that has it, or nil. */
-const OWNER = `
+const OWNER = `${FIELDS}
 local function owner(key, epoch, writer)
+  clear(key, 'hash')
   local f = redis.call('HMGET', key, 'epoch', 'writer')
-  local has = tonumber(f[1] or '0')
+  local has = epochOf(f[1])
   if has > epoch or (has == epoch and f[2] and f[2] ~= writer) then return has end
   return nil
 end
@@ -46,7 +71,7 @@ local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
 if has then return {'FENCED', has} end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2])
 local f = redis.call('HMGET', KEYS[1], 'logEpoch', 'lastSeq')
-return {'OK', tonumber(f[1] or '0'), tonumber(f[2] or '0')}
+return {'OK', epochOf(f[1]), numberOf(f[2])}
 `);
 
 /**
@@ -60,12 +85,17 @@ local epoch = tonumber(ARGV[1])
 local has = owner(KEYS[1], epoch, ARGV[2])
 if has then return {'FENCED', has} end
 local first = tonumber(ARGV[4])
+clear(KEYS[2], 'stream')
 if redis.call('EXISTS', KEYS[2]) == 1 then
   local info = redis.call('XINFO', 'STREAM', KEYS[2])
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then
       local e, s = string.match(info[i + 1], '^(%d+)-(%d+)$')
       e = tonumber(e)
+      if e > ${HIGHEST_EPOCH} then
+        redis.call('DEL', KEYS[2])
+        break
+      end
       if e > epoch then return {'FENCED', e} end
       if e == epoch and tonumber(s) >= first then first = tonumber(s) + 1 end
     end
@@ -82,18 +112,19 @@ return {'OK', first}
  * KEYS fence, log, for each batch. ARGV epoch, then for each batch dataset, sequence, blob.
  * → for each batch OK | DUP | FENCED, epoch | GAP, last sequence | WRONG_DATASET | FAILED, error.
  */
-export const APPEND = script(`
+export const APPEND = script(`${FIELDS}
 local function append(fence, log, mine, dataset, sequence, blob)
-  local f = redis.call('HMGET', fence, 'epoch', 'dataset', 'lastSeq')
-  local epoch = tonumber(f[1] or '0')
+  local f = redis.pcall('HMGET', fence, 'epoch', 'dataset', 'lastSeq')
+  if f.err then return {'WRONG_DATASET'} end
+  local epoch = epochOf(f[1])
   if epoch > tonumber(mine) then return {'FENCED', epoch} end
   if f[2] ~= dataset then return {'WRONG_DATASET'} end
-  local last, seq = tonumber(f[3]), tonumber(sequence)
+  local last, seq = numberOf(f[3]), tonumber(sequence)
   if seq <= last then return {'DUP'} end
   if seq ~= last + 1 then return {'GAP', last} end
   local added = redis.pcall('XADD', log, mine .. '-' .. sequence, 'b', blob)
   if added.err then
-    if string.find(added.err, 'equal or smaller') then return {'WRONG_DATASET'} end
+    if string.find(added.err, 'equal or smaller') or string.find(added.err, 'WRONGTYPE') then return {'WRONG_DATASET'} end
     return {'FAILED', added.err}
   end
   redis.call('HSET', fence, 'lastSeq', sequence)
@@ -111,9 +142,11 @@ return replies
  * KEYS fence, index, key of the unfinished one or of any that is not there. ARGV epoch, dataset, key of the new one.
  * → OK, key of the committed snapshot or '', key of an unfinished one or '' | FENCED, epoch | WRONG_DATASET.
  */
-export const SNAPSHOT_BEGIN = script(`
+export const SNAPSHOT_BEGIN = script(`${FIELDS}
+if clear(KEYS[1], 'hash') then return {'WRONG_DATASET'} end
+clear(KEYS[2], 'hash')
 local f = redis.call('HMGET', KEYS[1], 'epoch', 'dataset', 'unfinished')
-local epoch = tonumber(f[1] or '0')
+local epoch = epochOf(f[1])
 if epoch > tonumber(ARGV[1]) then return {'FENCED', epoch} end
 if f[2] ~= ARGV[2] then return {'WRONG_DATASET'} end
 local committed = redis.call('HGET', KEYS[2], 'key') or ''
@@ -128,9 +161,11 @@ return {'OK', committed, ''}
  * KEYS fence, index, log, key of the new snapshot, key of the old one (the new one's, when there is none).
  * ARGV epoch, dataset, chunks, then the fields of the index. → OK | FENCED, epoch | WRONG_DATASET | GAP, chunks there are.
  */
-export const SNAPSHOT_COMMIT = script(`
+export const SNAPSHOT_COMMIT = script(`${FIELDS}
+if clear(KEYS[1], 'hash') or clear(KEYS[3], 'stream') then return {'WRONG_DATASET'} end
+clear(KEYS[2], 'hash')
 local f = redis.call('HMGET', KEYS[1], 'epoch', 'dataset')
-local epoch = tonumber(f[1] or '0')
+local epoch = epochOf(f[1])
 if epoch > tonumber(ARGV[1]) then return {'FENCED', epoch} end
 if f[2] ~= ARGV[2] then return {'WRONG_DATASET'} end
 local chunks = redis.call('HLEN', KEYS[4])
@@ -160,10 +195,10 @@ end
 export const RESERVE_BLOCKS = script(`${OWNER}${IS_WHOLE}
 local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
 if has then return {'FENCED', has} end
-if not isWhole(KEYS[1], ARGV[4], ARGV[3]) then return {'GAP'} end
+if clear(KEYS[2], 'hash') or not isWhole(KEYS[1], ARGV[4], ARGV[3]) then return {'GAP'} end
 for i = 5, #ARGV do
   local by = redis.call('HGET', KEYS[2], ARGV[i])
-  if by and by ~= ARGV[1] then return {'DUP', tonumber(by)} end
+  if by and by ~= ARGV[1] then return {'DUP', epochOf(by)} end
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2], 'blocks', ARGV[3])
 for i = 5, #ARGV do redis.call('HSET', KEYS[2], ARGV[i], ARGV[1]) end
@@ -174,7 +209,7 @@ return {'OK'}
 export const RELEASE_BLOCKS = script(`${OWNER}${IS_WHOLE}
 local has = owner(KEYS[1], tonumber(ARGV[1]), ARGV[2])
 if has then return {'FENCED', has} end
-if not isWhole(KEYS[1], ARGV[4], ARGV[3]) then return {'GAP'} end
+if clear(KEYS[2], 'hash') or not isWhole(KEYS[1], ARGV[4], ARGV[3]) then return {'GAP'} end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'writer', ARGV[2], 'blocks', ARGV[3])
 for i = 5, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
 return {'OK'}
@@ -234,4 +269,19 @@ async function evaluate(
 /** First element of a reply. */
 export function verdictOf(reply: Answer): string {
   return String(reply[0]);
+}
+
+/** Whether Redis refused since the key holds a value of another kind: somebody else's, by mistake. */
+export function isOfOtherKind(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('WRONGTYPE');
+}
+
+/** @returns What is read, or `none` where the key holds a value of another kind. Rejects for any other reason. */
+export async function readOr<T>(reading: Promise<T>, none: T): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (isOfOtherKind(error)) return none;
+    throw error;
+  }
 }

@@ -117,6 +117,7 @@ export class ShardWriter {
     const { log } = this;
     if (expected === null || log === null || datasetText(log.dataset) !== expected.dataset) return;
     const isWhole =
+      found.epoch === this.context.state.epoch &&
       found.dataset === expected.dataset &&
       found.lastSequence >= expected.acknowledged &&
       (!expected.seeded || found.indexDataset === expected.dataset);

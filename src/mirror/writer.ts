@@ -2,10 +2,11 @@ import { performance } from 'node:perf_hooks';
 import { Appender } from './appender.js';
 import { BlockLedger } from './block-ledger.js';
 import { isReady, onReady } from './connect.js';
+import { readEpoch } from './epoch.js';
 import { GROUPS_KEY, type GroupKeys, groupKeys } from './keys.js';
 import { type Judgement, judgeProtection } from './protection.js';
 import { MOST_RECORDS } from './records.js';
-import { FENCE, Reply, run, type Script, verdictOf } from './scripts.js';
+import { FENCE, Reply, readOr, run, type Script, verdictOf } from './scripts.js';
 import type { WriterState } from './shard-log.js';
 import { type ShardContext, type ShardFound, ShardWriter } from './shard-writer.js';
 import { StandbyWatch } from './standby-watch.js';
@@ -293,8 +294,8 @@ class RedisMirrorWriter implements MirrorWriter {
       try {
         const { connection } = this.state;
         const keys = [this.keys.owner, ...this.writers.map((writer) => writer.keys.fence)];
-        const found = await Promise.all(keys.map((key) => connection.hget(key, 'epoch')));
-        return Math.max(...found.map((epoch) => Number(epoch ?? 0)));
+        const found = await Promise.all(keys.map((key) => readOr(connection.hget(key, 'epoch'), null)));
+        return Math.max(...found.map(readEpoch));
       } catch {
         this.state.counters.errors++;
         await pause();
@@ -326,8 +327,8 @@ class RedisMirrorWriter implements MirrorWriter {
       try {
         const { connection } = this.state;
         const [revision, blocks] = await Promise.all([
-          connection.hget(this.keys.owner, 'blocks'),
-          connection.hgetall(this.keys.blocks),
+          readOr(connection.hget(this.keys.owner, 'blocks'), null),
+          readOr<Record<string, string>>(connection.hgetall(this.keys.blocks), {}),
         ]);
         return { revision: revision ?? '', blocks };
       } catch {
@@ -379,20 +380,20 @@ class RedisMirrorWriter implements MirrorWriter {
     const expectedBlocks = this.ledger.expectation();
     const answers = this.writers.map(async ({ keys }): Promise<ShardFound> => {
       const [fence, indexDataset] = await Promise.all([
-        connection.hmget(keys.fence, 'epoch', 'dataset', 'lastSeq'),
-        connection.hget(keys.index, 'dataset'),
+        readOr(connection.hmget(keys.fence, 'epoch', 'dataset', 'lastSeq'), []),
+        readOr(connection.hget(keys.index, 'dataset'), null),
       ]);
       const [epoch, dataset, lastSequence] = fence;
       return {
-        epoch: Number(epoch ?? 0),
+        epoch: readEpoch(epoch),
         dataset: dataset ?? '',
         lastSequence: Number(lastSequence ?? 0),
         indexDataset: indexDataset ?? '',
       };
     });
     const [applied, blocks, ...found] = await Promise.all([
-      connection.hgetall(this.keys.applied),
-      connection.hget(this.keys.owner, 'blocks'),
+      readOr<Record<string, string>>(connection.hgetall(this.keys.applied), {}),
+      readOr(connection.hget(this.keys.owner, 'blocks'), null),
       ...answers,
     ]);
     if (this.closed || this.fencedBy !== null) return;
