@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { CompileContext, Diagnostic } from '../compiler/index.js';
 import type { ParsedList } from '../compiler/parse-list.js';
+import type { NextGroup } from '../compiler/passes/chain.js';
+import type { Target } from '../compiler/target.js';
 import type { RuleTemplate } from '../compiler/template.js';
 import { type Fault, UserFault } from './errors.js';
 
@@ -10,7 +12,12 @@ interface CompileOptions {
   readonly format: 'testpmd' | 'template' | 'json';
   readonly static?: boolean;
   readonly trial?: boolean;
+  readonly lineLength: number;
 }
+
+/** What testpmd of DPDK 22.11 holds, and that of 24.07 and later (print-testpmd.ts; said here, as commands are read before any module). */
+const LINE_LENGTH = 512;
+const LONG_LINE_LENGTH = 2048;
 
 export function register(program: Command): void {
   program
@@ -30,6 +37,14 @@ export function register(program: Command): void {
     .option(
       '--trial',
       'execute each rule on a packet of its flow and on several that just miss it, and compare with its list',
+    )
+    .addOption(
+      new Option(
+        '--line-length <characters>',
+        `what a line of the testpmd holds that will read the rules: a longer rule is printed as several that do the same; ${LONG_LINE_LENGTH} since DPDK 24.07`,
+      )
+        .argParser(lineLength)
+        .default(LINE_LENGTH),
     )
     .action(async (file: string, options: CompileOptions, command: Command) => {
       const { targetNamed, targets } = await import('../compiler/target.js');
@@ -91,42 +106,56 @@ async function trial(
   }));
 }
 
+function lineLength(text: string): number {
+  const length = Number(text);
+  if (Number.isInteger(length) && length >= LINE_LENGTH && length <= LONG_LINE_LENGTH) return length;
+  throw new InvalidArgumentError(`a number from ${LINE_LENGTH} to ${LONG_LINE_LENGTH}`);
+}
+
 async function print(rules: readonly { template: RuleTemplate; row: DataView | null }[], options: CompileOptions) {
-  const { printTestpmd, testpmdLineLength } = await import('../compiler/print-testpmd.js');
-  const { NEWEST_RELEASE, targetNamed } = await import('../compiler/target.js');
+  const { groupsBeside } = await import('../compiler/passes/chain.js');
+  const { printCreates } = await import('../compiler/print-chain.js');
   const { printJson } = await import('../compiler/print-json.js');
+  const { targetNamed } = await import('../compiler/target.js');
   if (options.format === 'json') {
     const printed = rules.map(({ template, row }) => printJson(template, row ?? undefined));
     process.stdout.write(`${JSON.stringify({ target: options.target, rules: printed }, null, 2)}\n`);
     return;
   }
-  if (options.format === 'template') return printTemplates(rules, options.target);
-  const lineLength = testpmdLineLength(targetNamed(options.target)?.release ?? NEWEST_RELEASE);
+  const target = targetNamed(options.target);
+  if (target === null) throw new Error(`no target ${options.target}`);
+  const nextGroup = groupsBeside(
+    rules.map(({ template }) => template),
+    target,
+  );
+  if (options.format === 'template') return printByTemplates(rules, options, target, nextGroup);
   for (const { template, row } of rules) {
-    const printed = printTestpmd(template, row ?? undefined, undefined, lineLength);
+    const printed = printCreates(template, { lineLength: options.lineLength, nextGroup, ...(row && { row }) });
     process.stdout.write([`# ${template.name}`, ...printed, ''].join('\n'));
   }
 }
 
 /** Rules by templates. Constant rules have ranges, which are not for templates: they are printed one by one. @throws UserFault */
-async function printTemplates(rules: readonly { template: RuleTemplate; row: DataView | null }[], name: string) {
-  const { printTestpmd, testpmdLineLength } = await import('../compiler/print-testpmd.js');
-  const { printFlowConfigure, printTemplate } = await import('../compiler/print-template.js');
-  const { targetNamed } = await import('../compiler/target.js');
-  const target = targetNamed(name);
-  if (target?.api.template !== true) {
-    throw UserFault.of('--format', `${name} has no template tables`, 'use --format testpmd');
+async function printByTemplates(
+  rules: readonly { template: RuleTemplate; row: DataView | null }[],
+  options: CompileOptions,
+  target: Target,
+  nextGroup: NextGroup | null,
+) {
+  const { printCreates, printTemplates } = await import('../compiler/print-chain.js');
+  const { printFlowConfigure } = await import('../compiler/print-template.js');
+  if (!target.api.template) {
+    throw UserFault.of('--format', `${options.target} has no template tables`, 'use --format testpmd');
   }
-  const lineLength = testpmdLineLength(target.release);
+  let id = 0;
   const ports = [...new Set(rules.map(({ template }) => template.ingress))];
   const lines = ports.flatMap(printFlowConfigure);
-  rules.forEach(({ template, row }, i) => {
+  for (const { template, row } of rules) {
+    const printing = { lineLength: options.lineLength, nextGroup, ...(row && { row }) };
     const hasRange = template.items.some(({ last }) => last !== undefined);
-    const printed = hasRange
-      ? printTestpmd(template, row ?? undefined, undefined, lineLength)
-      : printTemplate(template, i + 1, row ?? undefined, undefined, lineLength);
+    const printed = hasRange ? printCreates(template, printing) : printTemplates(template, () => ++id, printing);
     lines.push(`# ${template.name}`, ...printed);
-  });
+  }
   process.stdout.write(`${lines.join('\n')}\n`);
 }
 

@@ -23,12 +23,13 @@ export function printFlowConfigure(portId: number): string[] {
  * put into it through flow queue 0.
  *
  * In the templates stands what is the same for all flows, masked; the row says the rest. Ranges are not for templates: `last`
- * is left out. Precondition: a rule that is one, with {@link printFlowConfigure} before.
+ * is left out. Precondition: a rule that is one, with {@link printFlowConfigure} before. For lines that it does not fit see
+ * print-chain.ts.
  *
  * @param id         Of the templates and their table, unique on the port.
  * @param row        FlowArguments of the flow; without it, arguments stand as `<name>`.
  * @param portIds    Ethdev port id of each gateway port; absent: the gateway's indexes.
- * @param lineLength Of the testpmd that will read it: {@link testpmdLineLength}.
+ * @param lineLength Of the testpmd that will read it. What it cannot hold is printed as comments.
  */
 export function printTemplate(
   template: RuleTemplate,
@@ -37,6 +38,19 @@ export function printTemplate(
   portIds?: readonly number[],
   lineLength = TESTPMD_LONG_LINE_LENGTH,
 ): string[] {
+  const on = portIds ? portIds[template.ingress] : template.ingress;
+  const beforehand = preambles(decode(row ? instantiate(template, row) : template).actions);
+  const commands = templateCommands(template, id, row, portIds).flatMap((command) => fitted(command, lineLength));
+  return [...beforehand, ...commands, `flow push ${on} queue 0`, `flow pull ${on} queue 0`];
+}
+
+/** The commands that make the templates, their table and the row, however long they are. */
+export function templateCommands(
+  template: RuleTemplate,
+  id: number,
+  row?: DataView,
+  portIds?: readonly number[],
+): readonly string[] {
   const port = (text: string): string => (portIds ? String(portIds[Number(text)]) : text);
   const on = port(String(template.ingress));
   const shape = decode(template);
@@ -47,21 +61,11 @@ export function printTemplate(
   const shown = rule.actions.map((action, i) => templateAction(action, varies(shape.actions[i]), port));
   const values = rule.items.map((item) => rowItem(item, port));
   const actions = rule.actions.map((action, i) => rowAction(action, varies(shape.actions[i]), port));
-  const create = [
-    `flow queue ${on} create 0 template_table ${id} pattern_template 0 actions_template 0 postpone no`,
-    `pattern ${values.join(' / ')} / end actions ${actions.join(' / ')} / end`,
-  ];
   return [
-    ...preambles(rule.actions),
     `flow pattern_template ${on} create pattern_template_id ${id} relaxed no ${domain} template ${pattern.join(' / ')} / end`,
-    ...fitted(
-      `flow actions_template ${on} create ${domain} actions_template_id ${id} template ${shown.map(([value]) => value).join(' / ')} / end mask ${shown.map(([, mask]) => mask).join(' / ')} / end`,
-      lineLength,
-    ),
+    `flow actions_template ${on} create ${domain} actions_template_id ${id} template ${shown.map(([value]) => value).join(' / ')} / end mask ${shown.map(([, mask]) => mask).join(' / ')} / end`,
     `flow template_table ${on} create table_id ${id} group ${group} priority ${priority} ${domain} rules_number ${TABLE_RULES} pattern_template ${id} actions_template ${id}`,
-    ...fitted(create.join(' '), lineLength),
-    `flow push ${on} queue 0`,
-    `flow pull ${on} queue 0`,
+    `flow queue ${on} create 0 template_table ${id} pattern_template 0 actions_template 0 postpone no pattern ${values.join(' / ')} / end actions ${actions.join(' / ')} / end`,
   ];
 }
 

@@ -1,7 +1,6 @@
 import { parseIpv4 } from '../config/address.js';
-import { type DecodedAction, type DecodedItem, decode } from './decode.js';
+import { type DecodedAction, type DecodedItem, type DecodedRule, decode } from './decode.js';
 import { instantiate } from './instantiate.js';
-import type { Release } from './target.js';
 import type { RuleTemplate } from './template.js';
 
 /** A line of testpmd holds at most this many characters before DPDK 24.07 (lib/cmdline/cmdline_rdline.h, RDLINE_BUF_SIZE). */
@@ -9,21 +8,16 @@ export const TESTPMD_LINE_LENGTH = 512;
 /** From DPDK 24.07 on RDLINE_BUF_SIZE is LINE_MAX. */
 export const TESTPMD_LONG_LINE_LENGTH = 2048;
 
-/** What a line of the testpmd that comes with a DPDK release holds. */
-export const testpmdLineLength = (release: Release): number =>
-  release === '22.11' ? TESTPMD_LINE_LENGTH : TESTPMD_LONG_LINE_LENGTH;
-
 /** Actions that testpmd, and rte_flow, do not know. */
 const PRIVATE_ACTIONS: ReadonlySet<string> = new Set(['set-icmp-ident']);
 
 /**
- * The rule as commands of DPDK 22.11's testpmd, what it needs beforehand first, of a rule that is two the second half.
- *
- * No line exceeds testpmd's, but for those of a template with `<name>` in them, which are for reading.
+ * The rule as it is installed, as commands of DPDK 22.11's testpmd: what it needs beforehand first, of a rule that is two the
+ * second half. For lines that it does not fit see print-chain.ts.
  *
  * @param row        FlowArguments of one flow; without it, arguments stand as `<name>`.
  * @param portIds    Ethdev port id of each gateway port; absent: the gateway's indexes.
- * @param lineLength Of the testpmd that will read it: {@link testpmdLineLength}.
+ * @param lineLength Of the testpmd that will read it. What it cannot hold is printed as comments.
  */
 export function printTestpmd(
   template: RuleTemplate,
@@ -32,19 +26,13 @@ export function printTestpmd(
   lineLength = TESTPMD_LONG_LINE_LENGTH,
 ): string[] {
   const first = template.second === undefined ? [] : printTestpmd(template.second, row, portIds, lineLength);
-  return [...first, ...printOne(template, row, portIds, lineLength)];
+  const rule = decode(row ? instantiate(template, row) : template);
+  return [...first, ...preambles(rule.actions), ...fitted(createCommand(template, rule, portIds), lineLength)];
 }
 
-function printOne(
-  template: RuleTemplate,
-  row: DataView | undefined,
-  portIds: readonly number[] | undefined,
-  lineLength: number,
-): string[] {
-  const rule = decode(row ? instantiate(template, row) : template);
+/** The command that makes the rule, its second half apart, however long it is. */
+export function createCommand(template: RuleTemplate, rule: DecodedRule, portIds?: readonly number[]): string {
   const port = (text: string): string => (portIds ? String(portIds[Number(text)]) : text);
-
-  const lines = preambles(rule.actions);
   const attributes = [
     ...(template.group === 0 ? [] : [`group ${template.group}`]),
     ...(template.priority === 0 ? [] : [`priority ${template.priority}`]),
@@ -52,8 +40,7 @@ function printOne(
   ];
   const pattern = rule.items.map((item) => printItem(item, port)).join(' / ');
   const actions = rule.actions.map((action) => printAction(action, port)).join(' / ');
-  const create = `flow create ${port(String(template.ingress))} ${attributes.join(' ')} pattern ${pattern} / end actions ${actions} / end`;
-  return [...lines, ...fitted(create, lineLength)];
+  return `flow create ${port(String(template.ingress))} ${attributes.join(' ')} pattern ${pattern} / end actions ${actions} / end`;
 }
 
 /** Commands that testpmd needs before those of a rule with these actions. */
@@ -72,13 +59,10 @@ export function preambles(actions: readonly DecodedAction[]): string[] {
 const DEFAULTS = [' dst_offset 0', ' index 0'];
 
 /**
- * The command in one line of any testpmd: with shorter MACs and addresses if it must be, without what testpmd takes for
- * granted if that is too long. Where even that is: as it is and with a word of warning if `lineLength` is enough for it, else
- * as comments. (A match and four MODIFY_FIELDs have more than 512 characters however they are spelt: a rewritten
- * address takes 92.)
+ * The command as a line of at most so many characters: if it must be with shorter MACs and addresses, or without what testpmd
+ * takes for granted; spelt for every testpmd where that can be. Null: it is longer however it is spelt.
  */
-export function fitted(create: string, lineLength: number): string[] {
-  if (create.length <= TESTPMD_LINE_LENGTH || create.includes('<')) return [create];
+export function spelt(create: string, lineLength: number): string | null {
   const short = create
     .replace(
       /\b([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2})\b/g,
@@ -88,11 +72,22 @@ export function fitted(create: string, lineLength: number): string[] {
       const hex = `0x${(parseIpv4(address) ?? 0).toString(16)}`;
       return hex.length < address.length ? hex : address;
     });
-  if (short.length <= TESTPMD_LINE_LENGTH) return [short];
   const bare = DEFAULTS.reduce((line, words) => line.replaceAll(`${words} `, ' '), short);
-  if (bare.length <= TESTPMD_LINE_LENGTH) return [bare];
-  if (create.length <= lineLength)
-    return [`# ${create.length} characters: testpmd before DPDK 24.07 holds ${TESTPMD_LINE_LENGTH} a line`, create];
+  const spellings = [create, short, bare];
+  const within = (length: number) => spellings.find((line) => line.length <= length);
+  return within(Math.min(TESTPMD_LINE_LENGTH, lineLength)) ?? within(lineLength) ?? null;
+}
+
+/**
+ * The command {@link spelt}, with a word of warning where only newer lines hold it; as comments where it is too long. A long one
+ * with `<name>` in it is for reading: as it is.
+ */
+export function fitted(create: string, lineLength: number): string[] {
+  const line = spelt(create, lineLength);
+  if (line !== null && line.length <= TESTPMD_LINE_LENGTH) return [line];
+  if (create.includes('<')) return [create];
+  if (line !== null)
+    return [`# ${line.length} characters: testpmd before DPDK 24.07 holds ${TESTPMD_LINE_LENGTH} a line`, line];
   const lines = [`# ${create.length} characters, more than a line of testpmd holds:`];
   const room = TESTPMD_LINE_LENGTH - '# '.length;
   for (let rest = create; rest.length > 0; ) {

@@ -4,8 +4,10 @@ import { sampleShapes } from '../../src/cli/sample-shapes';
 import { compileFor } from '../../src/compiler/compile';
 import type { FlowList } from '../../src/compiler/ir';
 import { DEFAULT_CONTEXT } from '../../src/compiler/parse-list';
-import { printFlowConfigure, printTemplate } from '../../src/compiler/print-template';
-import { TESTPMD_LONG_LINE_LENGTH } from '../../src/compiler/print-testpmd';
+import { groupsBeside } from '../../src/compiler/passes/chain';
+import { printTemplates } from '../../src/compiler/print-chain';
+import { printFlowConfigure } from '../../src/compiler/print-template';
+import { TESTPMD_LINE_LENGTH, TESTPMD_LONG_LINE_LENGTH } from '../../src/compiler/print-testpmd';
 import { type Target, targets } from '../../src/compiler/target';
 import { rowOf } from './flows';
 import { expectGolden, GOLDEN } from './golden';
@@ -15,13 +17,20 @@ const ROW = rowOf(EXAMPLE);
 const PORT_IDS = [0, 2];
 
 /** Every direction that the target executes, as templates with one row each. */
-function sections(target: Target): string[][] {
+function sections(target: Target, lineLength = TESTPMD_LINE_LENGTH): string[][] {
   const lists: FlowList[] = sampleShapes().map(({ list }) => list);
-  return lists.flatMap((list, i) => {
+  const nextGroup = groupsBeside([], target);
+  let id = 0;
+  return lists.flatMap((list) => {
     const result = compileFor(list, target, DEFAULT_CONTEXT);
-    return result.ok ? [[`# ${list.name}`, ...printTemplate(result.template, i + 1, ROW, PORT_IDS)]] : [];
+    if (!result.ok) return [];
+    const printing = { lineLength, nextGroup, row: ROW, portIds: PORT_IDS };
+    return [[`# ${list.name}`, ...printTemplates(result.template, () => ++id, printing)]];
   });
 }
+
+const starting = (lines: readonly string[], start: string): number =>
+  lines.filter((line) => line.startsWith(start)).length;
 
 const withTemplates = [...targets().values()].filter(
   (target) => target.api.template && sections(target).length > 0 && target.kind === 'nic',
@@ -44,7 +53,14 @@ describe.each(withTemplates.map((target) => [target.name, target] as const))(
     });
 
     test('no line is longer than one of testpmd', () => {
-      for (const line of sections(target).flat()) expect(line.length).toBeLessThanOrEqual(TESTPMD_LONG_LINE_LENGTH);
+      for (const line of sections(target).flat()) expect(line.length).toBeLessThanOrEqual(TESTPMD_LINE_LENGTH);
+    });
+
+    test('of DPDK 24.07 and later each direction is one table', () => {
+      for (const lines of sections(target, TESTPMD_LONG_LINE_LENGTH)) {
+        for (const line of lines) expect(line.length).toBeLessThanOrEqual(TESTPMD_LONG_LINE_LENGTH);
+        expect(starting(lines, 'flow template_table')).toBe(1);
+      }
     });
   },
 );
@@ -65,13 +81,15 @@ describe.each(withTemplates.map((target) => [target.name, target] as const))(
       expect(count).toBe(sections(target).length);
       expect(count).toBe(name === 'softflow' ? 30 : 24);
       // At its end testpmd destroys templates that went with their configuration, and complains.
-      const [output] = testpmdOutput(['-d', softflow, ...ports], commands, 'long-lines').split('Shutting down port');
+      const [output] = testpmdOutput(['-d', softflow, ...ports], commands).split('Shutting down port');
+      const tables = starting(commands, 'flow template_table');
+      expect(tables).toBe(name === 'softflow' ? 36 : 112);
       expect({
         templates: times(output, /(?:Pattern|Actions) template #\d+ created/),
         tables: times(output, /Template table #\d+ created/),
         rows: times(output, 'pulled 1 operations (0 failed, 1 succeeded)'),
         misunderstood: times(output, /Bad arguments|Command not found|Ambiguous command|port_flow_complain/),
-      }).toEqual({ templates: 2 * count, tables: count, rows: count, misunderstood: 0 });
+      }).toEqual({ templates: 2 * tables, tables, rows: tables, misunderstood: 0 });
       expect(golden.join('\n')).not.toMatch(/^# flow |than a line/m);
     },
   );

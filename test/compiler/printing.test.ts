@@ -6,9 +6,11 @@ import { compile, staticRules } from '../../src/compiler/index';
 import { instantiate } from '../../src/compiler/instantiate';
 import type { FlowList } from '../../src/compiler/ir';
 import { DEFAULT_CONTEXT } from '../../src/compiler/parse-list';
+import { groupsBeside } from '../../src/compiler/passes/chain';
+import { printCreates } from '../../src/compiler/print-chain';
 import { printJson } from '../../src/compiler/print-json';
-import { printTestpmd, TESTPMD_LINE_LENGTH, testpmdLineLength } from '../../src/compiler/print-testpmd';
-import { RELEASES } from '../../src/compiler/target';
+import { printTestpmd, TESTPMD_LINE_LENGTH, TESTPMD_LONG_LINE_LENGTH } from '../../src/compiler/print-testpmd';
+import { type Target, targetNamed } from '../../src/compiler/target';
 import { argumentValues, CONTEXT, compiled, natList, rowOf, shapes } from './flows';
 import { expectGolden, GOLDEN } from './golden';
 import { EXAMPLE, softflow, testpmd, testpmdOutput, times } from './testpmd';
@@ -69,9 +71,10 @@ describe('goldens: every NAT direction as testpmd commands', () => {
       );
       return compiled(shape?.list as FlowList, 'softflow', DEFAULT_CONTEXT);
     });
+    const nextGroup = groupsBeside([forward, reverse], targetNamed('softflow') as Target);
     expectGolden(
       'softflow-udp-template.testpmd',
-      `${[...printTestpmd(forward), ...printTestpmd(reverse)].join('\n')}\n`,
+      `${[forward, reverse].flatMap((rule) => printCreates(rule, { lineLength: TESTPMD_LINE_LENGTH, nextGroup })).join('\n')}\n`,
     );
     expectGolden(
       'softflow-udp.json',
@@ -90,34 +93,51 @@ describe('goldens: every NAT direction as testpmd commands', () => {
 });
 
 describe('printed rules', () => {
-  test('never exceed a line of the release’s testpmd, whatever the values, and are whole from DPDK 24.07 on', () => {
-    let longest = 0;
+  const software = targetNamed('software') as Target;
+  test('never exceed a line of testpmd, whatever the values; what is longer is a chain, and one rule from DPDK 24.07 on', () => {
+    let chains = 0;
     fc.assert(
-      fc.property(shapes, argumentValues, fc.constantFrom(-1, 4095), (shape, values, vlan) => {
+      fc.property(shapes, argumentValues, fc.constantFrom(-1, 4095), fc.boolean(), (shape, values, vlan, filled) => {
         const rule = compiled(natList(shape, vlan), 'software');
-        for (const release of RELEASES) {
-          const lines = printTestpmd(rule, rowOf(values), undefined, testpmdLineLength(release));
-          for (const line of lines) expect(line.length).toBeLessThanOrEqual(testpmdLineLength(release));
-          longest = Math.max(longest, ...lines.map((line) => line.length));
-          if (release !== '22.11') expect(lines.filter((line) => line.startsWith('flow create'))).toHaveLength(1);
-        }
+        const printed = (lineLength: number) =>
+          printCreates(rule, {
+            lineLength,
+            nextGroup: groupsBeside([], software),
+            ...(filled && { row: rowOf(values) }),
+          });
+        const now = printed(TESTPMD_LONG_LINE_LENGTH);
+        expect(now.filter((line) => line.startsWith('flow create'))).toHaveLength(1);
+        const old = printed(TESTPMD_LINE_LENGTH);
+        for (const line of old) expect(line.length).toBeLessThanOrEqual(TESTPMD_LINE_LENGTH);
+        const links = old.filter((line) => line.startsWith('flow create')).length;
+        expect(links > 1).toBe(now.some((line) => line.length > TESTPMD_LINE_LENGTH));
+        if (links > 1) chains++;
       }),
-      { numRuns: 1000 },
+      { numRuns: 400 },
     );
-    expect(longest).toBeGreaterThan(TESTPMD_LINE_LENGTH);
+    expect(chains).toBeGreaterThan(10);
   });
-  test('of 22.11 are comments where its line is too short, of newer releases commands with a warning', () => {
+  test('longer than a line are chains in the order of entry, or as they are with a warning', () => {
     const list = sampleShapes().find(
       ({ list: { name } }) => name === 'vpc-udp-source-sport-destination-to-fabric',
     )?.list;
     const rule = compiled(list as FlowList, 'mlx5-hws', DEFAULT_CONTEXT);
-    const old = printTestpmd(rule, rowOf(EXAMPLE), undefined, testpmdLineLength('22.11'));
-    expect(old.filter((line) => !/^(#|set vxlan)/.test(line))).toEqual([]);
-    const now = printTestpmd(rule, rowOf(EXAMPLE), undefined, testpmdLineLength('26.07'));
+    const target = targetNamed('mlx5-hws') as Target;
+    const printed = (lineLength: number, nextGroup = groupsBeside([rule], target)) =>
+      printCreates(rule, { lineLength, nextGroup, row: rowOf(EXAMPLE) });
+    const old = printed(TESTPMD_LINE_LENGTH);
+    expect(old.slice(0, 2).join(' ')).toMatch(/^# 2 rules that do what one does of 907 characters, .* In this order: /);
+    expect(old.at(-2)).toMatch(
+      /^flow create 0 group 1000 transfer pattern eth \/ ipv4 \/ udp \/ end .* \/ vxlan_encap \/ /,
+    );
+    expect(old.at(-1)).toMatch(/^flow create 0 group 1 .* \/ vxlan vni is 100 \/ .* \/ jump group 1000 \/ end$/);
+    const now = printed(TESTPMD_LONG_LINE_LENGTH);
     expect(now.at(-2)).toMatch(/^# \d+ characters: testpmd before DPDK 24.07 holds 512 a line$/);
     expect(now.at(-1)).toMatch(/^flow create 0 group 1 .* \/ end$/);
-    // Nothing is lost in the comments.
-    const commented = old.slice(old.findIndex((line) => line.includes('more than a line')) + 1);
+    // A NIC that cannot jump has no chains: a comment, and nothing is lost in it.
+    const cannot = printed(TESTPMD_LINE_LENGTH, null);
+    expect(cannot.filter((line) => !/^(#|set vxlan)/.test(line))).toEqual([]);
+    const commented = cannot.slice(cannot.findIndex((line) => line.includes('more than a line')) + 1);
     expect(commented.map((line) => line.slice(2)).join(' ')).toBe(now.at(-1));
   });
   test('say the flow’s values where arguments stood, and nothing else changes', () => {

@@ -29,20 +29,10 @@ export const EXAMPLE: Required<Arguments> = {
 export const testpmd = spawnSync('sh', ['-c', 'command -v dpdk-testpmd']).status === 0;
 export const softflow = join(__dirname, '../../build/native/librte_net_softflow.so');
 
-/**
- * What testpmd says to the commands, on ports made by the EAL arguments.
- *
- * @param reader `debian`: all of it is Debian's; `long-lines`: but for the reading of lines, which are as long as those of
- *   DPDK 24.07 and later.
- */
-export function testpmdOutput(
-  eal: readonly string[],
-  commands: readonly string[],
-  reader: 'debian' | 'long-lines' = 'debian',
-): string {
+/** What Debian's testpmd says to the commands, on ports made by the EAL arguments. */
+export function testpmdOutput(eal: readonly string[], commands: readonly string[]): string {
   const folder = mkdtempSync(join(homedir(), '.sluice-testpmd-'));
   try {
-    const preload = reader === 'debian' ? {} : { LD_PRELOAD: builtReader(folder) };
     const { stdout, stderr } = spawnSync(
       'dpdk-testpmd',
       [
@@ -51,7 +41,7 @@ export function testpmdOutput(
       ],
       {
         input: [...commands, 'quit', ''].join('\n'),
-        env: { ...process.env, XDG_RUNTIME_DIR: folder, ...preload },
+        env: { ...process.env, XDG_RUNTIME_DIR: folder },
         encoding: 'utf8',
       },
     );
@@ -59,14 +49,6 @@ export function testpmdOutput(
   } finally {
     rmSync(folder, { recursive: true });
   }
-}
-
-function builtReader(folder: string): string {
-  const library = join(folder, 'line_reader.so');
-  const source = join(__dirname, 'line_reader.c');
-  const { status, stderr } = spawnSync('cc', ['-shared', '-fPIC', '-Wall', '-Werror', '-o', library, source]);
-  if (status !== 0) throw new Error(`${source} does not build: ${stderr}`);
-  return library;
 }
 
 export const times = (output: string, pattern: string | RegExp): number => output.split(pattern).length - 1;
