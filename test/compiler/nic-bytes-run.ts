@@ -1,9 +1,10 @@
 // One process: compiled rules of many flows in net_softflow as limited as a NIC, packets through it, and what the interpreter of
 // lists makes of the same packets. Prints a Result as JSON.
 //
-//   node --require ./test/model/typescript.cjs test/compiler/nic-bytes-run.ts TARGET SEED [ACTION]
+//   node --require ./test/model/typescript.cjs test/compiler/nic-bytes-run.ts TARGET SEED [FAULT] [LINK]
 //
-// ACTION: number of a type of action that every rule is robbed of, to see that it is missed.
+// FAULT: number of a type of action that every rule is robbed of, to see that it is missed; `one-group`: chains share their groups.
+// LINK: every rule is a chain of rules with at most so many actions.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import { compileFor } from '../../src/compiler/compile.js';
 import { instantiate } from '../../src/compiler/instantiate.js';
 import type { Action, FlowList } from '../../src/compiler/ir.js';
 import { nativeTemplate } from '../../src/compiler/native-template.js';
+import { chain, groupsBeside, type NextGroup } from '../../src/compiler/passes/chain.js';
 import { staticRulesFor } from '../../src/compiler/static-rules.js';
 import { type Target, targetNamed } from '../../src/compiler/target.js';
 import type { RuleTemplate } from '../../src/compiler/template.js';
@@ -219,7 +221,14 @@ function compare(
   })).filter((pair) => pair.wanted !== pair.got);
 }
 
-function main(name: string, seed: number, fault: string | undefined): Result {
+/** The rule as a chain of rules with at most so many actions. */
+function chained(rule: RuleTemplate, link: number, nextGroup: NextGroup): RuleTemplate {
+  const found = chain(rule, ({ actions }) => actions.length <= link, nextGroup);
+  if (found === null) throw new Error(`${rule.name} has no chain of ${link} actions`);
+  return found;
+}
+
+function main(name: string, seed: number, fault: string | undefined, link: string | undefined): Result {
   const target = targetNamed(name);
   if (target === null) throw new Error(`no target ${name}`);
   const flows = [...natFlows(target, seed), ...linkFlows(target)];
@@ -228,9 +237,16 @@ function main(name: string, seed: number, fault: string | undefined): Result {
   try {
     let rules = 0;
     for (const rule of staticRulesFor(target, CONTEXT)) rules += install(dataplane, rule);
+    const groups = (): NextGroup => {
+      const found = groupsBeside([], target);
+      if (found === null) throw new Error(`${name} cannot jump`);
+      return found;
+    };
+    const nextGroup = link === undefined ? null : groups();
     for (const { rule } of flows) {
-      const actions = fault === undefined ? rule.actions : rule.actions.filter(({ type }) => String(type) !== fault);
-      rules += install(dataplane, { ...rule, actions });
+      const robbed = { ...rule, actions: rule.actions.filter(({ type }) => String(type) !== fault) };
+      const own = fault === 'one-group' ? groups() : nextGroup;
+      rules += install(dataplane, own === null ? robbed : chained(robbed, Number(link), own));
     }
     const left = run(dataplane, packets);
     const wanted = packets.flatMap((packet) => (packet.wanted === null ? [] : [packet.wanted]));
@@ -245,5 +261,5 @@ function main(name: string, seed: number, fault: string | undefined): Result {
   }
 }
 
-const [, , name, seed, fault] = process.argv;
-process.stdout.write(`${JSON.stringify(main(name, Number(seed), fault))}\n`);
+const [, , name, seed, fault, link] = process.argv;
+process.stdout.write(`${JSON.stringify(main(name, Number(seed), fault, link))}\n`);

@@ -7,13 +7,13 @@ import type { Result } from './nic-bytes-run';
 const root = join(__dirname, '../..');
 const built = existsSync(join(root, 'build/native/sluice.node'));
 
-/** @param without Type of an action that is taken out of every rule. */
-function run(target: string, seed: number, without?: ActionType): Result {
+/** @param fault What is done wrong, @param link and how long chains are: see the script. */
+function run(target: string, seed: number, fault: ActionType | 'one-group' | '' = '', link?: number): Result {
   const script = join(__dirname, 'nic-bytes-run.ts');
-  const fault = without === undefined ? [] : [String(without)];
+  const more = link === undefined ? [String(fault)] : [String(fault), String(link)];
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    ['--require', join(root, 'test/model/typescript.cjs'), script, target, String(seed), ...fault],
+    ['--require', join(root, 'test/model/typescript.cjs'), script, target, String(seed), ...more],
     { encoding: 'utf8', cwd: root, maxBuffer: 1 << 26 },
   );
   if (status !== 0) throw new Error(`${target}, seed ${seed}: ${stderr}`);
@@ -36,6 +36,16 @@ const LINK_ONLY = ['bnxt', 'sfc'];
     expect(result.rules).toBeGreaterThan(120);
     expect(result.forwarded).toBe(600);
     expect(result.kept).toBeGreaterThan(1000);
+  });
+  test.each(TRANSLATING)('%s send the same as chains of two actions each', (target) => {
+    const result = run(target, 1, '', 2);
+    expect(result.differences).toEqual([]);
+    expect(result.rules).toBeGreaterThan(600);
+    expect(result.forwarded).toBe(600);
+    expect(result.kept).toBeGreaterThan(1000);
+  });
+  test('chains that have their groups together are not for one NIC', () => {
+    expect(() => run('mlx5-hws', 1, 'one-group', 2)).toThrow('a rule with this pattern exists in the group');
   });
   test.each(LINK_ONLY)('%s send frames without IPv4 as the interpreter does', (target) => {
     const result = run(target, 1);

@@ -1,10 +1,12 @@
 import fc from 'fast-check';
+import { compile } from '../../src/compiler/index';
 import { instantiate } from '../../src/compiler/instantiate';
+import { chain, linksOf } from '../../src/compiler/passes/chain';
 import type { RuleTemplate } from '../../src/compiler/template';
 import { interpretList, takeApart } from '../../src/compiler/trial/list-interpreter';
 import { interpretRule } from '../../src/compiler/trial/rule-interpreter';
-import { ActionType } from '../../src/native/records';
-import { argumentValues, compiled, natList, packetNoise, packetOf, rowOf, shapes } from './flows';
+import { ActionType, ItemType } from '../../src/native/records';
+import { argumentValues, CONTEXT, compiled, natList, packetNoise, packetOf, rowOf, shapes } from './flows';
 
 const runs = { numRuns: 1500 };
 
@@ -117,6 +119,112 @@ describe.each(['software', 'softflow'])('a list compiled for %s', (target) => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+/** A chain whose links have at most so many actions, the jump to the next one included. */
+function chainOf(rule: RuleTemplate, actions: number): RuleTemplate | null {
+  let group = 1000;
+  return chain(
+    rule,
+    (link) => link.actions.length <= actions,
+    () => group++,
+  );
+}
+
+describe('a chain of rules', () => {
+  test('does, counts and ages what the rule does, whatever the packet, the flow and the length of its links', () => {
+    let hits = 0;
+    let misses = 0;
+    let links = 0;
+    fc.assert(
+      fc.property(
+        fc.constantFrom('software', 'softflow', 'mlx5-hws', 'mlx5-sws'),
+        ...[shapes, argumentValues, packetNoise, fc.constantFrom(-1, 77), fc.integer({ min: 2, max: 9 }), fc.boolean()],
+        (target, shape, values, noise, vlan, length, near) => {
+          const list = natList(shape, vlan);
+          const result = compile(list, target, CONTEXT);
+          if (!result.ok) return;
+          const rule = result.template;
+          const chained = chainOf(rule, length);
+          if (chained === null) throw new Error(`${list.name} has no chain`);
+          const other = near ? { ...values, matchDestinationAddress: values.matchDestinationAddress ^ 1 } : values;
+          const frame = packetOf(shape, other, noise, vlan);
+          const wanted = interpretRule(rule, list.ingress, frame, rowOf(values));
+          expect(interpretRule(chained, list.ingress, frame, rowOf(values))).toEqual(wanted);
+          if (wanted.fate === 'miss') misses++;
+          else hits++;
+          links += linksOf(chained).length - linksOf(rule).length;
+        },
+      ),
+      runs,
+    );
+    expect(hits).toBeGreaterThan(300);
+    expect(misses).toBeGreaterThan(200);
+    expect(links).toBeGreaterThan(1000);
+  });
+
+  const values = fc.sample(argumentValues, { numRuns: 1, seed: 7 })[0];
+  const noise = { ...fc.sample(packetNoise, { numRuns: 1, seed: 7 })[0], noUdpChecksum: false };
+  const shape = {
+    from: 'vxlan',
+    to: 'vxlan',
+    l4: 'udp',
+    source: true,
+    destination: true,
+    ports: true,
+    outerSource: false,
+  } as const;
+  const rule = instantiate(compiled(natList(shape), 'mlx5-hws'), rowOf(values));
+  const frame = packetOf(shape, values, noise);
+  const whole = (chained: RuleTemplate) => interpretRule(chained, 0, frame);
+  const links = linksOf(chainOf(rule, 3) as RuleTemplate);
+  /** The links one after another, whatever they say. */
+  const joined = (parts: readonly RuleTemplate[]): RuleTemplate =>
+    parts.length === 1 ? parts[0] : { ...parts[0], second: joined(parts.slice(1)) };
+
+  test('has links of the rule’s actions in its order, each in a group of its own, and what matches first', () => {
+    expect(links.map(({ group }) => group)).toEqual([rule.group, 1000, 1001, 1002, 1003, 1004]);
+    expect(links[0].items).toBe(rule.items);
+    for (const link of links.slice(1)) {
+      expect(link.items.map(({ type }) => type)).toEqual([ItemType.eth, ItemType.ipv4, ItemType.udp]);
+      expect(link.items.filter(({ spec }) => spec)).toEqual([]);
+      expect(link).toMatchObject({ domain: rule.domain, ingress: rule.ingress, priority: 0 });
+    }
+    const jumps = links.slice(0, -1).map(({ actions }) => actions[actions.length - 1].type);
+    expect(jumps.every((type) => type === ActionType.jump)).toBe(true);
+    const own = links.flatMap(({ actions }, i) => (i < links.length - 1 ? actions.slice(0, -1) : actions));
+    expect(own).toEqual(rule.actions);
+    expect(links[links.length - 1].actions.map(({ type }) => type)).toEqual([
+      ActionType.vxlanEncap,
+      ActionType.representedPort,
+    ]);
+    expect(whole(joined(links))).toEqual(whole(rule));
+  });
+  test('that lacks an action, or has its links in another order or in another group, is found out', () => {
+    expect(whole(rule).fate).toBe('output');
+    for (const [i, link] of links.entries()) {
+      for (const [j, { type }] of link.actions.entries()) {
+        const actions = link.actions.filter((_, k) => k !== j);
+        const broken = joined(links.map((each) => (each === link ? { ...link, actions } : each)));
+        // Without a fate there is no rule.
+        if (type === ActionType.jump || i + j === links.length) expect(() => whole(broken)).toThrow();
+        else expect(whole(broken)).not.toEqual(whole(rule));
+      }
+    }
+    // The decapsulation after rewrites, which are then the outer header's.
+    const [first, second, third, ...rest] = links;
+    const own = ({ actions }: RuleTemplate) => actions.slice(0, -1);
+    const jump = ({ actions }: RuleTemplate) => actions[actions.length - 1];
+    const early = { ...first, actions: [...own(third), jump(first)] };
+    const late = { ...third, actions: [...own(first), jump(third)] };
+    expect(whole(joined([early, second, late, ...rest]))).not.toEqual(whole(rule));
+    expect(whole(joined([first, { ...second, group: 7 }, third, ...rest])).fate).toBe('jump');
+  });
+  test('is none where a link cannot hold an action and a jump, or an encapsulation and its fate', () => {
+    expect(chainOf(rule, 1)).toBeNull();
+    expect(chainOf(rule, 2)).not.toBeNull();
+    expect(chainOf(rule, rule.actions.length)).toBe(rule);
   });
 });
 

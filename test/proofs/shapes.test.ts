@@ -3,9 +3,11 @@ import { compileFor } from '../../src/compiler/compile';
 import type { FlowList } from '../../src/compiler/ir';
 import { DEFAULT_CONTEXT as CONTEXT } from '../../src/compiler/parse-list';
 import { offer } from '../../src/compiler/partial';
+import { chain, linksOf } from '../../src/compiler/passes/chain';
 import { staticRulesFor } from '../../src/compiler/static-rules';
 import { type Target, targets } from '../../src/compiler/target';
 import type { RuleTemplate } from '../../src/compiler/template';
+import { ItemType } from '../../src/native/records';
 import { type Arguments, listMatches, runList } from './list-semantics';
 import { anyFrame, type Packet, samePacket } from './packet';
 import { runRule } from './rule-semantics';
@@ -83,6 +85,28 @@ const compiled = (target: Target) =>
     return result.ok ? [{ list, rule: result.template }] : [];
   });
 
+/** Cut wherever a rule may be: every chain that is printed has some of these cuts. */
+function cutUp(rule: RuleTemplate): RuleTemplate {
+  let group = 1000;
+  const chained = chain(
+    rule,
+    ({ actions }) => actions.length <= 2,
+    () => group++,
+  );
+  if (chained === null) throw new Error(`${rule.name} has no chain`);
+  return chained;
+}
+
+/** That the chain goes where the rule goes, is hit by the same packets, and leaves them alike. */
+async function chainFault(list: FlowList, rule: RuleTemplate, chained: RuleTemplate): Promise<string | null> {
+  const packet = packetOf(list);
+  const wanted = runRule(z, rule, packet, list.ingress, given);
+  const got = runRule(z, chained, packet, list.ingress, given);
+  if (got.jump !== wanted.jump) return `jumps to ${got.jump}, not ${wanted.jump}`;
+  const claim = z.And(got.hits.eq(wanted.hits) as Truth, samePacket(z, got.packet, wanted.packet));
+  return refutation(z, claim, wellFormed(packet));
+}
+
 describe.each(nics.filter((target) => compiled(target).length > 0).map((target) => [target.name, target] as const))(
   'every rule of %s, for all packets and all flows',
   (_, target) => {
@@ -94,6 +118,13 @@ describe.each(nics.filter((target) => compiled(target).length > 0).map((target) 
         const wanted = runList(z, list, packet, given);
         const got = runRule(z, rule, packet, list.ingress, given);
         expect([list.name, await refutation(z, samePacket(z, got.packet, wanted.packet))]).toEqual([list.name, null]);
+      }
+    });
+    test('does the same as a chain, cut wherever it may be', async () => {
+      for (const { list, rule } of rules) {
+        const chained = cutUp(rule);
+        expect(linksOf(chained).length).toBeGreaterThan(linksOf(rule).length + 3);
+        expect([list.name, await chainFault(list, rule, chained)]).toEqual([list.name, null]);
       }
     });
     test('is hit by nothing but packets of its flow that a NIC may serve', async () => {
@@ -191,5 +222,30 @@ describe('the proofs find', () => {
       const claim = listMatches(z, list.match, packet, given);
       expect(await refutation(z, claim, wellFormed(packet), reaches(target, looser, packet))).not.toBeNull();
     }
+  });
+  test('a chain without one of its actions, in another order, or with a link that packets miss or never get to', async () => {
+    const whole = rule();
+    const links = linksOf(cutUp(whole));
+    const joined = ([first, ...rest]: readonly RuleTemplate[]): RuleTemplate =>
+      rest.length === 0 ? first : { ...first, second: joined(rest) };
+    const with_ = (index: number, change: Partial<RuleTemplate>) =>
+      chainFault(list, whole, joined(links.map((link, i) => (i === index ? { ...link, ...change } : link))));
+    expect(await chainFault(list, whole, joined(links))).toBeNull();
+    const rewrites = links.flatMap(({ actions: [own] }, i) => (own.conf.length === 24 || i === 0 ? [i] : []));
+    expect(rewrites).toHaveLength(6);
+    for (const i of rewrites)
+      expect(await with_(i, { actions: links[i].actions.slice(1), patches: [] })).not.toBeNull();
+    const [first, ...others] = links;
+    const afterRewrite = [
+      { ...first, actions: links[3].actions.slice(0, 1).concat(first.actions.slice(1)) },
+      ...others,
+    ];
+    const late = afterRewrite.map((link, i) =>
+      i === 3 ? { ...link, actions: first.actions.slice(0, 1).concat(link.actions.slice(1)) } : link,
+    );
+    expect(await chainFault(list, whole, joined(late))).not.toBeNull();
+    expect(await with_(3, { group: 7 })).not.toBeNull();
+    const tcp = [ItemType.eth, ItemType.ipv4, ItemType.tcp].map((type) => ({ type }));
+    expect(await with_(3, { items: tcp })).not.toBeNull();
   });
 });

@@ -40,15 +40,18 @@ class Testpmd:
         self.command += ["--", "-i", "--total-num-mbufs=4096", "--no-flush-rx", *extra]
 
     def run(self, commands, seconds=60):
-        """Types the commands (a number is a pause in seconds) and returns what testpmd said."""
+        """Types the commands and returns what testpmd said.
+
+        A number is a pause in seconds, a pair a command and what it has to answer: it is typed again until it does.
+        """
         transcript = self.folder / "testpmd.log"
         with open(transcript, "w", encoding="utf-8") as log:
             process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, text=True)
             for command in [*commands, "quit"]:
                 if isinstance(command, str):
-                    assert len(command) < MAX_LINE, command
-                    process.stdin.write(command + "\n")
-                    process.stdin.flush()
+                    self._type(process, command)
+                elif isinstance(command, tuple):
+                    self._until(process, transcript, *command)
                 else:
                     self._settle(transcript, seconds)
                     time.sleep(command)
@@ -62,6 +65,21 @@ class Testpmd:
         output = transcript.read_text(encoding="utf-8", errors="replace")
         assert code == 0, output
         return output
+
+    def _type(self, process, command):
+        assert len(command) <= MAX_LINE, command
+        process.stdin.write(command + "\n")
+        process.stdin.flush()
+
+    def _until(self, process, transcript, command, wanted, seconds=20):
+        """Gives up silently: what is then missing is the test's to say."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            said = transcript.read_text(encoding="utf-8", errors="replace")
+            if any(asked == command and wanted in answer for asked, answer in answers(said)):
+                return
+            self._type(process, command)
+            time.sleep(0.2)
 
     def _settle(self, transcript, seconds):
         """Waits until testpmd has started and read what was typed: a pause before that would be none."""

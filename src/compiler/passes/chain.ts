@@ -34,7 +34,7 @@ export const linksOf = (rule: RuleTemplate): readonly RuleTemplate[] =>
  *
  * @param fits Whether a rule can be said; asked of links, whose `second` does not matter.
  * @returns The rule itself where it fits; null where no chain does: the match and one action, or an encapsulation and its
- *   fate, are too much.
+ *   fate, are too much, or the rule itself ends with a jump.
  */
 export function chain(
   rule: RuleTemplate,
@@ -48,11 +48,14 @@ export function chain(
 
 function split(rule: RuleTemplate, fits: (link: RuleTemplate) => boolean, nextGroup: NextGroup): RuleTemplate | null {
   if (fits(rule)) {
-    if (rule.second === undefined) return rule;
-    const second = split(rule.second, fits, nextGroup);
-    return second === rule.second ? rule : second && { ...rule, second };
+    const whole = rule.second !== undefined && rule.second.group <= rule.group ? joinedBehind(rule, nextGroup()) : rule;
+    if (whole.second === undefined) return whole;
+    const second = split(whole.second, fits, nextGroup);
+    return second === whole.second ? whole : second && { ...whole, second };
   }
   const group = nextGroup();
+  const [end] = jumpOf(rule.actions[rule.actions.length - 1]);
+  if (rule.second === undefined && end <= group) return null; // jumps lead to higher groups alone, or could go in circles
   for (let at = lastCut(rule.actions); at > 0; at--) {
     const first = headOf(rule, at, group);
     if (!fits(first)) continue;
@@ -60,6 +63,12 @@ function split(rule: RuleTemplate, fits: (link: RuleTemplate) => boolean, nextGr
     return second && { ...first, second };
   }
   return null;
+}
+
+/** A rule that is two, its second half behind the groups of the first half's chain. */
+function joinedBehind(rule: RuleTemplate, group: number): RuleTemplate {
+  const second = rule.second && { ...rule.second, group };
+  return { ...rule, actions: [...rule.actions.slice(0, -1), jumpTo(group)], ...(second && { second }) };
 }
 
 const ENCAPSULATES: ReadonlySet<ActionType> = new Set([ActionType.vxlanEncap, ActionType.rawEncap]);
@@ -75,11 +84,9 @@ function lastCut(actions: readonly TemplateAction[]): number {
 
 function headOf(rule: RuleTemplate, at: number, group: number): RuleTemplate {
   const { second, ...alone } = rule;
-  const conf = new Uint8Array(4);
-  writeLittleEndian(conf, 0, 4, group);
   return {
     ...alone,
-    actions: [...rule.actions.slice(0, at), { type: ActionType.jump, conf }],
+    actions: [...rule.actions.slice(0, at), jumpTo(group)],
     patches: rule.patches.filter(({ target, index }) => target === 'item' || index < at),
   };
 }
@@ -107,6 +114,12 @@ function headersAfter(items: readonly TemplateItem[], done: readonly TemplateAct
   return (types.length === 0 ? [ItemType.eth] : types).map((type) => ({ type }));
 }
 
+function jumpTo(group: number): TemplateAction {
+  const conf = new Uint8Array(4);
+  writeLittleEndian(conf, 0, 4, group);
+  return { type: ActionType.jump, conf };
+}
+
 const jumpOf = ({ type, conf }: TemplateAction): number[] =>
   type === ActionType.jump ? [readLittleEndian(conf, 0, 4)] : [];
 
@@ -119,8 +132,8 @@ function actionsOf(rule: RuleTemplate): readonly TemplateAction[] {
 }
 
 /**
- * States what makes a chain the rule that it was: the first link's match, every action in its place, each link in a group
- * that nothing else of the chain stands in.
+ * States what makes a chain the rule that it was: the first link's match, every action in its place, each link in a higher
+ * group than the one before it.
  */
 function assertSame(rule: RuleTemplate, chained: RuleTemplate): void {
   const [wanted, got] = [actionsOf(rule), actionsOf(chained)];
@@ -129,6 +142,6 @@ function assertSame(rule: RuleTemplate, chained: RuleTemplate): void {
     chained.items === rule.items &&
     got.length === wanted.length &&
     got.every((action, i) => action === wanted[i]) &&
-    new Set(links.map(({ group }) => group)).size === links.length;
+    links.every(({ group }, i) => i === 0 || group > links[i - 1].group);
   if (!sound) throw new Error(`the chain of ${rule.name} is not the rule`);
 }

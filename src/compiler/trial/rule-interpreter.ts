@@ -93,7 +93,7 @@ export function interpretRule(
   let jump: number | null = null;
   let fate: RuleOutcome['fate'] | null = null;
   let to: number | null = null;
-  let set: number | null = null;
+  let set = tag;
   rule.actions.forEach((action, i) => {
     const conf = confs[i];
     const little = conf.reduceRight((value, byte) => value * 256 + byte, 0);
@@ -131,7 +131,12 @@ export function interpretRule(
   const outcome = { fate, to: jump ?? to, frame: packet.bytes, countedBytes, ageSeconds, mark };
   if (rule.second === undefined || jump !== rule.second.group) return outcome;
   const after = interpretRule(rule.second, port, packet.bytes, row, set);
-  return { ...outcome, fate: after.fate, to: after.to, frame: after.frame };
+  return {
+    ...after,
+    countedBytes: after.countedBytes ?? countedBytes,
+    ageSeconds: after.ageSeconds ?? ageSeconds,
+    mark: after.mark ?? mark,
+  };
 }
 
 function patch(
