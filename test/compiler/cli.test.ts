@@ -90,6 +90,43 @@ describe('sluice compile', () => {
     expect(refused).toMatchObject({ code: 1, out: '' });
     expect(refused.err).toContain('mlx5-sws has no template tables');
   });
+  test('prints rules for the line that is asked for: 512 characters, longer rules as several', async () => {
+    const long = {
+      name: 'long',
+      ingress: 'fabric',
+      match: [
+        ...[{ type: 'eth' }, { type: 'ipv4' }, { type: 'udp', destination: 4789 }, { type: 'vxlan', vni: 100 }],
+        ...[{ type: 'eth' }, { type: 'ipv4', source: '10.0.1.5', destination: '198.51.100.7', protocol: 47 }],
+      ],
+      actions: [
+        ...[{ type: 'pop-vxlan' }, { type: 'set-ipv4', source: '203.0.113.16' }, { type: 'decrement-ttl' }],
+        ...[
+          { type: 'checksum' },
+          { type: 'set-ethernet', source: '02:00:00:00:e0:01', destination: '02:00:00:00:00:12' },
+        ],
+        ...[{ type: 'count' }, { type: 'age', seconds: 300 }, { type: 'output', port: 'external' }],
+      ],
+    };
+    const path = file('long.json', [long, { ...long, name: 'again' }]);
+    const creates = (out: string) => out.split('\n').filter((line) => line.startsWith('flow create'));
+    const { code, out } = await run('compile', '--target', 'mlx5-hws', path);
+    expect(code).toBe(0);
+    expect(out.split('\n').filter((line) => line.length > 512)).toEqual([]);
+    expect(creates(out).map((line) => /group \d+/.exec(line)?.[0])).toEqual([
+      ...['group 1000', 'group 1', 'group 1001', 'group 1'],
+    ]);
+    const whole = await run('compile', '--target', 'mlx5-hws', '--line-length', '2048', path);
+    expect(creates(whole.out).map(({ length }) => length > 512)).toEqual([true, true]);
+    const templates = await run('compile', '--target', 'mlx5-hws', '--format', 'template', path);
+    expect(templates.out.split('\n').filter((line) => line.length > 512)).toEqual([]);
+    expect(templates.out).toContain('pattern_template_id 8 ');
+    for (const wrong of ['511', '2049', 'long', '600.5']) {
+      const refused = await run('compile', '--target', 'softflow', '--line-length', wrong, path);
+      expect({ ...refused, err: refused.err.includes('a number from 512 to 2048') }).toEqual({
+        ...{ code: 2, out: '', err: true },
+      });
+    }
+  });
   test('prints the constant rules first when asked', async () => {
     const { out } = await run('compile', '--target', 'softflow', '--static', file('static.json', [fine]));
     expect(out).toMatch(/^# fabric-outer-fragments\n[\s\S]*# fabric-nat\n[\s\S]*# external-nat\n[\s\S]*# fine\n/);

@@ -131,6 +131,11 @@ describe('printed rules', () => {
       /^flow create 0 group 1000 transfer pattern eth \/ ipv4 \/ udp \/ end .* \/ vxlan_encap \/ /,
     );
     expect(old.at(-1)).toMatch(/^flow create 0 group 1 .* \/ vxlan vni is 100 \/ .* \/ jump group 1000 \/ end$/);
+    // Rules beside each other have no group in common.
+    const beside = groupsBeside([rule], target);
+    expect([1, 2].map(() => /group \d+/.exec(printed(TESTPMD_LINE_LENGTH, beside).at(-2) ?? '')?.[0])).toEqual([
+      ...['group 1000', 'group 1001'],
+    ]);
     const now = printed(TESTPMD_LONG_LINE_LENGTH);
     expect(now.at(-2)).toMatch(/^# \d+ characters: testpmd before DPDK 24.07 holds 512 a line$/);
     expect(now.at(-1)).toMatch(/^flow create 0 group 1 .* \/ end$/);

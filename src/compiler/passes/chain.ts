@@ -4,8 +4,8 @@ import type { Target } from '../target.js';
 import type { RuleTemplate, TemplateAction, TemplateItem } from '../template.js';
 
 /**
- * First group that a chain takes: far from those of any target's table. Drivers have few thousand; mlx5's transfer domain,
- * which multiplies groups by 10 (DPDK mlx5_flow.h, MLX5_FLOW_TABLE_FACTOR), 6553.
+ * First group that a chain takes: far from those of any target's table, and far below 6553, the last one of mlx5 (DPDK
+ * drivers/net/mlx5/mlx5.h: MLX5_MAX_TABLES_FDB, of which a group takes MLX5_FLOW_TABLE_FACTOR).
  */
 export const FIRST_CHAIN_GROUP = 1000;
 
