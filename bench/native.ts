@@ -135,6 +135,8 @@ export interface BenchBinding {
   flushRules(device: string): void;
   /** The software NIC loses its rules and tells so, as one that failed and has recovered. */
   recoverPort(device: string): void;
+  /** The software NIC asks to be reset, and does nothing until it is. */
+  wantReset(device: string): void;
   /** Flows whose translated endpoint was seen, and endpoints that two flows share (none should). */
   endpoints(): { readonly known: number; readonly shared: number };
   /**

@@ -77,4 +77,31 @@ Napi::Value DataplaneObject::recovered_ports(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value DataplaneObject::ports_to_reset(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const uint64_t bits = dataplane_->port_events().take_resets();
+    Napi::Array out = Napi::Array::New(info.Env());
+    for (uint32_t port = 0; port < 64; port++) {
+      if ((bits >> port & 1) != 0) out.Set(out.Length(), port);
+    }
+    return out;
+  });
+}
+
+Napi::Value DataplaneObject::close_port(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::vector<void*> lost = dataplane_->close_port(port_index(info[0]));
+    Napi::BigUint64Array out = Napi::BigUint64Array::New(info.Env(), lost.size());
+    for (size_t i = 0; i < lost.size(); i++) out[i] = reinterpret_cast<uintptr_t>(lost[i]);
+    return out;
+  });
+}
+
+Napi::Value DataplaneObject::reopen_port(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    dataplane_->reopen_port(port_index(info[0]));
+    return info.Env().Undefined();
+  });
+}
+
 }  // namespace sluice::binding

@@ -34,6 +34,9 @@ class DataplaneObject : public Napi::ObjectWrap<DataplaneObject> {
   Napi::Value own_rules(const Napi::CallbackInfo& info);
   Napi::Value repair_rules(const Napi::CallbackInfo& info);
   Napi::Value recovered_ports(const Napi::CallbackInfo& info);
+  Napi::Value ports_to_reset(const Napi::CallbackInfo& info);
+  Napi::Value close_port(const Napi::CallbackInfo& info);
+  Napi::Value reopen_port(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
   // dataplane_lease.cc
   Napi::Value limit(const Napi::CallbackInfo& info);

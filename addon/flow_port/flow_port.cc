@@ -100,12 +100,31 @@ PortTemplate FlowPort::make_template(const TemplateSource& source, const std::ve
     made.second = std::make_unique<RuleTemplate>(source.second.front(), port_ids);
     return made;
   }
-  if (queued_rules_ != 0) made.table = make_table(port_id_, *made.rule, queued_rules_, &error).table;
+  if (open_ && queued_rules_ != 0) made.table = make_table(port_id_, *made.rule, queued_rules_, &error).table;
   return made;
+}
+
+void FlowPort::remake_table(PortTemplate& made) {
+  rte_flow_error error = {};
+  const bool queued = made.second == nullptr && queued_rules_ != 0;
+  made.table = queued ? make_table(port_id_, *made.rule, queued_rules_, &error).table : nullptr;
+}
+
+FlowFailure FlowPort::closed_failure() const {
+  FlowFailure failure;
+  failure.error = -EAGAIN;
+  failure.rte_type = RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
+  failure.message = "the port is being reset";
+  return failure;
 }
 
 FlowPort::Installation FlowPort::install(PortTemplate& from, const FlowArguments& arguments, void* context,
                                          rte_flow** flow, FlowFailure* failure) {
+  if (!open_) {
+    *flow = nullptr;
+    *failure = closed_failure();
+    return Installation::kFailed;
+  }
   RuleTemplate& rule = *from.rule;
   rule.fill(arguments, context);
   rte_flow_error error = {};
@@ -125,6 +144,10 @@ FlowPort::Installation FlowPort::install(PortTemplate& from, const FlowArguments
 
 rte_flow* FlowPort::install_second(const PortTemplate& from, const FlowArguments& arguments,
                                    FlowFailure* failure) {
+  if (!open_) {
+    *failure = closed_failure();
+    return nullptr;
+  }
   from.second->fill(arguments, nullptr);
   rte_flow_error error = {};
   rte_flow* flow = create(*from.second, &error);
@@ -187,6 +210,7 @@ rte_flow* FlowPort::create(RuleTemplate& rule, rte_flow_error* error) {
 }
 
 ProbeResult FlowPort::probe(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
+  if (!open_) refuse_rule(closed_failure());
   RuleTemplate rule(source, port_ids);
   FlowArguments nobody = {};  // addresses 0.0.0.0
   nobody.age_seconds = 60;
@@ -269,6 +293,7 @@ bool FlowPort::finish_probed_operation() {
 }
 
 void FlowPort::install_static(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
+  if (!open_) refuse_rule(closed_failure());
   StaticRule constant;
   constant.rule = std::make_unique<RuleTemplate>(source, port_ids);
   const rte_flow_action* action = constant.rule->actions();
@@ -285,6 +310,7 @@ void FlowPort::install_static(const TemplateSource& source, const std::vector<ui
 
 bool FlowPort::open_jumps(bool open) {
   jumps_open_ = open;
+  if (!open_) return true;  // it leads nothing anywhere
   bool done = true;
   rte_flow_error error = {};
   for (StaticRule& constant : static_rules_) {
@@ -339,6 +365,28 @@ void FlowPort::flush() {
   }
   static_rules_.clear();
   rules_ = 0;
+}
+
+void FlowPort::close() {
+  rte_flow_error error = {};
+  // A port that waits for its reset may refuse; its driver forgets them then.
+  rte_flow_flush(port_id_, &error);
+  for (StaticRule& constant : static_rules_) constant.flow = nullptr;
+  rules_ = 0;
+  under_way_ = 0;
+  queued_rules_ = 0;
+  open_ = false;
+}
+
+void FlowPort::reopen(uint32_t queued_rules) {
+  rte_flow_error error = {};
+  for (StaticRule& constant : static_rules_) {
+    if (constant.flow != nullptr || (constant.jumps && !jumps_open_)) continue;
+    constant.flow = create(*constant.rule, &error);
+    if (constant.flow == nullptr) refuse_rule(describe(*constant.rule, error));
+  }
+  queued_rules_ = queued_rules;
+  open_ = true;
 }
 
 }  // namespace sluice

@@ -118,6 +118,16 @@ class FlowPort {
   // Destroys every rule of the port, ours and what a driver may have left. Can be called twice.
   void flush();
 
+  // The port is about to be reset. Rules and template tables go with what it was; until reopen() nothing is asked
+  // of it, and what it is asked for fails with EAGAIN.
+  void close();
+  bool is_open() const { return open_; }
+  // It has been reset and started. `queued_rules`: what open_flow_queue() granted this time. Constant rules are made
+  // anew; throws NativeFault RULE, and is closed still, when the driver refuses one.
+  void reopen(uint32_t queued_rules);
+  // The template table of a template that was made before.
+  void remake_table(PortTemplate& made);
+
   uint32_t rules() const { return rules_; }
 
   static constexpr uint32_t kQueueSize = 1024;
@@ -127,6 +137,7 @@ class FlowPort {
 
   void push();
   int pull(rte_flow_op_result* results);
+  FlowFailure closed_failure() const;
 
   uint16_t port_id_;
   uint32_t queued_rules_;   // most rules of a template table; 0: there are no queues
@@ -142,6 +153,7 @@ class FlowPort {
   ProbeResult probe_queued(RuleTemplate& rule, rte_flow_template_table* table);
   bool finish_probed_operation();
 
+  bool open_ = true;
   bool jumps_open_ = true;
   std::vector<StaticRule> static_rules_;
 };

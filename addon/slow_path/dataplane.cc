@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <thread>
 
-#include "slow_path/dpdk_log.h"
 #include "slow_path/eal.h"
 #include "slow_path/nic_statistics.h"
 
@@ -90,10 +89,16 @@ Dataplane::~Dataplane() { close(); }
 void Dataplane::open_port(GatewayPort& port) {
   KeptLog log;
   const std::string& device = port.options.device;
-  int result = rte_eth_dev_get_port_by_name(device.c_str(), &port.port_id);
+  const int result = rte_eth_dev_get_port_by_name(device.c_str(), &port.port_id);
   if (result != 0) throw NativeFault("PORT", device + ": no such device", ENODEV);
+  bring_up(port, log);
+}
+
+// Configures and starts a port that is new, or has been reset.
+void Dataplane::bring_up(GatewayPort& port, KeptLog& log) {
+  const std::string& device = port.options.device;
   rte_eth_dev_info info = {};
-  result = rte_eth_dev_info_get(port.port_id, &info);
+  int result = rte_eth_dev_info_get(port.port_id, &info);
   if (result != 0) refuse_port(device, "cannot be asked", result, log);
   rte_eth_conf conf = {};
   const auto mtu = static_cast<uint16_t>(port.options.mtu);
@@ -101,7 +106,8 @@ void Dataplane::open_port(GatewayPort& port) {
   if (settable_mtu && mtu >= info.min_mtu && mtu <= info.max_mtu) conf.rxmode.mtu = mtu;
   result = rte_eth_dev_configure(port.port_id, 1, 1, &conf);
   if (result != 0) refuse_port(device, "configure", result, log);
-  opened_.push_back(port.port_id);
+  if (std::find(opened_.begin(), opened_.end(), port.port_id) == opened_.end())
+    opened_.push_back(port.port_id);
   uint16_t receive = kDescriptors, transmit = kDescriptors;
   result = rte_eth_dev_adjust_nb_rx_tx_desc(port.port_id, &receive, &transmit);
   if (result != 0) refuse_port(device, "descriptors", result, log);
@@ -174,6 +180,7 @@ uint32_t Dataplane::round(uint32_t burst) {
   path.drain_decisions(kDecisionsPerRound);
   uint32_t received = 0;
   for (uint8_t port = 0; port < path.ports().size(); port++) {
+    if (path.ports()[port].down) continue;
     const uint16_t count =
         rte_eth_rx_burst(path.ports()[port].port_id, 0, frames, static_cast<uint16_t>(burst));
     path.receive_burst(frames, count, port);
@@ -246,7 +253,10 @@ void Dataplane::loop() {
 
 uint64_t Dataplane::nic_finished_packets() const {
   uint64_t finished = 0;
-  for (const NicStatisticsReader& nic : nic_statistics_) finished += nic.read().finished;
+  const std::vector<GatewayPort>& ports = slow_path_->ports();
+  for (size_t port = 0; port < nic_statistics_.size(); port++) {
+    if (!ports[port].down) finished += nic_statistics_[port].read().finished;
+  }
   return finished;
 }
 
@@ -291,6 +301,25 @@ void Dataplane::run_posted_task() {
     task_fault_ = std::current_exception();
   }
   task_.store(nullptr, std::memory_order_release);
+}
+
+std::vector<void*> Dataplane::close_port(uint8_t port) {
+  std::vector<void*> lost;
+  run_on_lcore([&] { lost = slow_path().close_port(port); });
+  return lost;
+}
+
+// In the caller's thread, for it takes what a NIC takes to start: the lcore goes on with the other ports.
+void Dataplane::reopen_port(uint8_t port) {
+  GatewayPort reset;
+  reset.options = slow_path().ports()[port].options;
+  reset.port_id = slow_path().ports()[port].port_id;
+  if (!slow_path().ports()[port].down) throw NativeFault("STATE", reset.options.device + " is not closed");
+  KeptLog log;
+  const int result = rte_eth_dev_reset(reset.port_id);
+  if (result != 0) refuse_port(reset.options.device, "reset", result, log);
+  bring_up(reset, log);
+  run_on_lcore([&] { slow_path().reopen_port(port, reset.queued_rules); });
 }
 
 void Dataplane::replay_open(const std::vector<CapturePath>& inputs, const std::vector<CapturePath>& outputs) {

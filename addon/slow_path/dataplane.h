@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "slow_path/nic_statistics.h"
+#include "slow_path/dpdk_log.h"
 #include "slow_path/port_events.h"
 #include "slow_path/replay.h"
 #include "slow_path/slow_path.h"
@@ -89,6 +90,10 @@ class Dataplane {
   uint32_t own_rules(uint8_t port, uint32_t row, std::vector<RuleHandle>* out);
   // Whether each was done.
   std::vector<bool> repair_rules(uint8_t port, bool missing, const std::vector<RuleHandle>& rules);
+  // See SlowPath. Closes a port that asks to be reset.
+  std::vector<void*> close_port(uint8_t port);
+  // Resets a closed port, starts it and opens it. Throws NativeFault PORT or RULE, and it stays closed.
+  void reopen_port(uint8_t port);
   // Never waits for the lcore.
   PortEvents& port_events() { return port_events_; }
   // Never waits for the lcore.
@@ -108,6 +113,7 @@ class Dataplane {
 
  private:
   void open_port(GatewayPort& port);
+  void bring_up(GatewayPort& port, KeptLog& log);
   void close_ports();
   uint32_t round(uint32_t burst);
   static int lcore_main(void* self);

@@ -24,6 +24,7 @@ struct GatewayPort {
   PortOptions options;
   uint16_t port_id = 0;
   uint32_t queued_rules = 0;  // that its flow queue may install; 0: it has none
+  bool down = false;          // being reset: nothing comes, nothing goes
   uint64_t received_bytes = 0;
   uint64_t received = 0;     // by the application
   uint64_t transmitted = 0;  // by the application

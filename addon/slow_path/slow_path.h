@@ -13,6 +13,7 @@
 //   local_answer.cc     frames of the gateway's own: ICMP errors, echo replies, ARP
 //   transmit.cc         out of a port
 //   rule_audit.cc       rules as the NICs have them, and what is not as it should be
+//   port_reset.cc       a port that has to be reset, and its rules
 //   lease.cc            the end of the lease, gratuitous ARP, probes
 #pragma once
 
@@ -135,6 +136,13 @@ class SlowPath {
   uint32_t list_own(uint8_t port, uint32_t row, uint32_t rows, std::vector<RuleHandle>* out) const;
   bool destroy_stale(uint8_t port, const RuleHandle& rule);
   bool forget_missing(uint8_t port, const RuleHandle& rule);
+
+  // port_reset.cc
+  // Nothing is asked of the port until reopen_port(). The contexts of the flows' rules that are gone with it.
+  std::vector<void*> close_port(uint8_t port);
+  // It has been reset and started; `queued_rules` of its flow queue. Throws NativeFault RULE, and is closed
+  // still, where a constant rule is refused.
+  void reopen_port(uint8_t port, uint32_t queued_rules);
 
   EventRing& events() { return events_; }
   const DecisionRing& decisions() const { return decisions_; }

@@ -49,6 +49,7 @@ void SlowPath::flush_transmit() {
 }
 
 void SlowPath::flush_port(GatewayPort& port) {
+  if (port.down) return discard_waiting(port, 0, DropReason::kQueueFull);
   if (!lease_.transmits()) return discard_waiting(port, 0, DropReason::kNotActive);
   uint16_t sent = 0;
   for (int tries = 0; sent < port.waiting_count && tries < kTransmitTries; tries++) {

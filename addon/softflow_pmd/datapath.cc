@@ -229,7 +229,7 @@ uint16_t drain_ring(RxQueue& queue, rte_mbuf** packets, uint16_t count) {
 }  // namespace
 
 uint16_t send_on_wire(Device& device, uint16_t queue_hint, rte_mbuf** packets, uint16_t count) {
-  if (device.wire_tx_queues == 0) return 0;
+  if (device.wire_tx_queues == 0 || device.wants_reset.load(std::memory_order_relaxed)) return 0;
   const auto queue = static_cast<uint16_t>(queue_hint % device.wire_tx_queues);
   rte_spinlock_lock(&device.wire_queue[queue].lock);
   uint16_t sent = 0;
@@ -242,6 +242,7 @@ uint16_t send_on_wire(Device& device, uint16_t queue_hint, rte_mbuf** packets, u
 uint16_t receive_burst(void* rx_queue, rte_mbuf** packets, uint16_t count) {
   auto& queue = *static_cast<RxQueue*>(rx_queue);
   Device& device = *queue.device;
+  if (device.wants_reset.load(std::memory_order_relaxed)) return 0;
   uint16_t taken = 0;
   if (rte_ring_empty(queue.ring) == 0) {
     taken = drain_ring(queue, packets, device.arguments.ordered ? 1 : count);

@@ -53,6 +53,14 @@ void release_rx_queue(rte_eth_dev* dev, uint16_t id) {
   queue.ring = nullptr;
 }
 
+// The port is stopped. It is configured anew afterwards, queues and all.
+int reset(rte_eth_dev* dev) {
+  Device& device = Device::of(dev);
+  remove_rules_of(device);
+  device.wants_reset.store(false, std::memory_order_release);
+  return 0;
+}
+
 int close(rte_eth_dev* dev) {
   if (rte_eal_process_type() != RTE_PROC_PRIMARY) return 0;
   Device& device = Device::of(dev);
@@ -155,6 +163,7 @@ constexpr eth_dev_ops make_operations() {
   ops.dev_start = start;
   ops.dev_stop = stop;
   ops.dev_close = close;
+  ops.dev_reset = reset;
   ops.link_update = link_update;
   ops.promiscuous_enable = promiscuous_enable;
   ops.promiscuous_disable = promiscuous_disable;

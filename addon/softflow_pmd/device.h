@@ -90,6 +90,7 @@ struct Device {
   uint16_t wire_tx_queues = 0;
   uint16_t wire_rx_queues = 0;
   std::atomic<bool> running{false};
+  std::atomic<bool> wants_reset{false};  // nothing comes or goes before rte_eth_dev_reset
   WireQueue wire_queue[kMaxWireQueues];
 
   std::unique_ptr<FlowEngine> ingress;  // rules of this port; transfer rules are the domain's

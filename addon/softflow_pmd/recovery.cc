@@ -1,5 +1,5 @@
-// What a NIC does whose firmware has failed and come back by itself, for whoever tests that applications
-// notice.
+// What a NIC does whose firmware has failed and come back by itself, or that has to be reset, for whoever
+// tests that applications notice.
 #include <cerrno>
 
 #include "softflow_pmd/flow_rules.h"
@@ -25,5 +25,13 @@ extern "C" __attribute__((visibility("default"))) int rte_pmd_softflow_recover(u
   sluice::softflow::Device* device = sluice::softflow::Domain::get().device(port_id);
   if (device == nullptr) return -ENODEV;
   sluice::softflow::lose_rules_and_tell(*device);
+  return 0;
+}
+
+extern "C" __attribute__((visibility("default"))) int rte_pmd_softflow_want_reset(uint16_t port_id) {
+  sluice::softflow::Device* device = sluice::softflow::Domain::get().device(port_id);
+  if (device == nullptr) return -ENODEV;
+  device->wants_reset.store(true, std::memory_order_release);
+  rte_eth_dev_callback_process(device->eth_dev, RTE_ETH_EVENT_INTR_RESET, nullptr);
   return 0;
 }

@@ -33,6 +33,13 @@ int rte_pmd_softflow_rules(uint16_t port_id, uint64_t *cursor, struct rte_flow *
  */
 int rte_pmd_softflow_recover(uint16_t port_id);
 
+/*
+ * The port asks to be reset (RTE_ETH_EVENT_INTR_RESET), as a virtual function does whose physical one was: until
+ * rte_eth_dev_reset() it receives and sends nothing, and then it has no rules. For tests of applications. Returns 0,
+ * or -ENODEV.
+ */
+int rte_pmd_softflow_want_reset(uint16_t port_id);
+
 #ifdef __cplusplus
 }
 #endif

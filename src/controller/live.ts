@@ -8,6 +8,7 @@ import { ealArguments, ownCpus } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
 import { devargsOf, isPciAddress, openDevice } from './devices.js';
 import { DropHistory } from './drop-history.js';
+import { FailedNics } from './failed-nics.js';
 import { GatewayController } from './gateway.js';
 import { NatLogLines } from './nat-log-lines.js';
 import { nativePorts } from './native-ports.js';
@@ -33,9 +34,6 @@ const SAMPLE_MS = 1000;
 /** How often a full NIC is given to the fastest sessions, at most. */
 const RANKING_MS = 1000;
 
-/** Repairs after a NIC has lost its rules: what was under way meanwhile is told by a later one. */
-const RECOVERY_LOOKS = 3;
-
 /** A gateway on live ports: the lcore runs the packets, this thread decides. */
 export class LiveGateway {
   readonly controller: GatewayController;
@@ -46,9 +44,7 @@ export class LiveGateway {
   private ranks = false;
   private repairs = false;
   private running = true;
-  /** Ports whose NICs have lost all of their rules. */
-  private readonly recovered = new Set<number>();
-  private recoveryLooks = 0;
+  private readonly failedNics: FailedNics;
   private readonly timers: NodeJS.Timeout[] = [];
   private scheduled = false;
   private readonly window: PollWindow;
@@ -84,6 +80,7 @@ export class LiveGateway {
     const natLog = config.nat.log === 'none' ? undefined : new NatLogLines(log, () => this.config);
     this.controller = new GatewayController(config, this.dataplane, target, true, natLog);
     this.ranking = new NicRanking(this.controller);
+    this.failedNics = new FailedNics(this.controller, () => this.running, log);
     this.controller.onInstallFailure = (failure) => log.debug(failure, 'NIC rule not installed');
     this.controller.templates.probesWith((rule, message) => {
       log.warn({ rule, message }, 'the NIC refuses a rule that its table allows: this direction stays in software');
@@ -145,8 +142,7 @@ export class LiveGateway {
     if (this.repairs) return null;
     this.repairs = true;
     try {
-      const recovered = new Set(this.recovered);
-      this.recovered.clear();
+      const recovered = this.failedNics.takeRecovered();
       const reports = await repairRules(this.controller, () => this.running, recovered);
       const found = reports.reduce((sum, { stale, missing }) => sum + stale + missing, 0);
       if (found > 0) this.log.warn({ reports }, 'the rules of a NIC were not those that there should be');
@@ -278,23 +274,9 @@ export class LiveGateway {
     return engine.nextSessionTimer() <= seconds;
   }
 
-  /** A NIC that failed and came back has no rules: packets are software's until it has them again. */
-  private lookForRecoveredNics(): void {
-    for (const { port, keepsRules } of this.dataplane.recoveredPorts()) {
-      this.log.warn(
-        { port: this.config.ports[port].name },
-        'the NIC has failed and recovered: rules that it lost are made anew',
-      );
-      if (!keepsRules) this.recovered.add(port);
-      this.recoveryLooks = RECOVERY_LOOKS;
-    }
-    if (this.recoveryLooks === 0 || this.repairs) return;
-    this.recoveryLooks--;
-    void this.reconcile();
-  }
-
   private runTimers(): void {
-    this.lookForRecoveredNics();
+    this.failedNics.look(performance.now());
+    if (!this.repairs && this.failedNics.takeLook()) void this.reconcile();
     const { engine } = this.controller;
     const [seconds, nanoseconds] = this.binding.now();
     for (let waiter = engine.nextWaiter(); waiter !== null; waiter = engine.nextWaiter()) {

@@ -79,8 +79,18 @@ async function repairPort(
   return { installed: installed.length / 2, stale: destroyed, missing: missed, failed };
 }
 
-/** They had their places: they need not wait until room is looked for. */
-async function offloadAgain(
+/** A NIC has lost these rules, by their contexts. @returns The sessions that had them, as contexts. */
+export function loseRules(controller: GatewayController, contexts: BigUint64Array): ReadonlySet<bigint> {
+  const sessions = new Set<bigint>();
+  for (const context of contexts) {
+    lost(controller, context);
+    sessions.add(context & ~DIRECTION);
+  }
+  return sessions;
+}
+
+/** They had their places: they need not wait until room is looked for. @param sessions As contexts. */
+export async function offloadAgain(
   controller: GatewayController,
   sessions: ReadonlySet<bigint>,
   isRunning: () => boolean,

@@ -193,6 +193,12 @@ export interface Dataplane {
   repairRules(port: number, what: 'stale' | 'missing', rules: BigUint64Array): readonly boolean[];
   /** Ports whose NICs have failed and recovered since the last call, and whether their drivers keep rules through a restart. */
   recoveredPorts(): readonly { readonly port: number; readonly keepsRules: boolean }[];
+  /** Ports that have asked to be reset since the last call: they do nothing until then. */
+  portsToReset(): readonly number[];
+  /** Nothing is asked of the port until reopenPort(). @returns The flows' rules that are gone with it, as `context` of ownRules(). */
+  closePort(port: number): BigUint64Array;
+  /** Resets a closed port, starts it, and makes its constant rules anew. @throws NativeError PORT or RULE; it stays closed. */
+  reopenPort(port: number): void;
 
   /**
    * Until when frames may leave, and until when new sessions may be made: CLOCK_MONOTONIC, milliseconds; Infinity: no

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "softflow_pmd/rte_pmd_softflow.h"
 #include "softflow_port.h"
 
 namespace sluice::test {
@@ -119,6 +120,39 @@ TEST(what_the_wire_said_of_a_packet_is_gone_when_the_application_gets_it) {
   CHECK_EQ(port.receive(1, 1, RTE_MBUF_F_RX_FDIR_ID | RTE_MBUF_F_RX_RSS_HASH | RTE_MBUF_F_RX_L4_CKSUM_BAD),
            1);
   CHECK_EQ(port.last_flags, uint64_t{0});
+}
+
+int note_event(uint16_t, rte_eth_event_type, void* count, void*) {
+  ++*static_cast<int*>(count);
+  return 0;
+}
+
+TEST(a_port_that_wants_a_reset_does_nothing_until_it_has_had_it_and_then_has_no_rules) {
+  Port port;
+  drop_from(port, 1);
+  CHECK_EQ(port.receive(1), 0);
+  CHECK_EQ(port.receive(2), 1);
+  int told = 0;
+  CHECK_EQ(rte_eth_dev_callback_register(port.id, RTE_ETH_EVENT_INTR_RESET, note_event, &told), 0);
+  CHECK_EQ(rte_pmd_softflow_want_reset(port.id), 0);
+  CHECK_EQ(told, 1);
+  CHECK_EQ(port.receive(2), 0);
+  rte_mbuf* frame = rte_pktmbuf_alloc(environment().pool);
+  rte_pktmbuf_append(frame, 60);
+  CHECK_EQ(rte_eth_tx_burst(port.id, 0, &frame, 1), 0);
+  rte_pktmbuf_free(frame);
+  CHECK_EQ(rte_eth_dev_reset(port.id), 0);
+  rte_eth_conf conf = {};
+  CHECK_EQ(rte_eth_dev_configure(port.id, 1, 1, &conf), 0);
+  CHECK_EQ(rte_eth_rx_queue_setup(port.id, 0, 64, SOCKET_ID_ANY, nullptr, environment().pool), 0);
+  CHECK_EQ(rte_eth_tx_queue_setup(port.id, 0, 64, SOCKET_ID_ANY, nullptr), 0);
+  CHECK_EQ(port.configure(2).code, 0);  // flow queues went too
+  CHECK_EQ(rte_eth_dev_start(port.id), 0);
+  rte_mbuf* waited[4];  // on the wire meanwhile
+  for (uint16_t i = rte_eth_rx_burst(port.id, 0, waited, 4); i > 0; --i) rte_pktmbuf_free(waited[i - 1]);
+  CHECK_EQ(port.receive(1), 1);
+  rte_eth_dev_callback_unregister(port.id, RTE_ETH_EVENT_INTR_RESET, note_event, &told);
+  CHECK_EQ(rte_pmd_softflow_want_reset(RTE_MAX_ETHPORTS - 1), -ENODEV);
 }
 
 }  // namespace

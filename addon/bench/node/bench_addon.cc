@@ -368,17 +368,26 @@ Napi::Value flush_rules_call(const Napi::CallbackInfo& info) {
   });
 }
 
-// EAL opens plug-ins without making their symbols global.
-Napi::Value recover_port_call(const Napi::CallbackInfo& info) {
+// Has a port of net_softflow fail in one of the ways that it has functions for. EAL opens plug-ins without making
+// their symbols global.
+Napi::Value fail_port(const Napi::CallbackInfo& info, const char* how) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     void* library = dlopen("librte_net_softflow.so", RTLD_NOW | RTLD_NOLOAD);
-    void* found = library == nullptr ? nullptr : dlsym(library, "rte_pmd_softflow_recover");
+    void* found = library == nullptr ? nullptr : dlsym(library, how);
     if (found == nullptr) throw NativeFault("PORT", "net_softflow is not loaded", ENOENT);
-    const auto recover = reinterpret_cast<int (*)(uint16_t)>(found);
-    const int result = recover(port_id_of(text(info[0], "device")));
+    const auto fail = reinterpret_cast<int (*)(uint16_t)>(found);
+    const int result = fail(port_id_of(text(info[0], "device")));
     if (result != 0) throw NativeFault("PORT", "no port of net_softflow", -result);
     return info.Env().Undefined();
   });
+}
+
+Napi::Value recover_port_call(const Napi::CallbackInfo& info) {
+  return fail_port(info, "rte_pmd_softflow_recover");
+}
+
+Napi::Value want_reset_call(const Napi::CallbackInfo& info) {
+  return fail_port(info, "rte_pmd_softflow_want_reset");
 }
 
 Napi::Value template_interface_call(const Napi::CallbackInfo& info) {
@@ -476,6 +485,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add_call("addForeignRules", add_foreign_rules_call);
   add_call("flushRules", flush_rules_call);
   add_call("recoverPort", recover_port_call);
+  add_call("wantReset", want_reset_call);
   add_call("startWakeups", start_wakeups_call);
   add_call("answerWakeup", answer_wakeup_call);
   add_call("wakeupsDone", wakeups_done_call);

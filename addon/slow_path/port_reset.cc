@@ -1,0 +1,49 @@
+// A port that has to be reset: what was installed in its NIC is forgotten on one side, and made anew on the
+// other.
+#include "slow_path/slow_path.h"
+
+namespace sluice {
+
+// Hits since the rules were last asked are lost with them: a NIC in this state answers nothing, and waiting
+// for it rule by rule would keep the other ports.
+std::vector<void*> SlowPath::close_port(uint8_t port) {
+  complete_installations();
+  GatewayPort& gateway_port = ports_[port];
+  discard_waiting(gateway_port, 0, DropReason::kQueueFull);
+  gateway_port.down = true;
+  std::vector<void*> lost;
+  for (uint32_t row = 0; row < sessions_.capacity(); row++) {
+    const SessionRef session = sessions_.at(row);
+    if (session.row->generation == 0) continue;
+    for (const FlowDirection direction : kBoth) {
+      SessionDirection& state = session.state->direction[direction];
+      if (state.nic_rule == nullptr || ingress_of(*session.row, direction) != port) continue;
+      if (nic_templates_[state.nic_template].made.second != nullptr)
+        second_halves_.erase(joining_tag(session, direction, state.nic_template));
+      if (state.replaces) replaced_.erase(RuleTag::pack(row, direction));
+      state.replaces = false;
+      state.nic_rule = nullptr;
+      state.nic_hits_seen = 0;
+      state.installing = 0;
+      uint8_t& path = direction == kForward ? session.row->forward_path : session.row->reverse_path;
+      path = static_cast<uint8_t>(RulePath::kSoftware);
+      lost.push_back(RuleContext{row, session.row->generation, direction}.pack());
+    }
+  }
+  flow_ports_[port]->close();
+  for (NicTemplate& nic : nic_templates_) {
+    if (nic.port == port) nic.made.table = nullptr;
+  }
+  return lost;
+}
+
+void SlowPath::reopen_port(uint8_t port, uint32_t queued_rules) {
+  flow_ports_[port]->reopen(queued_rules);
+  for (NicTemplate& nic : nic_templates_) {
+    if (nic.port == port) flow_ports_[port]->remake_table(nic.made);
+  }
+  ports_[port].queued_rules = queued_rules;
+  ports_[port].down = false;
+}
+
+}  // namespace sluice
