@@ -4,13 +4,14 @@
 """
 
 import re
+import shlex
 import time
 
 import pytest
 
 scapy = pytest.importorskip("scapy.all")
 
-from testpmd import DRIVER, FORWARD, Testpmd, answers  # noqa: E402
+from testpmd import DRIVER, FORWARD, REPOSITORY, Testpmd, answers  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not DRIVER.exists(), reason="the driver is not built")
 
@@ -33,6 +34,18 @@ def tunnelled(packet, vni=100, source=VTEP, destination=GATEWAY):
         / scapy.VXLAN(vni=vni, flags=8)
         / packet
     )
+
+
+def test_the_command_of_the_readme_forwards_the_example_capture(tmp_path):
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    block = next(part for part in readme.split("```") if part.startswith("\ndpdk-testpmd"))
+    sent = tmp_path / "out.pcap"
+    tester = Testpmd(tmp_path, ())
+    for shown, real in (("\\\n", " "), ("out.pcap", f"[{sent}]"), ("examples/", f"{REPOSITORY}/examples/"), ("build/", f"{REPOSITORY}/build/")):
+        block = block.replace(shown, real)
+    tester.command = ["stdbuf", "-oL", *shlex.split(block)]
+    tester.run(FORWARD)
+    assert sent.stat().st_size == (REPOSITORY / "examples" / "fabric.pcap").stat().st_size
 
 
 def bytes_of(packet):
