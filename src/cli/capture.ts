@@ -52,7 +52,7 @@ async function run(options: CaptureOptions): Promise<void> {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ERR_STREAM_PREMATURE_CLOSE') return;
-    throw UserFault.of('--write', message);
+    throw UserFault.of('--write', message, 'give a file that can be written, or - for standard output');
   }
 }
 

@@ -65,7 +65,10 @@ async function begin(socketPath: string, method: string, path: string, sent?: ob
     const headers = sent === undefined ? {} : { 'content-type': 'application/json' };
     const asked = request({ socketPath, path, method, headers }, resolve);
     asked.on('error', (error: NodeJS.ErrnoException) => {
-      const hint = error.code === 'ENOENT' ? 'is a gateway with this control.socket running?' : '';
+      const hint =
+        error.code === 'EACCES' || error.code === 'EPERM'
+          ? 'its owner and group may ask: be one of them'
+          : 'is a gateway with this control.socket running?';
       reject(UserFault.of(socketPath, `no gateway answers: ${error.code ?? error.message}`, hint));
     });
     asked.end(sent === undefined ? undefined : JSON.stringify(sent));

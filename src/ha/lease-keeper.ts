@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { faultOf } from '../mirror/connect.js';
 import type { RedisConnection, RedisConnector } from '../mirror/types.js';
 import { monotonicMs } from './clock.js';
 import type { EpochFile } from './epoch-file.js';
@@ -21,6 +22,9 @@ const QUIET_RENEWALS = 1.5;
 const HAND_OVER_POLL_MS = 3;
 /** A gateway that prefers to stand by leaves a lease that nobody ever had to the other one for this many leases. */
 const FIRST_BOOT_LEASES = 3;
+
+/** Of ioredis, where nothing is queued. */
+const NOT_CONNECTED = /enableOfflineQueue/;
 
 export interface KeeperOptions {
   readonly redis: RedisConnector;
@@ -86,7 +90,7 @@ export class LeaseKeeper {
     private readonly options: KeeperOptions,
     private readonly events: KeeperEvents,
   ) {
-    this.connection = options.redis.connect('lease', () => this.interrupted());
+    this.connection = options.redis.connect('lease', (error) => this.failed(error));
     this.store = new LeaseStore(this.connection, options.group, options.owner, options.leaseMs);
     this.silence = new HolderSilence(options.leaseMs);
   }
@@ -330,9 +334,11 @@ export class LeaseKeeper {
   }
 
   private failed(error: Error): void {
-    const isNew = this.lastFault !== error.message;
-    this.lastFault = error.message;
-    this.options.log[isNew ? 'warn' : 'debug']({ error: error.message }, 'lease: Redis did not answer');
+    // Without a connection nothing can be sent; what says more is why there is none.
+    const says = NOT_CONNECTED.test(error.message) ? (this.lastFault ?? 'no connection') : faultOf(error);
+    const isNew = this.lastFault !== says;
+    this.lastFault = says;
+    this.options.log[isNew ? 'warn' : 'debug']({ error: says }, 'lease: Redis did not answer');
     this.interrupted();
   }
 

@@ -101,3 +101,9 @@ export function onReady(connection: RedisConnection, then: () => void): void {
   connection.on('ready', then);
   if (isReady(connection)) then();
 }
+
+/** Why a connection failed, in a line: of several addresses that refused, Node tells no message of its own. */
+export function faultOf(error: Error): string {
+  if (error.message !== '') return error.message;
+  return (error as NodeJS.ErrnoException).code ?? error.name;
+}

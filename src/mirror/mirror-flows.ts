@@ -13,6 +13,8 @@ import { emptyAdopted, readSession } from './record-reader.js';
 import { ShardWalk } from './shard-walk.js';
 import type { RedisConnection, RedisConnector } from './types.js';
 
+/** What a writer may have; see openMirrorWriter. */
+const MOST_SHARDS = 64;
 const PATIENCE_MS = 3000;
 
 /**
@@ -38,18 +40,27 @@ export class MirrorFlows {
 
   /** @param group Null: the only one there is. @throws MirrorFault */
   static async open(redis: RedisConnector, group: string | null): Promise<MirrorFlows> {
-    const connection = redis.connect('snapshot');
+    let last: Error | null = null;
+    const connection = redis.connect('snapshot', (error) => {
+      last = error;
+    });
     try {
-      await ready(connection, redis.name);
+      await ready(connection, redis.name, () => last);
       const name = group ?? (await onlyGroup(connection, redis.name));
       const about = await connection.hgetall(groupKeys(name).about);
       if (about.config === undefined) throw new MirrorFault(`${redis.name} holds no mirror of group "${name}"`);
       const config = configOf(about.config, about.hash);
-      if (config === null) throw new MirrorFault(`the configuration of group "${name}" is not one of this version`);
-      return new MirrorFlows(config, connection, name, { hash: about.hash, shards: Number(about.shards) });
+      const shards = Number(about.shards);
+      if (config === null || !(Number.isInteger(shards) && shards >= 1 && shards <= MOST_SHARDS)) {
+        throw new MirrorFault(
+          `the configuration of group "${name}" is not one of this version`,
+          'is another one writing?',
+        );
+      }
+      return new MirrorFlows(config, connection, name, { hash: about.hash, shards });
     } catch (error) {
       connection.disconnect();
-      throw error;
+      throw refusedBy(redis.name, error);
     }
   }
 
@@ -108,22 +119,41 @@ export class MirrorFlows {
 
 /** What the writer's hash says is what it wrote has been validated by it. */
 function configOf(text: string, hash: string): ValidatedConfig | null {
-  const document: unknown = JSON.parse(text);
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    return null;
+  }
   const config = readValidated(document);
   if (config !== null && mirrorConfigHash(config) === hash) return config;
   const result = validateConfig(document, null);
   return result.ok ? result.config : null;
 }
 
-function ready(connection: RedisConnection, name: string): Promise<void> {
+/** @param why Of the last attempt to connect; null: none failed. */
+function ready(connection: RedisConnection, name: string, why: () => Error | null): Promise<void> {
   return new Promise((resolve, reject) => {
-    const fault = () => reject(new MirrorFault(`no Redis answers at ${name}`));
+    const fault = () => {
+      const cause = why();
+      if (cause?.name === 'ReplyError') return reject(refusedBy(name, cause));
+      const detail = cause === null || cause.message === '' ? '' : `: ${cause.message}`;
+      reject(new MirrorFault(`no Redis answers at ${name}${detail}`, 'mirror.redis of the gateway names it'));
+    };
     const patience = setTimeout(fault, PATIENCE_MS);
     onReady(connection, () => {
       clearTimeout(patience);
       resolve();
     });
   });
+}
+
+/** What Redis says no with (WRONGTYPE, NOAUTH, …) is the answer; whatever else went wrong stays as it is. */
+function refusedBy(name: string, error: unknown): unknown {
+  if (!(error instanceof Error) || error.name !== 'ReplyError') return error;
+  const isUser = /^(?:NOAUTH|WRONGPASS|NOPERM|ERR.* AUTH)/.test(error.message);
+  const hint = isUser ? 'redis://USER:PASSWORD@HOST:PORT' : 'somebody else may have written there';
+  return new MirrorFault(`${name} answers: ${error.message}`, hint);
 }
 
 async function onlyGroup(connection: RedisConnection, name: string): Promise<string> {

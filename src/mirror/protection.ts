@@ -7,6 +7,8 @@ export interface ProtectionFacts {
   /** The epoch that owns the mirror now; null: this one's. */
   readonly fencedBy: number | null;
   readonly connected: boolean;
+  /** Why the last attempt to connect failed; null: nothing is known. */
+  readonly connectionFault: string | null;
   /** What Redis answered last when it would not write, e.g. OOM; null: it writes. */
   readonly refusal: string | null;
   readonly shards: readonly ShardStatus[];
@@ -38,8 +40,10 @@ export function judgeProtection(facts: ProtectionFacts): Judgement {
     grave.push({ code: 'fenced', shards: [], detail: `epoch ${facts.fencedBy} owns the mirror` });
   }
   if (!facts.begun) grave.push({ code: 'not-begun', shards: [], detail: 'no epoch has begun here' });
-  if (!facts.connected) grave.push({ code: 'redis-down', shards: [], detail: 'no connection to Redis' });
-  else if (facts.refusal !== null) {
+  if (!facts.connected) {
+    const why = facts.connectionFault === null ? '' : `: ${facts.connectionFault}`;
+    grave.push({ code: 'redis-down', shards: [], detail: `no connection to Redis${why}` });
+  } else if (facts.refusal !== null) {
     grave.push({ code: 'redis-down', shards: [], detail: `Redis does not write: ${facts.refusal}` });
   }
   const unseeded = where(({ seeded }) => !seeded);

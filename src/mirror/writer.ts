@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { Appender } from './appender.js';
 import { BlockLedger } from './block-ledger.js';
-import { isReady, onReady } from './connect.js';
+import { faultOf, isReady, onReady } from './connect.js';
 import { readEpoch } from './epoch.js';
 import { GROUPS_KEY, type GroupKeys, groupKeys } from './keys.js';
 import { type Judgement, judgeProtection } from './protection.js';
@@ -63,6 +63,8 @@ class RedisMirrorWriter implements MirrorWriter {
   private closed = false;
   private configHash: string;
   private about: string;
+  /** Why the last attempt to connect failed; null: it has not. */
+  private connectionFault: string | null = null;
   private watching = false;
   private lastFlush = 0;
   private judgement: Judgement = { protection: 'UNPROTECTED', reasons: [] };
@@ -76,7 +78,7 @@ class RedisMirrorWriter implements MirrorWriter {
     this.keys = groupKeys(options.group);
     this.configHash = options.configHash;
     this.about = options.about;
-    const onError = (error: Error) => options.log?.debug({ error: error.message }, 'mirror: connection');
+    const onError = (error: Error) => this.notConnected(error);
     const connection = options.redis.connect('append', onError);
     this.watchConnection = options.redis.connect('status', onError);
     this.state = {
@@ -127,6 +129,7 @@ class RedisMirrorWriter implements MirrorWriter {
       read: () => this.readBlocks(),
     });
     onReady(connection, () => {
+      this.connectionFault = null;
       for (const writer of this.writers) writer.reconnected();
       this.tellAbout();
       this.flush();
@@ -257,6 +260,13 @@ class RedisMirrorWriter implements MirrorWriter {
     this.state.connection.disconnect();
     this.watchConnection.disconnect();
     this.look();
+  }
+
+  private notConnected(error: Error): void {
+    const why = faultOf(error);
+    const isNew = why !== this.connectionFault;
+    this.connectionFault = why;
+    this.options.log?.[isNew ? 'warn' : 'debug']({ error: why }, 'mirror: connection');
   }
 
   private armFlush(): void {
@@ -416,6 +426,7 @@ class RedisMirrorWriter implements MirrorWriter {
       begun: this.begun,
       fencedBy: this.fencedBy?.higherEpoch ?? null,
       connected: !this.closed && isReady(this.state.connection),
+      connectionFault: this.connectionFault,
       refusal: this.state.refusal,
       shards: this.writers.map((writer) => writer.status(now, null)),
       atCapacity: this.state.inFlightBytes + limits.batchRecords * 64 > limits.inFlightBytes,

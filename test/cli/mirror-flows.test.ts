@@ -9,7 +9,7 @@ type Flow = Record<string, unknown>;
 
 function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    execFile(join(ROOT, 'bin/sluice'), ['flows', ...args], { timeout: 4000 }, (error, stdout, stderr) => {
+    execFile(join(ROOT, 'bin/sluice'), ['flows', ...args], { timeout: 15_000 }, (error, stdout, stderr) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
     });
   });
@@ -77,5 +77,38 @@ const identities = (text: string): string[] =>
       1,
       '--format: rules are in a NIC, the mirror holds sessions (ask the gateway with --socket)\n',
     ]);
+  });
+
+  describe('whatever Redis holds is told in one line with a remedy', () => {
+    const GROUP = 'other';
+    const about = `{${GROUP}}:about`;
+    let other: RedisServer;
+    beforeAll(async () => {
+      other = await RedisServer.start();
+    });
+
+    test.each<[string, string[]]>([
+      ['an about of another kind', ['SET', about, 'x']],
+      ['a configuration that is no JSON', ['HSET', about, 'config', 'garbage', 'hash', 'h', 'shards', '8']],
+      ['a configuration that is none', ['HSET', about, 'config', '{}', 'hash', 'h', 'shards', '8']],
+    ])('%s', async (_what, [name, ...words]) => {
+      await other.with(async (client) => {
+        await client.flushall();
+        await client.call(name, ...words);
+      });
+      const { code, stderr } = await run('--redis', `redis://127.0.0.1:${other.port}`, '--group', GROUP);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^--redis: [^\n]+ \([^\n]+\)\n$/);
+    });
+
+    test.each([
+      ['a user that it does not know', () => `redis://nobody:wrong@127.0.0.1:${other.port}`, 'WRONGPASS'],
+      ['nobody who listens', () => 'redis://127.0.0.1:1', 'ECONNREFUSED'],
+    ])('%s', async (_what, address, why) => {
+      const { code, stderr } = await run('--redis', address());
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^--redis: [^\n]+ \([^\n]+\)\n$/);
+      expect(stderr).toContain(why);
+    });
   });
 });

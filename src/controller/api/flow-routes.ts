@@ -17,7 +17,7 @@ import { exactly, FAILURES, filter, listOf, ref, vpcName } from './schemas.js';
 const MOST_SORTED = 10_000;
 const ID = /^([0-9]{1,10})\.([0-9]{1,10})$/;
 
-const id = { type: 'string', pattern: ID.source, description: 'Of a flow.' };
+const id = { type: 'string', pattern: ID.source, description: 'The id of a flow, such as 9.1.' };
 const paging = {
   limit: { type: 'integer', minimum: 1, description: 'Most flows. With `sort` 100 unless given.' },
   after: { ...id, description: 'Goes on after this flow: the last one of the page before. Not with `sort`.' },

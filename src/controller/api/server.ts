@@ -99,10 +99,15 @@ function requestFault(error: ErrorObject, part: string): string {
     case 'enum':
       return `${part}${instancePath}: must be one of ${params.allowedValues.join(', ')}`;
     case 'pattern':
-      return `${part}${instancePath}: does not look like ${parentSchema?.description ?? parentSchema?.pattern}`;
+      return `${part}${instancePath}: does not look like ${named(parentSchema?.description) ?? parentSchema?.pattern}`;
     default:
       return `${part}${instancePath}: ${error.message}`;
   }
+}
+
+/** A description's sentence as a part of another one. */
+function named(description: string | undefined): string | undefined {
+  return description?.replace(/^[A-Z](?=[a-z ])/, (letter) => letter.toLowerCase()).replace(/\.$/, '');
 }
 
 function codeOf(error: FastifyError): string {
