@@ -184,7 +184,7 @@ int FlowPort::pull(rte_flow_op_result* results) {
   return pulled;
 }
 
-FlowHits FlowPort::query(rte_flow* flow, const RuleTemplate& rule) {
+FlowHits FlowPort::query(rte_flow* flow, const RuleTemplate& rule, uint64_t hits_seen) {
   FlowHits hits;
   rte_flow_error error = {};
   for (const rte_flow_action* action = rule.actions(); action->type != RTE_FLOW_ACTION_TYPE_END; action++) {
@@ -196,6 +196,7 @@ FlowHits FlowPort::query(rte_flow* flow, const RuleTemplate& rule) {
       if (count.hits_set) hits.packets = count.hits;
       if (count.bytes_set) hits.bytes = count.bytes;
     } else if (action->type == RTE_FLOW_ACTION_TYPE_AGE) {
+      if (hits.hits_known && hits.packets == hits_seen) continue;
       rte_flow_query_age age = {};
       if (rte_flow_query(port_id_, flow, asked, &age, &error) != 0) continue;
       hits.idle_known = age.sec_since_last_hit_valid;

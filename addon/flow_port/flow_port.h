@@ -92,8 +92,9 @@ class FlowPort {
   // Operations whose results have not come. At most kQueueSize can be.
   uint32_t under_way() const { return under_way_; }
 
-  // Counters and time since the last hit, as far as the rule has COUNT and AGE.
-  FlowHits query(rte_flow* flow, const RuleTemplate& rule);
+  // Counters and time since the last hit, as far as the rule has COUNT and AGE. The time is not asked for when the rule
+  // has no more than `hits_seen` packets: most of a list's flows are idle, and each question costs about 50 ns.
+  FlowHits query(rte_flow* flow, const RuleTemplate& rule, uint64_t hits_seen = UINT64_MAX);
 
   // Creates a rule of the template that no packet hits, asks for its counters, and destroys it, since validation
   // alone is a hint: through a template table and the flow queue where the driver has them, otherwise one by one.

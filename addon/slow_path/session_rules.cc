@@ -302,7 +302,7 @@ Traffic SlowPath::traffic_of(const SessionRef& session, FlowDirection direction,
                              uint64_t* hits_seen) {
   const uint8_t ingress = nic_templates_[id].port;
   const RuleTemplate& rule = *nic_templates_[id].made.rule;
-  const FlowHits hits = flow_ports_[ingress]->query(flow, rule);
+  const FlowHits hits = flow_ports_[ingress]->query(flow, rule, *hits_seen);
   if (hits.idle_known && hits.packets != *hits_seen) {
     const uint32_t now = whole_seconds(now_);
     const uint32_t last = now > hits.idle_seconds ? now - hits.idle_seconds : 0;
