@@ -1,5 +1,6 @@
 // The addon's entry: EAL, memory wires, device probing and the Dataplane class (src/native/binding.ts).
 #include "binding/dataplane_object.h"
+#include "flow_list/flow_line.h"
 #include "slow_path/eal.h"
 #include "slow_path/memory_wire.h"
 
@@ -41,12 +42,38 @@ Napi::Value dpdk_version_call(const Napi::CallbackInfo& info) {
 
 Napi::Value now_call(const Napi::CallbackInfo& info) { return time_value(info.Env(), monotonic_now()); }
 
+// A view of what JavaScript holds, for the time of the call.
+std::span<char> memory(const Napi::Value& value, const char* what) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    throw NativeFault("ARGUMENT", std::string(what) + " is not a Uint8Array");
+  }
+  Napi::Uint8Array view = value.As<Napi::Uint8Array>();
+  return {reinterpret_cast<char*>(view.Data()), view.ElementLength()};
+}
+
+Napi::Value format_flow_lines_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::span<char> records = memory(info[0], "lines");
+    const uint32_t count = u32(info[1], "count");
+    if (records.size() / sizeof(FlowLine) < count)
+      throw NativeFault("ARGUMENT", "lines are fewer than count");
+    if (reinterpret_cast<uintptr_t>(records.data()) % alignof(FlowLine) != 0) {
+      throw NativeFault("ARGUMENT", "lines are not aligned");
+    }
+    const std::span lines(reinterpret_cast<const FlowLine*>(records.data()), count);
+    const ptrdiff_t written = format_flow_lines(lines, memory(info[2], "texts"), memory(info[3], "out"));
+    if (written < 0) throw NativeFault("ARGUMENT", "a text is not whole, or out has no room");
+    return Napi::Number::New(info.Env(), static_cast<double>(written));
+  });
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("startEal", Napi::Function::New(env, start_eal_call, "startEal"));
   exports.Set("createMemoryWires", Napi::Function::New(env, create_memory_wires_call, "createMemoryWires"));
   exports.Set("probeDevice", Napi::Function::New(env, probe_device_call, "probeDevice"));
   exports.Set("driverOf", Napi::Function::New(env, driver_of_call, "driverOf"));
   exports.Set("dpdkVersion", Napi::Function::New(env, dpdk_version_call, "dpdkVersion"));
+  exports.Set("formatFlowLines", Napi::Function::New(env, format_flow_lines_call, "formatFlowLines"));
   exports.Set("now", Napi::Function::New(env, now_call, "now"));
   exports.Set("Dataplane", DataplaneObject::define(env));
   return exports;

@@ -213,6 +213,10 @@ inline constexpr uint32_t kNoVni = 4294967295u;
 inline constexpr uint32_t kNoTemplate = 65535u;
 // `hold` of a decision that concerns no held packet.
 inline constexpr uint32_t kNoHold = 4294967295u;
+// Most bytes of a flow's line without its texts, and what may be written beyond its end.
+inline constexpr uint32_t kFlowLineBytes = 512u;
+// Bytes behind the last text of flow lines: texts are copied in pieces of so many.
+inline constexpr uint32_t kFlowTextSlack = 16u;
 // Rows of one refresh: packets wait for no more than the lcore needs for so many.
 inline constexpr uint32_t kMostRefreshed = 16u;
 // Size of a decision ring slot.
@@ -452,6 +456,50 @@ static_assert(offsetof(FlowArguments, outer_udp_source_port) == 52);
 static_assert(offsetof(FlowArguments, protocol) == 54);
 static_assert(offsetof(FlowArguments, age_seconds) == 56);
 static_assert(offsetof(FlowArguments, rule_tag) == 60);
+
+// One session of a flow list, before it is text. Texts are places in a buffer: a length (u16), then so many bytes of JSON as they stand in the line.
+struct alignas(8) FlowLine {
+  uint32_t row;
+  uint32_t generation;
+  uint32_t head;
+  uint32_t underlay;
+  uint32_t forward_path;
+  uint32_t reverse_path;
+  uint32_t inside_address;
+  uint32_t nat_address;
+  uint32_t remote_address;
+  uint16_t inside_port;
+  uint16_t nat_port;
+  uint16_t remote_port;
+  uint8_t reserved0[6];
+  double forward_packets;
+  double forward_bytes;
+  double reverse_packets;
+  double reverse_bytes;
+  double age_ms;
+  double idle_ms;
+  double expires_in_ms;
+};
+static_assert(sizeof(FlowLine) == 104);
+static_assert(offsetof(FlowLine, row) == 0);
+static_assert(offsetof(FlowLine, generation) == 4);
+static_assert(offsetof(FlowLine, head) == 8);
+static_assert(offsetof(FlowLine, underlay) == 12);
+static_assert(offsetof(FlowLine, forward_path) == 16);
+static_assert(offsetof(FlowLine, reverse_path) == 20);
+static_assert(offsetof(FlowLine, inside_address) == 24);
+static_assert(offsetof(FlowLine, nat_address) == 28);
+static_assert(offsetof(FlowLine, remote_address) == 32);
+static_assert(offsetof(FlowLine, inside_port) == 36);
+static_assert(offsetof(FlowLine, nat_port) == 38);
+static_assert(offsetof(FlowLine, remote_port) == 40);
+static_assert(offsetof(FlowLine, forward_packets) == 48);
+static_assert(offsetof(FlowLine, forward_bytes) == 56);
+static_assert(offsetof(FlowLine, reverse_packets) == 64);
+static_assert(offsetof(FlowLine, reverse_bytes) == 72);
+static_assert(offsetof(FlowLine, age_ms) == 80);
+static_assert(offsetof(FlowLine, idle_ms) == 88);
+static_assert(offsetof(FlowLine, expires_in_ms) == 96);
 
 // One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); refresh(row, rows): counters of so many rows from that one on, answered by nothing; icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
 struct alignas(8) Decision {

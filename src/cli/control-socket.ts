@@ -64,13 +64,16 @@ async function begin(socketPath: string, method: string, path: string, sent?: ob
   return new Promise((resolve, reject) => {
     const headers = sent === undefined ? {} : { 'content-type': 'application/json' };
     const asked = request({ socketPath, path, method, headers }, resolve);
-    asked.on('error', (error: NodeJS.ErrnoException) => {
-      const hint =
-        error.code === 'EACCES' || error.code === 'EPERM'
-          ? 'its owner and group may ask: be one of them'
-          : 'is a gateway with this control.socket running?';
-      reject(UserFault.of(socketPath, `no gateway answers: ${error.code ?? error.message}`, hint));
-    });
+    asked.on('error', (error) => reject(noAnswer(socketPath, error)));
     asked.end(sent === undefined ? undefined : JSON.stringify(sent));
   });
+}
+
+/** Why a gateway could not be asked. */
+export function noAnswer(socketPath: string, error: NodeJS.ErrnoException): UserFault {
+  const hint =
+    error.code === 'EACCES' || error.code === 'EPERM'
+      ? 'its owner and group may ask: be one of them'
+      : 'is a gateway with this control.socket running?';
+  return UserFault.of(socketPath, `no gateway answers: ${error.code ?? error.message}`, hint);
 }

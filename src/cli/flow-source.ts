@@ -20,6 +20,8 @@ export interface FlowQuery {
 export interface FlowSource {
   /** Flows as JSON lines. @throws UserFault */
   lines(query: FlowQuery): Promise<Readable>;
+  /** The same to a file descriptor, with as little work as can be; null where that is no different. @returns Whether it could. */
+  readonly pass: ((query: FlowQuery, fd: number) => Promise<boolean>) | null;
   /** How many there may be, for progress; null: nobody knows. */
   count(): Promise<number | null>;
   /** testpmd lines of the rules in the NIC; null where there is no NIC. */
@@ -33,12 +35,10 @@ export interface FlowSource {
 export function gatewaySource(socket: string): FlowSource {
   const text = async (path: string) => (await askGateway(socket, 'GET', path)).body;
   return {
-    lines: ({ filter, sort, limit }) => {
-      const query = new URLSearchParams();
-      if (filter !== null) query.set('filter', filter);
-      if (sort !== null) query.set('sort', sort);
-      if (limit !== null) query.set('limit', String(limit));
-      return openGateway(socket, `/v1/flows?${query}`) as Promise<IncomingMessage>;
+    lines: (query) => openGateway(socket, listPath(query)) as Promise<IncomingMessage>,
+    pass: async (query, fd) => {
+      const { passAnswer } = await import('./pass-answer.js');
+      return passAnswer(socket, listPath(query), fd);
     },
     count: async () => (JSON.parse(await text('/v1/status')) as { sessions: number }).sessions,
     rules: () => text('/v1/rules'),
@@ -52,6 +52,14 @@ export function gatewaySource(socket: string): FlowSource {
     },
     close: () => undefined,
   };
+}
+
+function listPath({ filter, sort, limit }: FlowQuery): string {
+  const query = new URLSearchParams();
+  if (filter !== null) query.set('filter', filter);
+  if (sort !== null) query.set('sort', sort);
+  if (limit !== null) query.set('limit', String(limit));
+  return `/v1/flows?${query}`;
 }
 
 /** The mirror alone; no gateway need run. @throws UserFault */
@@ -68,6 +76,7 @@ export async function mirrorSource(url: string, group: string | null): Promise<F
   const flows = await MirrorFlows.open(redisConnector(url), group).catch(told);
   return {
     lines: async (query) => Readable.from(mirrorLines(flows.slices(), query, told), { objectMode: false }),
+    pass: null,
     count: async () => null,
     rules: null,
     top: null,

@@ -22,6 +22,7 @@ interface FlowsOptions {
 }
 
 const WATCH_MS = 1000;
+const STDOUT = 1;
 
 export function register(program: Command): void {
   program
@@ -79,10 +80,14 @@ async function print(source: FlowSource, format: FlowsOptions['format'], query: 
     process.stdout.write(`${await source.rules()}\n`);
     return;
   }
+  const tellsProgress = process.stderr.isTTY && !process.stdout.isTTY && query.sort === null;
+  if (format === 'jsonl' && !tellsProgress && source.pass !== null && (await source.pass(query, STDOUT))) return;
   const { JsonArray, TableLines } = await import('./flow-print.js');
   const lines = await source.lines(query);
   const shape = { table: () => new TableLines(terminal()), json: () => new JsonArray(), jsonl: null }[format];
-  const steps = [await progress(source, query), shape === null ? null : shape()].filter((step) => step !== null);
+  const steps = [tellsProgress ? await progress(source, query) : null, shape === null ? null : shape()].filter(
+    (step) => step !== null,
+  );
   const last = steps.reduce<NodeJS.ReadableStream>((from, step) => from.pipe(step), lines);
   // Standard output stays open; a reader that closes it early ends the command.
   last.pipe(process.stdout, { end: false });
@@ -90,8 +95,7 @@ async function print(source: FlowSource, format: FlowsOptions['format'], query: 
 }
 
 /** Tells on a terminal how far a list is that goes elsewhere. */
-async function progress(source: FlowSource, query: FlowQuery): Promise<Transform | null> {
-  if (!process.stderr.isTTY || process.stdout.isTTY || query.sort !== null) return null;
+async function progress(source: FlowSource, query: FlowQuery): Promise<Transform> {
   const all = await source.count();
   let flows = 0;
   let shownMs = Date.now();

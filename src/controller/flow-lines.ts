@@ -1,218 +1,114 @@
-import { formatIpv4 } from '../config/address.js';
 import { emptyFacts, type SessionFacts } from '../nat/session-table.js';
-import {
-  RulePath,
-  RulePathNames,
-  SessionClassNames,
-  SessionCounters,
-  SessionRow,
-  TcpStateNames,
-} from '../native/records.js';
-import { cameFromOutside, protocolName } from './flow-dump.js';
+import type { NativeBinding } from '../native/binding.js';
+import { FLOW_LINE_BYTES, FlowLine, SessionCounters, SessionRow } from '../native/records.js';
+import { cameFromOutside } from './flow-dump.js';
+import { FlowTexts } from './flow-texts.js';
 import type { GatewayController } from './gateway.js';
 import { offloadReason } from './offload-reason.js';
 
-/** A line without names takes less than half of it. */
-const LINE_BYTES = 2048;
-const SLICE_BYTES = 512 * 1024;
-const ZERO = 48;
-const DOT = 46;
-
-const bytes = (text: string): Uint8Array => Buffer.from(text, 'utf8');
-
-const ID = bytes('{"id":"');
-const NAT = bytes('},"nat":{"address":"');
-const REMOTE = bytes('},"remote":{"address":"');
-const PORT = bytes('","port":');
-const BYTES = bytes(',"bytes":');
-const AGE = bytes('},"ageMs":');
-const IDLE = bytes(',"idleMs":');
-const REVERSE = bytes('},"reverse":{"path":');
-const EXPIRES = bytes(',"expiresInMs":');
-const END = bytes('}\n');
-const CLASSES = SessionClassNames.map((name) => JSON.stringify(name));
-const STATES = TcpStateNames.map((name) => JSON.stringify(name));
-const PATHS = RulePathNames.map((name, path) => JSON.stringify(path === RulePath.removing ? 'pending' : name));
-const WITHOUT_REASON = PATHS.map((path) => bytes(`${path},"reason":null,"packets":`));
-/** Of another protocol than TCP. */
-const ACTIVE = STATES.length;
-/** Stretches shorter than this are copied by a loop: a call would cost more. */
-const LONG = 32;
-/** An inside address that no route leads to; no VTEP's. */
-const NO_VTEP = -1;
-const digits = (divisor: number) =>
-  Uint8Array.from({ length: 256 }, (_, octet) => ZERO + (Math.floor(octet / divisor) % 10));
-const [HUNDREDS, TENS, ONES] = [digits(100), digits(10), digits(1)];
-/** VTEPs that a list remembers. */
-const MOST_PLACES = 4096;
+/** Lines that become text at a time: their records stay in the core's own cache. */
+const MOST_LINES = 512;
+/** A line with its texts; lines with longer ones make the room grow. */
+const USUAL_LINE_BYTES = FLOW_LINE_BYTES + 512;
 
 /**
- * Writes flows as JSON lines straight into bytes, the same text that FlowDump's entries have: a million of them while
- * first packets come leave no time for an object and a string each. Most of a line is the same in very many others: what
- * stands between its numbers is made once and copied whole (0.9 µs a line instead of 2.6).
+ * Writes flows as JSON lines, the same text that FlowDump's entries have. A million of them while first packets come
+ * leave no time for an object and a string each, nor for JavaScript to write half a gigabyte byte by byte: what a line
+ * tells is gathered as a record of numbers here, and the addon makes text of some hundreds at a time.
  */
 export class FlowLines {
-  private out = Buffer.allocUnsafe(SLICE_BYTES);
-  private at = 0;
+  private readonly records = new Uint8Array(MOST_LINES * FlowLine.size);
+  private readonly words = new Uint32Array(this.records.buffer);
+  private readonly halves = new Uint16Array(this.records.buffer);
+  private readonly numbers = new Float64Array(this.records.buffer);
+  private count = 0;
+  private out = Buffer.allocUnsafeSlow(MOST_LINES * USUAL_LINE_BYTES);
+  private written = 0;
+  private readonly texts: FlowTexts;
   private readonly facts: SessionFacts = emptyFacts();
   private readonly counters: Float64Array;
-  /** From the class to the inside address, by all that stands there; names are as they are when the list begins to tell of them. */
-  private readonly heads: (Uint8Array | undefined)[] = [];
-  /** By VPC, then VTEP or NO_VTEP. */
-  private readonly underlays: (Map<number, Uint8Array> | undefined)[] = [];
-  private places = 0;
-  private readonly reasons = new Map<string, readonly Uint8Array[]>();
 
-  constructor(private readonly controller: GatewayController) {
+  constructor(
+    private readonly controller: GatewayController,
+    private readonly binding: Pick<NativeBinding, 'formatFlowLines'>,
+  ) {
+    this.texts = new FlowTexts(controller);
     this.counters = new Float64Array(controller.dataplane.counters);
   }
 
-  /** @returns What was written since the last call, for whoever keeps it. */
+  /** @returns What was written since the last call; it stands there until the next line is written. */
   take(): Buffer {
-    const taken = Buffer.from(this.out.subarray(0, this.at));
-    this.at = 0;
+    this.format();
+    const taken = this.out.subarray(0, this.written);
+    this.written = 0;
     return taken;
   }
 
   /** @param nowMs Gateway clock. */
   write(row: number, nowMs: number): void {
-    if (this.out.length - this.at < LINE_BYTES) this.grow();
-    const { facts: f } = this;
+    const { facts: f, texts, words, halves, numbers, counters } = this;
+    if (this.count === MOST_LINES) this.format();
+    if (texts.isSpent) {
+      this.format();
+      texts.clear();
+    }
     const { engine, rows } = this.controller;
-    const { sessions, topology } = engine;
+    const { sessions } = engine;
     sessions.read(row, f);
-    this.text(ID);
-    this.number(row);
-    this.out[this.at++] = DOT;
-    this.number(sessions.generation(row));
-    const state = f.protocol === 6 ? rows.byte(row, SessionRow.tcpState) : ACTIVE;
-    const head = (((f.vpc << 3) | f.sessionClass) << 12) | (state << 8) | f.protocol;
-    this.long(this.heads[head] ?? this.headOf(head));
+    const at = this.count++ * FlowLine.size;
+    const word = at >>> 2;
+    const half = at >>> 1;
     const outside = cameFromOutside(f);
     const inside = outside ? f.translatedDestination : f.forwardSource;
-    this.endpoint(inside, outside ? f.translatedDestinationPort : f.forwardSourcePort);
-    this.text(NAT);
-    if (outside) this.endpoint(f.forwardDestination, f.forwardDestinationPort);
-    else this.endpoint(f.translatedSource, f.translatedSourcePort);
-    this.text(REMOTE);
-    if (outside) this.endpoint(f.forwardSource, f.forwardSourcePort);
-    else this.endpoint(f.forwardDestination, f.forwardDestinationPort);
-    const vtep = topology.route(f.vpc, inside)?.vtep ?? NO_VTEP;
-    this.long(this.underlays[f.vpc]?.get(vtep) ?? this.underlayOf(f.vpc, vtep));
+    words[word + FlowLine.row / 4] = row;
+    words[word + FlowLine.generation / 4] = sessions.generation(row);
+    words[word + FlowLine.head / 4] = texts.head(
+      f.vpc,
+      f.sessionClass,
+      f.protocol,
+      rows.byte(row, SessionRow.tcpState),
+    );
+    words[word + FlowLine.underlay / 4] = texts.underlay(f.vpc, inside);
     const shapes = sessions.shapes(row);
-    const at = (row * SessionCounters.size) / 8;
-    this.direction(row, false, rows.byte(row, SessionRow.forwardPath), shapes & 0xffff, at);
-    this.text(REVERSE);
-    const reverseAt = at + SessionCounters.reversePackets / 8;
-    this.direction(row, true, rows.byte(row, SessionRow.reversePath), shapes >>> 16, reverseAt);
+    words[word + FlowLine.forwardPath / 4] = this.path(row, false, shapes & 0xffff);
+    words[word + FlowLine.reversePath / 4] = this.path(row, true, shapes >>> 16);
+    words[word + FlowLine.insideAddress / 4] = inside;
+    words[word + FlowLine.natAddress / 4] = outside ? f.forwardDestination : f.translatedSource;
+    words[word + FlowLine.remoteAddress / 4] = outside ? f.forwardSource : f.forwardDestination;
+    halves[half + FlowLine.insidePort / 2] = outside ? f.translatedDestinationPort : f.forwardSourcePort;
+    halves[half + FlowLine.natPort / 2] = outside ? f.forwardDestinationPort : f.translatedSourcePort;
+    halves[half + FlowLine.remotePort / 2] = outside ? f.forwardSourcePort : f.forwardDestinationPort;
+    const number = at >>> 3;
+    const counted = (row * SessionCounters.size) / 8;
+    numbers[number + FlowLine.forwardPackets / 8] = counters[counted + SessionCounters.forwardPackets / 8];
+    numbers[number + FlowLine.forwardBytes / 8] = counters[counted + SessionCounters.forwardBytes / 8];
+    numbers[number + FlowLine.reversePackets / 8] = counters[counted + SessionCounters.reversePackets / 8];
+    numbers[number + FlowLine.reverseBytes / 8] = counters[counted + SessionCounters.reverseBytes / 8];
     const forward = rows.word(row, SessionRow.lastForwardSeconds);
     const reverse = rows.word(row, SessionRow.lastReverseSeconds);
-    this.text(AGE);
-    this.number(Math.max(0, nowMs - rows.word(row, SessionRow.createdSeconds) * 1000));
-    this.text(IDLE);
-    this.number(Math.max(0, nowMs - Math.max(forward, reverse) * 1000));
-    this.text(EXPIRES);
-    this.number(Math.max(0, engine.deadlineOf(row) * 1000 - nowMs));
-    this.text(END);
+    const created = rows.word(row, SessionRow.createdSeconds);
+    numbers[number + FlowLine.ageMs / 8] = Math.max(0, nowMs - created * 1000);
+    numbers[number + FlowLine.idleMs / 8] = Math.max(0, nowMs - Math.max(forward, reverse) * 1000);
+    numbers[number + FlowLine.expiresInMs / 8] = Math.max(0, engine.deadlineOf(row) * 1000 - nowMs);
   }
 
-  private direction(row: number, isReverse: boolean, path: number, shape: number, at: number): void {
-    const reason = offloadReason(this.controller, row, isReverse, path, shape);
-    this.long(reason === null ? WITHOUT_REASON[path] : (this.reasons.get(reason) ?? this.reasonOf(reason))[path]);
-    this.number(this.counters[at]);
-    this.text(BYTES);
-    this.number(this.counters[at + 1]);
+  private path(row: number, isReverse: boolean, shape: number): number {
+    const path = this.controller.rows.byte(row, isReverse ? SessionRow.reversePath : SessionRow.forwardPath);
+    return this.texts.path(path, offloadReason(this.controller, row, isReverse, path, shape));
   }
 
-  private endpoint(address: number, port: number): void {
-    this.address(address);
-    this.text(PORT);
-    this.number(port);
+  private format(): void {
+    if (this.count === 0) return;
+    const most = this.count * (FLOW_LINE_BYTES + this.texts.mostOfLine);
+    if (this.out.length - this.written < most) this.grow(most);
+    const { records, count, texts, out, written } = this;
+    this.written += this.binding.formatFlowLines(records, count, texts.bytes, out.subarray(written));
+    this.count = 0;
   }
 
-  private address(address: number): void {
-    const { out } = this;
-    let { at } = this;
-    for (let bits = 24; ; bits -= 8) {
-      const octet = (address >>> bits) & 0xff;
-      if (octet >= 100) out[at++] = HUNDREDS[octet];
-      if (octet >= 10) out[at++] = TENS[octet];
-      out[at++] = ONES[octet];
-      if (bits === 0) break;
-      out[at++] = DOT;
-    }
-    this.at = at;
-  }
-
-  private long(text: Uint8Array): void {
-    if (text.length < LONG) return this.text(text);
-    this.out.set(text, this.at);
-    this.at += text.length;
-  }
-
-  /** A loop: the stretches are too short for a copy to pay. */
-  private text(text: Uint8Array): void {
-    const { out } = this;
-    let { at } = this;
-    for (let i = 0; i < text.length; i++) out[at++] = text[i];
-    this.at = at;
-  }
-
-  /** @param value An integer from 0. */
-  private number(value: number): void {
-    const { out } = this;
-    if (value < 10) {
-      out[this.at++] = ZERO + value;
-      return;
-    }
-    if (value > 0x7fff_ffff) return this.text(bytes(String(value)));
-    let rest = value | 0;
-    let digits = 2;
-    for (let most = 100; most <= rest; most *= 10) digits++;
-    this.at += digits;
-    for (let at = this.at - 1; digits > 0; digits--, at--) {
-      const tenth = (rest / 10) | 0;
-      out[at] = ZERO + (rest - tenth * 10);
-      rest = tenth;
-    }
-  }
-
-  /** @param head Protocol, TCP state or ACTIVE, class and VPC, the lowest bits first. */
-  private headOf(head: number): Uint8Array {
-    const vpc = JSON.stringify(this.controller.config.vpcs[head >>> 15].name);
-    const state = (head >>> 8) & 0xf;
-    const made = bytes(
-      `","class":${CLASSES[(head >>> 12) & 7]},"vpc":${vpc},"protocol":${JSON.stringify(protocolName(head & 0xff))},` +
-        `"state":${state === ACTIVE ? '"active"' : STATES[state]},"inside":{"address":"`,
-    );
-    this.heads[head] = made;
-    return made;
-  }
-
-  /** From the remote port to forward's path. */
-  private underlayOf(vpc: number, vtep: number): Uint8Array {
-    if (this.places++ === MOST_PLACES) {
-      this.underlays.length = 0;
-      this.places = 0;
-    }
-    const known = this.underlays[vpc] ?? new Map<number, Uint8Array>();
-    this.underlays[vpc] = known;
-    const { vni } = this.controller.config.vpcs[vpc];
-    const address = vtep === NO_VTEP ? 'null' : `"${formatIpv4(vtep)}"`;
-    const made = bytes(`},"underlay":{"vni":${vni},"vtep":${address}},"forward":{"path":`);
-    known.set(vtep, made);
-    return made;
-  }
-
-  private reasonOf(reason: string): readonly Uint8Array[] {
-    const made = PATHS.map((path) => bytes(`${path},"reason":${JSON.stringify(reason)},"packets":`));
-    this.reasons.set(reason, made);
-    return made;
-  }
-
-  private grow(): void {
-    const larger = Buffer.allocUnsafe(this.out.length * 2);
-    this.out.copy(larger, 0, 0, this.at);
+  private grow(more: number): void {
+    const larger = Buffer.allocUnsafeSlow(this.written + more);
+    this.out.copy(larger, 0, 0, this.written);
     this.out = larger;
   }
 }

@@ -9,6 +9,7 @@ import { type GatewayCounters, gatewayCounters } from './counters.js';
 import { devargsOf, isPciAddress, openDevice } from './devices.js';
 import { DropHistory } from './drop-history.js';
 import { FailedNics } from './failed-nics.js';
+import { FlowLines } from './flow-lines.js';
 import { GatewayController } from './gateway.js';
 import { NatLogLines } from './nat-log-lines.js';
 import { nativePorts } from './native-ports.js';
@@ -186,6 +187,11 @@ export class LiveGateway {
   /** A walk over the live sessions, with counters as they are when it comes to them. */
   walk(): SessionWalk {
     return new SessionWalk(this.controller, () => this.running);
+  }
+
+  /** What writes flows as JSON lines. */
+  flowLines(): FlowLines {
+    return new FlowLines(this.controller, this.binding);
   }
 
   /** Brings a session's counters up to date. */

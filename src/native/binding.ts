@@ -244,6 +244,15 @@ export interface NativeBinding {
   driverOf(device: string): string;
   /** "DPDK 22.11.11" */
   dpdkVersion(): string;
+  /**
+   * Writes flows as JSON lines.
+   *
+   * @param lines `count` FlowLine records, aligned to 8 bytes.
+   * @param texts What `lines` point to, and FLOW_TEXT_SLACK bytes more.
+   * @param out   Room for FLOW_LINE_BYTES and its texts, each line.
+   * @returns Bytes written. @throws NativeError ARGUMENT when a text or the room is short
+   */
+  formatFlowLines(lines: Uint8Array, count: number, texts: Uint8Array, out: Uint8Array): number;
   /** CLOCK_MONOTONIC as the live gateway's clock, [seconds, nanoseconds]. */
   now(): readonly [number, number];
   readonly Dataplane: new (options: DataplaneOptions) => Dataplane;
@@ -252,4 +261,15 @@ export interface NativeBinding {
 /** Loads the addon built in build/native. */
 export function loadBinding(root: string): NativeBinding {
   return require(join(root, 'build/native/sluice.node')) as NativeBinding;
+}
+
+/** What commands have that need no DPDK. */
+export interface ClientBinding {
+  /** Gives a pipe room for 1 MiB. @returns False when it is no pipe, or may not be that large. */
+  widenPipe(fd: number): boolean;
+}
+
+/** Loads the small addon built beside the other. */
+export function loadClientBinding(root: string): ClientBinding {
+  return require(join(root, 'build/native/sluice_client.node')) as ClientBinding;
 }

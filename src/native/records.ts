@@ -348,6 +348,10 @@ export const NO_VNI = 4294967295;
 export const NO_TEMPLATE = 65535;
 /** `hold` of a decision that concerns no held packet. */
 export const NO_HOLD = 4294967295;
+/** Most bytes of a flow's line without its texts, and what may be written beyond its end. */
+export const FLOW_LINE_BYTES = 512;
+/** Bytes behind the last text of flow lines: texts are copied in pieces of so many. */
+export const FLOW_TEXT_SLACK = 16;
 /** Rows of one refresh: packets wait for no more than the lcore needs for so many. */
 export const MOST_REFRESHED = 16;
 /** Size of a decision ring slot. */
@@ -523,6 +527,34 @@ export const FlowArguments = {
   ageSeconds: 56,
   /** Joins the halves of a NIC rule that is two: the lcore fills it, whoever writes rows leaves it 0. */
   ruleTag: 60,
+} as const;
+
+/** One session of a flow list, before it is text. Texts are places in a buffer: a length (u16), then so many bytes of JSON as they stand in the line. Offsets in bytes. */
+export const FlowLine = {
+  size: 104,
+  row: 0,
+  generation: 4,
+  /** Text from the class to the inside address. */
+  head: 8,
+  /** Text from the remote port to the forward path. */
+  underlay: 12,
+  /** Text from a direction's path to its packets. */
+  forwardPath: 16,
+  reversePath: 20,
+  insideAddress: 24,
+  natAddress: 28,
+  remoteAddress: 32,
+  insidePort: 36,
+  natPort: 38,
+  remotePort: 40,
+  /** This and what follows: integers from 0. */
+  forwardPackets: 48,
+  forwardBytes: 56,
+  reversePackets: 64,
+  reverseBytes: 72,
+  ageMs: 80,
+  idleMs: 88,
+  expiresInMs: 96,
 } as const;
 
 /** One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); refresh(row, rows): counters of so many rows from that one on, answered by nothing; icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress). Offsets in bytes. */

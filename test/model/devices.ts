@@ -29,6 +29,7 @@ export function reusedBinding(binding: NativeBinding): NativeBinding & { next():
     probeDevice: (devargs) => binding.probeDevice(fresh(devargs)),
     driverOf: (device) => binding.driverOf(fresh(device)),
     dpdkVersion: () => binding.dpdkVersion(),
+    formatFlowLines: (lines, count, texts, out) => binding.formatFlowLines(lines, count, texts, out),
     now: () => binding.now(),
     Dataplane,
   };

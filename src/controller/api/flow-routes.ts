@@ -2,14 +2,13 @@ import type { FastifyInstance } from 'fastify';
 import { SessionLife } from '../../nat/session-table.js';
 import { FlowDump, type FlowEntry } from '../flow-dump.js';
 import { type FlowPredicate, parseFilter } from '../flow-filter.js';
-import { FlowLines } from '../flow-lines.js';
 import { FLOW_SORTS, type FlowSort, sortKey } from '../flow-sort.js';
 import { topTalkers } from '../flow-top.js';
 import { Largest } from '../largest.js';
 import type { LiveGateway } from '../live.js';
 import { traceSession } from '../trace.js';
 import { ApiFault, notFound } from './fault.js';
-import { flowStream } from './flow-stream.js';
+import { sendLines } from './flow-stream.js';
 import type { ControlParts } from './parts.js';
 import { exactly, FAILURES, filter, listOf, ref, vpcName } from './schemas.js';
 
@@ -55,9 +54,10 @@ export function flowRoutes(server: FastifyInstance, { gateway }: ControlParts): 
         response: { 200: lines('One JSON object a line; no line when there is no flow.'), ...FAILURES },
       },
     },
-    async ({ query }, reply) => {
+    async (request, reply) => {
+      const { query } = request;
       const admits = query.filter === undefined ? null : parseFilter(query.filter);
-      return reply.type('application/x-ndjson').send(flowStream(list(gateway, admits, query)));
+      return sendLines(request, reply, list(gateway, admits, query));
     },
   );
   server.get<{ Params: { name: string }; Querystring: ListQuery }>(
@@ -71,12 +71,13 @@ export function flowRoutes(server: FastifyInstance, { gateway }: ControlParts): 
         response: { 200: lines('As /v1/flows.'), ...FAILURES },
       },
     },
-    async ({ params, query }, reply) => {
+    async (request, reply) => {
+      const { params, query } = request;
       if (!gateway.config.vpcs.some(({ name, vni }) => name === params.name && vni >= 0))
         throw notFound(`there is no VPC "${params.name}"`);
       const more = parseFilter(query.filter ?? '');
       const admits: FlowPredicate = (flow) => flow.vpc === params.name && more(flow);
-      return reply.type('application/x-ndjson').send(flowStream(list(gateway, admits, query)));
+      return sendLines(request, reply, list(gateway, admits, query));
     },
   );
   server.get<{ Params: { id: string } }>(
@@ -166,18 +167,17 @@ function rowOf(gateway: LiveGateway, flow: string): number {
   throw notFound(`there is no flow ${flow}: it has ended, or never was`);
 }
 
-/** @param admits Null: every flow. */
-async function* list(
-  gateway: LiveGateway,
-  admits: FlowPredicate | null,
-  query: ListQuery,
-): AsyncGenerator<Buffer | string> {
+/**
+ * @param admits Null: every flow.
+ * @returns JSON lines; a chunk is valid until the next one is asked for.
+ */
+async function* list(gateway: LiveGateway, admits: FlowPredicate | null, query: ListQuery): AsyncGenerator<Buffer> {
   if (query.sort !== undefined) {
-    for (const flow of await sorted(gateway, admits, query, query.sort)) yield `${JSON.stringify(flow)}\n`;
+    for (const flow of await sorted(gateway, admits, query, query.sort)) yield Buffer.from(`${JSON.stringify(flow)}\n`);
     return;
   }
   const dump = new FlowDump(gateway.controller);
-  const lines = new FlowLines(gateway.controller);
+  const lines = gateway.flowLines();
   let left = query.limit ?? Number.POSITIVE_INFINITY;
   const first = query.after === undefined ? 0 : Number.parseInt(query.after, 10) + 1;
   for await (const rows of gateway.walk().slices(first)) {
