@@ -16,8 +16,8 @@ export class Bindings {
   readonly found: BoundEndpoint = { vpc: 0, address: 0, port: 0, mapping: -1 };
 
   constructor(
-    private readonly topology: Topology,
-    private readonly mappings: MappingTable,
+    protected readonly topology: Topology,
+    protected readonly mappings: MappingTable,
   ) {}
 
   /**

@@ -15,6 +15,11 @@ import { SessionJudge } from './session-judge.js';
 import { SessionTable } from './session-table.js';
 import { SessionTally } from './session-tally.js';
 import type { NativeRows } from './session-timers.js';
+import { Shard, type ShardSeat } from './shards/shard.js';
+import { ShardBindings } from './shards/shard-bindings.js';
+import { ShardFilter } from './shards/shard-filter.js';
+import { ShardPools } from './shards/shard-pools.js';
+import { ShardSources } from './shards/shard-sources.js';
 import type { DecisionSink } from './sink.js';
 import { SourceTranslation } from './source-translation.js';
 import { Strangers } from './strangers.js';
@@ -27,6 +32,8 @@ import { Topology } from './topology.js';
  * the configuration, which changes with it.
  */
 export class EngineParts {
+  /** Which one of several engines this is; null: it is alone. */
+  readonly shard: Shard | null;
   readonly sessions: SessionTable;
   readonly mappings: MappingTable;
   readonly hosts: HostTable;
@@ -56,17 +63,26 @@ export class EngineParts {
     readonly sink: DecisionSink,
     readonly log: NatLog,
     memory: TableMemory,
+    seat: ShardSeat | null = null,
   ) {
-    const capacity = config.nat.maxSessions;
+    this.shard = seat === null ? null : new Shard(seat, config);
+    const capacity = this.shard?.rows ?? config.nat.maxSessions;
     this.config = config;
     this.topology = new Topology(config);
     this.sessions = new SessionTable(capacity, memory);
     this.mappings = new MappingTable(capacity, memory);
     // A session holds at most two hosts: the inside one for its limits, the same in a peering scope for its pairing.
     this.hosts = new HostTable(capacity * 2);
-    this.pools = new PublicPools(config, this.topology, this.hosts, new Random(config.nat.seed), log);
+    const random = new Random(config.nat.seed);
+    if (this.shard === null) {
+      this.pools = new PublicPools(config, this.topology, this.hosts, random, log);
+    } else {
+      this.shard.pools = new ShardPools(this.shard, config, this.topology, this.hosts, random, log);
+      this.pools = this.shard.pools;
+    }
     this.resting = new RestingTuples(capacity);
-    this.filter = new RemoteFilter(config.nat.filtering);
+    const { filtering } = config.nat;
+    this.filter = this.shard === null ? new RemoteFilter(filtering) : new ShardFilter(filtering, this.shard);
     this.wheel = new TimerWheel(capacity, memory);
     this.tally = new SessionTally(config.vpcs);
     this.rates = config.vpcs.map(({ limits }) => new RateLimit(limits.newSessionsPerSecond));
@@ -111,20 +127,16 @@ export class EngineParts {
   }
 
   private newBindings(): Bindings {
-    return new Bindings(this.topology, this.mappings);
+    const { topology, mappings, shard } = this;
+    return shard === null ? new Bindings(topology, mappings) : new ShardBindings(topology, mappings, shard);
   }
 
   private newSources(): SourceTranslation {
     const alone = this.config.nat.mapping === 'address-and-port-dependent';
-    return new SourceTranslation(
-      this.topology,
-      this.mappings,
-      this.hosts,
-      this.pools,
-      this.sessions,
-      alone,
-      this.resting,
-    );
+    const { topology, mappings, hosts, pools, sessions, resting, shard } = this;
+    return shard === null
+      ? new SourceTranslation(topology, mappings, hosts, pools, sessions, alone, resting)
+      : new ShardSources(shard, topology, mappings, hosts, pools, sessions, alone, resting);
   }
 
   private newJudge(): SessionJudge {

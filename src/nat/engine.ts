@@ -19,6 +19,10 @@ import { type ReviewReport, SessionReview } from './session-review.js';
 import { SessionLife, type SessionTable } from './session-table.js';
 import type { SessionTally } from './session-tally.js';
 import { idleSeconds, type NativeRows } from './session-timers.js';
+import type { EngineMessage } from './shards/messages.js';
+import type { ShardSeat } from './shards/shard.js';
+import { ShardOpening } from './shards/shard-opening.js';
+import { ShardTalk } from './shards/shard-talk.js';
 import { type DecidedSession, type DecisionSink, emptyDecision, type SessionTimes } from './sink.js';
 import { ordinaryMemory } from './table-memory.js';
 import type { Topology } from './topology.js';
@@ -34,18 +38,32 @@ export class NatEngine {
   private readonly ends: SessionEnds;
   private readonly review: SessionReview;
   private readonly adoption: SessionAdoption;
+  /** Of one of several engines. */
+  private readonly talk: ShardTalk | null = null;
   private readonly described: DecidedSession = emptyDecision();
 
+  /**
+   * @param rows `nat.maxSessions` of them; of one of several engines rowsOfShard().
+   * @param seat What makes it one of several; null: it is alone.
+   */
   constructor(
     config: ValidatedConfig,
     rows: NativeRows,
     sink: DecisionSink,
     log: NatLog = NO_LOG,
     memory = ordinaryMemory,
+    seat: ShardSeat | null = null,
   ) {
-    this.parts = new EngineParts(config, rows, sink, log, memory);
-    this.opening = new SessionOpening(this.parts);
+    this.parts = new EngineParts(config, rows, sink, log, memory, seat);
+    const { shard } = this.parts;
     this.ends = new SessionEnds(this.parts);
+    if (shard === null) {
+      this.opening = new SessionOpening(this.parts);
+    } else {
+      const opening = new ShardOpening(this.parts, shard);
+      this.opening = opening;
+      this.talk = new ShardTalk(this.parts, shard, opening, this.ends);
+    }
     this.review = new SessionReview(this.sessions);
     this.adoption = this.newAdoption();
   }
@@ -93,6 +111,11 @@ export class NatEngine {
   /** As SessionOpening has it. */
   onMiss(words: Int32Array, at: number, index: number): void {
     this.opening.onMiss(words, at, index);
+  }
+
+  /** One of several engines is told something by another, or by the dealer of ports. */
+  receive(message: EngineMessage): void {
+    this.talk?.receive(message);
   }
 
   /** A TCP state began, or its timer began again. */
@@ -198,6 +221,7 @@ export class NatEngine {
    * @param config With the same ports, underlay and sizes (see config/changes.ts).
    */
   reconfigure(config: ValidatedConfig): void {
+    if (this.parts.shard !== null) throw new Error('the configuration of several engines cannot change');
     this.review.begin({ previous: this.parts.follow(config), neighbour: null });
   }
 

@@ -109,6 +109,11 @@ export class PortGate {
     }
   }
 
+  /** A block is nobody's any more. */
+  giveBack(index: number): void {
+    this.put(index, Block.free);
+  }
+
   /** Another pool has the address now: of its blocks those are ours that were ours as a whole. */
   follow(range: PortRange): void {
     if (range.first === this.range.first && range.last === this.range.last) return;

@@ -67,10 +67,10 @@ class PortBits {
  * what is used; within the open blocks the choice is uniform (RFC 6056 section 3.3.2).
  */
 export class PortSet implements PortAllocator {
-  private free: Uint16Array;
-  private freeCount = 0;
-  private closedBlocks: Uint16Array;
-  private closedCount: number;
+  protected free: Uint16Array;
+  protected freeCount = 0;
+  protected closedBlocks: Uint16Array;
+  protected closedCount: number;
   private readonly resting = new RestingPorts();
   /** Ports that were owned or rested when the set was rebuilt: they come back by release, not by opening a block. */
   private away: Set<number> | null = null;
@@ -85,10 +85,10 @@ export class PortSet implements PortAllocator {
    * @param gate        What of a gateway of a pair's own is here; null: every port is.
    */
   constructor(
-    private first: number,
-    private last: number,
-    private readonly blockSize: number,
-    private isWithheld: (port: number) => boolean,
+    protected first: number,
+    protected last: number,
+    protected readonly blockSize: number,
+    protected isWithheld: (port: number) => boolean,
     private readonly gate: PortGate | null = null,
   ) {
     this.closedCount = Math.ceil((last - first + 1) / blockSize);
@@ -193,7 +193,7 @@ export class PortSet implements PortAllocator {
     }
   }
 
-  private pushFree(port: number): void {
+  protected pushFree(port: number): void {
     if (this.freeCount === this.free.length) {
       const larger = new Uint16Array(this.free.length * 2);
       larger.set(this.free);

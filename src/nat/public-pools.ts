@@ -13,13 +13,19 @@ import { RangeTable } from './range-table.js';
 import type { BindingSide, Topology } from './topology.js';
 
 /** Result of an allocation that failed. Ports are >= 0. */
-export const Allocation = { noPool: -1, exhausted: -2, tableFull: -3 } as const;
+export const Allocation = {
+  noPool: -1,
+  exhausted: -2,
+  tableFull: -3,
+  /** Of a shard: its ports are used up, and more may be had. */
+  awaited: -4,
+} as const;
 
 /** A search whose failure says nothing of the next one. */
 const NO_KEY = -1;
 
 /** One pool of the configuration, in one scope: its addresses in turn. */
-class Pool {
+export class Pool {
   readonly size: number;
   /** Next address to pair a new host with: round robin keeps the spread even. */
   private cursor = 0;
@@ -69,7 +75,7 @@ class Pool {
   }
 }
 
-type AddressPorts = PortsOf<Pool>;
+export type AddressPorts = PortsOf<Pool>;
 
 /**
  * External and peering pools: which public endpoint a host gets. Paired pooling: a host keeps one public address per
@@ -80,7 +86,7 @@ export class PublicPools {
   address = 0;
   readonly use: PoolUse;
 
-  private config: ValidatedConfig;
+  protected config: ValidatedConfig;
   private topology: Topology;
   /** By VPC: its external pools in order. */
   private external: readonly Pool[][] = [];
@@ -88,15 +94,15 @@ export class PublicPools {
   private readonly peering = new Map<number, Pool[]>();
   /** External addresses of live mappings that a change of configuration took away. */
   private readonly leftBehind = new Set<number>();
-  private readonly sets = new PortSets<Pool>();
+  protected readonly sets = new PortSets<Pool>();
   /** Of a gateway of a pair: what of the pools it owns. */
   private grants: PortGrants | null = null;
 
   constructor(
     config: ValidatedConfig,
     topology: Topology,
-    private readonly hosts: HostTable,
-    private readonly random: Random,
+    protected readonly hosts: HostTable,
+    protected readonly random: Random,
     private readonly log: NatLog,
   ) {
     this.config = config;
@@ -346,7 +352,7 @@ export class PublicPools {
   }
 
   /** Ports have come to addresses that had none a moment ago. */
-  private refreshPools(): void {
+  protected refreshPools(): void {
     for (const pool of [...this.external.flat(), ...[...this.peering.values()].flat()]) pool.refreshAll();
   }
 
@@ -376,13 +382,13 @@ export class PublicPools {
     return set;
   }
 
-  private takeFrom(set: AddressPorts, nowSeconds: number, subscriber: number): number {
+  protected takeFrom(set: AddressPorts, nowSeconds: number, subscriber: number): number {
     const port = set.ports.take(nowSeconds, this.random, subscriber);
     if (port >= 0) set.count.owned++;
     return port;
   }
 
-  private newPorts(
+  protected newPorts(
     { portRange }: Pool,
     scope: number,
     protocol: number,
@@ -407,7 +413,7 @@ export class PublicPools {
     return new SubscriberBlocks(first, last, portBlockSize, isWithheld, observer, gate);
   }
 
-  private isWithheld(scope: number, protocol: number, address: number, port: number): boolean {
+  protected isWithheld(scope: number, protocol: number, address: number, port: number): boolean {
     if (this.topology[sideOf(scope)].byPublic(protocol, address, port) !== null) return true;
     return scope === 0 && this.topology.isServed(protocol, address, port);
   }

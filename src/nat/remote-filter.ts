@@ -17,13 +17,23 @@ export class RemoteFilter {
         return true;
       case 'address-dependent': {
         // A caller from inside is known by the address that it presents (RFC 4787 REQ-9).
-        const remote = sources.presentedAddress(facts, c);
-        return remote >= 0 && (this.remotes.get(keyOf(facts.destinationMapping, remote)) ?? 0) > 0;
+        return this.knows(facts.destinationMapping, sources.presentedAddress(facts, c));
       }
       default:
         // A packet of a known remote endpoint belongs to a session and never comes here.
         return false;
     }
+  }
+
+  /** Whether a mapping admits a remote address, -1: one that nobody knows yet. */
+  knows(mapping: number, remote: number): boolean {
+    if (this.mode !== 'address-dependent') return this.mode === 'endpoint-independent';
+    return remote >= 0 && (this.remotes.get(keyOf(mapping, remote)) ?? 0) > 0;
+  }
+
+  /** A session of another shard's has to do with that remote, or no longer. */
+  countRemote(mapping: number, remote: number, count: number): void {
+    if (this.mode === 'address-dependent') this.add(mapping, remote, count);
   }
 
   remember(facts: SessionFacts): void {

@@ -144,7 +144,7 @@ export class SessionEnds {
   }
 
   /** A session less uses a mapping: are all that are left strangers? */
-  private askStrangers(mapping: number): void {
+  askStrangers(mapping: number): void {
     if (mapping < 0) return;
     for (const row of this.parts.strangers.askIfAlone(mapping, this.parts.mappings.sessions(mapping))) {
       if (this.parts.sessions.life(row) === SessionLife.live)

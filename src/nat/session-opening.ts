@@ -39,12 +39,12 @@ export class SessionOpening {
   private touchedAt = 0;
   private readonly packet: MissedPacket = emptyPacket();
   private readonly classified: Classification = emptyClassification();
-  private readonly facts: SessionFacts = emptyFacts();
+  protected readonly facts: SessionFacts = emptyFacts();
   private readonly back: Egress = emptyEgress();
   private readonly onward: Egress = emptyEgress();
   private readonly decided: DecidedSession;
 
-  constructor(private readonly parts: EngineParts) {
+  constructor(protected readonly parts: EngineParts) {
     this.decided = emptyDecision(this.facts, this.onward, this.back);
   }
 
@@ -130,7 +130,7 @@ export class SessionOpening {
   }
 
   /** Drops what classification refuses, unless a session that needs no binding says more of it. */
-  private refuse(packet: MissedPacket, c: Classification): void {
+  protected refuse(packet: MissedPacket, c: Classification): void {
     const known = this.belongsToSession(packet, c);
     if (known && packet.ttl <= 1)
       return this.parts.answers.tellSender(packet, c, DropReason.ttlExpired, IcmpType.timeExceeded, 0, 0);
@@ -177,7 +177,7 @@ export class SessionOpening {
     }
   }
 
-  private open(packet: MissedPacket, c: Classification): void {
+  protected open(packet: MissedPacket, c: Classification): void {
     const { parts, facts, hashes, touchedAt } = this;
     const { sessions, mappings, sink } = parts;
     const bound = parts.bindings.found;
@@ -223,7 +223,7 @@ export class SessionOpening {
     if (noWay !== DropReason.none) return this.refuseNoWay(packet, c, noWay);
 
     const nowMs = packet.seconds * 1000 + packet.nanoseconds / 1e6;
-    const limit = this.judgeLimits(facts.vpc, insideAddress, nowMs);
+    const limit = this.admit(facts.vpc, insideAddress, nowMs);
     if (limit !== DropReason.none) return this.refuseExhausted(packet, c, limit, nowMs);
     const insideHash = isTouched && c.sourceVpc >= 0 && c.sourceScope === 0 ? hashes[touchedAt + 2] : null;
     const refused = parts.sources.translate(facts, c, packet.seconds, insideHash);
@@ -272,6 +272,16 @@ export class SessionOpening {
     return this.parts.sessions.isFull ? DropReason.tableFull : DropReason.none;
   }
 
+  /** judgeLimits() of a session that opens if nothing else forbids it. */
+  protected admit(vpc: number, insideAddress: number, nowMs: number): DropReason {
+    return this.judgeLimits(vpc, insideAddress, nowMs);
+  }
+
+  /** Whether a host may be told of a refusal now. */
+  protected mayTell(vpc: number, address: number, nowMs: number): boolean {
+    return this.refusals.allows(vpc * 0x1_0000_0000 + address, nowMs);
+  }
+
   private refuseFiltered(packet: MissedPacket): void {
     const { hold, source, destination, sourcePort, destinationPort } = packet;
     const waits =
@@ -301,11 +311,8 @@ export class SessionOpening {
   }
 
   /** Exhaustion and limits: code 13 to an inside host, at most once a second (RFC 5508 REQ-8, RFC 1812 section 5.2.7.1). */
-  private refuseExhausted(packet: MissedPacket, c: Classification, reason: DropReason, nowMs: number): void {
-    const told =
-      reason !== DropReason.noPool &&
-      c.sourceVpc >= 0 &&
-      this.refusals.allows(c.sourceVpc * 0x1_0000_0000 + packet.source, nowMs);
+  protected refuseExhausted(packet: MissedPacket, c: Classification, reason: DropReason, nowMs: number): void {
+    const told = reason !== DropReason.noPool && c.sourceVpc >= 0 && this.mayTell(c.sourceVpc, packet.source, nowMs);
     if (told) this.parts.answers.tellSender(packet, c, reason, IcmpType.unreachable, COMMUNICATION_PROHIBITED, 0);
     else this.parts.sink.drop(packet.hold, reason);
   }

@@ -13,11 +13,11 @@ export class SourceTranslation {
   private readonly exhausted = new ExhaustedRemotes();
 
   constructor(
-    private readonly topology: Topology,
-    private readonly mappings: MappingTable,
+    protected readonly topology: Topology,
+    protected readonly mappings: MappingTable,
     private readonly hosts: HostTable,
     private readonly pools: PublicPools,
-    private readonly sessions: SessionTable,
+    protected readonly sessions: SessionTable,
     /** nat.mapping is address-and-port-dependent: each session has a mapping of its own. */
     private readonly perSession: boolean,
     private readonly resting: RestingTuples,
@@ -154,13 +154,22 @@ export class SourceTranslation {
     this.leave(destinationMapping, untilSeconds);
   }
 
-  private leave(mapping: number, untilSeconds: number): void {
+  protected leave(mapping: number, untilSeconds: number): void {
     if (mapping >= 0 && this.mappings.addSessions(mapping, -1) === 0) this.free(mapping, untilSeconds);
   }
 
   /** Replies that would be taken for another session's (one address, one remote, a protocol without ports): refused. */
-  private checkReplies(facts: SessionFacts): DropReason {
-    return this.sessions.reverseIsTaken(facts) ? DropReason.poolExhausted : DropReason.none;
+  protected checkReplies(facts: SessionFacts): DropReason {
+    return this.repliesAreTaken(facts) ? DropReason.poolExhausted : DropReason.none;
+  }
+
+  protected repliesAreTaken(facts: SessionFacts): boolean {
+    return this.sessions.reverseIsTaken(facts);
+  }
+
+  /** A host that was held for a port gets none. @param failure An Allocation code. */
+  protected giveUp(host: number, _failure: number): void {
+    this.hosts.release(host);
   }
 
   private allocate(
@@ -178,14 +187,14 @@ export class SourceTranslation {
       if (host < 0) return Allocation.tableFull;
       port = this.pools.take(facts.vpc, scope, facts.protocol, host, facts.forwardSource, nowSeconds);
       if (port < 0) {
-        this.hosts.release(host);
+        this.giveUp(host, port);
         return port;
       }
     } else {
       // Without ports the remote alone tells replies apart: an address that has a session towards it will not do.
       host = this.holdPaired(facts, scope, nowSeconds, (address) => {
         facts.translatedSource = address;
-        return !this.sessions.reverseIsTaken(facts);
+        return !this.repliesAreTaken(facts);
       });
       if (host < 0) return host;
     }
@@ -207,7 +216,7 @@ export class SourceTranslation {
     return Allocation.tableFull;
   }
 
-  private free(mapping: number, untilSeconds: number): void {
+  protected free(mapping: number, untilSeconds: number): void {
     const protocol = this.mappings.protocol(mapping);
     if (this.mappings.ownsPort(mapping)) {
       this.pools.release(

@@ -61,7 +61,7 @@ function defines(file: string, symbol: string): boolean {
   const forms = file.endsWith('.ts')
     ? [
         `^(?:export )?(?:function|class|interface|type|enum|const) ${name}\\b`,
-        `^  (?:(?:private|readonly|static|async) )*${name}(?:<[^>]*>)?\\([^;]*$`,
+        `^  (?:(?:private|protected|readonly|static|async) )*${name}(?:<[^>]*>)?\\([^;]*$`,
       ]
     : [`^ *(?:class|struct|enum class) ${name}\\b`, `^(?:[\\w:<>*&\\]\\[]+ )+[*&]?(?:\\w+::)?${name}\\([^;]*$`];
   return forms.some((form) => new RegExp(form, 'm').test(source(file)));

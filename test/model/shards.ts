@@ -7,9 +7,9 @@ import { type Context, type Endpoint, OUTSIDE, peerOf } from './topology.js';
 const SHARDS = [2, 3, 4];
 
 /**
- * Where docs/decisions/0017 would have the packets of a gateway with several shards looked up, told from what every lcore
- * of it would know: the configuration, and whose the blocks of public ports are. There is no such gateway yet: a mapping's
- * block counts as dealt to the shard of its host.
+ * Where docs/decisions/0017 has the packets of a gateway with several shards looked up, told from what every lcore of it
+ * would know: the configuration, and whose the blocks of public ports are. The gateway under test has one shard: a mapping's
+ * block counts as dealt to the shard of its host. Engines of several are judged in test/nat/shards.
  */
 class Owners {
   constructor(
@@ -27,19 +27,18 @@ class Owners {
       { address: destination, port: destinationPort },
       { address: source, port: sourcePort },
     );
-    if (context === OUTSIDE) return ends.length > 0 ? ends : [this.ofAddress(destination)];
-    const own = this.ofHost(context, source);
+    // Hosts that are not translated are known outside by their address alone, as everywhere.
+    if (context === OUTSIDE) return ends.length > 0 ? ends : [this.ofHost(destination)];
+    const own = this.ofHost(source);
     // A hairpin, from either of its ends.
     if (ends.length > 0) return ends.map((other) => Math.min(own, other));
     if (behind.length > 0) return behind.map((vpc) => this.ofPair(context, vpc));
-    // A session that is older than the bypass stays translated.
-    const isPassed = !topology.isExternal(destination) && topology.isBypassed(context, destination);
-    return isPassed ? [this.ofAddress(source), own] : [own];
+    return [own];
   }
 
   /** Whose a mapping is. */
   home({ side, scope, vpc, inside }: Mapping): number {
-    return side === 'external' ? this.ofHost(vpc, inside.address) : this.ofPair(vpc, scope);
+    return side === 'external' ? this.ofHost(inside.address) : this.ofPair(vpc, scope);
   }
 
   /** The VPCs that a peering address stands for: by the configuration, and by mappings that an older one made. */
@@ -56,7 +55,7 @@ class Owners {
   private ofPublicEnd(protocol: number, end: Endpoint, remote: Endpoint): number[] {
     const { topology, state } = this.model;
     const form = topology.staticByPublic('external', protocol, end.address, end.port);
-    const fixed = form === null ? [] : [this.ofHost(form.vpc, form.address)];
+    const fixed = form === null ? [] : [this.ofHost(form.address)];
     const there = [...state.mappings.values()].filter(
       ({ side, protocol: its, public: { address, port } }) =>
         side === 'external' && its === protocol && address === end.address && (!hasPorts(its) || port === end.port),
@@ -66,12 +65,7 @@ class Owners {
     return mapping === undefined ? fixed : [...fixed, this.home(mapping)];
   }
 
-  private ofHost(vpc: number, address: number): number {
-    return this.hash(`${this.model.topology.vpc(vpc).name} ${address}`);
-  }
-
-  /** Hosts that are not translated are known outside by their address alone. */
-  private ofAddress(address: number): number {
+  private ofHost(address: number): number {
     return this.hash(`${address}`);
   }
 

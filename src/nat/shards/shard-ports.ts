@@ -1,0 +1,100 @@
+import type { PortRange } from '../../config/types.js';
+import { keyOf } from '../address-ports.js';
+import { PortGate } from '../port-gate.js';
+import { blockSizeOf } from './block-size.js';
+import type { EngineMessage, ShardMail } from './messages.js';
+
+/** What waits for a port. */
+interface Waiting {
+  /** Row of its host, held and paired with the address meanwhile. */
+  readonly host: number;
+  readonly again: () => void;
+}
+
+/** An address's ports that a host could have, were there a block of them here. */
+export interface AwaitedPorts {
+  readonly protocol: number;
+  readonly address: number;
+  readonly host: number;
+  readonly nowSeconds: number;
+}
+
+/** What a shard's ports need of its pools and hosts. */
+export interface PortsOfShard {
+  open(gate: PortGate, range: PortRange): void;
+  /** @returns Numbers of blocks in which nothing is owned or rests; their ports are given out no more. */
+  retract(gate: PortGate, nowSeconds: number): number[];
+  release(host: number): void;
+}
+
+/**
+ * The external ports of one shard: those of blocks that the dealer gave it. Peering addresses are not dealt, since all
+ * sessions of a scope are one shard's.
+ */
+export class ShardPorts {
+  private readonly gates = new Map<number, PortGate>();
+  /** By address: until which second there was no block to be had. */
+  private readonly refusedAt = new Map<number, number>();
+  private readonly waiting = new Map<number, Waiting[]>();
+
+  constructor(
+    private readonly shard: number,
+    private readonly mail: ShardMail,
+    private readonly pools: PortsOfShard,
+  ) {}
+
+  /** An address comes into use. */
+  newGate(protocol: number, address: number, range: PortRange): PortGate {
+    const gate = new PortGate(0, protocol, address, range, blockSizeOf(range), 0, () => {});
+    this.gates.set(keyOf(0, protocol, address), gate);
+    return gate;
+  }
+
+  /** Whether the dealer may have a block of an address: it has not said otherwise within the second. */
+  mayHaveMore(protocol: number, address: number, nowSeconds: number): boolean {
+    return nowSeconds > (this.refusedAt.get(keyOf(0, protocol, address)) ?? -1);
+  }
+
+  /** @param again Called when there is a block, or none to be had. */
+  wait({ protocol, address, host, nowSeconds }: AwaitedPorts, again: () => void): void {
+    const key = keyOf(0, protocol, address);
+    const waiting = this.waiting.get(key);
+    if (waiting !== undefined) {
+      waiting.push({ host, again });
+      return;
+    }
+    this.waiting.set(key, [{ host, again }]);
+    this.mail.toDealer({ kind: 'ask-block', shard: this.shard, protocol, address, nowSeconds });
+  }
+
+  onBlock({ protocol, address, firstPort, lastPort }: EngineMessage & { kind: 'block' }): void {
+    const gate = this.gates.get(keyOf(0, protocol, address));
+    if (gate === undefined) return;
+    for (const range of gate.grant({ scope: 0, protocol, address, firstPort, lastPort })) this.pools.open(gate, range);
+    for (const { host, again } of this.takeWaiting(protocol, address)) {
+      again();
+      this.pools.release(host);
+    }
+  }
+
+  onNoBlock({ protocol, address, nowSeconds }: EngineMessage & { kind: 'no-block' }): void {
+    this.refusedAt.set(keyOf(0, protocol, address), nowSeconds);
+    const waiting = this.takeWaiting(protocol, address);
+    // A host that has nothing else there is paired anew.
+    for (const { host } of waiting) this.pools.release(host);
+    for (const { again } of waiting) again();
+  }
+
+  onGiveBack({ protocol, address, nowSeconds }: EngineMessage & { kind: 'give-back' }): void {
+    const gate = this.gates.get(keyOf(0, protocol, address));
+    const blocks = gate === undefined ? [] : this.pools.retract(gate, nowSeconds);
+    this.mail.toDealer({ kind: 'gave-back', shard: this.shard, protocol, address, blocks });
+  }
+
+  private takeWaiting(protocol: number, address: number): Waiting[] {
+    const key = keyOf(0, protocol, address);
+    const waiting = this.waiting.get(key) ?? [];
+    this.waiting.delete(key);
+    return waiting;
+  }
+}

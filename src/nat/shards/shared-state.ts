@@ -1,0 +1,121 @@
+import type { ValidatedConfig } from '../../config/types.js';
+import { type LimitsMemory, limitsMemory } from './shared-limits.js';
+import { SharedTable, sharedTableMemory } from './shared-table.js';
+
+/** Most blocks of ports that are dealt at once; a block has a port at least. */
+const MOST_BLOCKS = 2 ** 20;
+/** Rows that a shard has beyond its part of nat.maxSessions, for hosts are never spread evenly. */
+const ROWS_MORE = 1024;
+const PART_MORE = 1.25;
+
+/** Memory that the threads of all shards see. */
+export interface ShardMemory {
+  readonly shards: number;
+  readonly limits: LimitsMemory;
+  readonly blocks: SharedArrayBuffer;
+  readonly remotes: SharedArrayBuffer;
+}
+
+/** @param seed u32, of the tables' hashes: hard to guess. @throws RangeError naming what shardObstacles() finds. */
+export function shardMemory(config: ValidatedConfig, shards: number, seed: number): ShardMemory {
+  const obstacles = shardObstacles(config);
+  if (shards > 1 && obstacles.length > 0) throw new RangeError(`${shards} shards: ${obstacles.join('; ')}`);
+  const { maxSessions } = config.nat;
+  return {
+    shards,
+    limits: limitsMemory(config.vpcs, maxSessions, seed),
+    blocks: sharedTableMemory(Math.min(maxSessions, MOST_BLOCKS) + 4096, seed),
+    remotes: sharedTableMemory(maxSessions, seed),
+  };
+}
+
+/** @returns Rows of one shard's sessions. */
+export function rowsOfShard(maxSessions: number, shards: number): number {
+  if (shards === 1) return maxSessions;
+  return Math.min(maxSessions, Math.ceil((maxSessions / shards) * PART_MORE) + ROWS_MORE);
+}
+
+/** @returns What in a configuration several shards cannot do yet, each with its path and remedy. */
+export function shardObstacles({ nat, mirror, ha }: ValidatedConfig): string[] {
+  const obstacles: string[] = [];
+  if (nat.mapping === 'address-and-port-dependent')
+    obstacles.push('/nat/mapping: a port that serves several remotes has one shard; use endpoint-independent');
+  if (nat.log === 'blocks') obstacles.push('/nat/log: blocks of subscribers are not dealt to shards; use sessions');
+  if (mirror !== null) obstacles.push('/mirror: one log of one engine; leave it out');
+  if (ha !== null) obstacles.push('/ha: a pair mirrors one engine; leave it out');
+  return obstacles;
+}
+
+/** A block's owner, by any port of it. What every lcore and engine knows of the ports that were dealt. */
+export class BlockOwners {
+  private readonly table: SharedTable;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.table = new SharedTable(memory);
+  }
+
+  /** An address comes into use. @param first Of its ports. @param size Ports of a block. */
+  begin(protocol: number, address: number, first: number, size: number): boolean {
+    return this.table.set(protocol, address, SHAPE, (first << 10) | size);
+  }
+
+  /** @returns False: the table is full. */
+  set(protocol: number, address: number, block: number, shard: number): boolean {
+    return this.table.set(protocol, address, block, shard + 1);
+  }
+
+  clear(protocol: number, address: number, block: number): void {
+    this.table.delete(protocol, address, block);
+  }
+
+  /** @returns Shard, or -1: nobody's. */
+  of(protocol: number, address: number, port: number): number {
+    const shape = this.table.get(protocol, address, SHAPE);
+    const first = shape >>> 10;
+    if (shape === 0 || port < first) return -1;
+    return this.table.get(protocol, address, Math.floor((port - first) / (shape & 0x3ff))) - 1;
+  }
+}
+
+/** Stands for a block's number where an address's first port and block size are. */
+const SHAPE = -1;
+
+/** Remotes of public addresses in protocols without ports, which alone tell replies apart there: one session each. */
+export class SharedRemotes {
+  private readonly table: SharedTable;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.table = new SharedTable(memory);
+  }
+
+  /** @param shard Whose the mapping is. @returns Whether nobody had it, and there was room. */
+  claim(reverseContext: number, protocol: number, remote: number, address: number, shard: number): boolean {
+    return this.table.claim((reverseContext << 8) | protocol, remote, address, shard + 1);
+  }
+
+  /** @returns Shard of the mapping, or -1. */
+  of(reverseContext: number, protocol: number, remote: number, address: number): number {
+    return this.table.get((reverseContext << 8) | protocol, remote, address) - 1;
+  }
+
+  release(reverseContext: number, protocol: number, remote: number, address: number): void {
+    this.table.delete((reverseContext << 8) | protocol, remote, address);
+  }
+}
+
+/**
+ * A host's shard is told by its private address alone: a NIC can spread packets by that, and what comes back to a host that
+ * is not translated (`bypass`) says nothing of its VPC.
+ *
+ * @returns The shard that a host's mappings towards the outside are in.
+ */
+export function homeOf(address: number, shards: number): number {
+  let hash = Math.imul(address ^ (address >>> 15), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) % shards;
+}
+
+/** @returns The shard that the peering of two VPCs is in, with all mappings of both scopes; of a VPC with itself too. */
+export function homeOfPair(a: number, b: number, shards: number): number {
+  return homeOf(Math.min(a, b) * 0x8000 + Math.max(a, b), shards);
+}

@@ -1,0 +1,80 @@
+import { FIRST_SOURCE_PORT, REMOTE_PORT } from '../../../bench/fixture.js';
+import { scarceFixture } from '../../../bench/misses.js';
+import { Cluster, missOf } from './cluster.js';
+
+const ADDRESSES = 4;
+const PORTS_OF_ADDRESS = 2048;
+const ENDPOINTS = ADDRESSES * PORTS_OF_ADDRESS;
+const HOSTS = 1000;
+const FIRST_PORT = 1024;
+const BEGIN = 1000;
+
+test.each([1, 2, 4])('%i engines share a pool to the last port, and again once all have rested', (shards) => {
+  const { config, scenario } = scarceFixture({ addresses: ADDRESSES, portsOfAddress: PORTS_OF_ADDRESS, seed: 1 });
+  const cluster = new Cluster(config, shards, 5);
+  const owned = new Uint8Array(ENDPOINTS);
+  const addressOf = new Int32Array(HOSTS).fill(-1);
+  let hold = 0;
+
+  const open = (host: number, flow: number, seconds: number): string => {
+    hold++;
+    const { privateBase, remoteBase, vni, hostVtep } = scenario;
+    cluster.miss(
+      missOf({
+        hold,
+        port: config.fabricPort,
+        protocol: 17,
+        seconds,
+        vni,
+        outerSource: hostVtep,
+        source: privateBase + host,
+        destination: remoteBase + ((host + flow * 257) & 0xffff),
+        sourcePort: FIRST_SOURCE_PORT + flow,
+        destinationPort: REMOTE_PORT,
+      }),
+    );
+    cluster.settle(seconds);
+    const fate = cluster.takeFate(hold);
+    if (fate === null || fate.session === null) return fate?.reason ?? 'waits';
+    const { translatedSource, translatedSourcePort } = fate.session.facts;
+    const address = translatedSource - scenario.poolFirst;
+    const endpoint = address * PORTS_OF_ADDRESS + translatedSourcePort - FIRST_PORT;
+    if (owned[endpoint] !== 0) throw new Error(`endpoint ${endpoint} has two sessions`);
+    owned[endpoint] = 1;
+    if (addressOf[host] < 0) addressOf[host] = address;
+    if (addressOf[host] !== address) throw new Error(`host ${host} has two addresses`);
+    return '';
+  };
+
+  /** Each host one flow after the other, until every endpoint is owned. @returns The reasons of those that got none. */
+  const fill = (seconds: number): Set<string> => {
+    const refused = new Set<string>();
+    for (let i = 0; cluster.live.size < ENDPOINTS; i++) {
+      if (i === HOSTS * 64) throw new Error(`${ENDPOINTS - cluster.live.size} ports stay that nobody gets`);
+      refused.add(open((i * 7919) % HOSTS, Math.floor(i / HOSTS), seconds));
+    }
+    return refused;
+  };
+
+  // Six of each host: three quarters of all ports. Nobody is refused, and all addresses are used alike.
+  for (let i = 0; i < HOSTS * 6; i++) expect(open((i * 7919) % HOSTS, Math.floor(i / HOSTS), BEGIN)).toBe('');
+  const hostsOf = Array.from({ length: ADDRESSES }, (_, address) => addressOf.filter((one) => one === address).length);
+  expect(Math.min(...hostsOf)).toBeGreaterThan(HOSTS / ADDRESSES / 1.1);
+
+  for (const reason of fill(BEGIN + 1)) expect(['', 'pool-exhausted']).toContain(reason);
+  const messages = cluster.messages;
+  for (let host = 0; host < HOSTS; host++) expect(open(host, 63, BEGIN + 2)).toBe('pool-exhausted');
+  // That an address has nothing left is asked for once a second, however many hosts want it.
+  expect(cluster.messages - messages).toBeLessThanOrEqual(shards * ADDRESSES * (2 + 2 * shards));
+
+  const end = BEGIN + 4000;
+  cluster.runTimers(end);
+  cluster.settle(end);
+  expect(cluster.sessions).toBe(0);
+  const rested = end + config.nat.portReuseDelaySeconds;
+  expect(open(3, 0, rested - 1)).toBe('pool-exhausted');
+  owned.fill(0);
+  addressOf.fill(-1);
+  fill(rested);
+  expect(owned.every((taken) => taken === 1)).toBe(true);
+});
