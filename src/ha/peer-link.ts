@@ -53,10 +53,15 @@ function mac(secret: string, body: Buffer): Buffer {
   return createHmac('sha256', secret).update(body).digest();
 }
 
+/** An address that is not there yet may come: interfaces come up in any order. */
+const LISTEN_AGAIN_MS = 500;
+
 /** Heartbeats over UDP. A datagram that is lost is followed by the next. */
 export class PeerLink {
   private socket: Socket | null = null;
   private timer: NodeJS.Timeout | null = null;
+  private again: NodeJS.Timeout | null = null;
+  private closed = false;
   /** Called for each message of the other gateway. */
   onMessage: ((message: PeerMessage) => void) | null = null;
   /** Why nothing can be sent or heard; null: nothing is wrong. */
@@ -70,18 +75,8 @@ export class PeerLink {
   ) {}
 
   open(): void {
-    const { listen, heartbeatMs, secret } = this.settings;
-    const socket = createSocket({ type: 'udp4', reuseAddr: true });
-    this.socket = socket;
-    socket.on('error', (error) => {
-      this.fault = error.message;
-    });
-    socket.on('message', (datagram) => {
-      const message = decodeMessage(datagram, this.group, secret);
-      if (message !== null && message.boot !== this.boot) this.onMessage?.(message);
-    });
-    socket.bind(listen.port, listen.address);
-    this.timer = setInterval(() => this.send(), heartbeatMs);
+    this.listen();
+    this.timer = setInterval(() => this.send(), this.settings.heartbeatMs);
   }
 
   /** Sends how this gateway is, now. */
@@ -93,9 +88,36 @@ export class PeerLink {
   }
 
   close(): void {
+    this.closed = true;
     if (this.timer !== null) clearInterval(this.timer);
+    if (this.again !== null) clearTimeout(this.again);
     this.timer = null;
+    this.again = null;
     this.socket?.close();
     this.socket = null;
+  }
+
+  private listen(): void {
+    const { listen, secret } = this.settings;
+    const socket = createSocket({ type: 'udp4', reuseAddr: true });
+    let isBound = false;
+    socket.on('listening', () => {
+      isBound = true;
+      if (this.closed) return void socket.close();
+      // Not before: a heartbeat would bind it to any port, and be sent while none is heard.
+      this.socket = socket;
+      this.fault = null;
+    });
+    socket.on('error', (error) => {
+      this.fault = error.message;
+      if (isBound) return;
+      socket.close();
+      if (!this.closed) this.again = setTimeout(() => this.listen(), LISTEN_AGAIN_MS);
+    });
+    socket.on('message', (datagram) => {
+      const message = decodeMessage(datagram, this.group, secret);
+      if (message !== null && message.boot !== this.boot) this.onMessage?.(message);
+    });
+    socket.bind(listen.port, listen.address);
   }
 }
