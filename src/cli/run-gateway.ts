@@ -106,15 +106,12 @@ interface Pair {
 /** @returns Null when the gateway stands alone. @throws UserFault with the faults of ha_config.json */
 async function joinPair(gateway: Gateway, prefers: Preference, log: Logger): Promise<Pair | null> {
   if (gateway.config.ha === null) return null;
-  const { firstPairSettings } = await import('../ha/settings.js');
+  const { firstPairSettings, namedFaults } = await import('../ha/settings.js');
   const { HaMember } = await import('../ha/member.js');
   const { pairRoutes } = await import('../ha/control.js');
   const { PairMirror } = await import('../ha/pair-mirror.js');
   const loaded = firstPairSettings(gateway.config);
-  if (!loaded.ok) {
-    const file = gateway.config.ha.configFile ?? '';
-    throw new UserFault(loaded.faults.map((fault) => ({ ...fault, path: `${file}${fault.path}` })));
-  }
+  if (!loaded.ok) throw new UserFault(namedFaults(loaded.faults, gateway.config));
   const { settings, missing } = loaded;
   const mirror = new PairMirror(gateway, settings.node, log, settings.peer?.secret ?? '');
   const member = new HaMember({

@@ -93,6 +93,11 @@ export function firstPairSettings(config: ValidatedConfig): SettingsResult & { r
   return { ...(missing ? readPairSettings(DEFAULTS, config, '') : loadPairSettings(config)), missing };
 }
 
+/** Faults of ha_config.json as somebody who names the configuration alone is told of them: with the file's path. */
+export function namedFaults(faults: readonly ConfigFault[], config: ValidatedConfig): readonly ConfigFault[] {
+  return faults.map((fault) => ({ ...fault, path: `${config.ha?.configFile ?? ''}${fault.path}` }));
+}
+
 /** The machine's name, and something of the configuration's file: several gateways may run on one machine. */
 function usualNode(config: ValidatedConfig): string {
   const file = createHash('sha256').update(config.path ?? config.name);

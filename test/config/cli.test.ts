@@ -38,6 +38,19 @@ test('check says that a valid configuration is one, from any folder', async () =
   });
 });
 
+test('check reads the ha_config.json that the configuration names, if it is there', async () => {
+  const file = configFile((raw) => {
+    raw.ha = { group: 'g1', configFile: 'ha_config.json' };
+  });
+  expect(await sluice('check', '--config', file)).toMatchObject({ code: 0, stderr: '' });
+  writeFileSync(join(folder, 'ha_config.json'), '{"schema":1,"renewMs":"fast","probe":{"vpc":"pink"}}');
+  const run = await sluice('check', '--config', file);
+  expect(run).toMatchObject({ code: 1, stdout: '' });
+  expect(run.stderr).toMatch(/^\S+\/ha_config\.json\/renewMs: [^\n]+ \([^\n]+\)\n$/);
+  writeFileSync(join(folder, 'ha_config.json'), '{"schema":1}');
+  expect(await sluice('check', '--config', file)).toMatchObject({ code: 0, stderr: '' });
+});
+
 test('check warns of valid parts that this version refuses to run, and still exits 0', async () => {
   const run = await sluice('check', '--config', join(__dirname, 'fixtures/everything.json'));
   expect(run).toMatchObject({ code: 0, stdout: expect.stringContaining(': ok (') });
