@@ -19,6 +19,7 @@ import { save, usualPath } from './results.js';
 import * as rfc9693 from './rfc9693.js';
 import * as room from './room.js';
 import * as setup from './setup.js';
+import * as shards from './shards.js';
 import * as takeover from './takeover.js';
 
 const BENCHES: Readonly<
@@ -38,6 +39,7 @@ const BENCHES: Readonly<
   peers,
   bounds,
   instructions,
+  shards,
   compile,
   mirror,
   takeover,

@@ -100,6 +100,15 @@ test('bounds measures the machine without a gateway', () => {
   }
 });
 
+test('shards opens every flow in each of several engines, with ports that they ask for', () => {
+  const figures = figuresOf('shards');
+  expect(figures.refused).toBe(0);
+  for (const key of ['cpuMicrosAMiss', 'missesPerSecond']) {
+    for (const value of Object.values(figures[key] as Record<string, number>)) expectPositive(value);
+  }
+  expect((figures.blocksAskedAThousand as Record<string, number>)['1']).toBe(0);
+});
+
 test('rfc9693 finds a rate without failures, the whole capacity and no more', () => {
   const figures = figuresOf('rfc9693');
   expect(figures.tableCapacity).toBe(2000);
