@@ -81,7 +81,8 @@ async function print(source: FlowSource, format: FlowsOptions['format'], query: 
     return;
   }
   const tellsProgress = process.stderr.isTTY && !process.stdout.isTTY && query.sort === null;
-  if (format === 'jsonl' && !tellsProgress && source.pass !== null && (await source.pass(query, STDOUT))) return;
+  if (format === 'jsonl' && !tellsProgress && source.pass !== null && (await source.pass(query, STDOUT).catch(unread)))
+    return;
   const { JsonArray, TableLines } = await import('./flow-print.js');
   const lines = await source.lines(query);
   const shape = { table: () => new TableLines(terminal()), json: () => new JsonArray(), jsonl: null }[format];
@@ -92,6 +93,12 @@ async function print(source: FlowSource, format: FlowsOptions['format'], query: 
   // Standard output stays open; a reader that closes it early ends the command.
   last.pipe(process.stdout, { end: false });
   await Promise.all([finished(lines), finished(last)]);
+}
+
+/** What standard output's stream would have met: whoever watches it knows what to do without a reader. */
+function unread(error: NodeJS.ErrnoException): never {
+  if (error.code === 'EPIPE') process.stdout.emit('error', error);
+  throw error;
 }
 
 /** Tells on a terminal how far a list is that goes elsewhere. */

@@ -20,7 +20,7 @@ const sleeping = new Int32Array(new SharedArrayBuffer(4));
  * it, where node:http and streams would copy it into memory of its own.
  *
  * @returns False, with nothing written, when the answer is another than a list: it is to be asked for in the usual way.
- * @throws UserFault when none answers, or the answer breaks off
+ * @throws UserFault when none answers, or the answer breaks off; an error of the system when it cannot be written
  */
 export function passAnswer(socketPath: string, path: string, fd: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
@@ -51,8 +51,7 @@ export function passAnswer(socketPath: string, path: string, fd: number): Promis
           end(() => reject(UserFault.of(socketPath, 'the answer of the gateway is no chunked body (RFC 9112)')));
         } else if (body.isWhole) end(() => resolve(true));
       } catch (error) {
-        // A reader that closes its pipe early wants no more.
-        end(() => ((error as NodeJS.ErrnoException).code === 'EPIPE' ? resolve(true) : reject(error)));
+        end(() => reject(error));
       }
       return !socket.destroyed;
     };

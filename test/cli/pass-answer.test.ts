@@ -132,35 +132,39 @@ test('a body is found however it is cut, without extensions and trailer', () => 
   }
 });
 
-test('a reader that closes its pipe early ends the command in peace, and it the list', async () => {
-  let closed = false;
-  const socket = await listening((_, response) => {
-    response.writeHead(200, LIST);
-    const more = () => {
-      while (!response.destroyed && response.write(`${'x'.repeat(100_000)}\n`));
-    };
-    response.on('drain', more);
-    response.on('close', () => {
-      closed = true;
+test.each(['', '--watch'])(
+  'a reader that closes its pipe early ends the command in peace, and it the list: %s',
+  async (option) => {
+    let closed = false;
+    const socket = await listening((_, response) => {
+      response.writeHead(200, LIST);
+      const more = () => {
+        while (!response.destroyed && response.write(`${'x'.repeat(100_000)}\n`));
+      };
+      response.on('drain', more);
+      response.on('close', () => {
+        closed = true;
+      });
+      more();
     });
-    more();
-  });
-  const sluice = join(__dirname, '../../bin/sluice');
-  const command = spawn('bash', [
-    '-o',
-    'pipefail',
-    '-c',
-    `'${sluice}' flows --format jsonl --socket '${socket}' | head -c 200000`,
-  ]);
-  let bytes = 0;
-  let said = '';
-  command.stdout.on('data', (part: Buffer) => {
-    bytes += part.length;
-  });
-  command.stderr.on('data', (part) => {
-    said += part;
-  });
-  const code = await new Promise((resolve) => command.on('close', resolve));
-  for (let tries = 0; !closed && tries < 1000; tries++) await new Promise((resolve) => setTimeout(resolve, 20));
-  expect([code, said, bytes, closed]).toEqual([0, '', 200_000, true]);
-}, 40_000);
+    const sluice = join(__dirname, '../../bin/sluice');
+    const command = spawn('bash', [
+      '-o',
+      'pipefail',
+      '-c',
+      `'${sluice}' flows ${option} --format jsonl --socket '${socket}' | head -c 200000`,
+    ]);
+    let bytes = 0;
+    let said = '';
+    command.stdout.on('data', (part: Buffer) => {
+      bytes += part.length;
+    });
+    command.stderr.on('data', (part) => {
+      said += part;
+    });
+    const code = await new Promise((resolve) => command.on('close', resolve));
+    for (let tries = 0; !closed && tries < 1000; tries++) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([code, said, bytes, closed]).toEqual([0, '', 200_000, true]);
+  },
+  40_000,
+);
