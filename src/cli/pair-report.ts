@@ -13,6 +13,10 @@ export function pairReport(s: PairStatus): string {
   if (s.protection !== null) lines.push(['sessions are', s.protection]);
   for (const reason of s.protectionReasons) lines.push(['', reason]);
   lines.push(['peer', peerText(s)], ['sessions', `${s.sessions}, ${s.rulesInstalled} NIC rules`]);
+  if (s.role === 'active') {
+    const { own, quarantined, unreserved } = s.portBlocks;
+    lines.push(['port blocks', `${own} own, ${quarantined} in quarantine, ${unreserved} unreserved`]);
+  }
   if (s.mirror !== null) {
     const { dirty, inFlightBytes, lagMs, snapshotAgeMs, snapshotRecords } = s.mirror;
     const age =
@@ -36,7 +40,10 @@ export function pairReport(s: PairStatus): string {
     lines.push(['last change', `${from} → ${to} at ${new Date(at).toISOString()}: ${cause}`]);
   }
   const stages = Object.entries(s.phases).map(([state, ms]) => `${state} ${ms.toFixed(1)} ms`);
-  if (stages.length > 0) lines.push(['takeover', stages.join(', ')]);
+  if (stages.length > 0) {
+    const lost = s.estimatedLost === null ? 'cannot be told' : String(s.estimatedLost);
+    lines.push(['takeover', stages.join(', ')], ['', `sessions that may be missing since: ${lost}`]);
+  }
   const width = Math.max(...lines.map(([name]) => name.length));
   return lines.map(([name, text]) => `${name.padEnd(width)}  ${text}`).join('\n');
 }

@@ -1,6 +1,7 @@
 """Who serves after what, with real hosts as witnesses."""
 
 import os
+import re
 
 import pytest
 
@@ -13,7 +14,9 @@ def test_a_gateway_alone_takes_over_and_serves_its_hosts(network, member, tmp_pa
     status = active.wait_until_active()
     assert status["role"] == "active" and status["epoch"] == 1
     assert eventually("a reply", lambda: all_answered(network.red, FAR_ADDRESS))
-    print(active.cli("status"))
+    report = active.cli("status")
+    for told in (r"^port blocks +[1-9]\d* own, 0 in quarantine, 0 unreserved$", r" \d+ ms behind$", r"^ +sessions that may be missing since: 0$"):
+        assert re.search(told, report, re.MULTILINE), report
     assert eventually("the monitor's file says so", lambda: active.result()["failoverState"] == "E2E_CONN_DONE")
     assert_valid("ha-monitor-result.schema.json", active.folder / "ha_monitor_result.json")
     (tmp_path / "status.json").write_text(active.cli("status", "--json"), encoding="utf-8")
