@@ -1,4 +1,4 @@
-import { formatEndpoint, prefixRange } from '../config/address.js';
+import { formatEndpoint, formatIpv4, prefixRange } from '../config/address.js';
 import type { ValidatedConfig, Vpc } from '../config/types.js';
 import type { GatewayController } from '../controller/gateway.js';
 import { emptyFacts, SessionLife } from '../nat/session-table.js';
@@ -66,13 +66,20 @@ export class EndToEndProbe {
   private async syntheticFlow(sourcePort: number): Promise<ProbeResult> {
     const { config } = this;
     const { vpc: named, source, destination } = this.settings();
-    const vpc = config.vpcs.find((candidate) =>
+    const able = config.vpcs.filter((candidate) =>
       named === null ? canProbe(config, candidate) : candidate.name === named,
     );
-    if (vpc === undefined) return { ok: true, detail: 'no VPC has an external pool: no synthetic flow' };
+    if (able.length === 0) return { ok: true, detail: 'no VPC has an external pool: no synthetic flow' };
+    const sourceOf = (from: Vpc) => source ?? from.gatewayAddress ?? prefixRange(from.subnets[0]).last;
+    const { topology } = this.controller.engine;
+    const vpc = able.find((candidate) => topology.route(candidate.index, sourceOf(candidate)) !== null);
+    if (vpc === undefined) {
+      const from = `${formatIpv4(sourceOf(able[0]))} of VPC "${able[0].name}"`;
+      return { ok: false, detail: `no route leads to ${from}: probe.source needs an address that has one` };
+    }
     const sent: ProbePacket = {
       protocol: UDP,
-      source: source ?? vpc.gatewayAddress ?? prefixRange(vpc.subnets[0]).last,
+      source: sourceOf(vpc),
       destination,
       sourcePort,
       destinationPort: DISCARD_PORT,

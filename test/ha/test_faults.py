@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from pair import FAR_ADDRESS, LEASE_MS, NODES, REDIS_ADDRESS, REDIS_PORT, VIRTUAL_MAC, Wires, eventually, hook_at, now
-from topology import Pings, all_answered, ping
+from topology import RED, Pings, all_answered, ping
 
 LEASE = LEASE_MS / 1000
 NEVER = {"offload": {"mode": "never"}}
@@ -499,6 +499,18 @@ def test_49_a_gateway_that_does_not_look_after_its_result_file_dies_of_it(member
     (place / "in the way").write_text("", encoding="ascii")
     active.start()
     assert active.process.wait(20) != 0
+
+
+@pytest.mark.long
+def test_a_vpc_whose_routes_lead_to_its_hosts_alone_is_probed_from_an_address_that_is_told(member):
+    routed = [{"prefix": f"10.0.1.{last}/32", "vtep": RED.vtep, "mac": RED.inner_mac} for last in (7, 250)]
+    vpc = {"name": "red", "vni": RED.vni, "subnets": [RED.subnet], "routes": routed}
+    active = member("a", vpcs=[vpc], staticBindings=[])
+    status = active.wait_until("says why it is not probed", lambda status: not check(status, "probe")["ok"])
+    assert status["failoverState"] == "DONE"
+    assert "10.0.1.255" in check(status, "probe")["detail"] and "probe.source" in check(status, "probe")["detail"]
+    active.write_settings({**active.settings, "probe": {"source": "10.0.1.250"}})
+    active.wait_until_active()
 
 
 # 50: two actives booted at once.
