@@ -6,13 +6,14 @@ import { Topology } from '../nat/topology.js';
 import { SessionClass, SessionRow } from '../native/records.js';
 import { BatchReader, R } from './batch.js';
 import { type ConfigRanks, configRanks, mirrorConfigHash } from './config-ranks.js';
-import { onReady } from './connect.js';
+import { faultOf, onReady } from './connect.js';
 import { GROUPS_KEY, groupKeys } from './keys.js';
 import { MirrorFault } from './mirror-fault.js';
 import { emptyAdopted, readSession } from './record-reader.js';
 import { ShardWalk } from './shard-walk.js';
 import type { RedisConnection, RedisConnector } from './types.js';
 
+const NOT_THIS_USER = /^(?:NOAUTH|WRONGPASS|NOPERM|ERR.* AUTH)/;
 /** What a writer may have; see openMirrorWriter. */
 const MOST_SHARDS = 64;
 const PATIENCE_MS = 3000;
@@ -40,12 +41,9 @@ export class MirrorFlows {
 
   /** @param group Null: the only one there is. @throws MirrorFault */
   static async open(redis: RedisConnector, group: string | null): Promise<MirrorFlows> {
-    let last: Error | null = null;
-    const connection = redis.connect('snapshot', (error) => {
-      last = error;
-    });
+    const connection = redis.connect('snapshot');
     try {
-      await ready(connection, redis.name, () => last);
+      await ready(connection, redis.name);
       const name = group ?? (await onlyGroup(connection, redis.name));
       const about = await connection.hgetall(groupKeys(name).about);
       if (about.config === undefined) throw new MirrorFault(`${redis.name} holds no mirror of group "${name}"`);
@@ -131,16 +129,20 @@ function configOf(text: string, hash: string): ValidatedConfig | null {
   return result.ok ? result.config : null;
 }
 
-/** @param why Of the last attempt to connect; null: none failed. */
-function ready(connection: RedisConnection, name: string, why: () => Error | null): Promise<void> {
+/** @throws MirrorFault at once where Redis does not know the user, and after a while where nobody answers */
+function ready(connection: RedisConnection, name: string): Promise<void> {
   return new Promise((resolve, reject) => {
+    let why = '';
     const fault = () => {
-      const cause = why();
-      if (cause?.name === 'ReplyError') return reject(refusedBy(name, cause));
-      const detail = cause === null || cause.message === '' ? '' : `: ${cause.message}`;
-      reject(new MirrorFault(`no Redis answers at ${name}${detail}`, 'mirror.redis of the gateway names it'));
+      reject(new MirrorFault(`no Redis answers at ${name}${why}`, 'mirror.redis of the gateway names it'));
     };
     const patience = setTimeout(fault, PATIENCE_MS);
+    connection.on('error', (error: Error) => {
+      why = `: ${faultOf(error)}`;
+      if (!NOT_THIS_USER.test(error.message)) return;
+      clearTimeout(patience);
+      reject(refusedBy(name, error));
+    });
     onReady(connection, () => {
       clearTimeout(patience);
       resolve();
@@ -151,8 +153,9 @@ function ready(connection: RedisConnection, name: string, why: () => Error | nul
 /** What Redis says no with (WRONGTYPE, NOAUTH, …) is the answer; whatever else went wrong stays as it is. */
 function refusedBy(name: string, error: unknown): unknown {
   if (!(error instanceof Error) || error.name !== 'ReplyError') return error;
-  const isUser = /^(?:NOAUTH|WRONGPASS|NOPERM|ERR.* AUTH)/.test(error.message);
-  const hint = isUser ? 'redis://USER:PASSWORD@HOST:PORT' : 'somebody else may have written there';
+  const hint = NOT_THIS_USER.test(error.message)
+    ? 'redis://USER:PASSWORD@HOST:PORT'
+    : 'somebody else may have written there';
   return new MirrorFault(`${name} answers: ${error.message}`, hint);
 }
 

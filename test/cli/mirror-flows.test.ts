@@ -7,9 +7,11 @@ const IDENTITY = ['id', 'class', 'vpc', 'protocol', 'inside', 'nat', 'remote', '
 
 type Flow = Record<string, unknown>;
 
-function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+const run = (...args: string[]) => runFor(4000, ...args);
+
+function runFor(timeout: number, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    execFile(join(ROOT, 'bin/sluice'), ['flows', ...args], { timeout: 15_000 }, (error, stdout, stderr) => {
+    execFile(join(ROOT, 'bin/sluice'), ['flows', ...args], { timeout }, (error, stdout, stderr) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
     });
   });
@@ -96,7 +98,7 @@ const identities = (text: string): string[] =>
         await client.flushall();
         await client.call(name, ...words);
       });
-      const { code, stderr } = await run('--redis', `redis://127.0.0.1:${other.port}`, '--group', GROUP);
+      const { code, stderr } = await runFor(20_000, '--redis', `redis://127.0.0.1:${other.port}`, '--group', GROUP);
       expect(code).toBe(1);
       expect(stderr).toMatch(/^--redis: [^\n]+ \([^\n]+\)\n$/);
     });
@@ -105,7 +107,7 @@ const identities = (text: string): string[] =>
       ['a user that it does not know', () => `redis://nobody:wrong@127.0.0.1:${other.port}`, 'WRONGPASS'],
       ['nobody who listens', () => 'redis://127.0.0.1:1', 'ECONNREFUSED'],
     ])('%s', async (_what, address, why) => {
-      const { code, stderr } = await run('--redis', address());
+      const { code, stderr } = await runFor(20_000, '--redis', address());
       expect(code).toBe(1);
       expect(stderr).toMatch(/^--redis: [^\n]+ \([^\n]+\)\n$/);
       expect(stderr).toContain(why);
