@@ -136,7 +136,9 @@ int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, c
                     PatternMode mode, const PatternContent& pattern, const EngineOptions& options,
                     ActionProgram* out, rte_flow_error* error);
 
-// Packs a rule's operands. On failure nothing is held in `shared`.
+// 0, or -EINVAL with `error` filled: a row's actions must be of the types that the program was made from.
+int check_types(const ActionProgram& program, const rte_flow_action* actions, rte_flow_error* error);
+// Packs a rule's operands; the actions' types are the program's. On failure nothing is held in `shared`.
 int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
                     const EngineOptions& options, SharedOperands* shared, uint8_t* operands,
                     rte_flow_error* error);

@@ -9,46 +9,56 @@
 namespace sluice {
 namespace {
 
-// Hashes for the tables with an index that the packet fits, and asks for their buckets.
+// Hashes for the tables with an index that the packet fits and whose rules may have its key, and asks for
+// their buckets.
 void prepare(Lookup* lookup, const Shortlist& shortlist) {
   const PacketView& view = lookup->view;
-  uint32_t prepared = 0, used = 0, key = 0, hash = 0;
-  bool is_known = false;  // hash and key are those of the table before
+  uint32_t prepared = 0, used = 0, key = 0, hash = 0, excluded = 0, place = 0;
+  bool is_gathered = false, is_hashed = false;  // key and hash are those of the table before
   bool is_whole = !shortlist.has_constants();
   // Inlined, or each of these variables would be written to memory and read again.
   const auto add = [&](const Group::Candidate& candidate, bool is_like_before)
       __attribute__((always_inline)) {
     const RuleTable* table = candidate.table;
+    const uint32_t bit = 1u << (place++ & 31);
     if (table->is_listed()) {
-      is_whole = is_known = false;
+      is_whole = is_gathered = false;
       return true;
     }
     if (prepared == kPrepared) {
       is_whole = false;
       return false;
     }
-    if (!is_like_before || !is_known) {
+    if (!is_like_before || !is_gathered) {
       const PatternShape& shape = table->pattern.shape;
       const uint32_t words = shape.words;
-      key = used;
       if (used + words <= Lookup::kKeyWords) {
+        key = used;
         uint64_t* word = lookup->word + used;
         for (uint32_t i = 0; i < words; ++i) word[i] = shape.word[i].value_in(view);
-        used += words;
-        hash = table->hash_key(word);
+        is_hashed = false;
       } else {
         key = Lookup::kNoKey;
         hash = table->hash_of(view);
+        is_hashed = true;
       }
-      is_known = true;
+      is_gathered = true;
     }
+    if (key != Lookup::kNoKey && !table->may_have(lookup->word + key)) {
+      excluded |= bit;
+      return true;
+    }
+    if (!is_hashed) hash = table->hash_key(lookup->word + key);
+    is_hashed = true;
     table->index.prefetch(hash);
     lookup->table[prepared++] = {table, nullptr, hash, candidate.priority, key};
+    if (key == used) used += table->pattern.shape.words;  // kept for the comparison
     return true;
   };
   shortlist.for_each_table(view, add);
   lookup->prepared = static_cast<uint8_t>(prepared);
   lookup->is_whole = is_whole;
+  lookup->excluded = place <= 32 ? excluded : 0;
 }
 
 // The buckets have come: asks for the rules that they name. The last of them, or null when there is none.
@@ -100,8 +110,12 @@ FlowRule* best_of(const Shortlist& shortlist, const PacketView& view, const Look
   if (const Group::Constant* constant = shortlist.find_constant(view))
     best.offer(constant->rule, constant->priority);
   uint8_t next = 0;
+  uint32_t excluded = prepared == nullptr ? 0 : prepared->excluded;
   shortlist.for_each_table(view, [&](const Group::Candidate& candidate, bool) {
     if (best.comes_before(candidate.priority)) return false;
+    const bool is_excluded = (excluded & 1) != 0;
+    excluded >>= 1;
+    if (is_excluded) return true;
     const bool is_prepared =
         prepared != nullptr && next < prepared->prepared && prepared->table[next].table == candidate.table;
     best.offer(is_prepared ? look_up(prepared->table[next++], *prepared) : candidate.table->lookup(view),

@@ -36,8 +36,10 @@ struct Lookup {
   uint16_t packet;  // index in the burst
   uint8_t prepared;
   bool is_whole;  // none but the prepared tables has a rule for the packet
+  uint32_t
+      excluded;  // bit by table, in the order in which the shortlist has them: it has no rule for the packet
   Prepared table[kPrepared];
-  uint64_t word[kKeyWords];
+  uint64_t word[kKeyWords + 2];  // the last two are no key's, see may_have()
 };
 
 struct FlowEngine::Implementation {
@@ -57,14 +59,27 @@ struct FlowEngine::Implementation {
                            const ActionProgram& program, rte_flow_error* error);
   void remove_table(RuleTable* table);
   void drop_empty_tables();
-  // The four steps of rules.cc; add_rule is stage and commit of one rule.
-  // `is_alone`: it is committed next, so its place in the index is asked for at once.
+  // A rule's key, made before its row is.
+  struct Key {
+    uint32_t hash;
+    uint64_t word[kMaxKeyWords];
+  };
+  // The steps of rules.cc. add_rule is stage and commit of one rule; with a key, of a pattern without ranges.
   FlowRule* stage(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
-                  const rte_flow_action* actions, bool is_alone, rte_flow_error* error);
+                  const rte_flow_action* actions, rte_flow_error* error);
   void commit(FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes);
   void remove(FlowRule* const* gone, size_t count);
   FlowRule* add_rule(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
                      const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error);
+  FlowRule* add_rule(RuleTable* table, const Key& key, const rte_flow_action* actions, uint32_t now_seconds,
+                     rte_flow_error* error);
+  FlowRule* allocate_row(RuleTable* table, rte_flow_error* error);
+  FlowRule* allocate_row(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
+                         rte_flow_error* error);
+  bool fill_row(RuleTable* table, FlowRule* rule, const rte_flow_action* actions, rte_flow_error* error);
+  FlowRule* fill_and_settle(RuleTable* table, FlowRule* rule, uint32_t hash, const rte_flow_action* actions,
+                            uint32_t now_seconds, rte_flow_error* error);
+  int settle(RuleTable* table, FlowRule* rule, uint32_t hash, uint32_t now_seconds);
   bool collides(const RuleTable* table, FlowRule* rule, uint32_t hash) const;
 
   const Group* group(uint32_t number) const {

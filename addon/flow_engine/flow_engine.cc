@@ -153,10 +153,21 @@ int FlowEngine::validate(const rte_flow_attr& attr, const rte_flow_item* pattern
 
 FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pattern,
                              const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error) {
-  RuleSignature signature;
-  const bool is_plain = signature.read(attr, pattern, actions);
-  if (const ShapeMemo::Known* known = is_plain ? self_->memo.find(signature) : nullptr) {
-    return self_->add_rule(known->table, known->sources, pattern, actions, now_seconds, error);
+  RuleSignature shape, list;
+  bool is_plain = shape.read(attr, pattern);
+  if (const ShapeMemo::Known* known = is_plain ? self_->memo.find(shape) : nullptr) {
+    // The key first: the index bucket is on its way while the actions are read.
+    Implementation::Key key;
+    const RuleTable* likely = known->table;
+    if (gather_values(likely->pattern.shape, known->sources, pattern, key.word, nullptr, nullptr, error) != 0)
+      return nullptr;
+    key.hash = likely->hash_key(key.word);
+    likely->index.prefetch(key.hash);
+    is_plain = list.read(actions);
+    known = is_plain ? self_->memo.find(known, list) : nullptr;
+    if (known != nullptr) return self_->add_rule(known->table, key, actions, now_seconds, error);
+  } else if (is_plain) {
+    is_plain = list.read(actions);
   }
   CompiledPattern compiled;
   ActionProgram program;
@@ -164,7 +175,7 @@ FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pat
     return nullptr;
   RuleTable* table = self_->derived_table(attr, compiled, program, error);
   if (table == nullptr) return nullptr;
-  if (is_plain) self_->memo.keep(signature, compiled.sources, table);
+  if (is_plain) self_->memo.keep(shape, list, compiled.sources, table);
   return self_->add_rule(table, compiled.sources, pattern, actions, now_seconds, error);
 }
 
@@ -230,7 +241,7 @@ FlowRule* FlowEngine::create_row(RuleTable* table, const rte_flow_item* pattern,
 
 FlowRule* FlowEngine::stage_row(RuleTable* table, const rte_flow_item* pattern,
                                 const rte_flow_action* actions, rte_flow_error* error) {
-  return self_->stage(table, table->pattern.sources, pattern, actions, false, error);
+  return self_->stage(table, table->pattern.sources, pattern, actions, error);
 }
 
 void FlowEngine::commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes) {

@@ -111,6 +111,15 @@ class HashIndex {
     uint32_t tag(uint32_t hash) const { return hash >> bits << index_bits; }
   };
 
+  // One bit a slot for which `test`, of four slots, gives ones.
+  template <typename Test>
+  static uint32_t slots_that(const Bucket& bucket, Test&& test) {
+    const auto* lanes = reinterpret_cast<const __m128i*>(bucket.slot);
+    const auto of = [&](int i) { return test(_mm_load_si128(lanes + i)); };
+    const __m128i low = _mm_packs_epi32(of(0), of(1)), high = _mm_packs_epi32(of(2), of(3));
+    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high))) & ((1u << kSlots) - 1);
+  }
+
   template <typename Matches>
   static uint32_t find_in(const Level& level, uint32_t hash, Matches&& matches) {
     const uint32_t tag = level.tag(hash);
@@ -118,13 +127,8 @@ class HashIndex {
     const __m128i tag_mask = _mm_set1_epi32(static_cast<int>(~level.index_mask));
     for (uint32_t step = 0; step <= level.mask; ++step) {
       const Bucket& bucket = level.buckets[(hash + step) & level.mask];
-      const auto* lanes = reinterpret_cast<const __m128i*>(bucket.slot);
-      const auto equal = [&](int i) {
-        return _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(lanes + i), tag_mask), wanted);
-      };
-      const __m128i low = _mm_packs_epi32(equal(0), equal(1));
-      const __m128i high = _mm_packs_epi32(equal(2), equal(3));
-      uint32_t hits = static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high))) & 0x7fff;
+      uint32_t hits = slots_that(
+          bucket, [&](__m128i slots) { return _mm_cmpeq_epi32(_mm_and_si128(slots, tag_mask), wanted); });
       for (; hits != 0; hits &= hits - 1) {
         const uint32_t row = bucket.slot[__builtin_ctz(hits)] & level.index_mask;
         if (row != 0 && matches(row)) return row;  // 0: an empty slot looks like tag 0
@@ -137,9 +141,10 @@ class HashIndex {
   static void put(Level& level, uint32_t hash, uint32_t row) {
     for (uint32_t step = 0;; ++step) {
       Bucket& bucket = level.buckets[(hash + step) & level.mask];
-      for (uint32_t& slot : bucket.slot) {
-        if (slot != 0) continue;
-        slot = level.tag(hash) | row;
+      const uint32_t empty =
+          slots_that(bucket, [](__m128i slots) { return _mm_cmpeq_epi32(slots, _mm_setzero_si128()); });
+      if (empty != 0) {
+        bucket.slot[__builtin_ctz(empty)] = level.tag(hash) | row;
         return;
       }
       ++bucket.passed;

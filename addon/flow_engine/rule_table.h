@@ -1,6 +1,7 @@
 // Rules that share a pattern shape, an action program, a group and a priority.
 #pragma once
 
+#include <emmintrin.h>
 #include <rte_flow.h>
 
 #include <cstdint>
@@ -67,6 +68,14 @@ struct RuleTable {
 
   bool listed = true;  // what listed_rows holds is all there is
 
+  // What the keys of all rules so far have alike, word by word: a packet whose key differs in it hits none of
+  // them, and neither its hash nor the index is needed to tell. (Addresses of the underlay and of a pool,
+  // ports of a service.) It only shrinks until the table is empty.
+  struct alignas(16) Common {
+    uint64_t value[2], mask[2];
+  };
+  Common common[kMaxKeyWords / 2] = {};
+
   bool is_listed() const { return listed; }
   // So few that their group keeps copies of them.
   bool has_constant_rules() const { return listed && listed_rows.size() <= kFew; }
@@ -96,6 +105,19 @@ struct RuleTable {
     for (uint8_t i = 0; i < shape.words; ++i) difference |= shape.word[i].value_in(view) ^ rule->key()[i];
     return difference == 0;
   }
+  // False: no rule has this key. Reads two words at once, behind the key too, whatever stands there.
+  bool may_have(const uint64_t* key) const {
+    const auto* of = reinterpret_cast<const __m128i*>(common);
+    const uint64_t* end = key + pattern.shape.words;
+    __m128i difference = _mm_setzero_si128();
+    do {
+      const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(key));
+      difference = _mm_or_si128(difference, _mm_and_si128(_mm_xor_si128(words, of[0]), of[1]));
+      key += 2;
+      of += 2;
+    } while (key < end);
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(difference, _mm_setzero_si128())) == 0xffff;
+  }
   FlowRule* find(const uint64_t* key, uint32_t hash) const;
   FlowRule* find_range(const uint64_t* key, const uint8_t* low, const uint8_t* high) const;
   bool insert(FlowRule* rule, uint32_t hash);
@@ -114,6 +136,8 @@ struct RuleTable {
   }
 
  private:
+  void share_with(const uint64_t* key);
+
   // Full product folded to 64 bits: every bit of the result depends on every bit of both, and with a secret
   // seed nobody outside can choose packets that collide.
   static uint64_t fold(uint64_t a, uint64_t b) {

@@ -37,9 +37,7 @@ bool FlowEngine::Implementation::collides(const RuleTable* table, FlowRule* rule
   return false;
 }
 
-FlowRule* FlowEngine::Implementation::stage(RuleTable* table, const PatternSources& sources,
-                                            const rte_flow_item* pattern, const rte_flow_action* actions,
-                                            bool is_alone, rte_flow_error* error) {
+inline FlowRule* FlowEngine::Implementation::allocate_row(RuleTable* table, rte_flow_error* error) {
   if (rules >= options.max_rules) {
     fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the rule table is full (max_rules)");
     return nullptr;
@@ -53,24 +51,63 @@ FlowRule* FlowEngine::Implementation::stage(RuleTable* table, const PatternSourc
   *rule = FlowRule{};
   rule->row = row;
   rule->table_and_sequence = static_cast<uint64_t>(table->id) << 48;
-  bool is_good = gather_values(table->pattern.shape, sources, pattern, rule->key(), table->low(rule),
-                               table->high(rule), error) == 0;
-  if (is_good && is_alone) table->index.prefetch(table->hash_key(rule->key()));
-  is_good = is_good && encode_operands(table->program, actions, table->attr, options, &shared,
-                                       table->operands(rule), error) == 0;
-  if (!is_good) {
-    table->slab.free(row);
-    return nullptr;
+  return rule;
+}
+
+// With its key.
+FlowRule* FlowEngine::Implementation::allocate_row(RuleTable* table, const PatternSources& sources,
+                                                   const rte_flow_item* pattern, rte_flow_error* error) {
+  FlowRule* rule = allocate_row(table, error);
+  if (rule == nullptr || gather_values(table->pattern.shape, sources, pattern, rule->key(), table->low(rule),
+                                       table->high(rule), error) == 0)
+    return rule;
+  table->slab.free(rule->row);
+  return nullptr;
+}
+
+// The row is staged then, or given back.
+inline bool FlowEngine::Implementation::fill_row(RuleTable* table, FlowRule* rule,
+                                                 const rte_flow_action* actions, rte_flow_error* error) {
+  const ActionProgram& program = table->program;
+  if (encode_operands(program, actions, table->attr, options, &shared, table->operands(rule), error) != 0) {
+    table->slab.free(rule->row);
+    return false;
   }
-  if (table->program.ages) {
-    uint32_t timeout = table->program.age_timeout;
+  if (program.ages) {
+    uint32_t timeout = program.age_timeout;
     if (timeout == 0)
-      timeout = static_cast<const rte_flow_action_age*>(actions[table->program.age_action].conf)->timeout;
+      timeout = static_cast<const rte_flow_action_age*>(actions[program.age_action].conf)->timeout;
     for (int i = 0; i < 3; ++i) rule->age_timeout[i] = static_cast<uint8_t>(timeout >> 8 * i);
   }
   rule->state = FlowRule::kStaged;
   ++rules;
-  return rule;
+  return true;
+}
+
+FlowRule* FlowEngine::Implementation::stage(RuleTable* table, const PatternSources& sources,
+                                            const rte_flow_item* pattern, const rte_flow_action* actions,
+                                            rte_flow_error* error) {
+  if (check_types(table->program, actions, error) != 0) return nullptr;
+  FlowRule* rule = allocate_row(table, sources, pattern, error);
+  return rule != nullptr && fill_row(table, rule, actions, error) ? rule : nullptr;
+}
+
+// 0, -EEXIST or -ENOMEM.
+inline int FlowEngine::Implementation::settle(RuleTable* table, FlowRule* rule, uint32_t hash,
+                                              uint32_t now_seconds) {
+  const bool was_empty = table->size() == 0;
+  const bool was_constant = table->has_constant_rules();
+  const int code = collides(table, rule, hash) ? -EEXIST : table->insert(rule, hash) ? 0 : -ENOMEM;
+  if (code != 0) {
+    rule->state = FlowRule::kFailed;
+    return code;
+  }
+  if (was_empty && !table->templated) --empty_derived;
+  rule->table_and_sequence |= next_sequence++ & FlowRule::kSequenceMask;
+  rule->last_hit_seconds = now_seconds;
+  rule->state = FlowRule::kLive;
+  if (was_constant) rules_changed(*table);
+  return 0;
 }
 
 void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, uint32_t now_seconds,
@@ -83,24 +120,8 @@ void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, u
       hash[i - begin] = table->hash_key(staged[i]->key());
       table->index.prefetch(hash[i - begin]);
     }
-    for (size_t i = begin; i < end; ++i) {
-      FlowRule* rule = staged[i];
-      RuleTable* table = tables[rule->table()];
-      const bool was_empty = table->size() == 0;
-      const bool was_constant = table->has_constant_rules();
-      codes[i] = collides(table, rule, hash[i - begin]) ? -EEXIST
-                 : table->insert(rule, hash[i - begin]) ? 0
-                                                        : -ENOMEM;
-      if (codes[i] != 0) {
-        rule->state = FlowRule::kFailed;
-        continue;
-      }
-      if (was_empty && !table->templated) --empty_derived;
-      rule->table_and_sequence |= next_sequence++ & FlowRule::kSequenceMask;
-      rule->last_hit_seconds = now_seconds;
-      rule->state = FlowRule::kLive;
-      if (was_constant) rules_changed(*table);
-    }
+    for (size_t i = begin; i < end; ++i)
+      codes[i] = settle(tables[staged[i]->table()], staged[i], hash[i - begin], now_seconds);
   }
 }
 
@@ -109,17 +130,36 @@ void FlowEngine::Implementation::rules_changed(const RuleTable& table) {
   version = next_version();
 }
 
-FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const PatternSources& sources,
-                                               const rte_flow_item* pattern, const rte_flow_action* actions,
-                                               uint32_t now_seconds, rte_flow_error* error) {
-  FlowRule* rule = stage(table, sources, pattern, actions, true, error);
-  if (rule == nullptr) return nullptr;
-  int code = 0;
-  commit(&rule, 1, now_seconds, &code);
+// What the index bucket is waited for with: it has been asked for.
+FlowRule* FlowEngine::Implementation::fill_and_settle(RuleTable* table, FlowRule* rule, uint32_t hash,
+                                                      const rte_flow_action* actions, uint32_t now_seconds,
+                                                      rte_flow_error* error) {
+  if (!fill_row(table, rule, actions, error)) return nullptr;
+  const int code = settle(table, rule, hash, now_seconds);
   if (code == 0) return rule;
   remove(&rule, 1);
   refuse_commit(code, error);
   return nullptr;
+}
+
+FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const PatternSources& sources,
+                                               const rte_flow_item* pattern, const rte_flow_action* actions,
+                                               uint32_t now_seconds, rte_flow_error* error) {
+  if (check_types(table->program, actions, error) != 0) return nullptr;
+  FlowRule* rule = allocate_row(table, sources, pattern, error);
+  if (rule == nullptr) return nullptr;
+  const uint32_t hash = table->hash_key(rule->key());
+  table->index.prefetch(hash);
+  return fill_and_settle(table, rule, hash, actions, now_seconds, error);
+}
+
+FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const Key& key,
+                                               const rte_flow_action* actions, uint32_t now_seconds,
+                                               rte_flow_error* error) {
+  FlowRule* rule = allocate_row(table, error);
+  if (rule == nullptr) return nullptr;
+  for (uint8_t i = 0; i < table->pattern.shape.words; ++i) rule->key()[i] = key.word[i];
+  return fill_and_settle(table, rule, key.hash, actions, now_seconds, error);
 }
 
 void FlowEngine::Implementation::remove(FlowRule* const* gone, size_t count) {

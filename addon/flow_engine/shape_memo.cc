@@ -4,13 +4,6 @@
 
 namespace sluice {
 
-bool RuleSignature::read(const rte_flow_attr& attr, const rte_flow_item* pattern,
-                         const rte_flow_action* actions) {
-  bytes_ = 0;
-  return pattern != nullptr && actions != nullptr && add(&attr) && read_items(pattern) &&
-         read_actions(actions);
-}
-
 // Types rather than lengths: each copy is a few moves then, a loop otherwise.
 bool RuleSignature::add_mask(int type, const void* mask) {
   const auto add_as = [this, mask]<typename Item>(const Item*) {
@@ -31,14 +24,14 @@ bool RuleSignature::add_mask(int type, const void* mask) {
   }
 }
 
-bool RuleSignature::read_items(const rte_flow_item* pattern) {
+bool RuleSignature::read(const rte_flow_attr& attr, const rte_flow_item* pattern) {
+  bytes_ = 0;
+  if (pattern == nullptr || !add(&attr)) return false;
   const rte_flow_item* before = nullptr;
   for (const rte_flow_item* item = pattern;; ++item) {
     const int type = type_of(*item);
-    const struct {
-      int32_t type;
-      uint8_t has_spec, has_mask, unused[2];
-    } head = {type, item->spec != nullptr, item->mask != nullptr, {}};
+    const uint64_t head = static_cast<uint32_t>(type) | uint64_t{item->spec != nullptr} << 32 |
+                          uint64_t{item->mask != nullptr} << 33;
     if (!add(&head)) return false;
     if (type == RTE_FLOW_ITEM_TYPE_END) return true;
     if (type == RTE_FLOW_ITEM_TYPE_VOID) continue;
@@ -56,12 +49,11 @@ bool RuleSignature::read_items(const rte_flow_item* pattern) {
   }
 }
 
-bool RuleSignature::read_actions(const rte_flow_action* actions) {
+bool RuleSignature::read(const rte_flow_action* actions) {
+  bytes_ = 0;
+  if (actions == nullptr) return false;
   for (const rte_flow_action* action = actions;; ++action) {
-    const struct {
-      int32_t type;
-      uint32_t has_conf;
-    } head = {type_of(*action), action->conf != nullptr};
+    const uint64_t head = static_cast<uint32_t>(type_of(*action)) | uint64_t{action->conf != nullptr} << 32;
     if (!add(&head)) return false;
     switch (type_of(*action)) {
       case RTE_FLOW_ACTION_TYPE_END: return true;

@@ -15,13 +15,15 @@ namespace sluice {
 
 struct RuleTable;
 
-// All of a rule that its compilation looks at, as bytes. Two rules of one signature are of one table, take
-// their values from the same places, and are refused or not by their values alone.
+// All of a pattern, or of actions, that a rule's compilation looks at, as bytes. Two rules of which both
+// agree are of one table, take their values from the same places, and are refused or not by their values
+// alone.
 class RuleSignature {
  public:
-  // False: the rule has parts whose values decide about its compilation; it must be compiled. `pattern` and
-  // `actions` may be null, then it is false.
-  bool read(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions);
+  // False: the rule has parts whose values decide about its compilation; it must be compiled. So must one
+  // with neither pattern nor actions.
+  bool read(const rte_flow_attr& attr, const rte_flow_item* pattern);
+  bool read(const rte_flow_action* actions);
 
   bool equals(const RuleSignature& other) const {
     return bytes_ == other.bytes_ && std::memcmp(byte_, other.byte_, bytes_) == 0;
@@ -32,12 +34,10 @@ class RuleSignature {
   }
 
  private:
-  static constexpr size_t kMostBytes = 640;
+  static constexpr size_t kMostBytes = 384;
 
   // What is looked at of an item. False: of its type nothing is known here, or there is no room.
   bool add_mask(int type, const void* mask);
-  bool read_items(const rte_flow_item* pattern);
-  bool read_actions(const rte_flow_action* actions);
   template <typename T>
   bool add(const T* value) {
     if (sizeof(T) > kMostBytes - bytes_) return false;
@@ -53,20 +53,35 @@ class RuleSignature {
 class ShapeMemo {
  public:
   struct Known {
-    RuleSignature signature;
+    RuleSignature pattern, actions;
     PatternSources sources;
     RuleTable* table = nullptr;
+
+    bool is_of(const RuleSignature& its_pattern) const {
+      return table != nullptr && pattern.equals(its_pattern);
+    }
   };
 
-  const Known* find(const RuleSignature& signature) const {
+  // One of this pattern, whatever its actions.
+  const Known* find(const RuleSignature& pattern) const {
     for (const Known& known : known_) {
-      if (known.table != nullptr && known.signature.equals(signature)) return &known;
+      if (known.is_of(pattern)) return &known;
     }
     return nullptr;
   }
-  void keep(const RuleSignature& signature, const PatternSources& sources, RuleTable* table) {
+  // `likely` is what find() gave for the pattern.
+  const Known* find(const Known* likely, const RuleSignature& actions) const {
+    if (likely->actions.equals(actions)) return likely;
+    for (const Known& known : known_) {
+      if (known.is_of(likely->pattern) && known.actions.equals(actions)) return &known;
+    }
+    return nullptr;
+  }
+  void keep(const RuleSignature& pattern, const RuleSignature& actions, const PatternSources& sources,
+            RuleTable* table) {
     Known& known = known_[next_++ % kKept];
-    known.signature.copy(signature);
+    known.pattern.copy(pattern);
+    known.actions.copy(actions);
     known.sources = sources;
     known.table = table;
   }

@@ -19,10 +19,26 @@ void Shortlist::make(const Group* searched, const PacketView& view) {
   group_ = searched;
   presence_ = view.presence;
   meta_ = view.meta;
-  constants_ = tables_ = 0;
+  constants_ = tables_ = checks_ = 0;
+  otherwise_ = nullptr;
   like_before_ = 0;
   for (size_t i = 0; i < searched->constants.size(); ++i) {
     if (searched->constants[i].may_match(view)) constant_[constants_++] = static_cast<uint8_t>(i);
+  }
+  // What is behind a rule that asks for nothing more is never come to.
+  for (unchecked_ = 0; unchecked_ < constants_; ++unchecked_) {
+    const Group::Constant& constant = searched->constants[constant_[unchecked_]];
+    const size_t count = static_cast<size_t>(constant.end - constant.first);
+    if (checks_ + count > kMostChecks) break;
+    if (count == 0) {
+      otherwise_ = &constant;
+      constants_ = unchecked_;
+      break;
+    }
+    for (uint16_t at = constant.first; at != constant.end; ++at) {
+      check_[checks_++] = {searched->comparisons[at], static_cast<uint8_t>(constant.end - at),
+                           constant_[unchecked_]};
+    }
   }
   more_ = 0;
   if (searched->all_constant) more_ = static_cast<uint32_t>(searched->tables.size());
@@ -33,6 +49,17 @@ void Shortlist::make(const Group* searched, const PacketView& view) {
       like_before_ |= 1u << tables_;
     table_[tables_++] = static_cast<uint16_t>(more_);
   }
+}
+
+const Group::Constant* Shortlist::find_unchecked(const PacketView& view) const {
+  const Comparison* comparisons = group_->comparisons.data();
+  for (uint8_t i = unchecked_; i < constants_; ++i) {
+    const Group::Constant& constant = group_->constants[constant_[i]];
+    uint16_t next = constant.first;
+    while (next != constant.end && comparisons[next].holds(view)) ++next;
+    if (next == constant.end) return &constant;
+  }
+  return nullptr;
 }
 
 }  // namespace sluice

@@ -17,18 +17,21 @@ class Shortlist {
   }
   void make(const Group* searched, const PacketView& view);
   void forget() { group_ = nullptr; }
-  bool has_constants() const { return constants_ != 0; }
+  bool has_constants() const { return constants_ != 0 || otherwise_ != nullptr; }
 
   // The first of the constant rules that a packet hits, or null. No other of them comes before it.
   const Group::Constant* find_constant(const PacketView& view) const {
-    const Comparison* comparisons = group_->comparisons.data();
-    for (uint8_t i = 0; i < constants_; ++i) {
-      const Group::Constant& constant = group_->constants[constant_[i]];
-      uint16_t next = constant.first;
-      while (next != constant.end && comparisons[next].holds(view)) ++next;
-      if (next == constant.end) return &constant;
+    const Check* check = check_;
+    for (const Check* end = check_ + checks_; check != end;) {
+      if (!check->comparison.holds(view)) {
+        check += check->left;
+      } else if (check->left == 1) {
+        return &group_->constants[check->constant];
+      } else {
+        ++check;
+      }
     }
-    return nullptr;
+    return unchecked_ == constants_ ? otherwise_ : find_unchecked(view);
   }
   // Calls `visit` for the tables that are not copied, in their order, until it returns false.
   template <typename Visit>
@@ -44,15 +47,28 @@ class Shortlist {
 
  private:
   static constexpr size_t kMostTables = 32;  // bits of like_before_
+  static constexpr size_t kMostChecks = 24;
+
+  // What the rules ask for, one behind the other: whichever does not hold, `left` further on the next rule begins.
+  struct Check {
+    Comparison comparison;
+    uint8_t left;  // comparisons of this rule from here on
+    uint8_t constant;
+  };
+
+  const Group::Constant* find_unchecked(const PacketView& view) const;
 
   const Group* group_ = nullptr;
   uint64_t meta_;
   uint32_t presence_;
   uint32_t more_;  // tables from here on are not listed
   uint32_t like_before_;  // bit by table: its key is made of the same words as the key of the one listed before it
-  uint8_t constants_, tables_;
+  uint8_t constants_, tables_, checks_;
+  uint8_t unchecked_;  // constant rules from here on have no room among the checks
+  const Group::Constant* otherwise_;  // the rule that asks for nothing more, or null; no other is looked for behind it
   uint8_t constant_[Group::kMostConstants];
   uint16_t table_[kMostTables];
+  Check check_[kMostChecks];
 };
 
 // One thread's.
@@ -61,7 +77,7 @@ class Shortlists {
   // Valid until the next call.
   const Shortlist& of(const Group* group, const PacketView& view) {
     const uint32_t kind = view.presence ^ static_cast<uint32_t>(view.meta) << 22 ^
-                          static_cast<uint32_t>(reinterpret_cast<uintptr_t>(group) / sizeof(Group)) << 25;
+                          static_cast<uint32_t>(reinterpret_cast<uintptr_t>(group) >> 4) << 25;
     Shortlist& kept = lists_[kind * 0x9e3779b1u >> (32 - kKeptBits)];
     if (!kept.is_for(group, view)) kept.make(group, view);
     return kept;

@@ -13,6 +13,43 @@ bool is_port_action(int type) {
   return type == RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR || type == RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT;
 }
 
+bool has_target(int type) {
+  return type == RTE_FLOW_ACTION_TYPE_QUEUE || type == RTE_FLOW_ACTION_TYPE_RSS || is_port_action(type);
+}
+
+int check_port(const rte_flow_item& item, rte_flow_error* error) {
+  const auto* spec = static_cast<const rte_flow_item_ethdev*>(item.spec);
+  const auto* mask = static_cast<const rte_flow_item_ethdev*>(item.mask);
+  if (spec == nullptr || (mask != nullptr && mask->port_id != UINT16_MAX)) return 0;
+  if (Domain::get().device(spec->port_id) != nullptr) return 0;
+  return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_SPEC, &item,
+              "REPRESENTED_PORT: the ethdev is not a port of this switch");
+}
+
+int check_target(const Device& device, const rte_flow_action& action, rte_flow_error* error) {
+  const auto refuse = [&](const char* text) {
+    return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
+                named_message(action_name(type_of(action)), text));
+  };
+  const auto has_queue = [&](uint16_t queue) { return queue < device.data->nb_rx_queues; };
+  constexpr const char* kNoQueue = "the port has no such receive queue";
+  switch (type_of(action)) {
+    case RTE_FLOW_ACTION_TYPE_RSS: {
+      const auto* rss = static_cast<const rte_flow_action_rss*>(action.conf);
+      for (uint32_t queue = 0; rss->queue != nullptr && queue < rss->queue_num; ++queue) {
+        if (!has_queue(rss->queue[queue])) return refuse(kNoQueue);
+      }
+      return 0;
+    }
+    case RTE_FLOW_ACTION_TYPE_QUEUE:
+      return has_queue(static_cast<const rte_flow_action_queue*>(action.conf)->index) ? 0 : refuse(kNoQueue);
+    default:
+      return Domain::get().device(static_cast<const rte_flow_action_ethdev*>(action.conf)->port_id) != nullptr
+                 ? 0
+                 : refuse("the ethdev is not a port of this switch");
+  }
+}
+
 }  // namespace
 
 uint32_t items_with_targets(const rte_flow_item* pattern) {
@@ -41,44 +78,17 @@ uint32_t actions_with_targets(const rte_flow_action* actions, const rte_flow_act
 
 int check_targets(const Device& device, const rte_flow_item* pattern, const rte_flow_action* actions,
                   rte_flow_error* error, Places places) {
-  const Domain& domain = Domain::get();
-  for (uint32_t i = 0; pattern != nullptr && i < 32 && places.items >> i != 0 &&
-                       type_of(pattern[i]) != RTE_FLOW_ITEM_TYPE_END;
-       ++i) {
-    const rte_flow_item& item = pattern[i];
-    if ((places.items >> i & 1) == 0 || type_of(item) != RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT ||
-        item.spec == nullptr)
-      continue;
-    const auto* mask = static_cast<const rte_flow_item_ethdev*>(item.mask);
-    if (mask != nullptr && mask->port_id != UINT16_MAX) continue;
-    if (domain.device(static_cast<const rte_flow_item_ethdev*>(item.spec)->port_id) == nullptr) {
-      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_SPEC, &item,
-                  "REPRESENTED_PORT: the ethdev is not a port of this switch");
-    }
+  for (uint32_t left = pattern == nullptr ? 0 : places.items; left != 0; left >>= 1, ++pattern) {
+    const int type = type_of(*pattern);
+    if (type == RTE_FLOW_ITEM_TYPE_END) break;
+    if (type != RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT || (left & 1) == 0) continue;
+    if (const int code = check_port(*pattern, error)) return code;
   }
-  for (uint32_t i = 0; actions != nullptr && i < 32 && places.actions >> i != 0 &&
-                       type_of(actions[i]) != RTE_FLOW_ACTION_TYPE_END;
-       ++i) {
-    const rte_flow_action& action = actions[i];
-    if ((places.actions >> i & 1) == 0 || action.conf == nullptr) continue;
-    if (is_port_action(type_of(action)) &&
-        domain.device(static_cast<const rte_flow_action_ethdev*>(action.conf)->port_id) == nullptr) {
-      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
-                  named_message(action_name(type_of(action)), "the ethdev is not a port of this switch"));
-    }
-    if (type_of(action) == RTE_FLOW_ACTION_TYPE_RSS) {
-      const auto* rss = static_cast<const rte_flow_action_rss*>(action.conf);
-      for (uint32_t queue = 0; rss->queue != nullptr && queue < rss->queue_num; ++queue) {
-        if (rss->queue[queue] < device.data->nb_rx_queues) continue;
-        return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
-                    "RSS: the port has no such receive queue");
-      }
-    }
-    if (type_of(action) == RTE_FLOW_ACTION_TYPE_QUEUE &&
-        static_cast<const rte_flow_action_queue*>(action.conf)->index >= device.data->nb_rx_queues) {
-      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
-                  "QUEUE: the port has no such receive queue");
-    }
+  for (uint32_t left = actions == nullptr ? 0 : places.actions; left != 0; left >>= 1, ++actions) {
+    const int type = type_of(*actions);
+    if (type == RTE_FLOW_ACTION_TYPE_END) break;
+    if (!has_target(type) || (left & 1) == 0 || actions->conf == nullptr) continue;
+    if (const int code = check_target(device, *actions, error)) return code;
   }
   return 0;
 }

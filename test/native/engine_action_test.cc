@@ -313,6 +313,24 @@ TEST(no_translation_scope_runs_everything_but_the_translation) {
   CHECK_EQ(engine.engine.counters(added).packets, 1u);
 }
 
+TEST(a_rule_that_counts_rewrites_and_sends_leaves_out_its_translation_where_it_is_told_to) {
+  Engine engine;
+  Rule rule = plain_rule();
+  rule.action(RTE_FLOW_ACTION_TYPE_COUNT)
+      .action(RTE_FLOW_ACTION_TYPE_SET_MAC_DST, rte_flow_action_set_mac{{2, 0, 0, 0, 0, 9}})
+      .action(RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC, rte_flow_action_set_ipv4{rte_cpu_to_be_32(kPublic)})
+      .action(RTE_FLOW_ACTION_TYPE_SET_TP_SRC, rte_flow_action_set_tp{rte_cpu_to_be_16(4000)});
+  FlowRule* added = engine.must_add(send_to(rule, 4));
+  const Bytes sent = udp_frame();
+  Mbuf mbuf(sent);
+  PacketContext context = context_of(mbuf);
+  CHECK_EQ(engine.engine.apply(added, context, ApplyScope::kNoTranslation).port_id, 4);
+  Bytes expected = sent;
+  std::copy_n("\x02\0\0\0\0\x09", 6, expected.begin());
+  CHECK_EQ(mbuf.frame(), expected);
+  CHECK_EQ(engine.engine.counters(added).packets, 1u);
+}
+
 TEST(the_icmp_identifier_is_set_only_by_engines_that_allow_it) {
   Rule rule;
   rte_flow_item_icmp spec = {}, mask = {};

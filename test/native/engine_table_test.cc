@@ -84,6 +84,31 @@ TEST(a_table_finds_every_rule_while_it_grows_and_shrinks) {
   CHECK(!engine.hits(udp_frame()));
 }
 
+// The index of 31 rules has no room for the next and moves half of its buckets; the others wait for one rule
+// more.
+TEST(rules_that_go_while_an_index_grows_do_not_come_back) {
+  Engine engine;
+  const auto frame_of = [](uint32_t i) {
+    Ipv4 header;
+    header.source = i;
+    return ethernet(kEtherTypeIpv4, ipv4(header, {}));
+  };
+  std::vector<FlowRule*> rules;
+  const auto add = [&](uint32_t i) {
+    Rule rule;
+    rule.item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(i, 0x08080808));
+    rules.push_back(engine.must_add(send_to(rule, 1)));
+  };
+  for (uint32_t i = 0; i < 32; ++i) add(i);
+  for (uint32_t i = 0; i < 31; ++i) engine.engine.destroy(rules[i]);
+  add(32);
+  for (uint32_t i = 0; i < 31; ++i) CHECK(!engine.hits(frame_of(i)));
+  CHECK(engine.hits(frame_of(31)) && engine.hits(frame_of(32)));
+  // Rows are given out again: an entry left behind would name another rule's.
+  for (uint32_t i = 33; i < 64; ++i) add(i);
+  for (uint32_t i = 31; i < 64; ++i) CHECK(engine.hits(frame_of(i)));
+}
+
 TEST(everything_is_copied_when_a_rule_is_created) {
   Engine engine;
   {
@@ -216,8 +241,12 @@ TEST(all_indexed_tables_of_a_group_are_searched) {
     for (int i = 1; i <= tables; ++i) {  // a shape each; only one rule of the last one's is the packet's
       rte_flow_item_ipv4 mask = {}, spec = {};
       mask.hdr.src_addr = rte_cpu_to_be_32(0xff000000 | ((1u << i) - 1));
-      for (uint32_t other = 0; other < 5; ++other) {  // too many to be copied
-        spec.hdr.src_addr = rte_cpu_to_be_32(i == tables && other == 4 ? kHost : 0x0b000000 + (other << 24));
+      // Too many to be copied; and no bit that all have alike, or that would tell that a table need not be
+      // searched.
+      for (uint32_t other = 0; other < 6; ++other) {
+        spec.hdr.src_addr = rte_cpu_to_be_32(i == tables && other == 4 ? kHost
+                                             : other == 5              ? ~0x0b000000u
+                                                                       : 0x0b000000 + (other << 24));
         Rule rule;
         rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, spec, &mask);
         engine.must_add(send_to(rule, static_cast<uint16_t>(i)));
