@@ -44,7 +44,7 @@ def test_the_command_of_the_readme_forwards_the_example_capture(tmp_path):
     for shown, real in (("\\\n", " "), ("out.pcap", f"[{sent}]"), ("examples/", f"{REPOSITORY}/examples/"), ("build/", f"{REPOSITORY}/build/")):
         block = block.replace(shown, real)
     tester.command = ["stdbuf", "-oL", *shlex.split(block)]
-    tester.run(FORWARD)
+    tester.run(["start", 2, "stop"])
     assert sent.stat().st_size == (REPOSITORY / "examples" / "fabric.pcap").stat().st_size
 
 
