@@ -24,7 +24,9 @@ export class OtherMember {
 
   /** What it last said in Redis; null: nobody but this gateway ever did. */
   get reported(): { readonly node: string; readonly agoMs: number; readonly member: MemberStatus | null } | null {
-    const others = this.keeper.members.filter(({ node, agoMs }) => node !== this.own.node && Number.isFinite(agoMs));
+    // An entry from long after now is one from before Redis' clock was set back: who lives has reported since.
+    const isOfNow = (agoMs: number) => Number.isFinite(agoMs) && agoMs > -GONE_LEASES * this.own.leaseMs;
+    const others = this.keeper.members.filter(({ node, agoMs }) => node !== this.own.node && isOfNow(agoMs));
     if (others.length === 0) return null;
     const { node, agoMs, status } = others.reduce((a, b) => (a.agoMs <= b.agoMs ? a : b));
     return { node, agoMs, member: readMember(status) };

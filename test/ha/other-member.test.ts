@@ -24,6 +24,11 @@ test('of several nodes the one that reported last is the other member', () => {
   expect(successorAmong([b, { ...b, node: 'replaced', agoMs: 900 }])).toBe('b');
 });
 
+test('a node that reported before Redis’ clock was set back does not hide the one that lives', () => {
+  expect(successorAmong([b, { ...b, node: 'replaced', agoMs: -3_600_000 }])).toBe('b');
+  expect(() => successorAmong([{ ...b, agoMs: -3_600_000 }])).toThrow('does not report');
+});
+
 test.each([
   ['before it', (other: typeof b) => [other, b]],
   ['behind it', (other: typeof b) => [b, other]],
