@@ -3,8 +3,8 @@ import { SessionLife } from '../nat/session-table.js';
 import { SessionRow } from '../native/records.js';
 import type { GatewayController } from './gateway.js';
 
-/** Sessions handed over at a time. */
-const SLICE_SESSIONS = 512;
+/** Sessions handed over at a time. Their JSON lines, of 460 bytes each, fit into what a Unix socket takes at once. */
+const SLICE_SESSIONS = 384;
 /** Rows looked at for them: a table may be nearly empty. */
 const SLICE_ROWS = 4096;
 /** How often the lcore is looked at until it has been asked for a slice's counters. */
@@ -15,7 +15,7 @@ const PARTS_FOR_PACKETS = 6;
  * The same in first packets by session, each of which costs about two: time alone says nothing of a thread that has to
  * wait for its core. Only while others wait, and no longer than so.
  */
-const PACKETS_BY_SESSION = 3;
+const PACKETS_BY_SESSION = 2.5;
 const MOST_PAUSE_MS = 20;
 /** A slice that took longer was interrupted: the time of others is not the walk's. */
 const MOST_WORK_MS = 2;
@@ -38,6 +38,9 @@ interface Slice {
  * ahead.
  */
 export class SessionWalk {
+  /** When whoever got the slice had done with it; NaN: it is still at work. */
+  private restsSinceMs = Number.NaN;
+
   constructor(
     private readonly controller: GatewayController,
     /** False once the gateway is closed: its tables are gone then. */
@@ -61,9 +64,11 @@ export class SessionWalk {
       if (!this.isRunning()) return;
       const begin = performance.now();
       const missesBefore = this.controller.missesHandled;
+      this.restsSinceMs = Number.NaN;
       yield slice.rows.filter((row) => this.isLive(row));
       if (ahead === null || !this.isRunning()) return;
-      const workMs = Math.min(MOST_WORK_MS, performance.now() - begin);
+      const ended = Number.isNaN(this.restsSinceMs) ? performance.now() : this.restsSinceMs;
+      const workMs = Math.min(MOST_WORK_MS, ended - begin);
       await turn();
       if (this.controller.missesHandled !== missesBefore) {
         await pause(workMs * PARTS_FOR_PACKETS);
@@ -73,6 +78,11 @@ export class SessionWalk {
       }
       slice = ahead;
     }
+  }
+
+  /** The slice is done with: from now on its reader is waited for, which takes nothing from packets. */
+  rests(): void {
+    this.restsSinceMs = performance.now();
   }
 
   private packetsWait(wanted: number): boolean {

@@ -180,7 +180,8 @@ async function* list(gateway: LiveGateway, admits: FlowPredicate | null, query: 
   const lines = gateway.flowLines();
   let left = query.limit ?? Number.POSITIVE_INFINITY;
   const first = query.after === undefined ? 0 : Number.parseInt(query.after, 10) + 1;
-  for await (const rows of gateway.walk().slices(first)) {
+  const walk = gateway.walk();
+  for await (const rows of walk.slices(first)) {
     const nowMs = gateway.nowMs();
     for (const row of rows) {
       if (admits !== null && !admits(dump.entry(row, nowMs))) continue;
@@ -188,6 +189,7 @@ async function* list(gateway: LiveGateway, admits: FlowPredicate | null, query: 
       if (--left === 0) break;
     }
     const text = lines.take();
+    walk.rests();
     if (text.length > 0) yield text;
     if (left === 0) return;
   }
