@@ -50,7 +50,7 @@ until_quiet() {
 }
 
 cmake -S test/fuzz -B "$build" -G Ninja -DCMAKE_C_COMPILER=clang-14 -DCMAKE_CXX_COMPILER=clang++-14 >/dev/null
-cmake --build "$build" -j 2
+cmake --build "$build" -j 2 --target "${targets[@]}"
 
 for target in "${targets[@]}"; do
   found=$build/corpus/$target seeds=test/fuzz/seeds/$target

@@ -331,6 +331,21 @@ TEST(a_rule_that_counts_rewrites_and_sends_leaves_out_its_translation_where_it_i
   CHECK_EQ(engine.engine.counters(added).packets, 1u);
 }
 
+TEST(of_two_encapsulations_both_are_done) {
+  Engine engine;
+  Rule rule = plain_rule();
+  add_vxlan_encap(rule, 100, 0xac1e000b);
+  add_vxlan_encap(rule, 200, 0xac1e000c);
+  engine.must_add(send_to(rule, 1));
+  const Bytes sent = udp_frame();
+  Mbuf mbuf(sent);
+  CHECK_EQ(engine.process(mbuf).port_id, 1);
+  const Bytes frame = mbuf.frame();
+  CHECK_EQ(frame.size(), sent.size() + 2 * 50);
+  CHECK_EQ(load_be32(&frame[46]), 200u << 8);
+  CHECK_EQ(load_be32(&frame[96]), 100u << 8);
+}
+
 TEST(the_icmp_identifier_is_set_only_by_engines_that_allow_it) {
   Rule rule;
   rte_flow_item_icmp spec = {}, mask = {};

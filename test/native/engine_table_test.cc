@@ -261,6 +261,28 @@ TEST(all_indexed_tables_of_a_group_are_searched) {
   }
 }
 
+TEST(a_table_that_cannot_have_the_key_hides_none_behind_it) {
+  Engine engine;
+  const auto add = [&](uint32_t source, uint32_t bits, uint16_t port) {
+    rte_flow_item_ipv4 mask = {}, spec = {};
+    mask.hdr.src_addr = rte_cpu_to_be_32(bits);
+    spec.hdr.src_addr = rte_cpu_to_be_32(source);
+    Rule rule;
+    rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, spec, &mask);
+    engine.must_add(send_to(rule, port));
+  };
+  add(0x0c000000, 0xff000000, 1);  // a constant rule: then tables are searched one by one
+  for (uint32_t i = 0; i < 5; ++i) add(0x0b000000 + (i << 8), 0xffffff00, 2);
+  for (uint32_t i = 0; i < 5; ++i) add(kHost + i, 0xffffffff, 3);
+  for (uint32_t i = 0; i < 5; ++i) add(~kHost + (i << 1), 0xfffffffe, 4);
+  Mbuf mbuf(udp_frame());
+  PacketContext context = context_of(mbuf);
+  PacketContext* burst = &context;
+  Verdict verdict;
+  engine.engine.process_burst(&burst, 1, &verdict);
+  CHECK_EQ(verdict.port_id, 3);
+}
+
 TEST(what_stands_behind_a_jump_is_done_in_a_burst_too) {
   Engine engine;
   Rule jump;
