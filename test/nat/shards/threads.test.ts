@@ -29,7 +29,7 @@ test('threads that count and claim together never have more than there is, and l
   const memory = limitsMemory(vpcs, maxSessions, 3);
   const table = sharedTableMemory(12, 3);
   const shared = { owners: new SharedArrayBuffer(12 * 4), live: new SharedArrayBuffer(64 * 4) };
-  const data = { vpcs, maxSessions, memory, table, ...shared, rounds: 30_000 };
+  const data = { vpcs, maxSessions, memory, table, ...shared, rounds: 60_000 };
   await Promise.all([0, 1, 2, 3].map((index) => start('limits-thread.cjs', { ...data, index }).ended));
   expect(new SharedLimits(memory, maxSessions).sessions).toBe(0);
   expect(new SharedTable(table).count).toBe(0);
