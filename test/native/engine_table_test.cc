@@ -261,6 +261,25 @@ TEST(all_indexed_tables_of_a_group_are_searched) {
   }
 }
 
+TEST(a_burst_finds_rules_that_differ_in_any_word_of_their_key) {
+  Engine engine;
+  for (uint16_t i = 0; i < 8; ++i) {
+    Rule rule;
+    rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(kHost, kServer));
+    rule.item(RTE_FLOW_ITEM_TYPE_UDP, udp_spec(static_cast<uint16_t>(1000 + i), 53));
+    engine.must_add(send_to(rule, i));
+  }
+  for (uint16_t i = 0; i < 9; ++i) {
+    Mbuf mbuf(udp_frame(static_cast<uint16_t>(1000 + i)));
+    PacketContext context = context_of(mbuf);
+    PacketContext* burst = &context;
+    Verdict verdict;
+    engine.engine.process_burst(&burst, 1, &verdict);
+    CHECK_EQ(verdict.fate != Fate::kMiss, i < 8);
+    if (i < 8) CHECK_EQ(verdict.port_id, i);
+  }
+}
+
 TEST(a_table_that_cannot_have_the_key_hides_none_behind_it) {
   Engine engine;
   const auto add = [&](uint32_t source, uint32_t bits, uint16_t port) {
