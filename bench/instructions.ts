@@ -151,7 +151,7 @@ export async function measure({ seed, update }: BenchOptions): Promise<Report> {
       ...worse.map((line) => `MORE than the baseline: ${line}`),
     );
     if (worse.length > 0)
-      failure = 'more instructions than the baseline; where it is meant, take it over with --update';
+      failure = `more instructions than the baseline (${worse.join('; ')}); where it is meant, take it over with --update`;
   }
   return {
     name: 'instructions',
