@@ -12,6 +12,7 @@
 #include <string>
 
 #include "packet/checksum.h"
+#include "input.h"
 #include "slow_path/eal.h"
 #include "slow_path/memory_wire.h"
 #include "slow_path/slow_path.h"
@@ -22,31 +23,8 @@ using namespace sluice;
 
 constexpr uint32_t kEventSlots = 64, kDecisionSlots = 256;
 
-void demand(bool truth, const char* what) {
-  if (truth) return;
-  std::fprintf(stderr, "violated: %s\n", what);
-  std::abort();
-}
-
-// The input, consumed from the front.
-struct Bytes {
-  const uint8_t* data;
-  size_t left;
-
-  uint8_t byte() {
-    if (left == 0) return 0;
-    left--;
-    return *data++;
-  }
-  void fill(void* out, size_t count) {
-    auto* bytes = static_cast<uint8_t*>(out);
-    const size_t given = std::min(count, left);
-    std::memcpy(bytes, data, given);
-    std::memset(bytes + given, 0, count - given);
-    data += given;
-    left -= given;
-  }
-};
+using fuzz::demand;
+using Bytes = fuzz::Input;
 
 struct World {
   std::vector<std::string> devices;
