@@ -6,13 +6,12 @@
 #include <rte_mempool.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <string>
 
-#include "packet/checksum.h"
 #include "input.h"
+#include "packet/checksum.h"
 #include "slow_path/eal.h"
 #include "slow_path/memory_wire.h"
 #include "slow_path/slow_path.h"
