@@ -306,20 +306,26 @@ void Dataplane::run_posted_task() {
 std::vector<void*> Dataplane::close_port(uint8_t port) {
   std::vector<void*> lost;
   run_on_lcore([&] { lost = slow_path().close_port(port); });
+  reset_.erase(port);
   return lost;
 }
 
-// In the caller's thread, for it takes what a NIC takes to start: the lcore goes on with the other ports.
+// In the caller's thread, for it takes what a NIC takes to start: the lcore goes on with the other ports. Called again
+// after a constant rule was refused, it goes on with those that are lacking.
 void Dataplane::reopen_port(uint8_t port) {
   GatewayPort reset;
   reset.options = slow_path().ports()[port].options;
   reset.port_id = slow_path().ports()[port].port_id;
   if (!slow_path().ports()[port].down) throw NativeFault("STATE", reset.options.device + " is not closed");
-  KeptLog log;
-  const int result = rte_eth_dev_reset(reset.port_id);
-  if (result != 0) refuse_port(reset.options.device, "reset", result, log);
-  bring_up(reset, log);
-  run_on_lcore([&] { slow_path().reopen_port(port, reset.queued_rules); });
+  if (!reset_.contains(port)) {
+    KeptLog log;
+    const int result = rte_eth_dev_reset(reset.port_id);
+    if (result != 0) refuse_port(reset.options.device, "reset", result, log);
+    bring_up(reset, log);
+    reset_[port] = reset.queued_rules;
+  }
+  run_on_lcore([&] { slow_path().reopen_port(port, reset_.at(port)); });
+  reset_.erase(port);
 }
 
 void Dataplane::replay_open(const std::vector<CapturePath>& inputs, const std::vector<CapturePath>& outputs) {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -128,6 +129,7 @@ class Dataplane {
   std::vector<uint16_t> opened_;
   std::vector<NicStatisticsReader> nic_statistics_;  // by port
   PortEvents port_events_;
+  std::map<uint8_t, uint32_t> reset_;  // closed ports that have been reset and started: what their flow queues granted
   // Uses the pool and the ports, so it goes before them: close() sees to that.
   std::unique_ptr<SlowPath> slow_path_;
   std::optional<Replay> replay_;
