@@ -246,18 +246,20 @@ export class LiveGateway {
     setImmediate(() => {
       this.scheduled = false;
       if (!this.running) return;
-      const busy = this.controller.handleEvents() > 0;
+      // First packets come before everything else of a turn: timers and sockets, which the event loop looks after
+      // between two of them, wait until what has come is answered and not until the next one comes.
+      const busy = this.controller.handleEvents() > 0 || this.awaitEvents();
       if (busy) this.window.works();
       const sessionsAreDue = this.runSessionTimers();
-      if (this.continueReview() || busy || sessionsAreDue || this.hasMore()) this.wake();
+      if (this.continueReview() || busy || sessionsAreDue || this.dataplane.armDoorbell()) this.wake();
     });
   }
 
-  /** @returns False when the ring has stayed empty: the doorbell then wakes this thread. */
-  private hasMore(): boolean {
+  /** Looks for events for a while. @returns Whether any came, and have been handled. */
+  private awaitEvents(): boolean {
     const { window, dataplane } = this;
     window.idles();
-    return (window.us > 0 && dataplane.awaitEvents(window.us)) || dataplane.armDoorbell();
+    return window.us > 0 && dataplane.awaitEvents(window.us) && this.controller.handleEvents() > 0;
   }
 
   /** @returns Whether sessions have yet to follow a change of configuration. */
