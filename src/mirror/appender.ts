@@ -1,14 +1,10 @@
-import type { ShardKeys } from './keys.js';
-import { type Answer, runAppend } from './scripts.js';
+import { type BatchToAppend, runAppend } from './append-command.js';
+import type { Answer } from './scripts.js';
 import type { RedisConnection } from './types.js';
 
 /** A batch on its way to a shard's log. */
-export interface Append {
-  readonly keys: ShardKeys;
+export interface Append extends BatchToAppend {
   readonly epoch: number;
-  readonly dataset: string;
-  readonly sequence: number;
-  readonly blob: Buffer;
   /** Whether nothing would be saved by sending it together with others. */
   readonly isFull: boolean;
   /** Whether it is still to be sent. */
@@ -53,9 +49,7 @@ export class Appender {
   }
 
   private command(appends: readonly Append[]): void {
-    const keys = appends.flatMap(({ keys: { fence, log } }) => [fence, log]);
-    const args = appends.flatMap(({ dataset, sequence, blob }) => [dataset, sequence, blob]);
-    runAppend(this.connection, keys, [appends[0].epoch, ...args]).then(
+    runAppend(this.connection, appends[0].epoch, appends).then(
       (answers) => {
         for (let i = 0; i < appends.length; i++) appends[i].answered(answers[i]);
       },

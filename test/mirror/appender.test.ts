@@ -1,5 +1,5 @@
+import { runAppend } from '../../src/mirror/append-command.js';
 import { shardKeys } from '../../src/mirror/keys.js';
-import { runAppend } from '../../src/mirror/scripts.js';
 import { closeAll, GROUP, startPair } from './pair.js';
 import { RedisServer, stopAll } from './redis-servers.js';
 
@@ -43,9 +43,18 @@ test('of batches in one command each is judged alone', async () => {
   await server.with(async (client) => {
     // Shard 0 is another epoch's, shard 1 has another dataset, shard 2 lacks a batch, shard 3 is as it should be.
     await client.hset(keys[0].fence, 'epoch', epoch + 5);
-    const all = keys.flatMap(({ fence, log }) => [fence, log]);
-    const batches = [datasets[0], 1, 'x', 'another', 1, 'x', datasets[2], 2, 'x', datasets[3], 1, 'x'];
-    const answers = await runAppend(client, all, [epoch, ...batches]);
+    const batch = (shard: number, dataset: string, sequence: number) => ({
+      keys: keys[shard],
+      dataset,
+      sequence,
+      blob: Buffer.from('x'),
+    });
+    const answers = await runAppend(client, epoch, [
+      batch(0, datasets[0], 1),
+      batch(1, 'another', 1),
+      batch(2, datasets[2], 2),
+      batch(3, datasets[3], 1),
+    ]);
     expect(answers.map((answer) => answer.map(String))).toEqual([
       ['FENCED', String(epoch + 5)],
       ['WRONG_DATASET'],
@@ -54,11 +63,21 @@ test('of batches in one command each is judged alone', async () => {
     ]);
     expect(await Promise.all(keys.map(({ log }) => client.xlen(log)))).toEqual([0, 0, 0, 1]);
     expect(await client.hget(keys[3].fence, 'lastSeq')).toBe('1');
-    const [doubled, next] = await runAppend(
-      client,
-      [keys[3].fence, keys[3].log, keys[3].fence, keys[3].log],
-      [epoch, datasets[3], 1, 'x', datasets[3], 2, 'y'],
-    );
+    const [doubled, next] = await runAppend(client, epoch, [batch(3, datasets[3], 1), batch(3, datasets[3], 2)]);
     expect([String(doubled[0]), String(next[0])]).toEqual(['DUP', 'OK']);
+    const taken = await runAppend(client, epoch, [batch(2, datasets[2], 1), batch(3, datasets[3], 3)]);
+    expect(taken.map((answer) => answer.map(String))).toEqual([['OK'], ['OK']]);
+  });
+});
+
+test('keys of any letters, and a server that does not know the script', async () => {
+  const keys = shardKeys('Gruppe Süd', 0);
+  await server.with(async (client) => {
+    await client.script('FLUSH');
+    await client.hset(keys.fence, 'epoch', 1, 'dataset', 'd', 'lastSeq', 0);
+    const batch = { keys, dataset: 'd', sequence: 1, blob: Buffer.from([0, 255, 13, 10]) };
+    expect((await runAppend(client, 1, [batch])).map(String)).toEqual(['OK']);
+    const [[id, fields]] = await client.xrangeBuffer(keys.log, '-', '+');
+    expect([String(id), fields[1]]).toEqual(['1-1', batch.blob]);
   });
 });

@@ -117,13 +117,13 @@ fault('20: a batch stands in the log twice', unprotected.skipsGaps, async () => 
 });
 
 fault('21: a batch overtakes another', unprotected.appendsBlindly, async () => {
-  const { runAppend } = await import('../../src/mirror/scripts.js');
+  const { runAppend } = await import('../../src/mirror/append-command.js');
   const pair = await startPair(server.url, ROWS);
   const [{ dataset }] = pair.writer.status().shards;
   const keys = shardKeys(GROUP, 0);
   await server.with(async (client) => {
     const send = async (sequence: number) =>
-      String((await runAppend(client, [keys.fence, keys.log], [pair.writer.epoch, dataset, sequence, 'x']))[0][0]);
+      String((await runAppend(client, pair.writer.epoch, [{ keys, dataset, sequence, blob: Buffer.from('x') }]))[0][0]);
     expect(await send(2)).toBe('GAP');
     expect(await client.xlen(keys.log)).toBe(0);
     expect([await send(1), await send(1), await send(2), await send(1)]).toEqual(['OK', 'DUP', 'OK', 'DUP']);
