@@ -17,7 +17,7 @@ export interface Baseline {
 /**
  * More than this share above the baseline is a fault, and as much below it worth a new baseline. Native code repeats
  * itself to a few in ten thousand; V8 places and inlines a little differently from run to run; which variant of memcpy
- * glibc takes is the CPU's affair. A new flow takes 249 or 265 bytes of heap, as V8 has it; the baseline is the larger.
+ * glibc takes is the CPU's affair. Of a phase's heap a few bytes a flow are the scenario's own loop.
  */
 export const TOLERANCE: Counts = {
   javascript: 0.03,

@@ -46,14 +46,15 @@ export class AddressPlaces {
     );
   }
 
-  /** @returns The stretch of addresses that this one lies in, for the questions below. */
+  /** @param address u32 or i32: the same 32 bits. @returns The stretch of addresses that it lies in, for the questions below. */
   placeOf(address: number): number {
     const { starts } = this;
+    const wanted = address >>> 0;
     let low = 0;
     let high = starts.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >>> 1;
-      if (starts[middle] <= address) low = middle;
+      if (starts[middle] <= wanted) low = middle;
       else high = middle - 1;
     }
     return low;

@@ -38,7 +38,7 @@ export class PortSets<Pool> {
 
 /** @returns A number for an address's ports: below 2^53. */
 export function keyOf(scope: number, protocol: number, address: number): number {
-  return (scope * 4 + protocolNumber(protocol)) * 0x1_0000_0000 + address;
+  return (scope * 4 + protocolNumber(protocol)) * 0x1_0000_0000 + (address >>> 0);
 }
 
 /** Protocols with ports are 1, 6 and 17: two bits tell them apart. */

@@ -21,6 +21,7 @@ export class Bindings {
   ) {}
 
   /**
+   * @param address u32 or i32: the same 32 bits.
    * @param scope 0 on the external side; n+1 where VPC n looks at a peering address.
    * @returns Whether the endpoint is bound; then `found` says to whom.
    */
@@ -28,7 +29,7 @@ export class Bindings {
     const binding = this.topology[side].byPublic(protocol, address, port);
     if (binding !== null) {
       this.found.vpc = binding.vpc;
-      this.found.address = binding.private.first + (address - binding.public.first);
+      this.found.address = binding.private.first + ((address >>> 0) - binding.public.first);
       this.found.port = binding.privatePort ?? port;
       this.found.mapping = -1;
       return true;

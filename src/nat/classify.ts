@@ -6,6 +6,12 @@ import type { Topology } from './topology.js';
 
 export const Verdict = { drop: 0, answer: 1, expired: 2, session: 3 } as const;
 
+// By names of their own where every first packet passes: a member of an imported table is looked up anew each time.
+const NO_REASON = DropReason.none;
+const IS_DROPPED = Verdict.drop;
+const IS_SESSION = Verdict.session;
+const ICMP_ERROR = MissKind.icmpError;
+
 /** How a packet without a session is to be served. One object is used again for every miss. */
 export interface Classification {
   verdict: number;
@@ -59,14 +65,14 @@ export function classifyFabric(
   const vpc = topology.localVpcByVni(packet.vni);
   if (vpc < 0) return drop(out, DropReason.unknownVni);
   out.sourceVpc = vpc;
-  if (!topology.inSubnets(vpc, packet.source)) return drop(out, DropReason.sourceNotInVpc);
+  if (!topology.inSubnets(vpc, packet.source | 0)) return drop(out, DropReason.sourceNotInVpc);
   // Line 3.
-  const { destination } = packet;
-  if (topology.isGatewayAddress(topology.config.vpcs[vpc], destination)) return answer(packet, out);
+  const destination = packet.destination | 0;
+  if (topology.isGatewayAddress(vpc, destination)) return answer(packet, out);
   if (packet.ttl <= 1) return expired(out);
   const { places } = topology;
   const place = places.placeOf(destination);
-  if (packet.kind === MissKind.icmpError) {
+  if (packet.kind === ICMP_ERROR) {
     return drop(out, places.inAnySubnet(place) ? DropReason.privateDestination : DropReason.icmpErrorUnknown);
   }
   // Line 4: hairpin. A public address of another VPC that is bound is served the same way: it is ours and never leaves.
@@ -119,11 +125,11 @@ export function classifyExternal(
   out: Classification,
 ): void {
   reset(out);
-  const { destination } = packet;
+  const destination = packet.destination | 0;
   if (topology.isOwnOutside(destination)) return answer(packet, out);
   if (!topology.isExternal(destination)) return drop(out, DropReason.notForUs);
   if (packet.ttl <= 1) return expired(out);
-  if (packet.kind === MissKind.icmpError) return drop(out, DropReason.icmpErrorUnknown);
+  if (packet.kind === ICMP_ERROR) return drop(out, DropReason.icmpErrorUnknown);
   if (!bindings.resolve('external', 0, packet.protocol, destination, packet.destinationPort)) {
     return drop(out, DropReason.noBinding);
   }
@@ -135,7 +141,7 @@ function classifySecondHalf(topology: Topology, bindings: Bindings, packet: Miss
   if (peer < 0) return drop(out, DropReason.unknownVtep);
   out.peer = peer;
   if (packet.ttl <= 1) return expired(out);
-  if (packet.kind === MissKind.icmpError) return drop(out, DropReason.icmpErrorUnknown);
+  if (packet.kind === ICMP_ERROR) return drop(out, DropReason.icmpErrorUnknown);
   const owner = topology.peeringOwner(packet.destination);
   if (owner < 0 || topology.config.vpcs[owner].remoteGateway >= 0) return drop(out, DropReason.noBinding);
   // The source VPC is told by its peering address; it must be one that this peer serves.
@@ -150,8 +156,8 @@ function classifySecondHalf(topology: Topology, bindings: Bindings, packet: Miss
 }
 
 function reset(out: Classification): void {
-  out.verdict = Verdict.drop;
-  out.reason = DropReason.none;
+  out.verdict = IS_DROPPED;
+  out.reason = NO_REASON;
   out.sourceVpc = -1;
   out.destinationVpc = -1;
   out.peer = -1;
@@ -184,7 +190,7 @@ function session(
   sourceScope: number,
   destinationBound: boolean,
 ): void {
-  out.verdict = Verdict.session;
+  out.verdict = IS_SESSION;
   out.sessionClass = sessionClass;
   out.destinationVpc = destinationVpc;
   out.sourceSide = sourceSide;

@@ -7,7 +7,7 @@ import { type ExplainedPacket, explainPacket } from './explain.js';
 import type { HostTable } from './host-table.js';
 import type { MappingTable } from './mapping-table.js';
 import { type NatLog, NO_LOG } from './nat-log.js';
-import type { MissedPacket } from './packet.js';
+import { type MissedPacket, millisecondsOf } from './packet.js';
 import type { PoolCount } from './pool-use.js';
 import type { PortGrants } from './port-grants.js';
 import { NO_REST } from './port-set.js';
@@ -275,7 +275,7 @@ export class NatEngine {
     const { poolUse } = this;
     const { topology, bindings, sessions, mappings, hosts, filter, sources } = this.parts;
     const perSession = this.config.nat.mapping === 'address-and-port-dependent';
-    const nowMs = packet.seconds * 1000 + packet.nanoseconds / 1e6;
+    const nowMs = millisecondsOf(packet);
     const judgeLimits = (vpc: number, address: number) => this.opening.judgeLimits(vpc, address, nowMs);
     const parts = { topology, bindings, sessions, mappings, hosts, filter, sources, poolUse, perSession };
     return explainPacket({ ...parts, judgeQuery, judgeLimits }, packet);

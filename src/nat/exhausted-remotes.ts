@@ -18,12 +18,13 @@ export class ExhaustedRemotes {
 
   /** Something came free. */
   clear(): void {
-    this.keys.clear();
+    // To clear an empty Set makes a new table.
+    if (this.keys.size > 0) this.keys.clear();
   }
 
   private follow(nowSeconds: number): void {
     if (nowSeconds === this.second) return;
     this.second = nowSeconds;
-    this.keys.clear();
+    this.clear();
   }
 }

@@ -3,13 +3,17 @@ export class RateLimit {
   private tokens: number;
   private lastMs = 0;
 
+  /** Whether any number of them may be opened. */
+  readonly isUnlimited: boolean;
+
   constructor(readonly perSecond: number) {
+    this.isUnlimited = perSecond === Number.POSITIVE_INFINITY;
     this.tokens = perSecond;
   }
 
   /** @returns Whether a session may be opened; it costs nothing yet. */
   allows(nowMs: number): boolean {
-    if (this.perSecond === Number.POSITIVE_INFINITY) return true;
+    if (this.isUnlimited === true) return true;
     if (nowMs > this.lastMs) {
       this.tokens = Math.min(this.perSecond, this.tokens + ((nowMs - this.lastMs) / 1000) * this.perSecond);
       this.lastMs = nowMs;
@@ -18,7 +22,7 @@ export class RateLimit {
   }
 
   spend(): void {
-    this.tokens -= 1;
+    if (this.isUnlimited !== true) this.tokens -= 1;
   }
 }
 

@@ -23,7 +23,7 @@ export class PrefixTable {
     }
   }
 
-  /** @returns The value of the longest prefix that holds the address, or -1. */
+  /** @param address u32 or i32: the same 32 bits. @returns The value of the longest prefix that holds the address, or -1. */
   find(address: number): number {
     for (let i = 0; i < this.lengths.length; i++) {
       const level = this.lengths[i];

@@ -21,9 +21,6 @@ export const Allocation = {
   awaited: -4,
 } as const;
 
-/** A search whose failure says nothing of the next one. */
-const NO_KEY = -1;
-
 /** One pool of the configuration, in one scope: its addresses in turn. */
 export class Pool {
   readonly size: number;
@@ -39,20 +36,27 @@ export class Pool {
     this.size = ranges.reduce((sum, range) => sum + range.last - range.first + 1, 0);
   }
 
+  /** @param address u32 or i32: the same 32 bits. */
   has(address: number): boolean {
-    return this.ranges.some(({ first, last }) => address >= first && address <= last);
+    const wanted = address >>> 0;
+    return this.ranges.some(({ first, last }) => wanted >= first && wanted <= last);
   }
 
-  /** @returns The first address from the cursor on that is usable, or -1; `key` names what is looked for within a second, unless NO_KEY. */
-  pickAddress(key: number, nowSeconds: number, isUsable: (address: number) => boolean): number {
-    if (key !== NO_KEY && this.exhaustedAt.get(key) === nowSeconds) return -1;
-    for (let tried = 0; tried < this.size; tried++) {
-      const address = this.addressAt(this.cursor);
-      this.cursor = this.cursor + 1 === this.size ? 0 : this.cursor + 1;
-      if (isUsable(address)) return address;
-    }
-    if (key !== NO_KEY) this.exhaustedAt.set(key, nowSeconds);
-    return -1;
+  /** Whether no address would do in this second; `key` names what is looked for. */
+  isExhausted(key: number, nowSeconds: number): boolean {
+    return this.exhaustedAt.size > 0 && this.exhaustedAt.get(key) === nowSeconds;
+  }
+
+  /** No address will do in this second. */
+  exhaust(key: number, nowSeconds: number): void {
+    this.exhaustedAt.set(key, nowSeconds);
+  }
+
+  /** @returns The address whose turn it is to be looked at, i32; the next one's is after it. */
+  nextAddress(): number {
+    const index = this.cursor;
+    this.cursor = index + 1 === this.size ? 0 : index + 1;
+    return this.addressAt(index) | 0;
   }
 
   /** A port of the protocol came back. */
@@ -84,6 +88,10 @@ export type AddressPorts = PortsOf<Pool>;
 export class PublicPools {
   /** Address of the last successful take(). */
   address = 0;
+  /** Of pickAddress(), i32. */
+  private picked = 0;
+  /** Whether somebody wants to know whose a port is. */
+  private readonly namesSubscribers: boolean;
   readonly use: PoolUse;
 
   protected config: ValidatedConfig;
@@ -106,6 +114,7 @@ export class PublicPools {
     private readonly log: NatLog,
   ) {
     this.config = config;
+    this.namesSubscribers = config.nat.log === 'blocks';
     this.topology = topology;
     this.use = new PoolUse(config);
     this.readPools();
@@ -130,40 +139,60 @@ export class PublicPools {
     nowSeconds: number,
     accepts: ((address: number) => boolean) | null = null,
   ): number {
+    const { hosts } = this;
     const pools = this.poolsOf(vpc, scope);
-    const subscriber = vpc * 0x1_0000_0000 + inside;
-    if (this.hosts.isPaired(host)) {
-      const address = this.hosts.pairedAddress(host);
+    // Who asks is told to those who want to know: it is a number beyond 32 bits, which is made anew.
+    const subscriber = this.namesSubscribers === true ? vpc * 0x1_0000_0000 + (inside >>> 0) : 0;
+    if (hosts.isPaired(host)) {
+      const address = hosts.pairedAddress(host) | 0;
       const set = this.pairedPorts(pools, scope, protocol, address);
       // A host whose address left its pools is paired anew.
       if (set !== undefined) {
-        this.address = address;
-        if (set === null) return accepts === null || accepts(address) ? 0 : Allocation.exhausted;
+        this.address = address >>> 0;
+        if (set === null) return accepts === null || accepts(address >>> 0) ? 0 : Allocation.exhausted;
         const port = this.takeFrom(set, nowSeconds, subscriber);
         return port < 0 ? Allocation.exhausted : port;
       }
     }
     if (pools.length === 0) return Allocation.noPool;
-    for (const pool of pools) {
+    for (let i = 0; i < pools.length; i++) {
+      const pool = pools[i];
       // An address whose remaining ports all turn out to be withheld has none from then on: the loop ends.
       for (;;) {
-        const address = pool.pickAddress(accepts === null ? protocol : NO_KEY, nowSeconds, (candidate) => {
-          if (this.isReserved(scope, candidate)) return false;
-          if (protocol !== 0 && this.grants?.hasAny(scope, protocol, candidate) === false) return false;
-          if (accepts !== null && !accepts(candidate)) return false;
-          return protocol === 0 || this.portsOf(pool, scope, protocol, candidate).ports.hasFree(nowSeconds);
-        });
-        if (address < 0) break;
+        if (!this.pickAddress(pool, scope, protocol, nowSeconds, accepts)) break;
+        const address = this.picked;
         const port =
           protocol === 0 ? 0 : this.takeFrom(this.portsOf(pool, scope, protocol, address), nowSeconds, subscriber);
         if (port < 0) continue;
-        this.hosts.pair(host, address);
-        this.address = address;
+        hosts.pair(host, address);
+        this.address = address >>> 0;
         return port;
       }
     }
     this.grants?.exhausted();
     return Allocation.exhausted;
+  }
+
+  /** Looks for an address of the pool that will do, from that on whose turn it is. @returns Whether there is one; then it is `picked`. */
+  private pickAddress(
+    pool: Pool,
+    scope: number,
+    protocol: number,
+    nowSeconds: number,
+    accepts: ((address: number) => boolean) | null,
+  ): boolean {
+    // What a remote decides says nothing of the next search.
+    if (accepts === null && pool.isExhausted(protocol, nowSeconds)) return false;
+    for (let tried = 0; tried < pool.size; tried++) {
+      const address = pool.nextAddress();
+      this.picked = address;
+      if (this.isReserved(scope, address)) continue;
+      if (protocol !== 0 && this.grants !== null && !this.grants.hasAny(scope, protocol, address >>> 0)) continue;
+      if (accepts !== null && !accepts(address >>> 0)) continue;
+      if (protocol === 0 || this.portsOf(pool, scope, protocol, address).ports.hasFree(nowSeconds)) return true;
+    }
+    if (accepts === null) pool.exhaust(protocol, nowSeconds);
+    return false;
   }
 
   /**
@@ -325,8 +354,19 @@ export class PublicPools {
   ): AddressPorts | null | undefined {
     if (protocol !== 0) {
       const set = this.sets.get(scope, protocol, address);
-      if (set !== undefined && set.pool !== null && pools.includes(set.pool)) return set;
+      const pool = set === undefined ? null : set.pool;
+      if (pool !== null && (pools[0] === pool || pools.includes(pool))) return set;
     }
+    return this.portsOfUnused(pools, scope, protocol, address);
+  }
+
+  /** pairedPorts() of an address without ports, or without any that were used. */
+  private portsOfUnused(
+    pools: readonly Pool[],
+    scope: number,
+    protocol: number,
+    address: number,
+  ): AddressPorts | null | undefined {
     if (this.isReserved(scope, address)) return undefined;
     const pool = pools.find((candidate) => candidate.has(address));
     if (pool === undefined) return undefined;
@@ -357,7 +397,10 @@ export class PublicPools {
   }
 
   private poolsOf(vpc: number, scope: number): readonly Pool[] {
-    if (scope === 0) return this.external[vpc];
+    return scope === 0 ? this.external[vpc] : this.peeringPoolsOf(vpc, scope);
+  }
+
+  private peeringPoolsOf(vpc: number, scope: number): readonly Pool[] {
     const key = vpc * 65536 + scope;
     let pools = this.peering.get(key);
     if (pools === undefined) {
@@ -370,15 +413,18 @@ export class PublicPools {
   }
 
   private portsOf(pool: Pool, scope: number, protocol: number, address: number): AddressPorts {
-    let set = this.sets.get(scope, protocol, address);
-    if (set === undefined) {
-      const gate = this.grants?.gate(scope, protocol, address, pool.portRange) ?? null;
-      const ports = this.newPorts(pool, scope, protocol, address, gate);
-      set = { scope, protocol, address, ports, gate, count: this.use.of(scope, protocol, address), pool };
-      this.sets.add(set);
-      openGranted(set);
-    }
-    set.pool = pool;
+    const known = this.sets.get(scope, protocol, address);
+    if (known === undefined) return this.newSet(pool, scope, protocol, address >>> 0);
+    if (known.pool !== pool) known.pool = pool;
+    return known;
+  }
+
+  private newSet(pool: Pool, scope: number, protocol: number, address: number): AddressPorts {
+    const gate = this.grants?.gate(scope, protocol, address, pool.portRange) ?? null;
+    const ports = this.newPorts(pool, scope, protocol, address, gate);
+    const set = { scope, protocol, address, ports, gate, count: this.use.of(scope, protocol, address), pool };
+    this.sets.add(set);
+    openGranted(set);
     return set;
   }
 

@@ -23,9 +23,14 @@ export class Random {
 
   /** @returns u32. */
   next(): number {
+    return this.word() >>> 0;
+  }
+
+  /** @returns i32: an u32 beyond 2^31 is made an object on its way out of a function. */
+  private word(): number {
     const s = this.state;
     const product = Math.imul(s[1], 5);
-    const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
+    const result = Math.imul((product << 7) | (product >>> 25), 9);
     const shifted = s[1] << 9;
     s[2] ^= s[0];
     s[3] ^= s[1];
@@ -38,6 +43,6 @@ export class Random {
 
   /** @param bound 1..2^32. @returns 0..bound-1, without the bias of a modulo beyond 2^-21. */
   below(bound: number): number {
-    return Math.floor((this.next() / 0x1_0000_0000) * bound);
+    return Math.floor(((this.word() >>> 0) / 0x1_0000_0000) * bound);
   }
 }

@@ -12,14 +12,15 @@ export class RangeTable {
     this.value = Int32Array.from(sorted, (range) => range.value);
   }
 
-  /** @returns The range's value, or -1. */
+  /** @param address u32 or i32: the same 32 bits. @returns The range's value, or -1. */
   find(address: number): number {
+    const wanted = address >>> 0;
     let low = 0;
     let high = this.first.length - 1;
     while (low <= high) {
       const middle = (low + high) >>> 1;
-      if (address < this.first[middle]) high = middle - 1;
-      else if (address > this.last[middle]) low = middle + 1;
+      if (wanted < this.first[middle]) high = middle - 1;
+      else if (wanted > this.last[middle]) low = middle + 1;
       else return this.value[middle];
     }
     return -1;

@@ -11,7 +11,7 @@ import { type Egress, emptyEgress, resolveEgress } from './egress.js';
 import type { EngineParts } from './engine-parts.js';
 import { RefusalLimit } from './limits.js';
 import { hasPorts } from './mapping-table.js';
-import { emptyPacket, IcmpType, isBareSyn, type MissedPacket, Protocol, readMiss } from './packet.js';
+import { emptyPacket, IcmpType, isBareSyn, type MissedPacket, millisecondsOf, Protocol, readMiss } from './packet.js';
 import { emptyFacts, OUTSIDE_CONTEXT, peerContext, type SessionFacts } from './session-table.js';
 import { idleSeconds } from './session-timers.js';
 import { forwardShape, reverseShape } from './shapes.js';
@@ -23,6 +23,23 @@ import { SynWaiters } from './syn-waiters.js';
 export const MOST_TOGETHER = 32;
 const HASHES = 3;
 const NO_CONTEXT = -1;
+
+// By names of their own where every first packet passes: a member of an imported table is looked up anew each time.
+const KIND = MissEvent.kind * 8;
+const PORT = MissEvent.port * 8;
+const PROTOCOL = MissEvent.protocol * 8;
+const SOURCE = MissEvent.sourceAddress / 4;
+const DESTINATION = MissEvent.destinationAddress / 4;
+const PORTS = MissEvent.sourcePort / 4;
+const VNI = MissEvent.vni / 4;
+const { arp: ARP, tooBig: TOO_BIG, icmpError: ICMP_ERROR, ipv4: IPV4 } = MissKind;
+const { icmp: ICMP, tcp: TCP } = Protocol;
+const UNLIMITED = Number.POSITIVE_INFINITY;
+const NO_REASON = DropReason.none;
+const IS_SESSION = Verdict.session;
+const BEGINS = TcpState.synForward;
+const NO_STATE = TcpState.none;
+const OUTSIDE = OUTSIDE_CONTEXT;
 
 const COMMUNICATION_PROHIBITED = 13;
 const FRAGMENTATION_NEEDED = 4;
@@ -60,25 +77,28 @@ export class SessionOpening {
     const { hashes, parts } = this;
     const own = index * HASHES;
     hashes[own] = NO_CONTEXT;
-    if (((head >>> (MissEvent.kind * 8)) & 0xff) !== MissKind.ipv4) return 0;
+    if (((head >>> KIND) & 0xff) !== IPV4) return 0;
     const { sessions, mappings, hosts } = parts;
-    const protocol = head >>> (MissEvent.protocol * 8);
-    const source = words[word + MissEvent.sourceAddress / 4];
-    const destination = words[word + MissEvent.destinationAddress / 4];
-    const ports = words[word + MissEvent.sourcePort / 4];
+    const protocol = head >>> PROTOCOL;
+    const source = words[word + SOURCE];
+    const destination = words[word + DESTINATION];
+    const ports = words[word + PORTS];
     const sourcePort = ports & 0xffff;
     const destinationPort = ports >>> 16;
-    if (((head >>> (MissEvent.port * 8)) & 0xff) !== parts.config.fabricPort) {
-      hashes[own] = OUTSIDE_CONTEXT;
-      hashes[own + 1] = sessions.hashOf(OUTSIDE_CONTEXT, protocol, source, destination, sourcePort, destinationPort);
-      return sessions.touch(hashes[own + 1]) ^ mappings.touchPublic(0, protocol, destination, destinationPort);
+    if (((head >>> PORT) & 0xff) !== parts.config.fabricPort) {
+      const hash = sessions.hashOf(OUTSIDE, protocol, source, destination, sourcePort, destinationPort);
+      hashes[own] = OUTSIDE;
+      hashes[own + 1] = hash;
+      return sessions.touch(hash) ^ mappings.touchPublic(0, protocol, destination, destinationPort);
     }
-    const vpc = parts.topology.localVpcByVni(words[word + MissEvent.vni / 4]);
+    const vpc = parts.topology.localVpcByVni(words[word + VNI]);
     if (vpc < 0) return 0;
+    const hash = sessions.hashOf(vpc, protocol, source, destination, sourcePort, destinationPort);
+    const inside = mappings.insideHash(vpc, 0, protocol, source, hasPorts(protocol) ? sourcePort : 0);
     hashes[own] = vpc;
-    hashes[own + 1] = sessions.hashOf(vpc, protocol, source, destination, sourcePort, destinationPort);
-    hashes[own + 2] = mappings.insideHash(vpc, 0, protocol, source, hasPorts(protocol) ? sourcePort : 0);
-    return sessions.touch(hashes[own + 1]) ^ mappings.touchInside(hashes[own + 2]) ^ hosts.touch(vpc, 0, source);
+    hashes[own + 1] = hash;
+    hashes[own + 2] = inside;
+    return sessions.touch(hash) ^ mappings.touchInside(inside) ^ hosts.touch(vpc, 0, source);
   }
 
   /**
@@ -91,22 +111,21 @@ export class SessionOpening {
     this.touchedAt = index * HASHES;
     const { packet, parts } = this;
     readMiss(words, at, packet);
-    if (packet.kind === MissKind.arp) return parts.answers.answerArp(packet);
+    if (packet.kind === ARP) return parts.answers.answerArp(packet);
     const c = this.classified;
     const fromFabric = packet.port === parts.config.fabricPort;
-    if (packet.kind === MissKind.tooBig) return this.refuseTooBig(packet);
+    if (packet.kind === TOO_BIG) return this.refuseTooBig(packet);
     if (fromFabric) classifyFabric(parts.topology, parts.bindings, packet, c);
     else classifyExternal(parts.topology, parts.bindings, packet, c);
-    if (packet.kind === MissKind.icmpError) return this.passError(words, at, packet, c);
+    if (packet.kind === ICMP_ERROR) return this.passError(words, at, packet, c);
+    if (c.verdict === IS_SESSION) return this.open(packet, c);
     switch (c.verdict) {
       case Verdict.drop:
         return this.refuse(packet, c);
       case Verdict.answer:
         return parts.answers.answerPing(packet, c);
-      case Verdict.expired:
-        return parts.answers.tellSender(packet, c, c.reason, IcmpType.timeExceeded, 0, 0);
       default:
-        return this.open(packet, c);
+        return parts.answers.tellSender(packet, c, c.reason, IcmpType.timeExceeded, 0, 0);
     }
   }
 
@@ -179,101 +198,115 @@ export class SessionOpening {
 
   protected open(packet: MissedPacket, c: Classification): void {
     const { parts, facts, hashes, touchedAt } = this;
-    const { sessions, mappings, sink } = parts;
+    const { sessions, mappings, hosts, sink } = parts;
     const bound = parts.bindings.found;
-    const { protocol } = packet;
+    const { protocol, sourcePort, destinationPort, hold, seconds } = packet;
+    const { sourceVpc, destinationVpc } = c;
+    const isBound = c.destinationBound === true;
+    const context = contextOf(c);
     facts.protocol = protocol;
     facts.sessionClass = c.sessionClass;
-    facts.forwardContext = contextOf(c);
+    facts.forwardContext = context;
     facts.forwardSource = packet.source;
     facts.forwardDestination = packet.destination;
-    facts.forwardSourcePort = packet.sourcePort;
-    facts.forwardDestinationPort = packet.destinationPort;
-    const { source, destination, sourcePort, destinationPort } = packet;
-    const context = facts.forwardContext;
-    const reason =
-      protocol === Protocol.icmp ? judgeQuery(packet, c, c.destinationBound ? bound.mapping : -1) : DropReason.none;
-    if (reason !== DropReason.none) return sink.drop(packet.hold, reason);
+    facts.forwardSourcePort = sourcePort;
+    facts.forwardDestinationPort = destinationPort;
+    // The 32 bits as they are: what is beyond 2^31 becomes an object when it is given to a function.
+    const source = packet.source | 0;
+    const destination = packet.destination | 0;
+    if (protocol === ICMP) {
+      const reason = judgeQuery(packet, c, isBound ? bound.mapping : -1);
+      if (reason !== NO_REASON) return sink.drop(hold, reason);
+    }
     const isTouched = hashes[touchedAt] === context;
     const forwardHash = isTouched
       ? hashes[touchedAt + 1]
       : sessions.hashOf(context, protocol, source, destination, sourcePort, destinationPort);
     if (sessions.findHashed(forwardHash, context, protocol, source, destination, sourcePort, destinationPort) >= 0) {
-      return sink.retry(packet.hold);
+      return sink.retry(hold);
     }
-    if (protocol === Protocol.tcp && !isBareSyn(packet.tcpFlags)) return sink.drop(packet.hold, DropReason.notSyn);
-    facts.destinationMapping = c.destinationBound ? bound.mapping : -1;
-    facts.vpc = c.sourceVpc >= 0 ? c.sourceVpc : c.destinationVpc;
+    if (protocol === TCP && !isBareSyn(packet.tcpFlags)) return sink.drop(hold, DropReason.notSyn);
+    const vpc = sourceVpc >= 0 ? sourceVpc : destinationVpc;
+    facts.destinationMapping = isBound ? bound.mapping : -1;
+    facts.vpc = vpc;
     if (facts.destinationMapping >= 0 && !parts.filter.admits(facts, c, parts.sources))
       return this.refuseFiltered(packet);
-    facts.reverseContext =
-      c.sourceVpc >= 0 && c.peer >= 0
-        ? peerContext(c.peer)
-        : c.destinationVpc >= 0
-          ? c.destinationVpc
-          : OUTSIDE_CONTEXT;
-    facts.translatedDestination = c.destinationBound ? bound.address : packet.destination;
-    facts.translatedDestinationPort = c.destinationBound ? bound.port : packet.destinationPort;
-    facts.destinationVpc = c.destinationVpc;
-    facts.insideInitiated = c.sourceVpc >= 0;
-    const insideAddress = c.sourceVpc >= 0 ? packet.source : facts.translatedDestination;
-    const noWay =
-      resolveEgress(parts.topology, facts.reverseContext, facts.translatedDestination, this.onward) ||
-      resolveEgress(parts.topology, facts.forwardContext, packet.source, this.back);
-    if (noWay !== DropReason.none) return this.refuseNoWay(packet, c, noWay);
+    const reverseContext =
+      sourceVpc >= 0 && c.peer >= 0 ? peerContext(c.peer) : destinationVpc >= 0 ? destinationVpc : OUTSIDE;
+    facts.reverseContext = reverseContext;
+    facts.translatedDestination = isBound ? bound.address : packet.destination;
+    facts.translatedDestinationPort = isBound ? bound.port : destinationPort;
+    facts.destinationVpc = destinationVpc;
+    facts.insideInitiated = sourceVpc >= 0;
+    const translatedDestination = facts.translatedDestination | 0;
+    const insideAddress = sourceVpc >= 0 ? source : translatedDestination;
+    const onward = resolveEgress(parts.topology, reverseContext, translatedDestination, this.onward);
+    if (onward !== NO_REASON) return this.refuseNoWay(packet, c, onward);
+    const back = resolveEgress(parts.topology, context, source, this.back);
+    if (back !== NO_REASON) return this.refuseNoWay(packet, c, back);
 
-    const nowMs = packet.seconds * 1000 + packet.nanoseconds / 1e6;
-    const limit = this.admit(facts.vpc, insideAddress, nowMs);
-    if (limit !== DropReason.none) return this.refuseExhausted(packet, c, limit, nowMs);
-    const insideHash = isTouched && c.sourceVpc >= 0 && c.sourceScope === 0 ? hashes[touchedAt + 2] : null;
-    const refused = parts.sources.translate(facts, c, packet.seconds, insideHash);
-    if (refused !== DropReason.none) return this.refuseExhausted(packet, c, refused, nowMs);
+    const limit = this.admit(vpc, insideAddress, packet);
+    if (limit !== NO_REASON) return this.refuseExhausted(packet, c, limit, millisecondsOf(packet));
+    const insideHash = isTouched && sourceVpc >= 0 && c.sourceScope === 0 ? hashes[touchedAt + 2] : null;
+    const refused = parts.sources.translate(facts, c, seconds, insideHash);
+    if (refused !== NO_REASON) return this.refuseExhausted(packet, c, refused, millisecondsOf(packet));
 
-    facts.host = this.holdHost(facts, c.sourceScope, insideAddress);
-    parts.hosts.addSessions(facts.host, 1);
-    parts.sessionsOfVpc[facts.vpc]++;
-    parts.tally.opened(facts.vpc, facts.sessionClass);
-    parts.rates[facts.vpc].spend();
-    if (facts.sourceMapping >= 0) mappings.addSessions(facts.sourceMapping, 1);
-    if (facts.destinationMapping >= 0) mappings.addSessions(facts.destinationMapping, 1);
+    const { sourceMapping, destinationMapping } = facts;
+    const host = this.holdHost(vpc, sourceMapping, c.sourceScope, insideAddress);
+    facts.host = host;
+    hosts.addSessions(host, 1);
+    parts.sessionsOfVpc[vpc]++;
+    parts.tally.opened(vpc, facts.sessionClass);
+    parts.rates[vpc].spend();
+    if (sourceMapping >= 0) mappings.addSessions(sourceMapping, 1);
+    if (destinationMapping >= 0) mappings.addSessions(destinationMapping, 1);
     parts.filter.remember(facts);
-    const decided = this.decided;
-    decided.forwardShape = forwardShape(facts);
-    decided.reverseShape = reverseShape(facts);
-    decided.row = sessions.insert(facts, decided.forwardShape | (decided.reverseShape << 16), forwardHash);
-    decided.generation = sessions.generation(decided.row);
-    decided.tcpState = protocol === Protocol.tcp ? TcpState.synForward : TcpState.none;
-    decided.ageSeconds = idleSeconds(parts.config.nat.timeouts, protocol, decided.tcpState);
-    sink.session(packet.hold, decided);
-    parts.changed?.mark(decided.row);
-    if (parts.config.nat.log === 'sessions') parts.log.session(true, facts, packet.seconds);
-    parts.wheel.arm(decided.row, packet.seconds + decided.ageSeconds, packet.seconds);
-    if (isFromStranger(facts)) parts.strangers.add(facts.destinationMapping, decided.row);
-    if (protocol === Protocol.tcp) this.answerWaiter(facts);
+    const { decided } = this;
+    const forward = forwardShape(facts);
+    const reverse = reverseShape(facts);
+    const row = sessions.insert(facts, forward | (reverse << 16), forwardHash);
+    const tcpState = protocol === TCP ? BEGINS : NO_STATE;
+    const ageSeconds = idleSeconds(parts.config.nat.timeouts, protocol, tcpState);
+    decided.forwardShape = forward;
+    decided.reverseShape = reverse;
+    decided.row = row;
+    decided.generation = sessions.generation(row);
+    decided.tcpState = tcpState;
+    decided.ageSeconds = ageSeconds;
+    sink.session(hold, decided);
+    parts.changed?.mark(row);
+    if (parts.config.nat.log === 'sessions') parts.log.session(true, facts, seconds);
+    parts.wheel.arm(row, seconds + ageSeconds, seconds);
+    if (destinationMapping >= 0 && isFromStranger(facts)) parts.strangers.add(destinationMapping, row);
+    if (protocol === TCP && this.waiters.count > 0) this.answerWaiter(facts);
   }
 
   /** The inside host, for its limits. Its mapping in the outside's scope holds the same row. */
-  private holdHost({ vpc, sourceMapping }: SessionFacts, scope: number, address: number): number {
-    if (sourceMapping < 0 || scope !== 0) return this.parts.hosts.hold(vpc, 0, address);
-    const host = this.parts.mappings.host(sourceMapping);
-    this.parts.hosts.holdAgain(host);
+  private holdHost(vpc: number, sourceMapping: number, scope: number, address: number): number {
+    const { hosts, mappings } = this.parts;
+    if (sourceMapping < 0 || scope !== 0) return hosts.hold(vpc, 0, address);
+    const host = mappings.host(sourceMapping);
+    hosts.holdAgain(host);
     return host;
   }
 
   /** @returns Why a VPC's host may have no session more, or `none`. @param nowMs Gateway clock. */
   judgeLimits(vpc: number, insideAddress: number, nowMs: number): DropReason {
-    const { limits } = this.parts.config.vpcs[vpc];
-    if (this.parts.sessionsOfVpc[vpc] >= limits.sessions) return DropReason.vpcLimit;
-    if (limits.sessionsPerAddress !== Number.POSITIVE_INFINITY) {
-      const host = this.parts.hosts.find(vpc, 0, insideAddress);
-      if (host >= 0 && this.parts.hosts.sessions(host) >= limits.sessionsPerAddress) return DropReason.addressLimit;
+    const { config, sessionsOfVpc, hosts, rates, sessions } = this.parts;
+    const { limits } = config.vpcs[vpc];
+    if (sessionsOfVpc[vpc] >= limits.sessions) return DropReason.vpcLimit;
+    if (limits.sessionsPerAddress !== UNLIMITED) {
+      const host = hosts.find(vpc, 0, insideAddress);
+      if (host >= 0 && hosts.sessions(host) >= limits.sessionsPerAddress) return DropReason.addressLimit;
     }
-    if (!this.parts.rates[vpc].allows(nowMs)) return DropReason.rateLimit;
-    return this.parts.sessions.isFull ? DropReason.tableFull : DropReason.none;
+    if (!rates[vpc].allows(nowMs)) return DropReason.rateLimit;
+    return sessions.isFull ? DropReason.tableFull : NO_REASON;
   }
 
   /** judgeLimits() of a session that opens if nothing else forbids it. */
-  protected admit(vpc: number, insideAddress: number, nowMs: number): DropReason {
+  protected admit(vpc: number, insideAddress: number, packet: MissedPacket): DropReason {
+    // Without a limit nobody asks when it is: a number that is none of 32 bits would be made for nothing.
+    const nowMs = this.parts.rates[vpc].isUnlimited === true ? 0 : millisecondsOf(packet);
     return this.judgeLimits(vpc, insideAddress, nowMs);
   }
 

@@ -30,38 +30,39 @@ export class SourceTranslation {
    * @returns DropReason.none, or why there is none; then nothing changed.
    */
   translate(facts: SessionFacts, c: Classification, nowSeconds: number, knownHash: number | null): DropReason {
+    const { protocol, vpc, forwardSourcePort } = facts;
+    const { mappings, topology } = this;
+    const { sourceSide, sourceScope } = c;
+    // The 32 bits as they are: what is beyond 2^31 becomes an object when it is given to a function.
+    const source = facts.forwardSource | 0;
     facts.sourceMapping = -1;
     facts.translatedSource = facts.forwardSource;
-    facts.translatedSourcePort = facts.forwardSourcePort;
-    if (c.sourceSide === null) return this.checkReplies(facts);
-    const binding = this.topology[c.sourceSide].byPrivate(facts.vpc, facts.forwardSource);
+    facts.translatedSourcePort = forwardSourcePort;
+    if (sourceSide === null) return this.checkReplies(facts);
+    const binding = topology[sourceSide].byPrivate(vpc, source);
     if (binding !== null) {
       facts.translatedSource = binding.public.first + (facts.forwardSource - binding.private.first);
       return this.checkReplies(facts);
     }
-    const { protocol } = facts;
-    if (this.perSession && hasPorts(protocol)) return this.translateAlone(facts, c.sourceScope, nowSeconds);
-    const port = hasPorts(protocol) ? facts.forwardSourcePort : 0;
-    const { mappings } = this;
-    const { vpc, forwardSource } = facts;
-    const insideHash = knownHash ?? mappings.insideHash(vpc, c.sourceScope, protocol, forwardSource, port);
-    let mapping = mappings.byInside(vpc, c.sourceScope, protocol, forwardSource, port, insideHash);
-    const isNew = mapping < 0;
-    if (isNew) {
-      mapping = this.allocate(facts, c.sourceScope, port, insideHash, nowSeconds);
-      if (mapping < 0) return reasonOf(mapping);
-    }
+    const withPort = hasPorts(protocol);
+    if (this.perSession === true && withPort) return this.translateAlone(facts, sourceScope, nowSeconds);
+    const port = withPort ? forwardSourcePort : 0;
+    const insideHash = knownHash ?? mappings.insideHash(vpc, sourceScope, protocol, source, port);
+    const known = mappings.byInside(vpc, sourceScope, protocol, source, port, insideHash);
+    const mapping = known >= 0 ? known : this.allocate(facts, sourceScope, port, insideHash, nowSeconds);
+    if (mapping < 0) return reasonOf(mapping);
     facts.sourceMapping = mapping;
-    facts.translatedSource = this.mappings.publicAddress(mapping);
-    if (hasPorts(protocol)) {
-      facts.translatedSourcePort = this.mappings.publicPort(mapping);
+    facts.translatedSource = mappings.publicAddress(mapping);
+    if (withPort) {
+      const publicPort = mappings.publicPort(mapping);
+      facts.translatedSourcePort = publicPort;
       // An echo identifier stands in both ports.
-      if (protocol === 1) facts.translatedDestinationPort = facts.translatedSourcePort;
+      if (protocol === 1) facts.translatedDestinationPort = publicPort;
+      // Nobody else has a port that was free until now: no session's replies look like these.
+      if (known < 0) return DropReason.none;
     }
-    // Nobody else has a port that was free until now: no session's replies look like these.
-    if (isNew && hasPorts(protocol)) return DropReason.none;
     const reason = this.checkReplies(facts);
-    if (reason !== DropReason.none && isNew) this.free(mapping, nowSeconds);
+    if (reason !== DropReason.none && known < 0) this.free(mapping, nowSeconds);
     return reason;
   }
 
@@ -179,57 +180,54 @@ export class SourceTranslation {
     insideHash: number,
     nowSeconds: number,
   ): number {
-    const withPort = hasPorts(facts.protocol);
-    let host: number;
-    let port = 0;
-    if (withPort) {
-      host = this.hosts.hold(facts.vpc, scope, facts.forwardSource);
-      if (host < 0) return Allocation.tableFull;
-      port = this.pools.take(facts.vpc, scope, facts.protocol, host, facts.forwardSource, nowSeconds);
-      if (port < 0) {
-        this.giveUp(host, port);
-        return port;
-      }
-    } else {
-      // Without ports the remote alone tells replies apart: an address that has a session towards it will not do.
-      host = this.holdPaired(facts, scope, nowSeconds, (address) => {
-        facts.translatedSource = address;
-        return !this.repliesAreTaken(facts);
-      });
-      if (host < 0) return host;
+    const { protocol, vpc } = facts;
+    const { hosts, pools, mappings } = this;
+    const inside = facts.forwardSource | 0;
+    const withPort = hasPorts(protocol);
+    const host = withPort ? hosts.hold(vpc, scope, inside) : this.holdAddress(facts, scope, nowSeconds);
+    if (host < 0) return withPort ? Allocation.tableFull : host;
+    const port = withPort ? pools.take(vpc, scope, protocol, host, inside, nowSeconds) : 0;
+    if (port < 0) {
+      this.giveUp(host, port);
+      return port;
     }
-    const mapping = this.mappings.insert(
-      facts.vpc,
+    const address = pools.address | 0;
+    const mapping = mappings.insert(
+      vpc,
       scope,
-      facts.protocol,
-      facts.forwardSource,
+      protocol,
+      inside,
       insidePort,
-      this.pools.address,
+      address,
       port,
       host,
       Tenure.shared,
       insideHash,
     );
     if (mapping >= 0) return mapping;
-    if (withPort) this.pools.release(scope, facts.protocol, this.pools.address, port, nowSeconds);
-    this.hosts.release(host);
+    if (withPort) pools.release(scope, protocol, address, port, nowSeconds);
+    hosts.release(host);
     return Allocation.tableFull;
   }
 
+  /** Without ports the remote alone tells replies apart: an address that has a session towards it will not do. */
+  private holdAddress(facts: SessionFacts, scope: number, nowSeconds: number): number {
+    return this.holdPaired(facts, scope, nowSeconds, (address) => {
+      facts.translatedSource = address;
+      return !this.repliesAreTaken(facts);
+    });
+  }
+
   protected free(mapping: number, untilSeconds: number): void {
-    const protocol = this.mappings.protocol(mapping);
-    if (this.mappings.ownsPort(mapping)) {
-      this.pools.release(
-        this.mappings.scope(mapping),
-        protocol,
-        this.mappings.publicAddress(mapping),
-        this.mappings.publicPort(mapping),
-        untilSeconds,
-      );
+    const { mappings, pools, hosts } = this;
+    if (mappings.ownsPort(mapping)) {
+      const address = mappings.publicAddress(mapping) | 0;
+      const port = mappings.publicPort(mapping);
+      pools.release(mappings.scope(mapping), mappings.protocol(mapping), address, port, untilSeconds);
     }
-    const host = this.mappings.host(mapping);
-    this.mappings.remove(mapping);
-    this.hosts.release(host);
+    const host = mappings.host(mapping);
+    mappings.remove(mapping);
+    hosts.release(host);
   }
 }
 

@@ -1,6 +1,9 @@
 import { SessionClass } from '../native/records.js';
 import type { SessionFacts } from './session-table.js';
 
+/** One for all: an empty list made anew would be garbage of every session's end. */
+const NONE: readonly number[] = [];
+
 interface MappingStrangers {
   readonly rows: Set<number>;
   /** Rows whose last hits have been asked for since nobody else uses the mapping. */
@@ -33,7 +36,7 @@ export class Strangers {
   /** @returns Strangers of a mapping that has `sessions` sessions, if it has no others; they are then asked. */
   askIfAlone(mapping: number, sessions: number): readonly number[] {
     const known = this.byMapping.get(mapping);
-    if (known === undefined || known.rows.size !== sessions) return [];
+    if (known === undefined || known.rows.size !== sessions) return NONE;
     for (const row of known.rows) known.asked.add(row);
     return [...known.rows];
   }
@@ -45,11 +48,11 @@ export class Strangers {
    */
   told(mapping: number, row: number, isAnswered: boolean, sessions: number): readonly number[] {
     const known = this.byMapping.get(mapping);
-    if (known === undefined || !known.rows.has(row)) return [];
+    if (known === undefined || !known.rows.has(row)) return NONE;
     const wasAsked = known.asked.delete(row);
     const { asked, rows } = known;
     if (isAnswered) this.remove(mapping, row);
-    return wasAsked && asked.size === 0 && rows.size === sessions ? [...rows] : [];
+    return wasAsked && asked.size === 0 && rows.size === sessions ? [...rows] : NONE;
   }
 }
 

@@ -17,6 +17,10 @@ const MOST_WAITERS = 256;
 export class SynWaiters {
   private waiting: SynWaiter[] = [];
 
+  get count(): number {
+    return this.waiting.length;
+  }
+
   /** @returns Whether the SYN waits; false when it already does or too many do. */
   add(waiter: Omit<SynWaiter, 'dueSeconds' | 'dueNanoseconds'>, seconds: number, nanoseconds: number): boolean {
     if (this.waiting.length >= MOST_WAITERS) return false;
@@ -27,7 +31,6 @@ export class SynWaiters {
 
   /** Removes the waiter whose tuple an outbound SYN answers. */
   answered(tuple: Pick<SynWaiter, 'source' | 'destination' | 'sourcePort' | 'destinationPort'>): SynWaiter | null {
-    if (this.waiting.length === 0) return null;
     const index = this.waiting.findIndex((w) => sameTuple(w, tuple));
     return index < 0 ? null : this.waiting.splice(index, 1)[0];
   }

@@ -5,7 +5,6 @@ import type {
   PeeringPool,
   StaticBinding,
   ValidatedConfig,
-  Vpc,
   VpcRoute,
 } from '../config/types.js';
 import { AddressMap } from './address-map.js';
@@ -96,11 +95,11 @@ class NeighbourTable {
 }
 
 function endpointKey(protocol: number, address: number, port: number): number {
-  return (address * 65536 + port) * 2 + (protocol === 6 ? 1 : 0);
+  return ((address >>> 0) * 65536 + port) * 2 + (protocol === 6 ? 1 : 0);
 }
 
 /**
- * What the configuration says of addresses: which VPC, whose binding, which way. Every look-up the NAT engine makes
+ * What the configuration says of addresses (u32 or i32, the same 32 bits: V8 keeps the latter without an object): which VPC, whose binding, which way. Every look-up the NAT engine makes
  * before it allocates; nothing in it changes but the learned MACs.
  */
 export class Topology {
@@ -120,10 +119,18 @@ export class Topology {
   /** Of the external port's next hop; -1: there is none. */
   private readonly nextHopRow: number;
   private readonly served = new Set<number>();
+  private readonly ownVtep: number;
+  /** By VPC; -1: none. */
+  private readonly gatewayAddresses: Float64Array;
+  /** The external port's own; -1: none. */
+  private readonly outsideAddress: number;
   /** Of a pair; -1: none. */
   private readonly vip: number;
 
   constructor(readonly config: ValidatedConfig) {
+    this.ownVtep = config.underlay.vtep;
+    this.gatewayAddresses = Float64Array.from(config.vpcs, ({ gatewayAddress }) => gatewayAddress ?? -1);
+    this.outsideAddress = this.externalPort?.address?.address ?? -1;
     this.vip = config.ha?.vip?.address.address ?? -1;
     for (const vpc of config.vpcs) if (!isRetired(vpc)) this.vpcByVni.set(vpc.vni, vpc.index);
     for (const peer of config.peerGateways) {
@@ -236,13 +243,15 @@ export class Topology {
   }
 
   /** The addresses of the gateway itself, as a host of the VPC sees them. */
-  isGatewayAddress(vpc: Vpc, address: number): boolean {
-    return address === vpc.gatewayAddress || address === this.config.underlay.vtep || this.isOwnOutside(address);
+  isGatewayAddress(vpc: number, address: number): boolean {
+    const wanted = address >>> 0;
+    return wanted === this.gatewayAddresses[vpc] || wanted === this.ownVtep || this.isOwnOutside(address);
   }
 
   /** The gateway's own addresses outside: the external port's, and the VIP of a pair. */
   isOwnOutside(address: number): boolean {
-    return address === this.externalPort?.address?.address || address === this.vip;
+    const wanted = address >>> 0;
+    return wanted === this.outsideAddress || wanted === this.vip;
   }
 
   /** @returns MAC of an underlay neighbour, or null while it is unknown. */

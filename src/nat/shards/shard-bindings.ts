@@ -26,7 +26,7 @@ export class ShardBindings extends Bindings {
       this.found.mapping = end.row;
       return true;
     }
-    const owner = this.shard.blocks.of(protocol, address, port);
+    const owner = this.shard.blocks.of(protocol, address >>> 0, port);
     if (owner !== this.shard.index) this.shard.foreignEnd = owner;
     return false;
   }

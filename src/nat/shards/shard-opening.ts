@@ -2,7 +2,7 @@ import { DropReason, MissEvent, SessionClass } from '../../native/records.js';
 import type { Classification } from '../classify.js';
 import type { EngineParts } from '../engine-parts.js';
 import { Tenure } from '../mapping-table.js';
-import { isBareSyn, type MissedPacket, Protocol } from '../packet.js';
+import { isBareSyn, type MissedPacket, millisecondsOf, Protocol } from '../packet.js';
 import { judgeQuery, SessionOpening } from '../session-opening.js';
 import { emptyFacts, OUTSIDE_CONTEXT } from '../session-table.js';
 import type { EndAnswer } from './messages.js';
@@ -69,9 +69,10 @@ export class ShardOpening extends SessionOpening {
     return reason === DropReason.none && this.parts.sessions.isFull ? DropReason.tableFull : reason;
   }
 
-  protected override admit(vpc: number, insideAddress: number, nowMs: number): DropReason {
+  protected override admit(vpc: number, inside: number, packet: MissedPacket): DropReason {
     const { limits } = this.shard;
-    const reason = limits.take(this.parts.config.vpcs[vpc], insideAddress, nowMs);
+    const insideAddress = inside >>> 0;
+    const reason = limits.take(this.parts.config.vpcs[vpc], insideAddress, millisecondsOf(packet));
     if (reason !== DropReason.none) return reason;
     this.isCounted = true;
     this.countedAddress = insideAddress;
