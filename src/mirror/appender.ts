@@ -23,9 +23,15 @@ export class Appender {
   private waiting: Append[] = [];
   private readonly isTold = () => this.flush();
 
+  /**
+   * @param together Whether one server has all shards.
+   * @param hurries  Whether somebody waits for the answers. Else the command is made once the first packets that came
+   *                 while its batches were packed are answered: two short pieces of work delay fewer of them than a long one.
+   */
   constructor(
     private readonly connection: RedisConnection,
     private readonly together: boolean,
+    private readonly hurries: boolean,
   ) {}
 
   /** Batches of a shard leave in the order in which they are given. */
@@ -33,7 +39,10 @@ export class Appender {
     if (!this.together) return this.command([append]);
     // A full one must not overtake one of its shard that waits.
     if (append.isFull && !this.waiting.some(({ keys }) => keys === append.keys)) return this.command([append]);
-    if (this.waiting.length === 0) queueMicrotask(this.isTold);
+    if (this.waiting.length === 0) {
+      if (this.hurries) queueMicrotask(this.isTold);
+      else setImmediate(this.isTold);
+    }
     this.waiting.push(append);
   }
 

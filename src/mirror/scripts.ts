@@ -9,10 +9,12 @@ import type { RedisConnection } from './types.js';
 export interface Script {
   readonly text: string;
   readonly sha: string;
+  /** Whether Redis shall let it write nothing. */
+  readonly isReadOnly: boolean;
 }
 
-function script(text: string): Script {
-  return { text, sha: createHash('sha1').update(text).digest('hex') };
+export function script(text: string, isReadOnly = false): Script {
+  return { text, sha: createHash('sha1').update(text).digest('hex'), isReadOnly };
 }
 
 /** What a script says: one of Reply, and what belongs to it. */
@@ -239,18 +241,19 @@ return {'OK'}
  *
  * @returns The reply: texts as Buffers, numbers.
  */
-export async function run(
+export async function run<Reply = Answer>(
   connection: RedisConnection,
   script: Script,
   keys: readonly string[],
   args: readonly (string | number | Buffer)[],
-): Promise<Answer> {
+): Promise<Reply> {
   const operands = [keys.length, ...keys, ...args];
+  const suffix = script.isReadOnly ? '_RO' : '';
   try {
-    return (await connection.callBuffer('EVALSHA', script.sha, ...operands)) as Answer;
+    return (await connection.callBuffer(`EVALSHA${suffix}`, script.sha, ...operands)) as Reply;
   } catch (error) {
     if (!missesScript(error)) throw error;
-    return (await connection.callBuffer('EVAL', script.text, ...operands)) as Answer;
+    return (await connection.callBuffer(`EVAL${suffix}`, script.text, ...operands)) as Reply;
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type DatasetId, datasetText } from './batch.js';
+import type { ShardFound } from './group-state.js';
 import { type ShardKeys, shardKeys } from './keys.js';
 import { MIRROR_FORMAT } from './records.js';
 import { BEGIN, FENCE, Reply, run, verdictOf } from './scripts.js';
@@ -26,14 +27,6 @@ export interface ShardExpectation {
   readonly dataset: string;
   readonly acknowledged: number;
   readonly seeded: boolean;
-}
-
-/** Of a shard's fence and index; 0 and '' for what is not there. */
-export interface ShardFound {
-  readonly epoch: number;
-  readonly dataset: string;
-  readonly lastSequence: number;
-  readonly indexDataset: string;
 }
 
 /** One shard of the writer: fence, dataset, log, snapshot. Each goes its own way, as each may live on another server. */

@@ -3,12 +3,13 @@ import { Appender } from './appender.js';
 import { BlockLedger } from './block-ledger.js';
 import { faultOf, isReady, onReady } from './connect.js';
 import { readEpoch } from './epoch.js';
+import { readGroup } from './group-state.js';
 import { GROUPS_KEY, type GroupKeys, groupKeys } from './keys.js';
 import { type Judgement, judgeProtection } from './protection.js';
 import { MOST_RECORDS } from './records.js';
 import { FENCE, Reply, readOr, run, type Script, verdictOf } from './scripts.js';
 import type { WriterState } from './shard-log.js';
-import { type ShardContext, type ShardFound, ShardWriter } from './shard-writer.js';
+import { type ShardContext, ShardWriter } from './shard-writer.js';
 import { StandbyWatch } from './standby-watch.js';
 import {
   ClosedError,
@@ -52,6 +53,8 @@ class RedisMirrorWriter implements MirrorWriter {
 
   private readonly state: WriterState & { connection: RedisConnection };
   private readonly watchConnection: RedisConnection;
+  /** Whether one server has all keys. */
+  private readonly together: boolean;
   private readonly writers: readonly ShardWriter[];
   private readonly standby: StandbyWatch;
   private readonly ledger: BlockLedger;
@@ -81,10 +84,12 @@ class RedisMirrorWriter implements MirrorWriter {
     const onError = (error: Error) => this.notConnected(error);
     const connection = options.redis.connect('append', onError);
     this.watchConnection = options.redis.connect('status', onError);
+    const gathers = (options.mode ?? 'async') === 'async';
+    this.together = options.redis.kind !== 'cluster';
     this.state = {
       connection,
-      appender: new Appender(connection, options.redis.kind !== 'cluster'),
-      gathers: (options.mode ?? 'async') === 'async',
+      appender: new Appender(connection, this.together, !gathers),
+      gathers,
       source: options.source,
       limits: { ...DEFAULT_LIMITS, ...options.limits },
       counters: {
@@ -385,33 +390,16 @@ class RedisMirrorWriter implements MirrorWriter {
   }
 
   private async ask(): Promise<void> {
-    const connection = this.watchConnection;
     const expected = this.writers.map((writer) => writer.expectation());
     const expectedBlocks = this.ledger.expectation();
-    const answers = this.writers.map(async ({ keys }): Promise<ShardFound> => {
-      const [fence, indexDataset] = await Promise.all([
-        readOr(connection.hmget(keys.fence, 'epoch', 'dataset', 'lastSeq'), []),
-        readOr(connection.hget(keys.index, 'dataset'), null),
-      ]);
-      const [epoch, dataset, lastSequence] = fence;
-      return {
-        epoch: readEpoch(epoch),
-        dataset: dataset ?? '',
-        lastSequence: Number(lastSequence ?? 0),
-        indexDataset: indexDataset ?? '',
-      };
-    });
-    const [applied, blocks, ...found] = await Promise.all([
-      readOr<Record<string, string>>(connection.hgetall(this.keys.applied), {}),
-      readOr(connection.hget(this.keys.owner, 'blocks'), null),
-      ...answers,
-    ]);
+    const shardKeys = this.writers.map(({ keys }) => keys);
+    const { applied, blocks, shards } = await readGroup(this.watchConnection, this.together, this.keys, shardKeys);
     if (this.closed || this.fencedBy !== null) return;
     this.standby.update(applied, this.state.now());
-    this.ledger.compare(expectedBlocks, blocks ?? '').catch(() => undefined); // Fenced or closed: told elsewhere.
+    this.ledger.compare(expectedBlocks, blocks).catch(() => undefined); // Fenced or closed: told elsewhere.
     if (!this.begun) return;
     for (const writer of this.writers) {
-      writer.judge(expected[writer.shard], found[writer.shard]);
+      writer.judge(expected[writer.shard], shards[writer.shard]);
       if (this.standby.isBroken(writer)) writer.renewSnapshot();
     }
   }

@@ -1,7 +1,7 @@
 import { runAppend } from '../../src/mirror/append-command.js';
 import { shardKeys } from '../../src/mirror/keys.js';
 import { closeAll, GROUP, startPair } from './pair.js';
-import { RedisServer, stopAll } from './redis-servers.js';
+import { RedisServer, stopAll, until } from './redis-servers.js';
 
 afterEach(closeAll);
 afterAll(stopAll);
@@ -14,11 +14,11 @@ beforeEach(() => server.with((client) => client.flushall()));
 
 const SHARDS = 8;
 
-/** Scripts that the server has run since its statistics were reset. */
-function scriptsRun(): Promise<number> {
+/** How often the server has run commands since its statistics were reset; those in scripts count. */
+function runsOf(...commands: string[]): Promise<readonly number[]> {
   return server.with(async (client) => {
-    const calls = /cmdstat_evalsha:calls=(\d+)/.exec(await client.info('commandstats'));
-    return Number(calls?.[1] ?? 0);
+    const told = await client.info('commandstats');
+    return commands.map((command) => Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(told)?.[1] ?? 0));
   });
 }
 
@@ -31,8 +31,21 @@ test('changes of all shards that gathered together go in one command', async () 
   }
   await pair.writer.drained();
   expect(pair.writer.status().shards.map(({ redis }) => redis)).toEqual(Array(SHARDS).fill(1));
-  expect(await scriptsRun()).toBe(1);
+  expect(await runsOf('evalsha')).toEqual([1]);
   await pair.same();
+});
+
+test('the writer asks for the whole group in one command, which writes nothing', async () => {
+  await startPair(server.url);
+  await server.with((client) => client.config('RESETSTAT'));
+  let [scripts, asked] = [0, 0];
+  const hasAsked = async () => {
+    [scripts, asked] = await runsOf('evalsha_ro', 'hmget');
+    return scripts >= 4;
+  };
+  await until(hasAsked, 'it has asked four times', 20_000);
+  // Of each shard its fence and its index, and the group's owner.
+  expect(asked).toBe(scripts * (2 * SHARDS + 1));
 });
 
 test('of batches in one command each is judged alone', async () => {
