@@ -14,6 +14,7 @@ const HELD_PACKETS = 8192;
 const EVENT_SLOTS = 8192;
 const DECISION_SLOTS = 16384;
 const MEMORY_MB = 512;
+const LCORE_BURST = 32;
 /** No packet came through for so long: those on their way are lost. */
 const STALL_MS = 2000;
 const ROUNDS_BETWEEN_LOOKS = 64;
@@ -45,18 +46,30 @@ export function loadBindings(): { root: string; binding: NativeBinding; bench: B
   return { root, binding, bench: loadBenchBinding(root) };
 }
 
+/** One whose lcore can stop for a while: what comes meanwhile waits on the wire. */
+class PausableGateway extends LiveGateway {
+  pause(): void {
+    this.controller.dataplane.stop();
+  }
+
+  resume(): void {
+    this.controller.dataplane.start(LCORE_BURST, () => this.wake());
+    this.wake();
+  }
+}
+
 /** The live gateway: packets on an lcore, decisions on this thread. */
 export class LcoreGateway implements GatewayUnderTest {
   readonly bench: BenchBinding;
   readonly controller: GatewayController;
-  readonly gateway: LiveGateway;
+  readonly gateway: PausableGateway;
 
   constructor({ config, scenario }: Fixture) {
     const { root, binding, bench } = loadBindings();
     this.bench = bench;
     bench.setScenario(scenario);
     const targetOf = (driver: string) => nicTarget(config.offload.target, driver);
-    this.gateway = new LiveGateway(config, binding, root, targetOf, pino({ enabled: false }));
+    this.gateway = new PausableGateway(config, binding, root, targetOf, pino({ enabled: false }));
     this.controller = this.gateway.controller;
     this.gateway.start();
   }
@@ -74,6 +87,15 @@ export class LcoreGateway implements GatewayUnderTest {
     const begin = performance.now();
     await pause(seconds * 1000);
     return (performance.now() - begin) / 1000;
+  }
+
+  /** The lcore is free for something else until resume(). */
+  pause(): void {
+    this.gateway.pause();
+  }
+
+  resume(): void {
+    this.gateway.resume();
   }
 
   close(): void {

@@ -106,14 +106,28 @@ export interface BenchBinding {
   counters(): Readonly<Record<Side, WireCounters>>;
   /**
    * Durations from the burst that received a packet (`receive`), or from when it was due on the wire (`wire`), to the
-   * burst that sent it; or of empty wake-ups. See latency.ts. @returns [microseconds, how many, …]
+   * burst that sent it; or of empty wake-ups, paced ones from when they were made or due. See latency.ts.
+   *
+   * @returns [microseconds, how many, …]
    */
-  histogram(from: 'receive' | 'wire' | 'wakeup'): readonly number[];
+  histogram(from: 'receive' | 'wire' | 'wakeup' | 'paced-wakeup' | 'paced-wakeup-due'): readonly number[];
   /** The worker lcore rings so often, each time after the last answerWakeup(). @throws NativeError STATE when it is busy */
   startWakeups(count: number, perSecond: number, doorbell: () => void): void;
   answerWakeup(): void;
   /** Whether all were answered; the lcore is free then. */
   wakeupsDone(): boolean;
+  /** The rings of paced wake-ups, laid out as the gateway's. Once a process. */
+  pacedRings(): { readonly events: ArrayBuffer; readonly decisions: ArrayBuffer };
+  /**
+   * The worker lcore makes so many records evenly, whether or not they are answered. `doorbell`: some wait, and
+   * JavaScript was asleep. @throws NativeError STATE when the lcore is busy
+   */
+  startPacedWakeups(count: number, perSecond: number, doorbell: () => void): void;
+  /** As Dataplane has them. */
+  armPacedWakeups(): boolean;
+  awaitPacedWakeups(microseconds: number): boolean;
+  /** @returns Null while they go on; then, once, how many found no room in the ring. The lcore is free. */
+  pacedWakeupsLost(): number | null;
   /** Cache lines a second at random places of so many bytes; `chained`: one after the other. Blocks. */
   randomTouches(bytes: number, seconds: number, chained: boolean): number;
   /** Between this thread and the worker lcore. Blocks twice so long. @throws NativeError STATE */

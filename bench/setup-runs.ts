@@ -12,6 +12,7 @@ import {
 import type { Histogram } from './latency.js';
 import { EngineAlone, Outcome, scarceFixture } from './misses.js';
 import type { BenchBinding } from './native.js';
+import { type PacedResult, pacedRun } from './paced-run.js';
 
 /** Empty wake-ups that a paced run ends with, at most: one in ten thousand is still ten. */
 const WAKEUPS = 100_000;
@@ -41,11 +42,10 @@ export interface RunResult {
   readonly mostLate: number;
   /** Packets that the gateway dropped, by reason. */
   readonly drops: Readonly<Record<string, number>>;
-  /** Of paced packets: from when they were received, and from when they were due. */
-  readonly receive: Histogram;
-  readonly wire: Histogram;
-  /** After a paced run: of nothing, on the same threads. */
+  /** After a paced run: of nothing, on the same threads, one after the other. */
   readonly wakeup: Histogram;
+  /** Of a paced run of two threads. */
+  readonly paced: PacedResult | null;
 }
 
 /** Fills the table, then sets up new flows beside what is there. */
@@ -58,16 +58,17 @@ export async function run(options: RunOptions): Promise<RunResult> {
     behindSoftwareNic: true,
     checkEvery: 16,
   });
-  const gateway: GatewayUnderTest = options.oneCore ? new OneCoreGateway(made, options.burst) : new LcoreGateway(made);
+  const lcoreGateway = options.oneCore ? null : new LcoreGateway(made);
+  const gateway: GatewayUnderTest = lcoreGateway ?? new OneCoreGateway(made, options.burst);
   const fill = await openFlows(gateway, { first: 0, count: resident, window, perSecond: 0, measureLatency: false });
   await settle(gateway);
-  const measured = await openFlows(gateway, {
-    first: resident,
-    count: flows,
-    window: perSecond > 0 ? 0 : window,
-    perSecond,
-    measureLatency: perSecond > 0,
-  });
+  const paced =
+    perSecond > 0 && lcoreGateway !== null
+      ? await pacedRun(lcoreGateway, made.config, resident, flows, perSecond)
+      : null;
+  const measured =
+    paced?.flows ??
+    (await openFlows(gateway, { first: resident, count: flows, window, perSecond: 0, measureLatency: false }));
   await settle(gateway);
   const statistics = gateway.controller.dataplane.statistics();
   const { shared } = gateway.bench.endpoints();
@@ -85,19 +86,17 @@ export async function run(options: RunOptions): Promise<RunResult> {
     resident: sessions,
     failed: fill.failed + measured.failed + withoutRules,
     sharedEndpoints: shared,
-    mostLate: gateway.bench.counters().fabric.mostLate,
+    mostLate: paced?.mostLate ?? 0,
     drops: Object.fromEntries(
       statistics.drops.map((n, reason) => [DropReasonNames[reason], n]).filter(([, n]) => n !== 0),
     ),
-    receive: gateway.bench.histogram('receive'),
-    wire: gateway.bench.histogram('wire'),
+    paced,
   };
   const { bench } = gateway;
   gateway.close();
   return {
     ...result,
-    wakeup:
-      perSecond > 0 && !options.oneCore ? await emptyWakeups(bench, Math.min(WAKEUPS, Math.ceil(flows / 10))) : [],
+    wakeup: paced === null ? [] : await emptyWakeups(bench, Math.min(WAKEUPS, Math.ceil(flows / 10))),
   };
 }
 

@@ -1,7 +1,7 @@
 import { runInChild } from './child.js';
-import { type Histogram, longest, merged, percentiles, type SHARES, total } from './latency.js';
+import { firstPackets } from './first-packets.js';
 import { type BenchOptions, shuffled } from './options.js';
-import { type Figure, machine, type Report, type Spread, shown, spread, spreads } from './report.js';
+import { type Figure, machine, type Report, shown, spread, spreads } from './report.js';
 import {
   type ChurnOptions,
   type ChurnResult,
@@ -109,13 +109,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
       `in ${unsteady} runs ends (${shown(churnEnds)}/s) did not keep up with new flows, or more than 1% of them failed, at any pace`,
     );
   }
-  const received = merged(paced.map(({ receive }) => receive));
-  const first = percentiles(received);
-  const fromWire = percentiles(merged(paced.map(({ wire }) => wire)));
-  const wakeups = merged(paced.map(({ wakeup }) => wakeup));
-  const empty = percentiles(wakeups);
-  const most = longest(received);
-  const byShare = percentilesByRun(paced.map(({ receive }) => receive));
+  const first = firstPackets(paced);
   const ratios = Object.fromEntries(
     points.map((point) => [
       point.resident,
@@ -130,14 +124,8 @@ export async function measure(options: BenchOptions): Promise<Report> {
       failed,
       oneCoreNewFlowsPerSecond: Math.round(oneCore.median),
       oneCoreNewFlowsPerCpuSecond: Math.round(oneCoreCpu.median),
-      firstPacketMicros: { ...first },
-      firstPackets: total(received),
-      emptyWakeupMicros: { ...empty },
-      emptyWakeups: total(wakeups),
-      p9999ToEmptyWakeup: Number((first.p9999 / empty.p9999).toFixed(2)),
+      ...first.figures,
       pacedFailed,
-      firstPacketMostMicros: Number(most.toPrecision(4)),
-      firstPacketFromWireMicros: { ...fromWire },
       pacedFlowsPerSecond: Math.round(spread(paced.map(({ perSecond }) => perSecond)).median),
       byResident: Object.fromEntries(points.map((point) => [point.resident, pointFigures(point)])),
       ratioOfResident: ratios,
@@ -153,13 +141,12 @@ export async function measure(options: BenchOptions): Promise<Report> {
       exhaustedMissMicros: micros(exhausted.median),
       exhaustedNewHostMissMicros: micros(exhaustedNewHost.median),
       exhaustedMissRatio: micros(exhausted.median / miss.median),
-      mostPacketsWaiting: Math.max(...paced.map(({ mostLate }) => mostLate)),
       spread: spreads({
         newFlowsPerSecond: rate,
         oneCoreNewFlowsPerSecond: oneCore,
         oneCoreNewFlowsPerCpuSecond: oneCoreCpu,
         churnNewFlowsPerSecond: churnRate,
-        ...byShare,
+        ...first.spread,
         missMicros: miss,
         exhaustedMissMicros: exhausted,
         exhaustedNewHostMissMicros: exhaustedNewHost,
@@ -189,21 +176,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
         value: `${shown(churnRate)} = ${(churnRate.median / rate.median).toFixed(2)} of the rate; ${shown(churnEnds)} ended a second`,
         means: `sessions idle for ${churned[0].idleSeconds} s end, their rules and counters with them, while new ones come evenly paced, at the fastest of ${CHURN_SHARES.join(', ')} of the rate above at which as many end; about ${Math.round(spread(churned.map(({ resident }) => resident)).median)} resident`,
       },
-      {
-        label: 'first packet, µs',
-        value: `p50 ${first.p50}, p99 ${first.p99}, p99.9 ${first.p999}, p99.99 ${first.p9999}, most ${most.toPrecision(4)}`,
-        means: `from the burst that received it to the burst that sent it, over ${total(received)} first packets of ${runs} runs, at half the rate above, evenly paced; garbage collections included`,
-      },
-      {
-        label: 'first packet since due, µs',
-        value: `p50 ${fromWire.p50}, p99 ${fromWire.p99}, p99.9 ${fromWire.p999}, p99.99 ${fromWire.p9999}`,
-        means: 'the same packets from when they came to the wire: waiting for a busy lcore counts',
-      },
-      {
-        label: 'empty wake-up, µs',
-        value: `p50 ${empty.p50}, p99 ${empty.p99}, p99.9 ${empty.p999}, p99.99 ${empty.p9999}`,
-        means: `the same two threads at the end of the same runs, with nothing to do: the lcore rings, JavaScript answers from its next turn; ${total(wakeups)} of them`,
-      },
+      ...first.lines,
       {
         label: 'a miss in the engine, µs',
         value: `${shown(miss)}; no port left: ${shown(exhausted)}, of a new host ${shown(exhaustedNewHost)}`,
@@ -243,11 +216,4 @@ function dropsOf(results: readonly RunResult[]): string {
     for (const [reason, n] of Object.entries(drops)) sums[reason] = (sums[reason] ?? 0) + n;
   }
   return `drops ${JSON.stringify(sums)}`;
-}
-
-/** Each percentile's spread over the runs. */
-function percentilesByRun(histograms: readonly Histogram[]): Record<keyof typeof SHARES, Spread> {
-  const each = histograms.map(percentiles);
-  const of = (share: keyof typeof SHARES) => spread(each.map((one) => one[share]));
-  return { p50: of('p50'), p99: of('p99'), p999: of('p999'), p9999: of('p9999') };
 }

@@ -240,7 +240,7 @@ export class LiveGateway {
   }
 
   /** Runs on the doorbell and while events keep coming; sleeps when the ring stays empty. */
-  private wake(): void {
+  protected wake(): void {
     if (this.scheduled || !this.running) return;
     this.scheduled = true;
     setImmediate(() => {

@@ -9,6 +9,7 @@
 #include "bench/node/insertion.h"
 #include "bench/node/instruction_count.h"
 #include "bench/node/machine_bounds.h"
+#include "bench/node/paced_wakeups.h"
 #include "bench/node/resident_rules.h"
 #include "bench/node/wakeups.h"
 #include "bench/node/wire_loop.h"
@@ -172,14 +173,25 @@ Napi::ThreadSafeFunction& doorbell() {
   return one;
 }
 
+// Lives as long as the process: an lcore may still be in it.
+PacedWakeups& paced_wakeups() {
+  static auto* one = new PacedWakeups;
+  return *one;
+}
+
+const Latency* latency_named(const std::string& from) {
+  if (from == "wire") return &traffic().from_wire;
+  if (from == "receive") return &traffic().from_receive;
+  if (from == "wakeup") return &wakeups().latency();
+  if (from == "paced-wakeup") return &paced_wakeups().from_made();
+  if (from == "paced-wakeup-due") return &paced_wakeups().from_due();
+  throw NativeFault("ARGUMENT", "from is unknown");
+}
+
 // [microseconds, durations that are not longer and longer than those of the pair before, …]
 Napi::Value histogram_call(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const std::string from = text(info[0], "from");
-    if (from != "wire" && from != "receive" && from != "wakeup") throw NativeFault("ARGUMENT", "from is unknown");
-    const Latency& latency = from == "wire"      ? traffic().from_wire
-                             : from == "receive" ? traffic().from_receive
-                                                 : wakeups().latency();
+    const Latency& latency = *latency_named(text(info[0], "from"));
     Napi::Array out = Napi::Array::New(info.Env());
     uint32_t at = 0;
     latency.for_each([&](uint64_t ticks, uint64_t count) {
@@ -210,6 +222,53 @@ Napi::Value wakeups_done_call(const Napi::CallbackInfo& info) {
   const bool done = wakeups().done();
   if (done) doorbell().Release();
   return Napi::Boolean::New(info.Env(), done);
+}
+
+Napi::Value ring_buffer(Napi::Env env, const SharedRegion& region, size_t bytes) {
+  auto* owner = new SharedRegion(region);
+  return Napi::ArrayBuffer::New(
+      env, region->as<void>(), bytes, [](Napi::Env, void*, SharedRegion* owned) { delete owned; }, owner);
+}
+
+// Once: there is one buffer over a ring.
+Napi::Value paced_rings_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const PacedWakeups& one = paced_wakeups();
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("events", ring_buffer(info.Env(), one.events_memory(),
+                                  ring_bytes(PacedWakeups::kEventSlots, kEventSlotBytes)));
+    out.Set("decisions", ring_buffer(info.Env(), one.decisions_memory(),
+                                     ring_bytes(PacedWakeups::kDecisionSlots, kRingSlotBytes)));
+    return out;
+  });
+}
+
+Napi::Value start_paced_wakeups_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    if (!info[2].IsFunction()) throw NativeFault("ARGUMENT", "doorbell is not a function");
+    const auto count = static_cast<uint64_t>(number(info[0], "count", 1, kMaxExact));
+    const double per_second = number(info[1], "perSecond", 1, 1e9);
+    doorbell() = Napi::ThreadSafeFunction::New(info.Env(), info[2].As<Napi::Function>(), "bench doorbell", 0, 1);
+    paced_wakeups().start(count, per_second, [] { doorbell().NonBlockingCall(); });
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value arm_paced_wakeups_call(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), paced_wakeups().arm());
+}
+
+Napi::Value await_paced_wakeups_call(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Boolean::New(info.Env(), paced_wakeups().await(u32(info[0], "microseconds")));
+  });
+}
+
+// Null while they go on; then how many were lost.
+Napi::Value paced_wakeups_lost_call(const Napi::CallbackInfo& info) {
+  if (!paced_wakeups().done()) return info.Env().Null();
+  doorbell().Release();
+  return count_value(info.Env(), paced_wakeups().lost());
 }
 
 Napi::Value random_touches_call(const Napi::CallbackInfo& info) {
@@ -489,6 +548,11 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add_call("startWakeups", start_wakeups_call);
   add_call("answerWakeup", answer_wakeup_call);
   add_call("wakeupsDone", wakeups_done_call);
+  add_call("pacedRings", paced_rings_call);
+  add_call("startPacedWakeups", start_paced_wakeups_call);
+  add_call("armPacedWakeups", arm_paced_wakeups_call);
+  add_call("awaitPacedWakeups", await_paced_wakeups_call);
+  add_call("pacedWakeupsLost", paced_wakeups_lost_call);
   add_call("randomTouches", random_touches_call);
   add_call("ringHandOver", ring_hand_over_call);
   add_call("endpoints", endpoints_call);
