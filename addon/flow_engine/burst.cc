@@ -3,62 +3,123 @@
 #include <rte_prefetch.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "flow_engine/engine_state.h"
 
 namespace sluice {
 namespace {
 
-// Hashes for the tables with an index that the packet fits and whose rules may have its key, and asks for
-// their buckets.
-void prepare(Lookup* lookup, const Shortlist& shortlist) {
-  const PacketView& view = lookup->view;
-  uint32_t prepared = 0, used = 0, key = 0, hash = 0, excluded = 0, place = 0;
-  bool is_gathered = false, is_hashed = false;  // key and hash are those of the table before
-  bool is_whole = !shortlist.has_constants();
-  // Inlined, or each of these variables would be written to memory and read again.
-  const auto add = [&](const Group::Candidate& candidate, bool is_like_before)
-      __attribute__((always_inline)) {
-    const RuleTable* table = candidate.table;
-    const uint32_t bit = 1u << (place++ & 31);
-    if (table->is_listed()) {
-      is_whole = is_gathered = false;
-      return true;
-    }
+const uint8_t* frame_of(const PacketContext& packet) { return rte_pktmbuf_mtod(packet.mbuf, const uint8_t*); }
+
+void place(const PacketContext& packet, PacketView* view) {
+  place_headers(frame_of(packet), packet.headers, view);
+  static_assert(offsetof(PacketContext, mark) == offsetof(PacketContext, meta) + registers::kMark);
+  static_assert(offsetof(PacketContext, tag) == offsetof(PacketContext, meta) + registers::kTags);
+  view->base[static_cast<size_t>(Slot::kRegisters)] = reinterpret_cast<const uint8_t*>(&packet.meta);
+}
+
+void describe(const PacketContext& packet, const Group& group, PacketView* view) {
+  describe_packet(frame_of(packet), packet.headers, packet.ingress_port_id, group.matches_integrity, view);
+}
+
+void view_of(const PacketContext& packet, const Group& group, PacketView* view) {
+  describe(packet, group, view);
+  place(packet, view);
+}
+
+// Where the packet's headers are is found out when something asks for it.
+const PacketView& placed(Lookup* lookup) {
+  if (!lookup->is_placed) place(*lookup->context, &lookup->view);
+  lookup->is_placed = true;
+  return lookup->view;
+}
+
+__attribute__((noinline)) const uint64_t* gather_by_view(const Shortlist::Key& key, Lookup* lookup) {
+  uint64_t* word = lookup->word + key.at;
+  const PatternShape& shape = key.table->pattern.shape;
+  const PacketView& view = placed(lookup);
+  for (uint8_t i = 0; i < key.words; ++i) word[i] = shape.word[i].value_in(view);
+  return word;
+}
+
+// A packet's key for tables of one shape.
+inline const uint64_t* gather(const Shortlist& shortlist, const Shortlist::Key& key, Lookup* lookup) {
+  if (!key.is_in_frame) return gather_by_view(key, lookup);
+  uint64_t* word = lookup->word + key.at;
+  const ParsedPacket& headers = lookup->context->headers;
+  const uint8_t* frame = frame_of(*lookup->context);
+  const Shortlist::Gathered* gathered = shortlist.gathered() + key.gathered;
+  uint64_t* next = word;
+  for (const uint64_t* end = word + key.words - key.has_meta; next != end; ++next, ++gathered) {
+    uint64_t value;
+    std::memcpy(&value, gathered->place.in(frame, headers), sizeof value);
+    *next = value & gathered->mask;
+  }
+  if (key.has_meta) *next = key.meta;
+  return word;
+}
+
+// Several tables are left: what all their words tell. A table that they exclude is told by the right word
+// next time.
+__attribute__((noinline)) uint32_t narrow(Shortlist* shortlist, Lookup* lookup, uint32_t possible) {
+  uint32_t narrowed = possible;
+  for (uint32_t left = possible; left != 0; left &= left - 1) {
+    const auto i = static_cast<size_t>(__builtin_ctz(left));
+    const Shortlist::Planned& planned = shortlist->planned(i);
+    const Shortlist::Key& key = shortlist->key(planned.key);
+    const uint64_t* word = gather(*shortlist, key, lookup);
+    if (planned.table->may_have(word, key.words)) continue;
+    narrowed &= ~(1u << i);
+    shortlist->tell_by(word, i);
+  }
+  return narrowed;
+}
+
+// In the order of all tables that are visited: those that were looked at and cannot have the packet's key.
+uint32_t excluded(const Shortlist& shortlist, uint32_t possible) {
+  uint32_t bits = 0;
+  for (size_t i = 0; i < shortlist.planned_count(); ++i) {
+    if ((possible >> i & 1) == 0) bits |= 1u << shortlist.planned(i).place;
+  }
+  return bits;
+}
+
+// Hashes for the tables whose rules may have the packet's key, and asks for their buckets.
+__attribute__((noinline)) void prepare_several(Lookup* lookup, Shortlist* shortlist, uint32_t possible) {
+  if ((possible & (possible - 1)) != 0) possible = narrow(shortlist, lookup, possible);
+  bool is_whole = shortlist->is_whole();
+  uint32_t prepared = 0, hash = 0, key_before = UINT32_MAX;
+  for (uint32_t left = possible; left != 0; left &= left - 1) {
+    const Shortlist::Planned& planned = shortlist->planned(static_cast<size_t>(__builtin_ctz(left)));
     if (prepared == kPrepared) {
       is_whole = false;
-      return false;
+      break;
     }
-    if (!is_like_before || !is_gathered) {
-      const PatternShape& shape = table->pattern.shape;
-      const uint32_t words = shape.words;
-      if (used + words <= Lookup::kKeyWords) {
-        key = used;
-        uint64_t* word = lookup->word + used;
-        for (uint32_t i = 0; i < words; ++i) word[i] = shape.word[i].value_in(view);
-        is_hashed = false;
-      } else {
-        key = Lookup::kNoKey;
-        hash = table->hash_of(view);
-        is_hashed = true;
-      }
-      is_gathered = true;
-    }
-    if (key != Lookup::kNoKey && !table->may_have(lookup->word + key)) {
-      excluded |= bit;
-      return true;
-    }
-    if (!is_hashed) hash = table->hash_key(lookup->word + key);
-    is_hashed = true;
-    table->index.prefetch(hash);
-    lookup->table[prepared++] = {table, nullptr, hash, candidate.priority, key};
-    if (key == used) used += table->pattern.shape.words;  // kept for the comparison
-    return true;
-  };
-  shortlist.for_each_table(view, add);
+    const Shortlist::Key& key = shortlist->key(planned.key);
+    if (planned.key != key_before) hash = planned.table->hash_key(gather(*shortlist, key, lookup));
+    key_before = planned.key;
+    planned.table->index.prefetch(hash);
+    lookup->table[prepared++] = {planned.table, nullptr, hash, planned.priority, key.at};
+  }
   lookup->prepared = static_cast<uint8_t>(prepared);
   lookup->is_whole = is_whole;
-  lookup->excluded = place <= 32 ? excluded : 0;
+  if (!is_whole) lookup->excluded = excluded(*shortlist, possible);
+}
+
+// Mostly one table is left, and is all there is to look up.
+inline void prepare(Lookup* lookup, Shortlist* shortlist) {
+  const uint32_t possible = shortlist->possible(frame_of(*lookup->context), lookup->context->headers);
+  if (possible == 0 || (possible & (possible - 1)) != 0 || !shortlist->is_whole())
+    return prepare_several(lookup, shortlist, possible);
+  const Shortlist::Planned& planned = shortlist->planned(static_cast<size_t>(__builtin_ctz(possible)));
+  const Shortlist::Key& key = shortlist->key(planned.key);
+  const RuleTable* table = planned.table;
+  const uint32_t hash = table->hash_key(gather(*shortlist, key, lookup), key.words);
+  table->index.prefetch(hash);
+  lookup->prepared = 1;
+  lookup->is_whole = true;
+  lookup->table[0] = {table, nullptr, hash, planned.priority, key.at};
 }
 
 // The buckets have come: asks for the rules that they name. The last of them, or null when there is none.
@@ -82,10 +143,9 @@ FlowRule* fetch_rules(Lookup* lookup) {
 FlowRule* look_up(const Lookup::Prepared& prepared, const Lookup& lookup) {
   if (prepared.likely == nullptr) return nullptr;
   const RuleTable& table = *prepared.table;
-  const bool has_key = prepared.key == Lookup::kNoKey
-                           ? table.has_key_of(prepared.likely, lookup.view)
-                           : table.same_key(prepared.likely->key(), &lookup.word[prepared.key]);
-  return has_key ? prepared.likely : table.lookup(lookup.view, prepared.hash);  // two rules with one tag
+  const uint64_t* key = &lookup.word[prepared.key];
+  const bool has_key = table.same_key(prepared.likely->key(), key);
+  return has_key ? prepared.likely : table.find(key, prepared.hash);  // two rules with one tag
 }
 
 // The rule that a packet hits: of the highest priority, then the oldest.
@@ -111,7 +171,7 @@ FlowRule* best_of(const Shortlist& shortlist, const PacketView& view, const Look
     best.offer(constant->rule, constant->priority);
   uint8_t next = 0;
   uint32_t excluded = prepared == nullptr ? 0 : prepared->excluded;
-  shortlist.for_each_table(view, [&](const Group::Candidate& candidate, bool) {
+  shortlist.for_each_table(view, [&](const Group::Candidate& candidate) {
     if (best.comes_before(candidate.priority)) return false;
     const bool is_excluded = (excluded & 1) != 0;
     excluded >>= 1;
@@ -126,6 +186,7 @@ FlowRule* best_of(const Shortlist& shortlist, const PacketView& view, const Look
 }
 
 FlowRule* best_prepared(const Lookup& lookup) {
+  if (lookup.prepared == 1) return look_up(lookup.table[0], lookup);
   Best best;
   for (uint8_t i = 0; i < lookup.prepared; ++i) {
     const Lookup::Prepared& prepared = lookup.table[i];
@@ -135,12 +196,10 @@ FlowRule* best_prepared(const Lookup& lookup) {
   return best.rule;
 }
 
-void view_of(const PacketContext& packet, const Group& group, PacketView* out) {
-  view_packet(rte_pktmbuf_mtod(packet.mbuf, const uint8_t*), packet.headers, packet.ingress_port_id,
-              group.matches_integrity, out);
-  static_assert(offsetof(PacketContext, mark) == offsetof(PacketContext, meta) + registers::kMark);
-  static_assert(offsetof(PacketContext, tag) == offsetof(PacketContext, meta) + registers::kTags);
-  out->base[static_cast<size_t>(Slot::kRegisters)] = reinterpret_cast<const uint8_t*>(&packet.meta);
+FlowRule* best_of(Lookup* lookup, Shortlists* shortlists) {
+  if (lookup->is_whole) return best_prepared(*lookup);
+  const PacketView& view = placed(lookup);
+  return best_of(shortlists->of(lookup->group, view), view, lookup);
 }
 
 }  // namespace
@@ -150,41 +209,50 @@ void view_of(const PacketContext& packet, const Group& group, PacketView* out) {
 bool FlowEngine::Implementation::enter(Lookup* lookup, Shortlists* shortlists, PacketContext& packet,
                                        uint32_t* group_number, Verdict* verdict,
                                        GroupCounters* counters) const {
+  lookup->context = &packet;
+  lookup->is_placed = false;
   bool is_seen = false, has_integrity = false;  // what lookup->view shows
+  Shortlist* before = nullptr;  // of the group that the packet jumped from, where nothing held it
+  Shortlist* shortlist = nullptr;
   for (;;) {
-    const Group* searched = group(*group_number);
-    if (searched == nullptr || searched->tables.empty()) {
-      ++counters->misses[GroupCounters::index(*group_number)];
-      *verdict = Verdict{};
-      return false;
+    if (shortlist == nullptr) {
+      const Group* searched = group(*group_number);
+      if (searched == nullptr || searched->tables.empty()) break;
+      if (!is_seen || (searched->matches_integrity && !has_integrity)) {
+        describe(packet, *searched, &lookup->view);
+        is_seen = true;
+        has_integrity = searched->matches_integrity;
+        before = nullptr;
+      }
+      shortlist = before == nullptr ? &shortlists->of(searched, lookup->view)
+                                    : &shortlists->behind(before, searched, lookup->view);
     }
-    if (!is_seen || (searched->matches_integrity && !has_integrity)) {
-      view_of(packet, *searched, &lookup->view);
-      is_seen = true;
-      has_integrity = searched->matches_integrity;
-    }
-    const Shortlist& shortlist = shortlists->of(searched, lookup->view);
-    if (!searched->all_constant) {
-      lookup->group = searched;
+    if (!shortlist->is_all_constant()) {
+      lookup->group = shortlist->group();
       prepare(lookup, shortlist);
       return true;
     }
-    const Group::Constant* constant = shortlist.find_constant(lookup->view);
-    if (constant == nullptr) {
-      ++counters->misses[GroupCounters::index(*group_number)];
-      *verdict = Verdict{};
-      return false;
-    }
+    const Group::Constant* constant = shortlist->otherwise();
+    const bool is_held = shortlist->may_hold(frame_of(packet), packet.headers);
+    if (is_held) constant = shortlist->find_constant(placed(lookup));
+    if (constant == nullptr) break;
     ++counters->hits[GroupCounters::index(*group_number)];
     if (constant->jump != 0) {
       *group_number = constant->jump;
+      before = is_held ? nullptr : shortlist;
+      shortlist = is_held ? nullptr : shortlist->next();
       continue;
     }
     FlowRule* rule = constant->rule;
     *group_number = run(rule, packet, ApplyScope::kAll, verdict);
     if (*group_number == 0) return false;
+    before = shortlist = nullptr;
     is_seen = !tables[rule->table()]->program.rewrites;
+    lookup->is_placed = lookup->is_placed && is_seen;
   }
+  ++counters->misses[GroupCounters::index(*group_number)];
+  *verdict = Verdict{};
+  return false;
 }
 
 // Round by round: a jump out of a group that had to be waited for takes a packet into the next round.
@@ -211,10 +279,7 @@ void FlowEngine::Implementation::process_burst(PacketContext* const* packets, si
     left = 0;
     for (size_t i = 0; i < found; ++i) {
       const uint16_t packet = lookups[i].packet;
-      const PacketView& view = lookups[i].view;
-      FlowRule* rule = lookups[i].is_whole
-                           ? best_prepared(lookups[i])
-                           : best_of(shortlists->of(lookups[i].group, view), view, &lookups[i]);
+      FlowRule* rule = best_of(&lookups[i], shortlists);
       const size_t counted = GroupCounters::index(group_of[packet]);
       if (rule == nullptr) {
         ++counters->misses[counted];
@@ -288,17 +353,18 @@ void FlowEngine::look_ahead(PacketContext* const* packets, size_t count, const F
   self_->ahead_shortlists.keep_up_with(self_->version);
   for (size_t i = 0; i < count; ++i) {
     lookups[i].group = searched;
-    view_of(*packets[i], *searched, &lookups[i].view);
-    prepare(&lookups[i], self_->ahead_shortlists.of(searched, lookups[i].view));
+    lookups[i].context = packets[i];
+    lookups[i].is_placed = false;
+    describe(*packets[i], *searched, &lookups[i].view);
+    prepare(&lookups[i], &self_->ahead_shortlists.of(searched, lookups[i].view));
   }
   for (size_t i = 0; i < count; ++i) likely[i] = fetch_rules(&lookups[i]);
 }
 
 FlowRule* FlowEngine::match_ahead(size_t index) {
-  const Lookup& lookup = self_->ahead[index];
+  Lookup& lookup = self_->ahead[index];
   if (lookup.group->tables.empty()) return nullptr;
-  if (lookup.is_whole) return best_prepared(lookup);
-  return best_of(self_->ahead_shortlists.of(lookup.group, lookup.view), lookup.view, &lookup);
+  return best_of(&lookup, &self_->ahead_shortlists);
 }
 
 Verdict FlowEngine::apply(FlowRule* rule, PacketContext& packet, ApplyScope scope) {

@@ -21,25 +21,24 @@ inline constexpr size_t kPrepared = 4;
 
 // A packet's look-up in one group.
 struct Lookup {
-  static constexpr size_t kKeyWords = 12;
-  static constexpr uint32_t kNoKey = UINT32_MAX;
-
   struct Prepared {
     const RuleTable* table;
     FlowRule* likely;  // the first whose tag in the index fits; null: the table has no rule for the packet
     uint32_t hash;
     uint32_t priority;
-    uint32_t key;  // where the packet's key of that table begins in `word`, or kNoKey: there was no room
+    uint32_t key;  // where the packet's key of that table begins in `word`
   };
   PacketView view;
-  const Group* group;
-  uint16_t packet;  // index in the burst
+  bool is_placed;  // the view says where headers are
+  bool is_whole;   // none but the prepared tables has a rule for the packet
   uint8_t prepared;
-  bool is_whole;  // none but the prepared tables has a rule for the packet
+  uint16_t packet;  // index in the burst
   uint32_t
       excluded;  // bit by table, in the order in which the shortlist has them: it has no rule for the packet
+  const Group* group;
+  const PacketContext* context;
   Prepared table[kPrepared];
-  uint64_t word[kKeyWords + 2];  // the last two are no key's, see may_have()
+  uint64_t word[Shortlist::kKeyWords + 2];  // the last two are no key's, see may_have()
 };
 
 struct FlowEngine::Implementation {

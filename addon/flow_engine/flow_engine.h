@@ -43,6 +43,13 @@ struct PacketContext {
   uint32_t tag[kTags] = {};
   uint32_t hash = 0;  // of RSS
   bool marked = false, flagged = false, has_meta = false, hashed = false;
+
+  // As they are of a new packet.
+  void clear_registers() {
+    meta = mark = hash = 0;
+    for (uint32_t& one : tag) one = 0;
+    marked = flagged = has_meta = hashed = false;
+  }
 };
 
 // Packets by the group that they were looked up in; the last entry stands for all further groups.

@@ -46,6 +46,11 @@ class HashIndex {
   // A row that prefetching may fetch: the first whose tag fits. 0: there is none, also of those that have yet
   // to move.
   uint32_t candidate(uint32_t hash) const {
+    const Bucket& bucket = current_.buckets[hash & current_.mask];
+    if (const uint32_t hits = tagged(current_, bucket, hash)) {
+      const uint32_t row = bucket.slot[__builtin_ctz(hits)] & current_.index_mask;
+      if (row != 0) return row;
+    }
     return find(hash, [](uint32_t) { return true; });
   }
 
@@ -120,15 +125,19 @@ class HashIndex {
     return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high))) & ((1u << kSlots) - 1);
   }
 
+  // One bit a slot whose tag is the hash's: also where it is empty, if that tag is 0.
+  static uint32_t tagged(const Level& level, const Bucket& bucket, uint32_t hash) {
+    const __m128i wanted = _mm_set1_epi32(static_cast<int>(level.tag(hash)));
+    const __m128i tag_mask = _mm_set1_epi32(static_cast<int>(~level.index_mask));
+    return slots_that(bucket,
+                      [&](__m128i slots) { return _mm_cmpeq_epi32(_mm_and_si128(slots, tag_mask), wanted); });
+  }
+
   template <typename Matches>
   static uint32_t find_in(const Level& level, uint32_t hash, Matches&& matches) {
-    const uint32_t tag = level.tag(hash);
-    const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
-    const __m128i tag_mask = _mm_set1_epi32(static_cast<int>(~level.index_mask));
     for (uint32_t step = 0; step <= level.mask; ++step) {
       const Bucket& bucket = level.buckets[(hash + step) & level.mask];
-      uint32_t hits = slots_that(
-          bucket, [&](__m128i slots) { return _mm_cmpeq_epi32(_mm_and_si128(slots, tag_mask), wanted); });
+      uint32_t hits = tagged(level, bucket, hash);
       for (; hits != 0; hits &= hits - 1) {
         const uint32_t row = bucket.slot[__builtin_ctz(hits)] & level.index_mask;
         if (row != 0 && matches(row)) return row;  // 0: an empty slot looks like tag 0

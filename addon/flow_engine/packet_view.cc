@@ -28,12 +28,20 @@ constexpr uint32_t kL3Presence[] = {0, presence::kIpv4, presence::kIpv6};  // by
 constexpr uint32_t kTagPresence[] = {0, presence::kTag, presence::kTag | presence::kTag2,
                                      presence::kTag | presence::kTag2 | presence::kTag3};
 
-uint32_t layer_presence(const LayerHeaders& layer, uint8_t tags) {
+uint32_t layer_presence(const LayerHeaders& layer) {
   const auto kind = static_cast<size_t>(layer.l3_kind);
   const uint32_t l4 = kL4Presence.bits[kind][layer.protocol];
-  return (layer.eth != kAbsent ? presence::kEth : 0) | kTagPresence[tags < 3 ? tags : 3] | kL3Presence[kind] |
+  return (layer.eth != kAbsent ? presence::kEth : 0) | kL3Presence[kind] |
          (layer.l4 != kAbsent && !layer.fragment ? l4 : 0);
 }
+
+// What tags add: to presence, and from a bit on to what is known beside the bytes.
+void describe_tags(uint8_t tags, int presence_shift, int meta_shift, PacketView* view) {
+  view->presence |= kTagPresence[tags < 3 ? tags : 3] << presence_shift;
+  view->meta |= (tags > 1 ? 3ull : 1ull) << meta_shift;
+}
+static_assert(meta::kOuterMoreTagsShift == meta::kOuterTagShift + 1);
+static_assert(meta::kInnerMoreTagsShift == meta::kInnerTagShift + 1);
 
 // The parser counts tags of the outer frame only. Two more than one are all the same to rules.
 uint8_t inner_tags(const uint8_t* frame, const ParsedPacket& headers) {
@@ -66,36 +74,19 @@ uint64_t integrity_bits(const uint8_t* frame, const LayerHeaders& layer, bool fa
 
 }  // namespace
 
-void view_packet(const uint8_t* frame, const ParsedPacket& headers, uint16_t ingress_port_id, bool integrity,
-                 PacketView* view) {
-  const auto at = [frame](uint16_t offset) { return offset == kAbsent ? frame : frame + offset; };
+void describe_packet(const uint8_t* frame, const ParsedPacket& headers, uint16_t ingress_port_id,
+                     bool integrity, PacketView* view) {
   const LayerHeaders& outer = headers.outer;
-  const auto set = [view](Slot slot, const uint8_t* base) { view->base[static_cast<size_t>(slot)] = base; };
-  set(Slot::kOuterEth, at(outer.eth));
-  set(Slot::kOuterVlan, at(outer.vlan));
-  set(Slot::kOuterVlan2, at(outer.vlan) + kVlanBytes);
-  set(Slot::kOuterL3, at(outer.l3));
-  set(Slot::kOuterL4, at(outer.l4));
-  set(Slot::kVxlan, at(headers.vxlan));
-  view->presence = layer_presence(outer, headers.tags);
-  set(Slot::kMeta, reinterpret_cast<const uint8_t*>(&view->meta));
-  view->meta = ingress_port_id;
-  if (headers.tags > 0) view->meta |= 1ull << meta::kOuterTagShift;
-  if (headers.tags > 1) view->meta |= 1ull << meta::kOuterMoreTagsShift;
-  if (outer.fragment) view->meta |= 1ull << meta::kOuterFragmentShift;
+  view->presence = layer_presence(outer);
+  view->meta = ingress_port_id | static_cast<uint64_t>(outer.fragment) << meta::kOuterFragmentShift;
+  if (headers.tags != 0) describe_tags(headers.tags, 0, meta::kOuterTagShift, view);
   if (headers.vxlan != kAbsent) view->presence |= presence::kVxlan;
   if (headers.has_inner) {
     const LayerHeaders& inner = headers.inner;
-    const uint8_t tags = inner_tags(frame, headers);
-    set(Slot::kInnerEth, at(inner.eth));
-    set(Slot::kInnerVlan, at(inner.vlan));
-    set(Slot::kInnerVlan2, at(inner.vlan) + kVlanBytes);
-    set(Slot::kInnerL3, at(inner.l3));
-    set(Slot::kInnerL4, at(inner.l4));
-    view->presence |= layer_presence(inner, tags) << presence::kInnerShift;
-    if (tags > 0) view->meta |= 1ull << meta::kInnerTagShift;
-    if (tags > 1) view->meta |= 1ull << meta::kInnerMoreTagsShift;
-    if (inner.fragment) view->meta |= 1ull << meta::kInnerFragmentShift;
+    view->presence |= layer_presence(inner) << presence::kInnerShift;
+    view->meta |= static_cast<uint64_t>(inner.fragment) << meta::kInnerFragmentShift;
+    if (const uint8_t tags = inner_tags(frame, headers))
+      describe_tags(tags, presence::kInnerShift, meta::kInnerTagShift, view);
   }
   if (integrity) {
     const bool outer_fault = headers.fault != ParseFault::kNone && !headers.fault_in_inner;
@@ -105,6 +96,25 @@ void view_packet(const uint8_t* frame, const ParsedPacket& headers, uint16_t ing
                     << meta::kInnerIntegrityShift;
     }
   }
+}
+
+void place_headers(const uint8_t* frame, const ParsedPacket& headers, PacketView* view) {
+  const auto at = [frame](uint16_t offset) { return offset == kAbsent ? frame : frame + offset; };
+  const auto set = [view](Slot slot, const uint8_t* base) { view->base[static_cast<size_t>(slot)] = base; };
+  const LayerHeaders &outer = headers.outer, &inner = headers.inner;
+  set(Slot::kOuterEth, at(outer.eth));
+  set(Slot::kOuterVlan, at(outer.vlan));
+  set(Slot::kOuterVlan2, at(outer.vlan) + kVlanBytes);
+  set(Slot::kOuterL3, at(outer.l3));
+  set(Slot::kOuterL4, at(outer.l4));
+  set(Slot::kVxlan, at(headers.vxlan));
+  set(Slot::kMeta, reinterpret_cast<const uint8_t*>(&view->meta));
+  if (!headers.has_inner) return;
+  set(Slot::kInnerEth, at(inner.eth));
+  set(Slot::kInnerVlan, at(inner.vlan));
+  set(Slot::kInnerVlan2, at(inner.vlan) + kVlanBytes);
+  set(Slot::kInnerL3, at(inner.l3));
+  set(Slot::kInnerL4, at(inner.l4));
 }
 
 }  // namespace sluice

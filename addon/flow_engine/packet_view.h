@@ -42,8 +42,11 @@ struct PacketView {
   uint64_t meta;
 };
 
-// `integrity`: also fill the integrity bits, which costs the IPv4 header checksum.
-void view_packet(const uint8_t* frame, const ParsedPacket& headers, uint16_t ingress_port_id, bool integrity,
-                 PacketView* view);
+// What is known of a packet, without where its headers are. `integrity`: also the integrity bits, which cost
+// the IPv4 header checksum.
+void describe_packet(const uint8_t* frame, const ParsedPacket& headers, uint16_t ingress_port_id,
+                     bool integrity, PacketView* view);
+// Where its headers are, but for registers.
+void place_headers(const uint8_t* frame, const ParsedPacket& headers, PacketView* view);
 
 }  // namespace sluice

@@ -106,13 +106,13 @@ struct RuleTable {
     return difference == 0;
   }
   // False: no rule has this key. Reads two words at once, behind the key too, whatever stands there.
-  bool may_have(const uint64_t* key) const {
+  bool may_have(const uint64_t* key, uint8_t words) const {
     const auto* of = reinterpret_cast<const __m128i*>(common);
-    const uint64_t* end = key + pattern.shape.words;
+    const uint64_t* end = key + words;
     __m128i difference = _mm_setzero_si128();
     do {
-      const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(key));
-      difference = _mm_or_si128(difference, _mm_and_si128(_mm_xor_si128(words, of[0]), of[1]));
+      const __m128i two = _mm_loadu_si128(reinterpret_cast<const __m128i*>(key));
+      difference = _mm_or_si128(difference, _mm_and_si128(_mm_xor_si128(two, of[0]), of[1]));
       key += 2;
       of += 2;
     } while (key < end);
@@ -123,11 +123,13 @@ struct RuleTable {
   bool insert(FlowRule* rule, uint32_t hash);
   void erase(FlowRule* rule, uint32_t hash);
 
-  uint32_t hash_key(const uint64_t* key) const {
-    return hash_words([key](uint8_t i) { return key[i]; });
+  uint32_t hash_key(const uint64_t* key) const { return hash_key(key, pattern.shape.words); }
+  uint32_t hash_key(const uint64_t* key, size_t words) const {
+    return hash_words(words, [key](size_t i) { return key[i]; });
   }
   uint32_t hash_of(const PacketView& view) const {
-    return hash_words([this, &view](uint8_t i) { return pattern.shape.word[i].value_in(view); });
+    return hash_words(pattern.shape.words,
+                      [this, &view](size_t i) { return pattern.shape.word[i].value_in(view); });
   }
   bool same_key(const uint64_t* a, const uint64_t* b) const {
     uint64_t difference = 0;
@@ -145,10 +147,9 @@ struct RuleTable {
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   }
   template <typename Word>
-  uint32_t hash_words(Word&& word) const {
+  uint32_t hash_words(size_t words, Word&& word) const {
     uint64_t h = seed;
-    uint8_t i = 0;
-    const uint8_t words = pattern.shape.words;
+    size_t i = 0;
     for (; i + 1 < words; i += 2)
       h = fold(word(i) ^ 0xa0761d6478bd642full ^ h, word(i + 1) ^ seed ^ 0xe7037ed1a0b428dbull);
     if (i < words) h = fold(word(i) ^ h, seed ^ 0x8ebc6af09c88c6e3ull);

@@ -148,6 +148,7 @@ bool Reception::arrive(rte_mbuf* mbuf, PacketContext* packet) {
   packet->mbuf = mbuf;
   packet->ingress_port_id = device.port_id;
   packet->now_seconds = now_seconds_;
+  packet->clear_registers();
   if (mbuf->nb_segs != 1 && rte_pktmbuf_linearize(mbuf) != 0) return false;
   ParseOptions options;
   options.vxlan_udp_port = device.arguments.vxlan_port;
@@ -160,7 +161,7 @@ bool Reception::arrive(rte_mbuf* mbuf, PacketContext* packet) {
 void Reception::receive(rte_mbuf* const* arrived, uint16_t count) {
   enum class Stage : uint8_t { kBypassed, kSwitched, kIngress };
   Device& device = *queue_.device;
-  // Made packet by packet: to clear room for whole bursts would take longer than to parse what comes.
+  // Filled in by arrive() and the parser: to clear room for whole bursts would take longer than to parse what comes.
   alignas(PacketContext) std::byte room[kBurst * sizeof(PacketContext)];
   auto* packets = reinterpret_cast<PacketContext*>(room);
   Stage stage[kBurst];
@@ -171,7 +172,6 @@ void Reception::receive(rte_mbuf* const* arrived, uint16_t count) {
   uint16_t questions = 0;
   for (uint16_t i = 0; i < count; ++i) {
     if (i + 4 < count) rte_prefetch0(rte_pktmbuf_mtod(arrived[i + 4], void*));
-    new (&packets[i]) PacketContext;
     verdicts[i] = Verdict{};
     stage[i] = arrive(arrived[i], &packets[i]) ? Stage::kSwitched : Stage::kBypassed;
     if (stage[i] == Stage::kBypassed) continue;
@@ -179,9 +179,10 @@ void Reception::receive(rte_mbuf* const* arrived, uint16_t count) {
     asked[questions++] = &packets[i];
   }
   if (domain_.transfer().has_rules()) {
-    domain_.transfer().process_burst(asked, questions, answers, &queue_.counters.transfer,
+    Verdict* answered = questions == count ? verdicts : answers;
+    domain_.transfer().process_burst(asked, questions, answered, &queue_.counters.transfer,
                                      &queue_.transfer_memory);
-    for (uint16_t i = 0; i < questions; ++i) verdicts[index[i]] = answers[i];
+    for (uint16_t i = 0; answered == answers && i < questions; ++i) verdicts[index[i]] = answers[i];
   }
   if (device.ingress->has_rules()) {
     questions = 0;

@@ -1,0 +1,192 @@
+// What a burst's look-ups skip, beside the slow ways: a screen beside its comparisons one by one, planned
+// look-ups with a long memory beside match(), which plans nothing.
+#include <algorithm>
+#include <map>
+
+#include "engine_fixture.h"
+#include "flow_engine/screen.h"
+#include "packet/wire.h"
+
+namespace sluice::test {
+namespace {
+
+using Random = std::mt19937_64;
+
+// As a group makes them: words of values or ranges, inside a mask.
+Comparison random_comparison(Random& random) {
+  Comparison comparison = {};
+  comparison.slot = random() % 8 == 0   ? Slot::kRegisters
+                    : random() % 3 == 0 ? Slot::kOuterEth
+                                        : Slot::kOuterL3;
+  comparison.offset = static_cast<int8_t>(random() % 3);
+  const size_t first = random() % 8, bytes = 1 + random() % std::min<size_t>(4, 8 - first);
+  uint8_t mask[8] = {};
+  for (size_t i = 0; i < bytes; ++i)
+    mask[first + i] = random() % 3 == 0 ? static_cast<uint8_t>(random()) : 0xff;
+  comparison.mask = load_raw<uint64_t>(mask);
+  const auto value = [&] {
+    return __builtin_bswap64((random() % 2 == 0 ? random() : random() & 0x0101010101010101) &
+                             comparison.mask);
+  };
+  const uint64_t one = value(), other = random() % 3 == 0 ? one : value();
+  comparison.low = random() % 6 == 0 ? 0 : std::min(one, other);
+  comparison.span = std::max(one, other) - comparison.low;
+  return comparison;
+}
+
+TEST(a_screen_lets_everything_through_for_which_a_comparison_holds) {
+  Random random(1);
+  std::map<std::string, uint64_t> reached;
+  for (int round = 0; round < 3000; ++round) {
+    Screen screen;
+    screen.clear();
+    std::vector<Comparison> added;
+    for (size_t n = 1 + random() % 6; n > 0; --n) {
+      const Comparison comparison = random_comparison(random);
+      const bool is_added = screen.add(comparison);
+      ++reached[is_added ? "added" : "not added"];
+      if (is_added) added.push_back(comparison);
+    }
+    for (int n = 0; n < 20; ++n) {
+      Bytes frame = udp_frame();
+      for (size_t i = kEthernetBytes; i < frame.size(); ++i) {
+        if (random() % 2 == 0) frame[i] = static_cast<uint8_t>(random() % 2 == 0 ? random() : random() & 1);
+      }
+      ParsedPacket headers;
+      headers.outer.eth = 0;
+      headers.outer.l3 = kEthernetBytes;
+      PacketView view = {};
+      view.base[static_cast<size_t>(Slot::kOuterEth)] = frame.data();
+      view.base[static_cast<size_t>(Slot::kOuterL3)] = frame.data() + kEthernetBytes;
+      const bool holds =
+          std::any_of(added.begin(), added.end(), [&](const Comparison& one) { return one.holds(view); });
+      const bool may_hold = screen.may_hold(frame.data(), headers);
+      if (holds && !may_hold) fail_check(__FILE__, __LINE__, "screened out: " + show(frame));
+      ++reached[holds ? "holds" : may_hold ? "holds not, but may" : "screened out"];
+    }
+  }
+  for (const char* name : {"added", "not added", "holds", "holds not, but may", "screened out"}) {
+    if (reached[name] < 100) fail_check(__FILE__, __LINE__, std::string("hardly ever reached: ") + name);
+  }
+}
+
+// Punts of a gateway: each alone is seen, and what none is for is told at one go.
+TEST(a_screen_tells_a_usual_packet_from_all_punts) {
+  const auto in_ipv4 = [](uint64_t mask, uint64_t low, uint64_t high, int8_t offset) {
+    return Comparison{__builtin_bswap64(mask), low, high - low, Slot::kOuterL3, offset};
+  };
+  Screen screen;
+  screen.clear();
+  CHECK(screen.add(in_ipv4(0x3fff, 1, 0x3fff, 0)));                            // fragments
+  CHECK(screen.add(in_ipv4(0xffull << 56, 0x46ull << 56, 0x4full << 56, 0)));  // options
+  CHECK(screen.add(in_ipv4(0xfe, 0, 0, 1)));                                   // TTL 0 and 1
+  const auto may_hold = [&](const Ipv4& header) {
+    const Bytes frame = ethernet(kEtherTypeIpv4, ipv4(header, udp(1, 2, {})));
+    Mbuf mbuf(frame);
+    return screen.may_hold(frame.data(), context_of(mbuf).headers);
+  };
+  Ipv4 usual;
+  CHECK(!may_hold(usual));
+  for (const uint16_t fragment : {0x2000, 0x0001, 0x1f00}) {
+    Ipv4 header = usual;
+    header.fragment = fragment;
+    CHECK(may_hold(header));
+  }
+  Ipv4 with_options = usual, late = usual;
+  with_options.options = {1, 1, 1, 1};
+  late.ttl = 1;
+  CHECK(may_hold(with_options));
+  CHECK(may_hold(late));
+  late.ttl = 2;
+  CHECK(!may_hold(late));
+}
+
+// Eight tables of three keys, some of which share words and differ in what their keys have alike; rules come
+// and go between bursts, one memory goes on.
+TEST(planned_look_ups_find_what_unplanned_ones_find_while_rules_come_and_go) {
+  Random random(7);
+  std::map<std::string, uint64_t> reached;
+  BurstMemory memory;
+  for (int round = 0; round < 60; ++round) {
+    Engine engine;
+    std::vector<FlowRule*> rules;
+    const auto add = [&] {
+      const auto shape = static_cast<uint32_t>(random() % 8);
+      Rule rule;
+      rule.attr.group = shape % 4 == 3 ? 0 : 1;
+      rule.attr.priority = random() % 8 == 0 ? 1 : 0;
+      rule.item(RTE_FLOW_ITEM_TYPE_ETH);
+      const rte_flow_item_ipv4 mask = ipv4_spec(0xffffffff, 0xffffffff);
+      const auto host = static_cast<uint32_t>(kHost + random() % 6);
+      rule.item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(host, shape < 4 ? kServer : kPublic), &mask);
+      const auto port = static_cast<uint16_t>(shape % 2 == 0 ? 1000 : 1001);
+      if (shape % 4 < 2) {
+        const rte_flow_item_udp ports = udp_spec(0xffff, 0xffff);
+        rule.item(RTE_FLOW_ITEM_TYPE_UDP, udp_spec(port, static_cast<uint16_t>(53 + random() % 3)), &ports);
+      } else if (shape % 4 == 2) {
+        rule.item(RTE_FLOW_ITEM_TYPE_TAG, rte_flow_item_tag{static_cast<uint32_t>(random() % 2), 1}, [] {
+          static const rte_flow_item_tag whole = {UINT32_MAX, 0xff};
+          return &whole;
+        }());
+      }
+      rule.action(RTE_FLOW_ACTION_TYPE_COUNT);
+      if (shape % 3 == 0) rule.action(RTE_FLOW_ACTION_TYPE_DEC_TTL);
+      if (rule.attr.group == 0) {
+        rule.action(RTE_FLOW_ACTION_TYPE_JUMP, rte_flow_action_jump{1});
+      } else {
+        send_to(rule, static_cast<uint16_t>(shape));
+      }
+      if (FlowRule* added = engine.add(rule)) rules.push_back(added);
+    };
+    for (int n = 0; n < 12; ++n) {
+      for (size_t more = random() % 30; more > 0; --more) add();
+      for (size_t fewer = random() % 6; fewer > 0 && !rules.empty(); --fewer) {
+        std::swap(rules[random() % rules.size()], rules.back());
+        engine.engine.destroy(rules.back());
+        rules.pop_back();
+      }
+      std::vector<std::unique_ptr<Mbuf>> mbufs;
+      std::vector<PacketContext> contexts;
+      for (int i = 0; i < 32; ++i) {
+        Ipv4 header;
+        header.source = static_cast<uint32_t>(kHost + random() % 7);
+        header.destination = random() % 2 == 0 ? kServer : kPublic;
+        const auto payload =
+            udp(static_cast<uint16_t>(1000 + random() % 3), static_cast<uint16_t>(53 + random() % 4), {1});
+        mbufs.push_back(std::make_unique<Mbuf>(ethernet(kEtherTypeIpv4, ipv4(header, payload))));
+        contexts.push_back(context_of(*mbufs.back()));
+        contexts.back().tag[1] = static_cast<uint32_t>(random() % 3);
+      }
+      std::vector<PacketContext*> burst;
+      std::vector<const FlowRule*> wanted;
+      std::vector<uint64_t> before;
+      for (PacketContext& context : contexts) {
+        burst.push_back(&context);
+        const FlowRule* rule = engine.engine.match(context, 0);
+        if (rule != nullptr) rule = engine.engine.match(context, 1);  // no rule of group 0 changes a key
+        ++reached[rule == nullptr                                ? "none"
+                  : engine.engine.attributes(rule).priority == 0 ? "first"
+                                                                 : "second priority"];
+        wanted.push_back(rule);
+      }
+      std::map<const FlowRule*, uint64_t> expected;
+      for (const FlowRule* rule : rules) expected[rule] = engine.engine.counters(rule).packets;
+      for (const FlowRule* rule : wanted) {
+        if (rule != nullptr) ++expected[rule];
+      }
+      std::vector<Verdict> got(burst.size());
+      engine.engine.process_burst(burst.data(), burst.size(), got.data(), nullptr, &memory);
+      for (size_t i = 0; i < wanted.size(); ++i) CHECK_EQ(got[i].fate == Fate::kMiss, wanted[i] == nullptr);
+      for (const auto& [rule, packets] : expected) {
+        if (engine.engine.attributes(rule).group == 1)
+          CHECK_EQ(engine.engine.counters(rule).packets, packets);
+      }
+    }
+  }
+  for (const char* name : {"none", "first", "second priority"}) {
+    if (reached[name] < 100) fail_check(__FILE__, __LINE__, std::string("hardly ever reached: ") + name);
+  }
+}
+
+}  // namespace
+}  // namespace sluice::test
