@@ -7,12 +7,12 @@ import { openMirrorWriter } from '../src/mirror/writer.js';
 import { NativeRows } from '../src/nat/session-timers.js';
 import { SessionRow } from '../src/native/records.js';
 import { runInChild } from './child.js';
-import { type Histogram, merged, percentiles, type SHARES, total } from './latency.js';
-import { type FirstPacketResult, firstPackets } from './mirror-latency.js';
+import { FirstPacketRuns, firstPackets } from './mirror-latency.js';
 import { EngineAlone, Outcome, scarceFixture } from './misses.js';
-import { type BenchOptions, shuffled } from './options.js';
+import type { BenchOptions } from './options.js';
+import type { Comparison } from './rank-test.js';
 import { withRedis } from './redis.js';
-import { machine, type Report, type Spread, shown, spread, spreads } from './report.js';
+import { type Figure, machine, type Report, shown, spread, spreads } from './report.js';
 
 const SHARDS = 8;
 const NOW = 1000;
@@ -210,7 +210,8 @@ export async function measure({ resident, runs, seconds, seed }: BenchOptions): 
   for (let i = 0; i < runs; i++) {
     results.push(await runInChild<RunResult>('mirror', 'run', { resident, seconds, seed: seed + i }));
   }
-  const latency = await firstPacketRuns({ resident, runs, seconds, seed });
+  const latency = new FirstPacketRuns({ resident, runs, seconds, seed }, LOSS_RATE);
+  await latency.run();
   const of = (pick: (result: RunResult) => number) => spread(results.map(pick));
   const events = of(({ eventsPerSecond }) => eventsPerSecond);
   const eventsCpu = of(({ eventsPerCpuSecond }) => eventsPerCpuSecond);
@@ -235,16 +236,18 @@ export async function measure({ resident, runs, seconds, seed }: BenchOptions): 
       lossMillisP99: Number(lost.median.toFixed(2)),
       lossMillisP50: Number(lostHalf.median.toFixed(2)),
       redisBytesPerSession: Math.round(bytes.median),
-      firstPacketMicros: { async: latency.mirrored.figures, off: latency.off.figures },
+      firstPacketMicros: {
+        async: latency.of('async').figures,
+        off: latency.of('off').figures,
+        asyncAnyCore: latency.of('asyncAnyCore').figures,
+      },
+      firstPacketBesideOff: { async: judgement(latency, 'async'), asyncAnyCore: judgement(latency, 'asyncAnyCore') },
       sessions: resident,
       spread: spreads({
         eventsPerSecond: events,
         replaySessionsPerSecond: sessions,
         lossMillisP99: lost,
-        firstPacketAsyncP50: latency.mirrored.p50,
-        firstPacketOffP50: latency.off.p50,
-        firstPacketAsyncP99: latency.mirrored.p99,
-        firstPacketOffP99: latency.off.p99,
+        ...latency.spreads(),
       }),
     },
     lines: [
@@ -264,47 +267,24 @@ export async function measure({ resident, runs, seconds, seed }: BenchOptions): 
         value: `p50 ${shown(lostHalf)}, p99 ${shown(lost)}`,
         means: `age of a session when Redis acknowledges it, at ${LOSS_RATE} new sessions a second beside ${resident}: what is younger is lost`,
       },
-      {
-        label: 'first packet, µs',
-        value: `async p50 ${shown(latency.mirrored.p50)}, p99 ${shown(latency.mirrored.p99)}; mirror off p50 ${shown(latency.off.p50)}, p99 ${shown(latency.off.p99)}`,
-        means: `from the burst that received it to the burst that sent it, live gateway, ${LOSS_RATE} new sessions a second evenly paced beside ${resident}; ${total(latency.mirrored.all)} first packets each in ${runs} runs in random order; Redis and JavaScript share what the lcore leaves of the machine`,
-      },
+      ...latency.lines(),
       { label: 'bytes of Redis a session', value: shown(bytes), means: 'after the first snapshot, the log empty' },
     ],
     conditions: { ...conditions, seed, runs, resident, seconds },
-    remarks: latency.failed > 0 ? [`${latency.failed} flows failed: first-packet times are not valid`] : [],
+    remarks: [
+      ...latency.remarks(),
+      ...(latency.failed > 0 ? [`${latency.failed} flows failed: first-packet times are not valid`] : []),
+    ],
   };
 }
 
-interface FirstPackets {
-  readonly all: Histogram;
-  readonly figures: Readonly<Record<keyof typeof SHARES, number>>;
-  /** Over the runs. */
-  readonly p50: Spread;
-  readonly p99: Spread;
-}
-
-async function firstPacketRuns(
-  options: Pick<BenchOptions, 'resident' | 'runs' | 'seconds' | 'seed'>,
-): Promise<{ readonly mirrored: FirstPackets; readonly off: FirstPackets; readonly failed: number }> {
-  const { resident, runs, seconds, seed } = options;
-  const base = { resident, flows: LOSS_RATE * seconds, perSecond: LOSS_RATE };
-  const kinds = Array.from({ length: runs * 2 }, (_, i) => ({ mirrored: i % 2 === 0, seed: seed + (i >> 1) }));
-  const results: (FirstPacketResult & { readonly mirrored: boolean })[] = [];
-  for (const kind of shuffled(kinds, seed)) {
-    const result = await runInChild<FirstPacketResult>('mirror', 'firstPackets', { ...base, ...kind });
-    results.push({ ...result, mirrored: kind.mirrored });
-  }
-  const of = (mirrored: boolean): FirstPackets => {
-    const histograms = results.filter((result) => result.mirrored === mirrored).map(({ receive }) => receive);
-    const all = merged(histograms);
-    const each = histograms.map(percentiles);
-    return {
-      all,
-      figures: percentiles(all),
-      p50: spread(each.map(({ p50 }) => p50)),
-      p99: spread(each.map(({ p99 }) => p99)),
-    };
-  };
-  return { mirrored: of(true), off: of(false), failed: results.reduce((sum, { failed }) => sum + failed, 0) };
+/** For a program: of p50 and p99 the difference to no mirror, µs, the test's p, and 1 for equal within noise, 0 for not. */
+function judgement(latency: FirstPacketRuns, kind: 'async' | 'asyncAnyCore'): Figure {
+  const of = ({ difference, p, isWithinNoise }: Comparison) => ({
+    difference: Number(difference.toPrecision(3)),
+    p: Number(p.toFixed(4)),
+    isWithinNoise: isWithinNoise === null ? null : Number(isWithinNoise),
+  });
+  const { p50, p99 } = latency.beside(kind);
+  return { p50: of(p50), p99: of(p99) };
 }

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -14,6 +13,7 @@ import { readPairSettings } from '../src/ha/settings.js';
 import { fixture } from './fixture.js';
 import { loadBindings, QUIET } from './gateways.js';
 import type { BenchOptions } from './options.js';
+import { freePort, startRedis } from './redis.js';
 import { machine, type Report } from './report.js';
 
 const FEW_SESSIONS = 1000;
@@ -165,9 +165,7 @@ interface Run {
 async function pairRun(sessions: number, seed: number): Promise<Run> {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-takeover-'));
   const port = await freePort();
-  const server = spawn('redis-server', ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--dir', folder], {
-    stdio: 'ignore',
-  });
+  const server = startRedis(port, folder);
   const members: MemberProcess[] = [];
   const start = (node: string, leads: boolean) => {
     const made = new MemberProcess({ node, redis: `redis://127.0.0.1:${port}`, folder, sessions, seed, leads });
@@ -268,16 +266,4 @@ const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 
 function round(ms: number): number {
   return Math.round(ms * 10) / 10;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = address !== null && typeof address === 'object' ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }
