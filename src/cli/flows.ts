@@ -50,9 +50,11 @@ export function register(program: Command): void {
     .action(run);
 }
 
-async function run(options: FlowsOptions): Promise<void> {
-  const { gatewaySource, mirrorSource } = await import('./flow-source.js');
+async function run(options: FlowsOptions, command: Command): Promise<void> {
   const { redis } = options;
+  if (redis === undefined && options.group !== undefined)
+    command.error("error: option '--group <name>' names a mirror: it needs '--redis <url>'", { exitCode: 2 });
+  const { gatewaySource, mirrorSource } = await import('./flow-source.js');
   const source =
     redis === undefined
       ? gatewaySource(options.socket ?? onlySocket())

@@ -5,6 +5,8 @@ import type { ConnectionPurpose, RedisConnection, RedisConnector } from './types
 /** How long a connection may be silent while a reply is awaited; then it is taken for dead. */
 const SILENCE_MS = 2000;
 const CONNECT_MS = 1000;
+/** How long a connection that is given up may take to say goodbye; ioredis waits so long for one, too, that never was. */
+const GOODBYE_MS = 200;
 /** Between attempts to connect: quick at first, for a restart takes less than a second. */
 const FIRST_RETRY_MS = 50;
 const MOST_RETRY_MS = 500;
@@ -40,6 +42,7 @@ function common(address: RedisAddress, silenceMs: number) {
     protocol: 2 as const,
     disableClientInfo: true,
     connectTimeout: CONNECT_MS,
+    disconnectTimeout: GOODBYE_MS,
     socketTimeout: silenceMs,
     keepAlive: 1000,
     autoResendUnfulfilledCommands: false,

@@ -16,7 +16,8 @@ import type { RedisConnection, RedisConnector } from './types.js';
 const NOT_THIS_USER = /^(?:NOAUTH|WRONGPASS|NOPERM|ERR.* AUTH)/;
 /** What a writer may have; see openMirrorWriter. */
 const MOST_SHARDS = 64;
-const PATIENCE_MS = 3000;
+/** For a Redis that is just restarting; longer than an attempt to connect takes, so that its reason is heard. */
+const PATIENCE_MS = 1200;
 
 /**
  * Sessions as the mirror alone has them, whatever became of the gateway that wrote them. Paths, packets and bytes are

@@ -114,3 +114,9 @@ const identities = (text: string): string[] =>
     });
   });
 });
+
+test('a group is one of a mirror: without --redis it is a usage error', async () => {
+  const { code, stdout, stderr } = await runFor(20_000, '--group', 'edge');
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toContain("needs '--redis <url>'");
+});
