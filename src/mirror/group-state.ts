@@ -1,9 +1,10 @@
 import { readEpoch } from './epoch.js';
 import type { GroupKeys, ShardKeys } from './keys.js';
 import { run, script } from './scripts.js';
+import { INDEX_FIELDS, readIndex } from './shard-fields.js';
 import type { RedisConnection } from './types.js';
 
-/** Of a shard's fence and index; 0 and '' for what is not there. */
+/** Of a shard's fence and index; 0 and '' for what is not there, and for an index that nobody can read. */
 export interface ShardFound {
   readonly epoch: number;
   readonly dataset: string;
@@ -63,7 +64,7 @@ export async function readGroup(
   ];
   const ofShards = shards.map((keys): HashToRead[] => [
     [keys.fence, ['epoch', 'dataset', 'lastSeq']],
-    [keys.index, ['dataset']],
+    [keys.index, INDEX_FIELDS],
   ]);
   const lists = together ? [[ofGroup, ...ofShards].flat()] : [ofGroup, ...ofShards];
   const [applied, owner, ...rest] = (await Promise.all(lists.map((list) => readHashes(connection, list)))).flat();
@@ -81,12 +82,14 @@ async function readHashes(connection: RedisConnection, hashes: readonly HashToRe
   return replies.map((values) => values.map((value) => value?.toString() ?? null));
 }
 
-function found([epoch, dataset, lastSequence]: Values, [indexDataset]: Values): ShardFound {
+function found([epoch, dataset, lastSequence]: Values, index: Values): ShardFound {
+  const fields: Record<string, string> = {};
+  for (const [i, value] of index.entries()) if (value !== null) fields[INDEX_FIELDS[i]] = value;
   return {
     epoch: readEpoch(epoch),
     dataset: dataset ?? '',
     lastSequence: Number(lastSequence ?? 0),
-    indexDataset: indexDataset ?? '',
+    indexDataset: readIndex(fields)?.dataset ?? '',
   };
 }
 

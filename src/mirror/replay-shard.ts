@@ -1,8 +1,8 @@
 import { type BatchReader, datasetText, recordAt } from './batch.js';
-import { readEpoch } from './epoch.js';
 import { type ShardKeys, shardKeys } from './keys.js';
 import { BatchKind, MIRROR_FORMAT, OLDEST_FORMAT } from './records.js';
 import { Applied, type ReplicaTable } from './replica-table.js';
+import type { FenceFields, IndexFields } from './shard-fields.js';
 import type { BreakCause, RedisConnection, ReplayShardStatus, ReplicaSink, ShardPosition } from './types.js';
 
 /** Chunks asked for at once: 256 KiB. */
@@ -22,63 +22,6 @@ export interface ReplayTally {
   reloads: number;
   readonly breaks: Record<BreakCause, number>;
   refused: number;
-}
-
-/** A shard's fence, as far as a reader wants to know; see scripts.ts. */
-export interface FenceFields {
-  readonly epoch: number;
-  readonly dataset: string;
-  readonly logEpoch: number;
-  readonly lastSequence: number;
-  readonly config: string;
-  readonly format: number;
-  readonly shards: number;
-}
-
-/** A committed snapshot. */
-export interface IndexFields {
-  readonly key: string;
-  readonly dataset: string;
-  readonly epoch: number;
-  readonly generation: number;
-  readonly startSequence: number;
-  readonly startCrc: number;
-  readonly chunks: number;
-  readonly count: number;
-  readonly crc: number;
-}
-
-export function readFence(fields: Readonly<Record<string, string>>): FenceFields {
-  const number = (name: string) => {
-    const value = Number(fields[name] ?? 0);
-    return Number.isSafeInteger(value) && value >= 0 ? value : 0;
-  };
-  return {
-    epoch: readEpoch(fields.epoch),
-    dataset: fields.dataset ?? '',
-    logEpoch: readEpoch(fields.logEpoch),
-    lastSequence: number('lastSeq'),
-    config: fields.config ?? '',
-    format: number('format'),
-    shards: number('shards'),
-  };
-}
-
-export function readIndex(fields: Readonly<Record<string, string>>): IndexFields | null {
-  if (fields.key === undefined) return null;
-  const number = (name: string) => Number(fields[name] ?? Number.NaN);
-  const index = {
-    key: fields.key,
-    dataset: fields.dataset ?? '',
-    epoch: number('epoch'),
-    generation: number('generation'),
-    startSequence: number('startSeq'),
-    startCrc: number('startCrc'),
-    chunks: number('chunks'),
-    count: number('count'),
-    crc: number('crc'),
-  };
-  return Object.values(index).some((value) => Number.isNaN(value)) ? null : index;
 }
 
 /** One shard of the replay: loads its snapshot, follows its log, stops where the history breaks. */

@@ -6,9 +6,10 @@ import { isReady } from './connect.js';
 import { judgeEligibility } from './eligibility.js';
 import { type GroupKeys, groupKeys } from './keys.js';
 import { LogFollower } from './log-follower.js';
-import { ReplayShard, type ReplayTally, readFence, readIndex } from './replay-shard.js';
+import { ReplayShard, type ReplayTally } from './replay-shard.js';
 import { ReplicaTable } from './replica-table.js';
 import { isOfOtherKind, readOr } from './scripts.js';
+import { readFence, readIndex } from './shard-fields.js';
 import {
   ClosedError,
   DrainError,

@@ -2,7 +2,7 @@ import { type BatchReader, datasetText, R, recordAt } from './batch.js';
 import { type ShardKeys, shardKeys } from './keys.js';
 import { MirrorFault } from './mirror-fault.js';
 import { BatchKind, MirrorOp } from './records.js';
-import { type FenceFields, type IndexFields, readFence, readIndex } from './replay-shard.js';
+import { type FenceFields, type IndexFields, readFence, readIndex } from './shard-fields.js';
 import type { RedisConnection } from './types.js';
 
 /** Chunks, or entries of the log, asked for at once: 256 KiB. */

@@ -1,5 +1,7 @@
 import { runAppend } from '../../src/mirror/append-command.js';
+import { Appender } from '../../src/mirror/appender.js';
 import { shardKeys } from '../../src/mirror/keys.js';
+import type { Answer } from '../../src/mirror/scripts.js';
 import { closeAll, GROUP, startPair } from './pair.js';
 import { RedisServer, stopAll, until } from './redis-servers.js';
 
@@ -80,6 +82,22 @@ test('of batches in one command each is judged alone', async () => {
     expect([String(doubled[0]), String(next[0])]).toEqual(['DUP', 'OK']);
     const taken = await runAppend(client, epoch, [batch(2, datasets[2], 1), batch(3, datasets[3], 3)]);
     expect(taken.map((answer) => answer.map(String))).toEqual([['OK'], ['OK']]);
+  });
+});
+
+test('batches of two epochs never share a command', async () => {
+  const keys = shardKeys(GROUP, 0);
+  await server.with(async (client) => {
+    await client.hset(keys.fence, 'epoch', 2, 'dataset', 'd', 'lastSeq', 0);
+    const appender = new Appender(client, true, true);
+    const answered = (epoch: number, sequence: number) =>
+      new Promise<string>((resolve, reject) => {
+        const blob = Buffer.from('x');
+        const answered = ([verdict]: Answer) => resolve(String(verdict));
+        const how = { isFull: false, isWanted: () => true, answered, failed: reject };
+        appender.send({ keys, epoch, dataset: 'd', sequence, blob, ...how });
+      });
+    expect(await Promise.all([answered(1, 1), answered(2, 1), answered(2, 2)])).toEqual(['FENCED', 'OK', 'OK']);
   });
 });
 

@@ -1,8 +1,8 @@
 import { groupKeys, shardKeys } from '../../src/mirror/keys.js';
 import { RECOVERY_MS, ROWS } from './fault.js';
-import { closeAll, GROUP, startPair, writerOn } from './pair.js';
+import { closeAll, GROUP, replayOn, same, startPair, writerOn } from './pair.js';
 import { RedisServer, stopAll, until } from './redis-servers.js';
-import { PlainTable } from './tables.js';
+import { PlainReplica, PlainTable } from './tables.js';
 
 let server: RedisServer;
 
@@ -73,6 +73,18 @@ test.each<[string, string[][]]>([
   await next.foreignBlocks(pair.replay.blocks);
   expect(await next.begin(epoch)).toBe(epoch);
   expect(epoch).toBe(2);
+});
+
+test('an index of which a number is none is written anew, for who comes later', async () => {
+  const pair = await startPair(server.url, ROWS);
+  pair.table.open(SHARD, { inside: SHARD, nat: SHARD, remote: 1, tcpState: 1 });
+  await pair.same();
+  await server.with((client) => client.hset(index, 'startSeq', 'abc'));
+  const sink = new PlainReplica(ROWS);
+  const late = replayOn(server.url, sink);
+  await until(() => late.eligibility().eligible, 'the one that came later is eligible', RECOVERY_MS);
+  await same(pair.table, sink);
+  expect(await server.with((client) => client.hget(index, 'startSeq'))).toMatch(/^\d+$/);
 });
 
 test('a takeover does not wait for a last entry that somebody else has removed', async () => {
