@@ -5,7 +5,15 @@ module.exports = {
   transform: {
     '^.+\\.ts$': [
       '@swc/jest',
-      { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' } },
+      {
+        jsc: {
+          parser: { syntax: 'typescript' },
+          target: 'es2022',
+          // As tsconfig.json has it.
+          transform: { useDefineForClassFields: false },
+        },
+        module: { type: 'commonjs' },
+      },
     ],
   },
   // Sources import each other as Node will find them once compiled: './x.js'.

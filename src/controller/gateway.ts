@@ -30,6 +30,11 @@ import { TemplateRegistry } from './templates.js';
 
 /** Decisions that one event, or one timer, may lead to at most. */
 const DECISIONS_PER_EVENT = 8;
+// By names of their own where every first packet passes: a member of an imported table is looked up anew each time.
+const IS_MISS = EventType.miss;
+const NOT_REFUSED = DropReason.none;
+const CONSUMED = DropReason.local;
+const WITHOUT = NO_TEMPLATE;
 /** `direction` of an install-failed event about the software table itself. */
 const SOFTWARE_TABLE = 2;
 
@@ -167,7 +172,7 @@ export class GatewayController {
     let touched = 0;
     for (let i = 0; i < count; i++) {
       const at = events.at(i);
-      if ((words[at >>> 2] & 0xff) === EventType.miss) touched ^= engine.touch(words, at, i);
+      if ((words[at >>> 2] & 0xff) === IS_MISS) touched ^= engine.touch(words, at, i);
     }
     this.touched = touched;
     decisions.hold();
@@ -263,11 +268,12 @@ export class GatewayController {
   private handle(at: number, index: number): void {
     const { view, words } = this.events;
     const type = words[at >>> 2] & 0xff;
-    if (type === EventType.miss) {
+    if (type === IS_MISS) {
+      const { decisions } = this;
       this.missesHandled++;
-      this.decisions.refused = DropReason.none;
+      decisions.refused = NOT_REFUSED;
       this.engine.onMiss(words, at, index);
-      if (this.decisions.refused > DropReason.local) this.recentDrops.note(words, at, this.decisions.refused);
+      if (decisions.refused > CONSUMED) this.recentDrops.note(words, at, decisions.refused);
       return;
     }
     if (type === EventType.neighbour) {
@@ -322,12 +328,12 @@ export class GatewayController {
     const templates = this.sessionTemplates;
     const alone = answersItself(session.facts);
     templates.softwareForward = forward.software;
-    templates.softwareReverse = alone ? NO_TEMPLATE : reverse.software;
-    templates.nicForward = NO_TEMPLATE;
-    templates.nicReverse = NO_TEMPLATE;
+    templates.softwareReverse = alone ? WITHOUT : reverse.software;
+    templates.nicForward = WITHOUT;
+    templates.nicReverse = WITHOUT;
     const { mode, afterPackets } = this.config.offload;
     templates.offloadAfterPackets = mode === 'after' ? afterPackets : 0;
-    const nicReverse = alone ? NO_TEMPLATE : reverse.nic;
+    const nicReverse = alone ? WITHOUT : reverse.nic;
     if (!isNew) {
       const has = this.rulesOfRow[session.row];
       if ((has & FORWARD) !== 0) templates.nicForward = forward.nic;

@@ -23,6 +23,21 @@ const CONSUMER = 64 / 4;
 const SOFTWARE_TEMPLATES = D.softwareForwardTemplate / 4;
 const NIC_TEMPLATES = D.nicForwardTemplate / 4;
 const FLAGS = D.flags / 4;
+// By names of their own where every first packet passes: a member of an imported table is looked up anew each time.
+const HOLD = D.hold / 4;
+const ROW = D.row / 4;
+const GENERATION = D.generation / 4;
+const TOKEN = D.token / 4;
+const OFFLOAD_AFTER_PACKETS = D.offloadAfterPackets / 4;
+const PROTOCOL = D.protocol * 8;
+const SESSION_CLASS = D.sessionClass * 8;
+const FORWARD_ARGUMENTS = D.forwardArguments;
+const REVERSE_ARGUMENTS = D.reverseArguments;
+const IS_SESSION = DecisionType.session;
+const IS_TCP = SESSION_FLAG_TCP;
+const HEADER_BYTES = RING_HEADER_BYTES;
+const DECISION_BYTES = RING_SLOT_BYTES;
+const EVENT_BYTES = EVENT_SLOT_BYTES;
 
 /** Consumer side of the event ring: the lcore writes, JavaScript reads. Single producer, single consumer. */
 export class EventRing {
@@ -49,7 +64,7 @@ export class EventRing {
 
   /** Byte offset of one of the events that wait, 0: the next; valid until release(). */
   at(index: number): number {
-    return RING_HEADER_BYTES + ((this.indexes[CONSUMER] + index) & this.mask) * EVENT_SLOT_BYTES;
+    return HEADER_BYTES + ((this.indexes[CONSUMER] + index) & this.mask) * EVENT_BYTES;
   }
 
   /** The first `count` events that wait have been handled. */
@@ -150,14 +165,15 @@ export class DecisionRing implements DecisionSink {
 
   session(hold: number, session: DecidedSession): void {
     const templates = this.templatesOf(session, true);
-    const at = this.begin(DecisionType.session, hold);
-    this.words[(at + D.offloadAfterPackets) >>> 2] = templates.offloadAfterPackets;
+    const at = this.begin(IS_SESSION, hold);
+    const { words, gate } = this;
+    words[(at >>> 2) + OFFLOAD_AFTER_PACKETS] = templates.offloadAfterPackets;
     this.writeSession(at, session, templates, session.tcpState);
     if (session.adopted !== null) {
-      this.words[(at >>> 2) + FLAGS] |= DECISION_FLAG_ADOPTED;
+      words[(at >>> 2) + FLAGS] |= DECISION_FLAG_ADOPTED;
       this.writeTimes(at, session.adopted);
     }
-    if (this.gate === null || !this.gate.take(this.words, at >>> 2)) this.commit();
+    if (gate === null || !gate.take(words, at >>> 2)) this.commit();
   }
 
   /** A decision that was kept back. */
@@ -267,31 +283,29 @@ export class DecisionRing implements DecisionSink {
 
   private sessionOnly(type: DecisionType, row: number, generation: number, token: number): void {
     this.gate?.settle(row);
-    const at = this.begin(type, NO_HOLD);
-    const word = at >>> 2;
-    this.words[word + D.row / 4] = row;
-    this.words[word + D.generation / 4] = generation;
-    this.words[word + D.token / 4] = token;
+    const word = this.begin(type, NO_HOLD) >>> 2;
+    const { words } = this;
+    words[word + ROW] = row;
+    words[word + GENERATION] = generation;
+    words[word + TOKEN] = token;
     this.commit();
   }
 
   private writeSession(at: number, session: DecidedSession, templates: SessionTemplates, tcpState: number): void {
     const { words, config } = this;
-    const { facts } = session;
+    const { facts, forwardEgress, reverseEgress, ageSeconds } = session;
+    const { protocol } = facts;
     const word = at >>> 2;
-    words[word] |= (facts.protocol << (D.protocol * 8)) | (facts.sessionClass << (D.sessionClass * 8));
-    words[word + D.row / 4] = session.row;
-    words[word + D.generation / 4] = session.generation;
+    words[word] |= (protocol << PROTOCOL) | (facts.sessionClass << SESSION_CLASS);
+    words[word + ROW] = session.row;
+    words[word + GENERATION] = session.generation;
     words[word + SOFTWARE_TEMPLATES] = templates.softwareForward | (templates.softwareReverse << 16);
     words[word + NIC_TEMPLATES] = templates.nicForward | (templates.nicReverse << 16);
     // Each direction arrives where the other one leaves.
     words[word + FLAGS] =
-      (facts.protocol === 6 ? SESSION_FLAG_TCP : 0) |
-      (tcpState << 8) |
-      (session.reverseEgress.port << 16) |
-      (session.forwardEgress.port << 24);
-    writeArguments(words, at + D.forwardArguments, facts, false, session.forwardEgress, session.ageSeconds, config);
-    writeArguments(words, at + D.reverseArguments, facts, true, session.reverseEgress, session.ageSeconds, config);
+      (protocol === 6 ? IS_TCP : 0) | (tcpState << 8) | (reverseEgress.port << 16) | (forwardEgress.port << 24);
+    writeArguments(words, at + FORWARD_ARGUMENTS, facts, false, forwardEgress, ageSeconds, config);
+    writeArguments(words, at + REVERSE_ARGUMENTS, facts, true, reverseEgress, ageSeconds, config);
   }
 
   private writeEgress(at: number, egress: Egress): void {
@@ -304,11 +318,11 @@ export class DecisionRing implements DecisionSink {
 
   /** Fields that a type has no use for hold what was there before. The caller has made sure of free(). */
   private begin(type: DecisionType, hold: number): number {
-    const at = RING_HEADER_BYTES + (this.produced & this.mask) * RING_SLOT_BYTES;
+    const at = HEADER_BYTES + (this.produced & this.mask) * DECISION_BYTES;
     const { words } = this;
     const word = at >>> 2;
     words[word] = type;
-    words[word + D.hold / 4] = hold;
+    words[word + HOLD] = hold;
     words[word + FLAGS] = 0;
     return at;
   }

@@ -2,6 +2,11 @@ import { DropReason, NO_VNI } from '../native/records.js';
 import { OUTSIDE_CONTEXT, peerOfContext } from './session-table.js';
 import type { Topology } from './topology.js';
 
+// By names of their own where every first packet passes: a member of an imported table is looked up anew each time.
+const OUTSIDE = OUTSIDE_CONTEXT;
+const PLAIN = NO_VNI;
+const FOUND = DropReason.none;
+
 /** Where a frame leaves and what stands on its outside. */
 export interface Egress {
   /** Gateway port index. */
@@ -29,16 +34,16 @@ export function emptyEgress(): Egress {
  */
 export function resolveEgress(topology: Topology, context: number, address: number, into: Egress): DropReason {
   const { config } = topology;
-  if (context === OUTSIDE_CONTEXT) {
+  if (context === OUTSIDE) {
     if (config.externalPort < 0) return DropReason.noRoute;
     const mac = topology.nextHopMac();
     if (mac === null) return DropReason.unknownVtep;
     into.port = config.externalPort;
-    into.vni = NO_VNI;
+    into.vni = PLAIN;
     into.vtep = 0;
     into.mac = mac;
     into.innerMac = 0;
-    return DropReason.none;
+    return FOUND;
   }
   into.port = config.fabricPort;
   const peerIndex = peerOfContext(context);
@@ -63,5 +68,5 @@ export function resolveEgress(topology: Topology, context: number, address: numb
 function reach(mac: number | null, into: Egress): DropReason {
   if (mac === null) return DropReason.unknownVtep;
   into.mac = mac;
-  return DropReason.none;
+  return FOUND;
 }

@@ -1,6 +1,9 @@
 import { RowPool } from './row-pool.js';
-import { ordinaryMemory } from './table-memory.js';
+import { LAST_PLACE, ordinaryMemory } from './table-memory.js';
 import { TupleIndex, wordsFor } from './tuple-index.js';
+
+/** By its own name: an imported one is looked up anew each time. */
+const PLACE = LAST_PLACE;
 
 const WORDS = 7;
 const INSIDE_ADDRESS = 0;
@@ -23,6 +26,8 @@ export const Tenure = {
   /** Belongs to one session alone and is found by none other (address-and-port-dependent mapping); owns no port. */
   alone: 2,
 } as const;
+
+const SHARED = Tenure.shared;
 
 /** Protocols whose mappings own a public port (or identifier). Others share the public address, one session per remote. */
 export function hasPorts(protocol: number): boolean {
@@ -47,16 +52,16 @@ export class MappingTable {
     this.inside = new TupleIndex(
       capacity,
       (row, a, b, c, d) =>
-        w[row * WORDS + VPC_AND_SCOPE] === (a | 0) &&
-        w[row * WORDS + INSIDE_ADDRESS] === (b | 0) &&
-        w[row * WORDS + PORTS] >>> 16 === c &&
-        (w[row * WORDS + PROTOCOL_AND_TENURE] & 0xff) === d,
+        w[(row * WORDS + VPC_AND_SCOPE) & PLACE] === (a | 0) &&
+        w[(row * WORDS + INSIDE_ADDRESS) & PLACE] === (b | 0) &&
+        w[(row * WORDS + PORTS) & PLACE] >>> 16 === c &&
+        (w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff) === d,
       (row, index) =>
         index.hash(
-          w[row * WORDS + VPC_AND_SCOPE],
-          w[row * WORDS + INSIDE_ADDRESS],
-          w[row * WORDS + PORTS] >>> 16,
-          w[row * WORDS + PROTOCOL_AND_TENURE] & 0xff,
+          w[(row * WORDS + VPC_AND_SCOPE) & PLACE],
+          w[(row * WORDS + INSIDE_ADDRESS) & PLACE],
+          w[(row * WORDS + PORTS) & PLACE] >>> 16,
+          w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff,
         ),
       capacity,
       memory(wordsFor(capacity)),
@@ -64,16 +69,16 @@ export class MappingTable {
     this.outside = new TupleIndex(
       capacity,
       (row, a, b, c, d) =>
-        w[row * WORDS + VPC_AND_SCOPE] >>> 16 === a &&
-        w[row * WORDS + PUBLIC_ADDRESS] === (b | 0) &&
-        (w[row * WORDS + PORTS] & 0xffff) === c &&
-        (w[row * WORDS + PROTOCOL_AND_TENURE] & 0xff) === d,
+        w[(row * WORDS + VPC_AND_SCOPE) & PLACE] >>> 16 === a &&
+        w[(row * WORDS + PUBLIC_ADDRESS) & PLACE] === (b | 0) &&
+        (w[(row * WORDS + PORTS) & PLACE] & 0xffff) === c &&
+        (w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff) === d,
       (row, index) =>
         index.hash(
-          w[row * WORDS + VPC_AND_SCOPE] >>> 16,
-          w[row * WORDS + PUBLIC_ADDRESS],
-          w[row * WORDS + PORTS] & 0xffff,
-          w[row * WORDS + PROTOCOL_AND_TENURE] & 0xff,
+          w[(row * WORDS + VPC_AND_SCOPE) & PLACE] >>> 16,
+          w[(row * WORDS + PUBLIC_ADDRESS) & PLACE],
+          w[(row * WORDS + PORTS) & PLACE] & 0xffff,
+          w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff,
         ),
       capacity,
       memory(wordsFor(capacity)),
@@ -152,15 +157,16 @@ export class MappingTable {
   ): number {
     const row = this.rows.take();
     if (row < 0) return -1;
-    const base = row * WORDS;
-    this.words[base + INSIDE_ADDRESS] = insideAddress;
-    this.words[base + PORTS] = (insidePort << 16) | publicPort;
-    this.words[base + PUBLIC_ADDRESS] = publicAddress;
-    this.words[base + VPC_AND_SCOPE] = vpc | (scope << 16);
-    this.words[base + PROTOCOL_AND_TENURE] = protocol | (tenure << 8);
-    this.words[base + SESSIONS] = 0;
-    this.words[base + HOST] = host;
-    if (tenure === Tenure.shared) {
+    const { words } = this;
+    const base = (row * WORDS) & PLACE;
+    words[base + INSIDE_ADDRESS] = insideAddress | 0;
+    words[base + PORTS] = (insidePort << 16) | publicPort;
+    words[base + PUBLIC_ADDRESS] = publicAddress | 0;
+    words[base + VPC_AND_SCOPE] = vpc | (scope << 16);
+    words[base + PROTOCOL_AND_TENURE] = protocol | (tenure << 8);
+    words[base + SESSIONS] = 0;
+    words[base + HOST] = host | 0;
+    if (tenure === SHARED) {
       this.inside.insertHashed(insideHash, row);
       if (hasPorts(protocol)) this.outside.insertHashed(publicHash, row);
     }
@@ -178,13 +184,13 @@ export class MappingTable {
     if (this.tenure(row) !== Tenure.shared) return;
     this.inside.remove(row);
     if (hasPorts(protocol)) this.outside.remove(row);
-    this.words[row * WORDS + PROTOCOL_AND_TENURE] = protocol | (Tenure.retired << 8);
+    this.words[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] = protocol | (Tenure.retired << 8);
   }
 
   /** Its public endpoint is another mapping's now: nobody finds it, and with its sessions nothing goes back to a pool. */
   disown(row: number): void {
     this.retire(row);
-    this.words[row * WORDS + PROTOCOL_AND_TENURE] = this.protocol(row) | (Tenure.alone << 8);
+    this.words[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] = this.protocol(row) | (Tenure.alone << 8);
   }
 
   /** The configuration offers a retired mapping again: new sessions find it, unless its ends have been given to others. */
@@ -202,7 +208,7 @@ export class MappingTable {
     if (inside >= 0 || outside >= 0) return;
     this.inside.insert(row);
     if (hasPorts(protocol)) this.outside.insert(row);
-    this.words[row * WORDS + PROTOCOL_AND_TENURE] = protocol | (Tenure.shared << 8);
+    this.words[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] = protocol | (Tenure.shared << 8);
   }
 
   /** Whether the public port goes back to its pool when the mapping ends. */
@@ -212,54 +218,57 @@ export class MappingTable {
 
   /** Mappings that sessions use. */
   *rowsInUse(): Generator<number> {
-    for (let row = 0; row < this.rows.highWater; row++) if (this.words[row * WORDS + SESSIONS] > 0) yield row;
+    for (let row = 0; row < this.rows.highWater; row++) if (this.words[(row * WORDS + SESSIONS) & PLACE] > 0) yield row;
   }
 
   /** @returns Sessions that use the mapping. */
   sessions(row: number): number {
-    return this.words[row * WORDS + SESSIONS];
+    return this.words[(row * WORDS + SESSIONS) & PLACE];
   }
 
   /** @returns Sessions that use the mapping, after adding `count`. */
   addSessions(row: number, count: number): number {
-    this.words[row * WORDS + SESSIONS] += count;
-    return this.words[row * WORDS + SESSIONS];
+    const { words } = this;
+    const at = (row * WORDS + SESSIONS) & PLACE;
+    const sessions = words[at] + count;
+    words[at] = sessions;
+    return sessions;
   }
 
   vpc(row: number): number {
-    return this.words[row * WORDS + VPC_AND_SCOPE] & 0xffff;
+    return this.words[(row * WORDS + VPC_AND_SCOPE) & PLACE] & 0xffff;
   }
 
   scope(row: number): number {
-    return this.words[row * WORDS + VPC_AND_SCOPE] >>> 16;
+    return this.words[(row * WORDS + VPC_AND_SCOPE) & PLACE] >>> 16;
   }
 
   protocol(row: number): number {
-    return this.words[row * WORDS + PROTOCOL_AND_TENURE] & 0xff;
+    return this.words[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff;
   }
 
   insideAddress(row: number): number {
-    return this.words[row * WORDS + INSIDE_ADDRESS] >>> 0;
+    return this.words[(row * WORDS + INSIDE_ADDRESS) & PLACE] >>> 0;
   }
 
   insidePort(row: number): number {
-    return this.words[row * WORDS + PORTS] >>> 16;
+    return this.words[(row * WORDS + PORTS) & PLACE] >>> 16;
   }
 
   publicAddress(row: number): number {
-    return this.words[row * WORDS + PUBLIC_ADDRESS] >>> 0;
+    return this.words[(row * WORDS + PUBLIC_ADDRESS) & PLACE] >>> 0;
   }
 
   publicPort(row: number): number {
-    return this.words[row * WORDS + PORTS] & 0xffff;
+    return this.words[(row * WORDS + PORTS) & PLACE] & 0xffff;
   }
 
   host(row: number): number {
-    return this.words[row * WORDS + HOST];
+    return this.words[(row * WORDS + HOST) & PLACE];
   }
 
   /** One of Tenure. */
   tenure(row: number): number {
-    return this.words[row * WORDS + PROTOCOL_AND_TENURE] >>> 8;
+    return this.words[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] >>> 8;
   }
 }

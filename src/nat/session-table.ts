@@ -1,7 +1,10 @@
 import { SessionClass } from '../native/records.js';
 import { RowPool } from './row-pool.js';
-import { ordinaryMemory } from './table-memory.js';
+import { LAST_PLACE, ordinaryMemory } from './table-memory.js';
 import { TupleIndex, wordsFor } from './tuple-index.js';
+
+/** By its own name: an imported one is looked up anew each time. */
+const PLACE = LAST_PLACE;
 
 /** Words of a session's row in TypeScript: what policy needs; the lcore keeps its own row of the same number. */
 const WORDS = 14;
@@ -38,6 +41,8 @@ export function peerOfContext(context: number): number {
 
 /** Life of a session in TypeScript. */
 export const SessionLife = { live: 1, removing: 2 } as const;
+
+const LIVES = SessionLife.live << 16;
 
 /** What makes a session; addresses u32 host order, ICMP identifiers stand in both ports. */
 export interface SessionFacts {
@@ -78,7 +83,7 @@ export class SessionTable {
     this.index = new TupleIndex(
       capacity * 2,
       (entry, a, b, c, d) => {
-        const base = (entry >>> 1) * WORDS;
+        const base = ((entry >>> 1) * WORDS) & PLACE;
         const w = this.words;
         if ((w[base + KIND] & 0xff) !== a >>> 16) return false;
         if ((entry & 1) === 0) {
@@ -97,7 +102,7 @@ export class SessionTable {
         );
       },
       (entry, index) => {
-        const base = (entry >>> 1) * WORDS;
+        const base = ((entry >>> 1) * WORDS) & PLACE;
         const w = this.words;
         const protocol = w[base + KIND] & 0xff;
         return (entry & 1) === 0
@@ -244,7 +249,7 @@ export class SessionTable {
   ): number {
     const row = this.rows.take();
     if (row < 0) return -1;
-    const base = row * WORDS;
+    const base = (row * WORDS) & PLACE;
     const w = this.words;
     w[base + CONTEXTS] = f.forwardContext | (f.reverseContext << 16);
     w[base + FORWARD_SOURCE] = f.forwardSource;
@@ -253,13 +258,13 @@ export class SessionTable {
     w[base + TRANSLATED_SOURCE] = f.translatedSource;
     w[base + TRANSLATED_DESTINATION] = f.translatedDestination;
     w[base + TRANSLATED_PORTS] = packPorts(f.translatedSourcePort, f.translatedDestinationPort);
-    w[base + KIND] = f.protocol | (f.sessionClass << 8) | (SessionLife.live << 16) | (f.insideInitiated ? 1 << 24 : 0);
+    w[base + KIND] = f.protocol | (f.sessionClass << 8) | LIVES | (f.insideInitiated === true ? 1 << 24 : 0);
     w[base + SOURCE_MAPPING] = f.sourceMapping;
     w[base + DESTINATION_MAPPING] = f.destinationMapping;
     w[base + HOST] = f.host;
     w[base + OWNERS] = f.vpc | ((f.destinationVpc + 1) << 16);
     w[base + GENERATION] = nextGeneration(w[base + GENERATION]);
-    w[base + SHAPES] = shapes;
+    w[base + SHAPES] = shapes | 0;
     const { index } = this;
     index.insertHashed(forwardHash, row * 2);
     index.insertHashed(reverseHash, row * 2 + 1);
@@ -270,62 +275,62 @@ export class SessionTable {
   unlink(row: number): void {
     this.index.remove(row * 2);
     this.index.remove(row * 2 + 1);
-    const at = row * WORDS + KIND;
+    const at = (row * WORDS + KIND) & PLACE;
     this.words[at] = (this.words[at] & ~0xff0000) | (SessionLife.removing << 16);
   }
 
   release(row: number): void {
-    this.words[row * WORDS + KIND] &= ~0xff0000;
+    this.words[(row * WORDS + KIND) & PLACE] &= ~0xff0000;
     this.rows.release(row);
   }
 
   life(row: number): number {
-    return (this.words[row * WORDS + KIND] >>> 16) & 0xff;
+    return (this.words[(row * WORDS + KIND) & PLACE] >>> 16) & 0xff;
   }
 
   generation(row: number): number {
-    return this.words[row * WORDS + GENERATION] >>> 0;
+    return this.words[(row * WORDS + GENERATION) & PLACE] >>> 0;
   }
 
   protocol(row: number): number {
-    return this.words[row * WORDS + KIND] & 0xff;
+    return this.words[(row * WORDS + KIND) & PLACE] & 0xff;
   }
 
   sessionClass(row: number): SessionClass {
-    return ((this.words[row * WORDS + KIND] >>> 8) & 0xff) as SessionClass;
+    return ((this.words[(row * WORDS + KIND) & PLACE] >>> 8) & 0xff) as SessionClass;
   }
 
   insideInitiated(row: number): boolean {
-    return this.words[row * WORDS + KIND] >>> 24 !== 0;
+    return this.words[(row * WORDS + KIND) & PLACE] >>> 24 !== 0;
   }
 
   sourceMapping(row: number): number {
-    return this.words[row * WORDS + SOURCE_MAPPING];
+    return this.words[(row * WORDS + SOURCE_MAPPING) & PLACE];
   }
 
   destinationMapping(row: number): number {
-    return this.words[row * WORDS + DESTINATION_MAPPING];
+    return this.words[(row * WORDS + DESTINATION_MAPPING) & PLACE];
   }
 
   host(row: number): number {
-    return this.words[row * WORDS + HOST];
+    return this.words[(row * WORDS + HOST) & PLACE];
   }
 
   vpc(row: number): number {
-    return this.words[row * WORDS + OWNERS] & 0xffff;
+    return this.words[(row * WORDS + OWNERS) & PLACE] & 0xffff;
   }
 
   destinationVpc(row: number): number {
-    return (this.words[row * WORDS + OWNERS] >>> 16) - 1;
+    return (this.words[(row * WORDS + OWNERS) & PLACE] >>> 16) - 1;
   }
 
   shapes(row: number): number {
-    return this.words[row * WORDS + SHAPES];
+    return this.words[(row * WORDS + SHAPES) & PLACE];
   }
 
   /** Fills `into` with the session's facts. */
   read(row: number, into: SessionFacts): void {
-    const base = row * WORDS;
+    const base = (row * WORDS) & PLACE;
     const w = this.words;
     into.forwardContext = w[base + CONTEXTS] & 0xffff;
     into.forwardSource = w[base + FORWARD_SOURCE] >>> 0;

@@ -3,6 +3,9 @@ import type { ValidatedConfig } from '../config/types.js';
 import { IcmpType } from './packet.js';
 import { OUTSIDE_CONTEXT, peerOfContext, type SessionFacts } from './session-table.js';
 
+// By names of their own where every first packet passes: a member of an imported table is looked up anew each time.
+const OUTSIDE = OUTSIDE_CONTEXT;
+
 /**
  * A shape is what is left of one direction of a session when its values are taken away: eleven bits. The compiler sees
  * a shape once for a target; a flow brings the values (FlowArguments).
@@ -25,7 +28,7 @@ const ECHO_REQUESTS = 1 << 9;
 const ECHO_REPLIES = 1 << 10;
 
 function ingressOf(context: number): number {
-  if (context === OUTSIDE_CONTEXT) return INGRESS_OUTSIDE;
+  if (context === OUTSIDE) return INGRESS_OUTSIDE;
   return peerOfContext(context) >= 0 ? INGRESS_PEER : INGRESS_VPC;
 }
 
@@ -44,7 +47,7 @@ export function forwardShape(f: SessionFacts): number {
     (f.translatedDestination !== f.forwardDestination ? DESTINATION_ADDRESS : 0) |
     (f.translatedSourcePort !== f.forwardSourcePort ? SOURCE_PORT : 0) |
     (f.translatedDestinationPort !== f.forwardDestinationPort ? DESTINATION_PORT : 0) |
-    (f.reverseContext !== OUTSIDE_CONTEXT ? EGRESS_FABRIC : 0) |
+    (f.reverseContext !== OUTSIDE ? EGRESS_FABRIC : 0) |
     echoes(f, ECHO_REQUESTS, ECHO_REPLIES)
   );
 }
@@ -58,7 +61,7 @@ export function reverseShape(f: SessionFacts): number {
     (f.translatedSource !== f.forwardSource ? DESTINATION_ADDRESS : 0) |
     (f.translatedDestinationPort !== f.forwardDestinationPort ? SOURCE_PORT : 0) |
     (f.translatedSourcePort !== f.forwardSourcePort ? DESTINATION_PORT : 0) |
-    (f.forwardContext !== OUTSIDE_CONTEXT ? EGRESS_FABRIC : 0) |
+    (f.forwardContext !== OUTSIDE ? EGRESS_FABRIC : 0) |
     echoes(f, ECHO_REPLIES, ECHO_REQUESTS)
   );
 }

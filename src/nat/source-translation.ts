@@ -8,6 +8,10 @@ import type { RestingTuples } from './resting-tuples.js';
 import type { SessionFacts, SessionTable } from './session-table.js';
 import type { Topology } from './topology.js';
 
+// By names of their own where every first packet passes: a member of an imported table is looked up anew each time.
+const NO_REASON = DropReason.none;
+const SHARED = Tenure.shared;
+
 /** Gives a session its public source: a static binding's, a live mapping's, or a new mapping's. */
 export class SourceTranslation {
   private readonly exhausted = new ExhaustedRemotes();
@@ -59,10 +63,10 @@ export class SourceTranslation {
       // An echo identifier stands in both ports.
       if (protocol === 1) facts.translatedDestinationPort = publicPort;
       // Nobody else has a port that was free until now: no session's replies look like these.
-      if (known < 0) return DropReason.none;
+      if (known < 0) return NO_REASON;
     }
     const reason = this.checkReplies(facts);
-    if (reason !== DropReason.none && known < 0) this.free(mapping, nowSeconds);
+    if (reason !== NO_REASON && known < 0) this.free(mapping, nowSeconds);
     return reason;
   }
 
@@ -192,18 +196,7 @@ export class SourceTranslation {
       return port;
     }
     const address = pools.address | 0;
-    const mapping = mappings.insert(
-      vpc,
-      scope,
-      protocol,
-      inside,
-      insidePort,
-      address,
-      port,
-      host,
-      Tenure.shared,
-      insideHash,
-    );
+    const mapping = mappings.insert(vpc, scope, protocol, inside, insidePort, address, port, host, SHARED, insideHash);
     if (mapping >= 0) return mapping;
     if (withPort) pools.release(scope, protocol, address, port, nowSeconds);
     hosts.release(host);

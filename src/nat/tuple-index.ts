@@ -1,7 +1,9 @@
 import { randomFillSync } from 'node:crypto';
+import { LAST_PLACE } from './table-memory.js';
 
 /** By its own name: to look a global up costs jest's sandbox more than all else that a search does. */
 const { imul } = Math;
+const PLACE = LAST_PLACE;
 
 /** A bucket is one cache line: a control word and 15 slots. */
 const BUCKET_WORDS = 16;
@@ -88,7 +90,7 @@ export class TupleIndex {
 
   /** Asks for the memory that a search will look at first. @param hash Of the key. @returns Something of it, which the caller must use. */
   touch(hash: number): number {
-    return this.words[this.home(hash) * BUCKET_WORDS];
+    return this.words[(this.home(hash) * BUCKET_WORDS) & PLACE];
   }
 
   /** @returns The entry, or -1. */
@@ -103,12 +105,13 @@ export class TupleIndex {
     const home = this.home(hash);
     let bucket = home;
     do {
-      const at = bucket * BUCKET_WORDS;
+      const at = (bucket * BUCKET_WORDS) & PLACE;
       const control = words[at];
       const last = at + (control & IN_USE);
       for (let slot = at + 1; slot <= last; slot++) {
-        if (words[slot] >>> entryBits !== tag) continue;
-        const entry = words[slot] & this.entryMask;
+        const word = words[slot];
+        if (word >>> entryBits !== tag) continue;
+        const entry = word & this.entryMask;
         if (this.keyMatches(entry, a, b, c, d)) return entry;
       }
       if (control < PASSED_OVER) return -1;
@@ -126,13 +129,16 @@ export class TupleIndex {
   insertHashed(hash: number, entry: number): void {
     const { words } = this;
     let bucket = this.home(hash);
-    while ((words[bucket * BUCKET_WORDS] & IN_USE) === SLOTS) {
-      words[bucket * BUCKET_WORDS] += PASSED_OVER;
+    let at = (bucket * BUCKET_WORDS) & PLACE;
+    let control = words[at];
+    while ((control & IN_USE) === SLOTS) {
+      words[at] = control + PASSED_OVER;
       bucket = this.after(bucket);
+      at = (bucket * BUCKET_WORDS) & PLACE;
+      control = words[at];
     }
-    const at = bucket * BUCKET_WORDS;
-    words[at]++;
-    words[at + (words[at] & IN_USE)] = entry | (hash << this.entryBits);
+    words[at] = control + 1;
+    words[at + (control & IN_USE) + 1] = entry | (hash << this.entryBits);
   }
 
   /** The entry's key must still stand in its row. @returns Whether it was there. */
@@ -143,7 +149,7 @@ export class TupleIndex {
     const home = this.home(hash);
     let bucket = home;
     do {
-      const at = bucket * BUCKET_WORDS;
+      const at = (bucket * BUCKET_WORDS) & PLACE;
       const control = words[at];
       const last = at + (control & IN_USE);
       for (let slot = at + 1; slot <= last; slot++) {
@@ -151,7 +157,7 @@ export class TupleIndex {
         words[slot] = words[last];
         words[at]--;
         for (let passed = home; passed !== bucket; passed = this.after(passed)) {
-          words[passed * BUCKET_WORDS] -= PASSED_OVER;
+          words[(passed * BUCKET_WORDS) & PLACE] -= PASSED_OVER;
         }
         return true;
       }
@@ -163,7 +169,7 @@ export class TupleIndex {
 
   /** @returns An entry that stands in a bucket, or -1. */
   anyOf(bucket: number): number {
-    const at = bucket * BUCKET_WORDS;
+    const at = (bucket * BUCKET_WORDS) & PLACE;
     const inUse = this.words[at] & IN_USE;
     return inUse === 0 ? -1 : this.words[at + inUse] & this.entryMask;
   }

@@ -19,7 +19,8 @@ require.extensions['.ts'] = (module, filename) => {
     filename,
     swcrc: false,
     sourceMaps: 'inline',
-    jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
+    // As tsconfig.json has it.
+    jsc: { parser: { syntax: 'typescript' }, target: 'es2022', transform: { useDefineForClassFields: false } },
     module: { type: 'commonjs' },
   });
   module._compile(code, filename);
