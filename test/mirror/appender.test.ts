@@ -2,17 +2,14 @@ import { runAppend } from '../../src/mirror/append-command.js';
 import { Appender } from '../../src/mirror/appender.js';
 import { shardKeys } from '../../src/mirror/keys.js';
 import type { Answer } from '../../src/mirror/scripts.js';
-import { closeAll, GROUP, startPair } from './pair.js';
-import { RedisServer, stopAll, until } from './redis-servers.js';
-
-afterEach(closeAll);
-afterAll(stopAll);
+import { GROUP, startPair } from './pair.js';
+import { type RedisServer, until } from './redis-servers.js';
+import { startForAllTests } from './server-of-test.js';
 
 let server: RedisServer;
-beforeAll(async () => {
-  server = await RedisServer.start();
+startForAllTests((started) => {
+  server = started;
 });
-beforeEach(() => server.with((client) => client.flushall()));
 
 const SHARDS = 8;
 

@@ -6,19 +6,16 @@ import { LogFollower } from '../../src/mirror/log-follower.js';
 import { blockText } from '../../src/mirror/port-block-text.js';
 import { MirrorBatch, MirrorRecord } from '../../src/mirror/records.js';
 import { churn, fault, lateStandbyIsSame, RECOVERY_MS, ROWS } from './fault.js';
-import { closeAll, GROUP, type Pair, same, startPair } from './pair.js';
-import { RedisServer, stopAll, until } from './redis-servers.js';
+import { GROUP, type Pair, same, startPair } from './pair.js';
+import { type RedisServer, until } from './redis-servers.js';
+import { startForEachTest } from './server-of-test.js';
 import { random } from './tables.js';
 import * as unprotected from './unprotected.js';
 
 let server: RedisServer;
 
-beforeEach(async () => {
-  server = await RedisServer.start();
-});
-afterEach(async () => {
-  closeAll();
-  await stopAll();
+startForEachTest((started) => {
+  server = started;
 });
 
 const SHARD = 5;

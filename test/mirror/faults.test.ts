@@ -1,21 +1,20 @@
 import { shardKeys } from '../../src/mirror/keys.js';
 import { BadWire } from './bad-wire.js';
 import { churn, fault, lateStandbyIsSame, RECOVERY_MS, ROWS } from './fault.js';
-import { closeAll, GROUP, type Pair, replayOn, same, startPair, writerOn } from './pair.js';
-import { RedisServer, stopAll, until } from './redis-servers.js';
+import { GROUP, type Pair, replayOn, same, startPair, writerOn } from './pair.js';
+import { type RedisServer, until } from './redis-servers.js';
+import { startForEachTest } from './server-of-test.js';
 import { PlainReplica, PlainTable, random } from './tables.js';
 import * as unprotected from './unprotected.js';
 
 let server: RedisServer;
 const wires: BadWire[] = [];
 
-beforeEach(async () => {
-  server = await RedisServer.start();
-});
-afterEach(async () => {
-  closeAll();
+afterEach(() => {
   for (const wire of wires.splice(0)) wire.close();
-  await stopAll();
+});
+startForEachTest((started) => {
+  server = started;
 });
 
 async function breath(ms = 5): Promise<void> {

@@ -1,17 +1,14 @@
 import { groupKeys, shardKeys } from '../../src/mirror/keys.js';
 import { RECOVERY_MS, ROWS } from './fault.js';
-import { closeAll, GROUP, replayOn, same, startPair, writerOn } from './pair.js';
-import { RedisServer, stopAll, until } from './redis-servers.js';
+import { GROUP, replayOn, same, startPair, writerOn } from './pair.js';
+import { type RedisServer, until } from './redis-servers.js';
+import { startForEachTest } from './server-of-test.js';
 import { PlainReplica, PlainTable } from './tables.js';
 
 let server: RedisServer;
 
-beforeEach(async () => {
-  server = await RedisServer.start();
-});
-afterEach(async () => {
-  closeAll();
-  await stopAll();
+startForEachTest((started) => {
+  server = started;
 });
 
 const SHARD = 5;

@@ -1,8 +1,9 @@
 import { shardKeys } from '../../src/mirror/keys.js';
 import type { MirrorReplay, MirrorWriter } from '../../src/mirror/types.js';
 import { BadWire } from './bad-wire.js';
-import { closeAll, GROUP, replayOn, same, writerOn } from './pair.js';
-import { RedisServer, stopAll, until } from './redis-servers.js';
+import { GROUP, replayOn, same, writerOn } from './pair.js';
+import { RedisServer, until } from './redis-servers.js';
+import { endWithEachTest } from './server-of-test.js';
 import { PlainReplica, PlainTable, random } from './tables.js';
 
 /** How long faults are made at random; more with SLUICE_HISTORY_SECONDS. */
@@ -12,10 +13,7 @@ const ROWS = 1024;
 const CAP = 64 * 1024;
 const RECOVERY_MS = 10_000;
 
-afterEach(async () => {
-  closeAll();
-  await stopAll();
-});
+endWithEachTest();
 
 /** Where a history stands: one table, its writer of the moment, and a standby. */
 class History {

@@ -1,15 +1,12 @@
-import { closeAll, startPair } from './pair.js';
-import { RedisServer, stopAll } from './redis-servers.js';
+import { startPair } from './pair.js';
+import type { RedisServer } from './redis-servers.js';
+import { startForAllTests } from './server-of-test.js';
 import { random } from './tables.js';
 
-afterEach(closeAll);
-afterAll(stopAll);
-
 let server: RedisServer;
-beforeAll(async () => {
-  server = await RedisServer.start();
+startForAllTests((started) => {
+  server = started;
 });
-beforeEach(() => server.with((client) => client.flushall()));
 
 test('what opens, changes and ends on the active does so on the standby', async () => {
   const pair = await startPair(server.url);

@@ -5,14 +5,12 @@ import { Protocol } from '../../src/nat/packet.js';
 import type { PortGrants } from '../../src/nat/port-grants.js';
 import { SessionLife } from '../../src/nat/session-table.js';
 import { EngineNode, exampleConfig } from './engine-node.js';
-import { closeAll, GROUP, replayOn, writerOn } from './pair.js';
-import { RedisServer, stopAll, until } from './redis-servers.js';
+import { GROUP, replayOn, writerOn } from './pair.js';
+import { RedisServer, until } from './redis-servers.js';
+import { endWithEachTest } from './server-of-test.js';
 import { PlainReplica, PlainTable, random } from './tables.js';
 
-afterEach(async () => {
-  closeAll();
-  await stopAll();
-});
+endWithEachTest();
 
 describe('ports of a pair, engine by engine', () => {
   const POOL = { name: 'one', vpcs: ['red', 'blue'], ranges: ['203.0.113.16-203.0.113.17'], ports: '5001-5600' };

@@ -1,17 +1,15 @@
 import { shardKeys } from '../../src/mirror/keys.js';
 import { churn, fault, lateStandbyIsSame, RECOVERY_MS, ROWS } from './fault.js';
-import { closeAll, GROUP, startPair } from './pair.js';
-import { RedisServer, startCluster, startSentinelGroup, stopAll, until } from './redis-servers.js';
+import { GROUP, startPair } from './pair.js';
+import { RedisServer, startCluster, startSentinelGroup, until } from './redis-servers.js';
+import { endWithEachTest } from './server-of-test.js';
 import { random } from './tables.js';
 import * as unprotected from './unprotected.js';
 
 /** A failover that three sentinels agree on takes some seconds. */
 const FAILOVER_MS = 45_000;
 
-afterEach(async () => {
-  closeAll();
-  await stopAll();
-});
+endWithEachTest();
 
 async function sentinelsFailOverToALaggingReplica(): Promise<void> {
   const { master, replica, url } = await startSentinelGroup();
