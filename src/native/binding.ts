@@ -33,7 +33,50 @@ export interface NativePort {
   readonly vlan: number;
 }
 
+/**
+ * Which shard looks a packet up (docs/decisions/0017-shards.md). Constant while packets come. Addresses: u32, host order.
+ */
+export interface Steering {
+  /** VPCs whose gateway this is, 32768 at most by index. */
+  readonly vpcs: readonly { readonly vni: number; readonly index: number }[];
+  /** VNIs that peer gateways send with. */
+  readonly peerVnis: readonly number[];
+  /** Addresses that stand for a VPC in front of others; ranges that do not overlap. */
+  readonly peering: readonly { readonly first: number; readonly last: number; readonly vpc: number }[];
+  /** External static bindings. Of one endpoint: its protocol and port; of addresses, each to its own: 0 and 0. */
+  readonly bindings: readonly {
+    readonly first: number;
+    readonly last: number;
+    /** What `first` stands for. */
+    readonly private: number;
+    readonly protocol: number;
+    readonly port: number;
+  }[];
+}
+
+/** What makes a dataplane one of several slow paths over the same ports. */
+export interface ShardOptions {
+  /** 2..MOST_SHARDS. */
+  readonly count: number;
+  readonly steering: Steering;
+  /** Bytes of the tables of blocks and of remotes (src/nat/shards/shared-table.ts), zeros at first. */
+  readonly blockBytes: number;
+  readonly remoteBytes: number;
+}
+
+/** A shard of a dataplane that is there, in this thread or another one. */
+export interface ShardAttachment {
+  /** Dataplane.id. */
+  readonly shardOf: number;
+  /** 0..count-1. */
+  readonly shard: number;
+}
+
+export const MOST_SHARDS = 16;
+
 export interface DataplaneOptions {
+  /** Absent: one slow path. All else that is counted here (sessions, held packets, slots) is of each. */
+  readonly shards?: ShardOptions;
   readonly ports: readonly NativePort[];
   readonly underlay: { readonly vtep: number; readonly mac: number; readonly udpPort: number };
   readonly maxSessions: number;
@@ -119,8 +162,17 @@ export interface Liveness {
   readonly links: readonly boolean[];
 }
 
-/** The packet side of one gateway: ports, slow path, software table, NIC rules. One per process at a time. */
+/**
+ * The packet side of one gateway: ports, slow path, software table, NIC rules. One per process at a time. With shards, each
+ * object is one of them: what it reads, runs, registers and counts is that shard's. The one that was made with options is
+ * shard 0, and has the ports: constant rules, captures (which it runs for all), NIC statistics; its close() closes all.
+ */
 export interface Dataplane {
+  /** For ShardAttachment. */
+  readonly id: number;
+  /** Tables that all shards see, the same memory in every one's object; empty without shards. */
+  readonly blocks: ArrayBuffer;
+  readonly remotes: ArrayBuffer;
   /** maxSessions × SessionRow, written by the lcore. External memory, valid until close(). */
   readonly rows: ArrayBuffer;
   /** maxSessions × SessionCounters, refreshed by `query` decisions and `removed`. */
@@ -255,7 +307,7 @@ export interface NativeBinding {
   formatFlowLines(lines: Uint8Array, count: number, texts: Uint8Array, out: Uint8Array): number;
   /** CLOCK_MONOTONIC as the live gateway's clock, [seconds, nanoseconds]. */
   now(): readonly [number, number];
-  readonly Dataplane: new (options: DataplaneOptions) => Dataplane;
+  readonly Dataplane: new (options: DataplaneOptions | ShardAttachment) => Dataplane;
 }
 
 /** Loads the addon built in build/native. */
