@@ -115,6 +115,49 @@ TemplateSource template_source(const Napi::Value& value) {
   return source;
 }
 
+namespace {
+
+SteeringSource steering_source(const Napi::Value& value) {
+  const Napi::Object given = object(value, "steering");
+  constexpr uint32_t kMostVpcs = 0x7fff;
+  SteeringSource source;
+  const auto each = [&](const char* name, auto read) {
+    const Napi::Array list = array(given.Get(name), name);
+    for (uint32_t i = 0; i < list.Length(); i++) read(list.Get(i));
+  };
+  each("vpcs", [&](const Napi::Value& one) {
+    const Napi::Object vpc = object(one, "vpc");
+    source.vpcs.push_back({u32(vpc.Get("vni"), "vni"), u32(vpc.Get("index"), "index", kMostVpcs)});
+  });
+  each("peerVnis", [&](const Napi::Value& vni) { source.peer_vnis.push_back(u32(vni, "peer VNI")); });
+  each("peering", [&](const Napi::Value& one) {
+    const Napi::Object range = object(one, "peering range");
+    source.peering.push_back({u32(range.Get("first"), "first"), u32(range.Get("last"), "last"),
+                              u32(range.Get("vpc"), "vpc", kMostVpcs)});
+  });
+  each("bindings", [&](const Napi::Value& one) {
+    const Napi::Object binding = object(one, "binding");
+    source.bindings.push_back({u32(binding.Get("first"), "first"), u32(binding.Get("last"), "last"),
+                               u32(binding.Get("private"), "private"),
+                               static_cast<uint16_t>(u32(binding.Get("port"), "port", 0xffff)),
+                               static_cast<uint8_t>(u32(binding.Get("protocol"), "protocol", 0xff))});
+  });
+  return source;
+}
+
+void read_shards(const Napi::Value& value, DataplaneOptions* options) {
+  if (value.IsUndefined()) return;
+  const Napi::Object given = object(value, "shards");
+  constexpr double kLeastBytes = 48, kMostBytes = 1ull << 40;
+  options->shards = static_cast<uint16_t>(number(given.Get("count"), "count", 2, Steering::kMostShards));
+  options->steering = steering_source(given.Get("steering"));
+  options->block_bytes = static_cast<size_t>(number(given.Get("blockBytes"), "blockBytes", kLeastBytes, kMostBytes));
+  options->remote_bytes =
+      static_cast<size_t>(number(given.Get("remoteBytes"), "remoteBytes", kLeastBytes, kMostBytes));
+}
+
+}  // namespace
+
 DataplaneOptions dataplane_options(const Napi::Value& value) {
   const Napi::Object given = object(value, "options");
   DataplaneOptions options;
@@ -148,6 +191,10 @@ DataplaneOptions dataplane_options(const Napi::Value& value) {
     options.slow_path.mss_clamp = static_cast<uint16_t>(u32(clamp, "mssClamp", 0xffff));
   options.slow_path.replay = given.Get("replay").ToBoolean();
   options.slow_path.silent = given.Get("silent").ToBoolean();
+  read_shards(given.Get("shards"), &options);
+  const uint64_t rows = uint64_t{options.slow_path.max_sessions} * options.shards;
+  if (rows >= RuleContext::kMaxRows)
+    throw NativeFault("ARGUMENT", "maxSessions of all shards are " + std::to_string(rows));
   return options;
 }
 

@@ -1,6 +1,8 @@
 #include "binding/dataplane_object.h"
 
 #include <algorithm>
+#include <mutex>
+#include <unordered_map>
 
 namespace sluice::binding {
 namespace {
@@ -18,6 +20,26 @@ Nanoseconds time_of(const Napi::Value& seconds, const Napi::Value& nanoseconds) 
   if (!(given > 0)) return nanoseconds.IsNumber() ? u32(nanoseconds, "nanoseconds", 999'999'999) : 0;
   if (given > UINT32_MAX) return UINT64_MAX;
   return make_time(static_cast<uint32_t>(given), u32(nanoseconds, "nanoseconds", 999'999'999));
+}
+
+// The dataplanes of all threads, by id. Whoever attaches finds one that has not been closed.
+std::mutex known_lock;
+std::unordered_map<uint32_t, std::weak_ptr<Dataplane>> known;
+uint32_t last_id = 0;
+
+uint32_t make_known(const std::shared_ptr<Dataplane>& dataplane) {
+  const std::lock_guard guard(known_lock);
+  known[++last_id] = dataplane;
+  return last_id;
+}
+
+std::shared_ptr<Dataplane> find_known(uint32_t id) {
+  const std::lock_guard guard(known_lock);
+  const auto found = known.find(id);
+  std::shared_ptr<Dataplane> dataplane = found == known.end() ? nullptr : found->second.lock();
+  if (dataplane == nullptr || dataplane->closed())
+    throw NativeFault("STATE", "there is no dataplane " + std::to_string(id) + " to be a shard of");
+  return dataplane;
 }
 
 }  // namespace
@@ -62,22 +84,40 @@ Napi::Function DataplaneObject::define(Napi::Env env) {
 
 DataplaneObject::DataplaneObject(const Napi::CallbackInfo& info) : ObjectWrap(info), env_(info.Env()) {
   guarded(info.Env(), [&] {
-    const DataplaneOptions options = dataplane_options(info[0]);
-    dataplane_ = std::make_unique<Dataplane>(options);
-    const SlowPath& path = dataplane_->slow_path();
-    const SlowPathOptions& sizes = options.slow_path;
-    Napi::Object self = info.This().As<Napi::Object>();
-    const auto publish = [&](const char* name, const SharedRegion& region, size_t bytes) {
-      self.DefineProperty(
-          Napi::PropertyDescriptor::Value(name, external(info.Env(), region, bytes), napi_enumerable));
-    };
-    publish("rows", path.sessions().rows_memory(), sizeof(SessionRow) * sizes.max_sessions);
-    publish("counters", path.sessions().counters_memory(), sizeof(SessionCounters) * sizes.max_sessions);
-    publish("events", path.events_memory(), ring_bytes(sizes.event_slots, kEventSlotBytes));
-    publish("vnis", path.vnis_memory(), kVniBitmapBytes);
-    publish("decisions", path.decisions_memory(), ring_bytes(sizes.decision_slots, kRingSlotBytes));
+    const Napi::Object given = object(info[0], "options");
+    if (given.Has("shardOf")) {
+      attach(given);
+    } else {
+      dataplane_ = std::make_shared<Dataplane>(dataplane_options(given));
+      id_ = make_known(dataplane_);
+      owns_ = true;
+    }
+    publish_memory(info.Env(), info.This().As<Napi::Object>());
   });
   hook();
+}
+
+void DataplaneObject::attach(const Napi::Object& attachment) {
+  id_ = u32(attachment.Get("shardOf"), "shardOf");
+  dataplane_ = find_known(id_);
+  shard_ = static_cast<uint16_t>(u32(attachment.Get("shard"), "shard", dataplane_->shards() - 1u));
+}
+
+void DataplaneObject::publish_memory(Napi::Env env, Napi::Object self) {
+  const SlowPath& path = lane().path();
+  const auto publish = [&](const char* name, const SharedRegion& region) {
+    const Napi::Value value =
+        region == nullptr ? Napi::ArrayBuffer::New(env, 0) : external(env, region, region->bytes());
+    self.DefineProperty(Napi::PropertyDescriptor::Value(name, value, napi_enumerable));
+  };
+  publish("rows", path.sessions().rows_memory());
+  publish("counters", path.sessions().counters_memory());
+  publish("events", path.events_memory());
+  publish("vnis", path.vnis_memory());
+  publish("decisions", path.decisions_memory());
+  publish("blocks", dataplane_->blocks_memory());
+  publish("remotes", dataplane_->remotes_memory());
+  self.DefineProperty(Napi::PropertyDescriptor::Value("id", Napi::Number::New(env, id_), napi_enumerable));
 }
 
 DataplaneObject::~DataplaneObject() { shut(false); }
@@ -101,7 +141,9 @@ void DataplaneObject::on_environment_end(void* self) {
 void DataplaneObject::shut(bool tell_loop) {
   if (hooked_) napi_remove_env_cleanup_hook(env_, on_environment_end, this);
   hooked_ = false;
-  if (dataplane_) dataplane_->close();
+  if (dataplane_ && owns_) dataplane_->close();
+  if (dataplane_ && starts_ && !dataplane_->closed()) lane().stop();
+  starts_ = false;
   if (tell_loop) release_doorbell();
   has_doorbell_ = false;
 }
@@ -124,7 +166,7 @@ Napi::Value DataplaneObject::register_template(const Napi::CallbackInfo& info) {
     if (where != "software" && where != "nic")
       throw NativeFault("ARGUMENT", "where is neither software nor nic");
     const uint32_t id =
-        dataplane_->register_template(where == "nic", port_index(info[1]), template_source(info[2]));
+        dataplane_->register_template(shard_, where == "nic", port_index(info[1]), template_source(info[2]));
     return Napi::Number::New(info.Env(), id);
   });
 }
@@ -160,7 +202,7 @@ Napi::Value DataplaneObject::probe_template(const Napi::CallbackInfo& info) {
 
 Napi::Value DataplaneObject::poll(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::Number::New(info.Env(), dataplane_->poll(u32(info[0], "burst")));
+    return Napi::Number::New(info.Env(), dataplane_->poll(shard_, u32(info[0], "burst")));
   });
 }
 
@@ -174,7 +216,8 @@ Napi::Value DataplaneObject::start(const Napi::CallbackInfo& info) {
     has_doorbell_ = true;
     hook();  // again, so that the lcore stops before the environment takes the doorbell away
     try {
-      dataplane_->start(burst, [this] { doorbell_.NonBlockingCall(); });
+      lane().start(burst, [this] { doorbell_.NonBlockingCall(); });
+      starts_ = true;
     } catch (...) {
       doorbell_.Release();
       has_doorbell_ = false;
@@ -186,19 +229,20 @@ Napi::Value DataplaneObject::start(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value DataplaneObject::stop(const Napi::CallbackInfo& info) {
-  dataplane_->stop();
+  if (starts_ && !dataplane_->closed()) lane().stop();
+  starts_ = false;
   release_doorbell();
   return info.Env().Undefined();
 }
 
 Napi::Value DataplaneObject::arm_doorbell(const Napi::CallbackInfo& info) {
   return guarded(info.Env(),
-                 [&]() -> Napi::Value { return Napi::Boolean::New(info.Env(), dataplane_->arm_doorbell()); });
+                 [&]() -> Napi::Value { return Napi::Boolean::New(info.Env(), lane().arm_doorbell()); });
 }
 
 Napi::Value DataplaneObject::await_events(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::Boolean::New(info.Env(), dataplane_->await_events(u32(info[0], "microseconds")));
+    return Napi::Boolean::New(info.Env(), lane().await_events(u32(info[0], "microseconds")));
   });
 }
 
@@ -247,7 +291,7 @@ Napi::Value DataplaneObject::clock(const Napi::CallbackInfo& info) {
 Napi::Value DataplaneObject::statistics(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Napi::Env env = info.Env();
-    const Statistics statistics = dataplane_->statistics();
+    const Statistics statistics = dataplane_->statistics(shard_);
     const auto count = [&](uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); };
     Napi::Array ports = Napi::Array::New(env, statistics.ports.size());
     for (uint32_t i = 0; i < statistics.ports.size(); i++) {

@@ -46,14 +46,22 @@ class DataplaneObject : public Napi::ObjectWrap<DataplaneObject> {
   Napi::Value caught(const Napi::CallbackInfo& info);
   Napi::Value liveness(const Napi::CallbackInfo& info);
 
+  void attach(const Napi::Object& attachment);
+  void publish_memory(Napi::Env env, Napi::Object self);
   uint8_t port_index(const Napi::Value& value);
+  // The shard that this object is.
+  Lane& lane() { return dataplane_->lane(shard_); }
   void hook();
   void shut(bool tell_loop);
   void release_doorbell();
   static void on_environment_end(void* self);
 
   napi_env env_;
-  std::unique_ptr<Dataplane> dataplane_;
+  std::shared_ptr<Dataplane> dataplane_;
+  uint16_t shard_ = 0;
+  uint32_t id_ = 0;
+  bool owns_ = false;   // it was made with options, and closes all
+  bool starts_ = false;  // its start() started the shard's lcore
   Napi::ThreadSafeFunction doorbell_;
   bool has_doorbell_ = false;
   bool hooked_ = false;

@@ -11,7 +11,6 @@
 namespace sluice {
 namespace {
 
-constexpr uint32_t kFlowQueue = 0;
 constexpr rte_flow_op_attr kPostponed = {1};
 
 FlowFailure describe(const RuleTemplate& rule, const rte_flow_error& error) {
@@ -73,7 +72,7 @@ MadeTable make_table(uint16_t port_id, const RuleTemplate& rule, uint32_t rules,
 
 }  // namespace
 
-uint32_t open_flow_queue(uint16_t port_id, uint32_t rules) {
+uint32_t open_flow_queues(uint16_t port_id, uint16_t queues, uint32_t rules) {
   rte_flow_port_info info = {};
   rte_flow_queue_info queue = {};
   rte_flow_error error = {};
@@ -88,8 +87,9 @@ uint32_t open_flow_queue(uint16_t port_id, uint32_t rules) {
   rte_flow_queue_attr queue_attr = {};
   queue_attr.size = FlowPort::kQueueSize;
   if (queue.max_size != 0 && queue.max_size < queue_attr.size) return 0;
-  const rte_flow_queue_attr* queues[] = {&queue_attr};
-  return rte_flow_configure(port_id, &port_attr, 1, queues, &error) == 0 ? rules : 0;
+  if (info.max_nb_queues != 0 && info.max_nb_queues < queues) return 0;
+  std::vector<const rte_flow_queue_attr*> attributes(queues, &queue_attr);
+  return rte_flow_configure(port_id, &port_attr, queues, attributes.data(), &error) == 0 ? rules : 0;
 }
 
 PortTemplate FlowPort::make_template(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
@@ -130,7 +130,7 @@ FlowPort::Installation FlowPort::install(PortTemplate& from, const FlowArguments
   rte_flow_error error = {};
   *flow = from.table == nullptr
               ? rte_flow_create(port_id_, &rule.attr(), rule.items(), rule.actions(), &error)
-              : rte_flow_async_create(port_id_, kFlowQueue, &kPostponed, from.table, rule.items(), 0,
+              : rte_flow_async_create(port_id_, queue_, &kPostponed, from.table, rule.items(), 0,
                                       rule.actions(), 0, context, &error);
   if (*flow == nullptr) {
     *failure = describe(rule, error);
@@ -165,7 +165,7 @@ void FlowPort::destroy(const PortTemplate& from, rte_flow* flow) {
   // A driver that cannot destroy its own rule leaves nothing to do here: flush() at close is the last resort.
   if (from.table == nullptr) {
     if (rte_flow_destroy(port_id_, flow, &error) == 0) rules_--;
-  } else if (rte_flow_async_destroy(port_id_, kFlowQueue, &kPostponed, flow, nullptr, &error) == 0) {
+  } else if (rte_flow_async_destroy(port_id_, queue_, &kPostponed, flow, nullptr, &error) == 0) {
     rules_--;
     under_way_++;
   }
@@ -173,12 +173,12 @@ void FlowPort::destroy(const PortTemplate& from, rte_flow* flow) {
 
 void FlowPort::push() {
   rte_flow_error error = {};
-  rte_flow_push(port_id_, kFlowQueue, &error);
+  rte_flow_push(port_id_, queue_, &error);
 }
 
 int FlowPort::pull(rte_flow_op_result* results) {
   rte_flow_error error = {};
-  const int pulled = rte_flow_pull(port_id_, kFlowQueue, results, kBatch, &error);
+  const int pulled = rte_flow_pull(port_id_, queue_, results, kBatch, &error);
   if (pulled <= 0) return 0;
   under_way_ -= std::min(under_way_, static_cast<uint32_t>(pulled));
   return pulled;
@@ -256,7 +256,7 @@ ProbeResult FlowPort::probe_one_by_one(RuleTemplate& rule) {
 ProbeResult FlowPort::probe_queued(RuleTemplate& rule, rte_flow_template_table* table) {
   rte_flow_error error = {};
   const rte_flow_op_attr at_once = {};
-  rte_flow* flow = rte_flow_async_create(port_id_, kFlowQueue, &at_once, table, rule.items(), 0,
+  rte_flow* flow = rte_flow_async_create(port_id_, queue_, &at_once, table, rule.items(), 0,
                                          rule.actions(), 0, nullptr, &error);
   if (flow == nullptr) refuse_rule(describe(rule, error));
   ProbeResult result;
@@ -268,7 +268,7 @@ ProbeResult FlowPort::probe_queued(RuleTemplate& rule, rte_flow_template_table* 
     result.aged = hits.idle_known;
   }
   // Also of a rule that was not made: its handle is to be given back.
-  result.destroyed = rte_flow_async_destroy(port_id_, kFlowQueue, &at_once, flow, nullptr, &error) == 0 &&
+  result.destroyed = rte_flow_async_destroy(port_id_, queue_, &at_once, flow, nullptr, &error) == 0 &&
                      finish_probed_operation();
   if (!created) {
     FlowFailure failure;

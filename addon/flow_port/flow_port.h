@@ -43,9 +43,9 @@ struct PortTemplate {
   std::unique_ptr<RuleTemplate> second;  // of a rule that is two
 };
 
-// Asks a configured, not yet started port for one flow queue and resources for so many rules of flows. How many
-// it grants; 0: the driver has no template API.
-uint32_t open_flow_queue(uint16_t port_id, uint32_t rules);
+// Asks a configured, not yet started port for flow queues and resources for so many rules of flows, of all together. How
+// many it grants; 0: the driver has no template API, or not so many queues.
+uint32_t open_flow_queues(uint16_t port_id, uint16_t queues, uint32_t rules);
 
 // A rule by its handle and AGE's context; null: a constant rule, or one that somebody else made.
 struct RuleHandle {
@@ -55,8 +55,9 @@ struct RuleHandle {
 
 class FlowPort {
  public:
-  // `queued_rules`: what open_flow_queue() granted.
-  FlowPort(uint16_t port_id, uint32_t queued_rules) : port_id_(port_id), queued_rules_(queued_rules) {}
+  // `queued_rules`: what open_flow_queues() granted, or a shard's part of it. `queue`: its own.
+  FlowPort(uint16_t port_id, uint32_t queued_rules, uint16_t queue = 0)
+      : port_id_(port_id), queue_(queue), queued_rules_(queued_rules) {}
   FlowPort(const FlowPort&) = delete;
   FlowPort& operator=(const FlowPort&) = delete;
 
@@ -123,7 +124,7 @@ class FlowPort {
   // of it, and what it is asked for fails with EAGAIN.
   void close();
   bool is_open() const { return open_; }
-  // It has been reset and started. `queued_rules`: what open_flow_queue() granted this time. Constant rules are made
+  // It has been reset and started. `queued_rules`: what open_flow_queues() granted this time. Constant rules are made
   // anew; throws NativeFault RULE, and is closed still, when the driver refuses one.
   void reopen(uint32_t queued_rules);
   // The template table of a template that was made before.
@@ -141,6 +142,7 @@ class FlowPort {
   FlowFailure closed_failure() const;
 
   uint16_t port_id_;
+  uint16_t queue_;
   uint32_t queued_rules_;   // most rules of a template table; 0: there are no queues
   uint32_t rules_ = 0;      // of flows; constant ones are not counted
   uint32_t under_way_ = 0;  // operations whose results have not been pulled

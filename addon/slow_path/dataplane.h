@@ -1,21 +1,18 @@
-// The packet side of one gateway: its ports, the slow path over them, and who drives it — an lcore, or
-// JavaScript.
+// The packet side of one gateway: its ports, and the slow path over them, or with shards several.
 #pragma once
 
 #include <rte_mempool.h>
 
-#include <atomic>
-#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "slow_path/nic_statistics.h"
 #include "slow_path/dpdk_log.h"
+#include "slow_path/lane.h"
 #include "slow_path/port_events.h"
 #include "slow_path/replay.h"
 #include "slow_path/slow_path.h"
@@ -23,8 +20,12 @@
 namespace sluice {
 
 struct DataplaneOptions {
-  SlowPathOptions slow_path;
+  SlowPathOptions slow_path;  // of each
   std::vector<PortOptions> ports;
+  uint16_t shards = 1;
+  SteeringSource steering;  // with several
+  // Of the tables that TypeScript writes: blocks of ports, and remotes of protocols without ports.
+  size_t block_bytes = 0, remote_bytes = 0;
 };
 
 struct PortStatistics {
@@ -63,18 +64,20 @@ class Dataplane {
   Dataplane(const Dataplane&) = delete;
   Dataplane& operator=(const Dataplane&) = delete;
 
-  uint32_t register_template(bool nic, uint8_t port, const TemplateSource& source);
+  uint16_t shards() const { return options_.shards; }
+  // Throws NativeFault STATE when closed.
+  Lane& lane(uint16_t shard = 0);
+  SlowPath& slow_path(uint16_t shard = 0) { return lane(shard).path(); }
+  // Null with one shard.
+  const SharedRegion& blocks_memory() const { return blocks_memory_; }
+  const SharedRegion& remotes_memory() const { return remotes_memory_; }
+
+  uint32_t register_template(uint16_t shard, bool nic, uint8_t port, const TemplateSource& source);
   void install_static(uint8_t port, const TemplateSource& source);
   ProbeResult probe_template(uint8_t port, const TemplateSource& source);
 
-  uint32_t poll(uint32_t burst);
-  // Rings `doorbell` (from the lcore) when events wait and JavaScript said it would sleep.
-  void start(uint32_t burst, std::function<void()> doorbell);
-  void stop();
-  bool arm_doorbell();
-  // Looks for events for at most so long, on the calling core alone: a core that never halts need not be woken, which
-  // costs the lcore a system call and, in a virtual machine, the caller whatever time the host takes.
-  bool await_events(uint32_t microseconds);
+  // One round inline. Throws NativeFault STATE while an lcore polls.
+  uint32_t poll(uint16_t shard, uint32_t burst);
 
   void replay_open(const std::vector<CapturePath>& inputs, const std::vector<CapturePath>& outputs);
   Replay& replay();
@@ -82,7 +85,8 @@ class Dataplane {
   Nanoseconds clock();
   std::vector<std::string> replay_close();
 
-  Statistics statistics();
+  // Of one shard; what NICs and captures count is in the first one's.
+  Statistics statistics(uint16_t shard = 0);
   // Packets are copied from now on, or with no kinds no more.
   void tap(const TapFilter& filter);
   uint64_t tapped(std::vector<uint8_t>* records);
@@ -107,22 +111,14 @@ class Dataplane {
   bool inject(uint8_t port, const std::vector<uint8_t>& frame);
   std::vector<CaughtFrame> caught();
   void close();
-  bool closed() const { return slow_path_ == nullptr; }
-  // Throws NativeFault STATE when closed.
-  SlowPath& slow_path();
-  const std::vector<GatewayPort>& ports() const { return slow_path_->ports(); }
+  bool closed() const { return lanes_.empty(); }
 
  private:
   void open_port(GatewayPort& port);
   void bring_up(GatewayPort& port, KeptLog& log);
+  void make_lanes(const std::vector<GatewayPort>& ports);
+  GatewayPort port_of_shard(const GatewayPort& port, size_t index, uint16_t shard);
   void close_ports();
-  uint32_t round(uint32_t burst);
-  static int lcore_main(void* self);
-  uint64_t nic_finished_packets() const;
-  void loop();
-  // Runs a task where the slow path runs: here, or on the lcore, waiting for it.
-  void run_on_lcore(const std::function<void()>& task);
-  void run_posted_task();
 
   DataplaneOptions options_;
   rte_mempool* pool_ = nullptr;
@@ -130,19 +126,13 @@ class Dataplane {
   std::vector<NicStatisticsReader> nic_statistics_;  // by port
   PortEvents port_events_;
   std::map<uint8_t, uint32_t> reset_;  // closed ports that have been reset and started: what their flow queues granted
-  // Uses the pool and the ports, so it goes before them: close() sees to that.
-  std::unique_ptr<SlowPath> slow_path_;
+  SharedRegion blocks_memory_, remotes_memory_;
+  std::optional<Steering> steering_;
+  std::optional<HandOver> hand_over_;
+  std::unique_ptr<rte_spinlock_t[]> transmit_locks_;  // by port and shard's queue
+  // They use all of the above, so they go before it: close() sees to that.
+  std::vector<std::unique_ptr<Lane>> lanes_;
   std::optional<Replay> replay_;
-
-  uint32_t burst_ = 32;
-  unsigned lcore_ = 0;
-  std::atomic<uint64_t> rounds_ = 0;
-  bool running_ = false;  // JavaScript's thread only
-  std::atomic<bool> stopping_ = false;
-  std::atomic<bool> armed_ = false;
-  std::function<void()> doorbell_;
-  std::atomic<const std::function<void()>*> task_ = nullptr;
-  std::exception_ptr task_fault_;
 };
 
 }  // namespace sluice

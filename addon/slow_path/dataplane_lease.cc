@@ -8,7 +8,7 @@ namespace sluice {
 Liveness Dataplane::liveness() {
   SlowPath& path = slow_path();
   Liveness liveness;
-  liveness.rounds = rounds_.load(std::memory_order_relaxed);
+  liveness.rounds = lane().rounds();
   liveness.speaks = path.speaks();
   liveness.jumps_follow = path.jumps_follow();
   for (const GatewayPort& port : path.ports()) {
@@ -24,8 +24,8 @@ void Dataplane::limit(Nanoseconds transmit_until, Nanoseconds admit_until) {
 }
 
 void Dataplane::obey() {
-  run_on_lcore([&] {
-    SlowPath& path = *slow_path_;
+  lane().run([&] {
+    SlowPath& path = slow_path();
     path.advance(monotonic_now());
     path.follow_lease();
   });
@@ -38,12 +38,12 @@ void Dataplane::announce(const std::vector<Announcement>& announcements, uint32_
       throw NativeFault("ARGUMENT", "announcement of an unknown port");
     }
   }
-  run_on_lcore([&] { slow_path_->announce(announcements, times, interval); });
+  lane().run([&] { slow_path().announce(announcements, times, interval); });
 }
 
 bool Dataplane::inject(uint8_t port, const std::vector<uint8_t>& frame) {
   bool injected = false;
-  run_on_lcore([&] { injected = slow_path_->inject(port, frame); });
+  lane().run([&] { injected = slow_path().inject(port, frame); });
   return injected;
 }
 

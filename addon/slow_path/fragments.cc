@@ -5,6 +5,18 @@
 #include "slow_path/hash.h"
 
 namespace sluice {
+
+FragmentKey fragment_key(const Packet& packet) {
+  FragmentKey key;
+  key.source = packet.flow.source;
+  key.destination = packet.flow.destination;
+  key.vni = packet.flow.vni;
+  key.outer_source = packet.flow.outer_source;
+  key.identification = packet.identification;
+  key.protocol = packet.flow.protocol;
+  key.port = packet.flow.port;
+  return key;
+}
 namespace {
 
 constexpr uint32_t kEntryBits = 16;

@@ -27,6 +27,7 @@ enum class DatagramState : uint8_t {
   kPending,  // the first fragment waits for a decision
   kRule,     // translated by a session's rule
   kDropped,
+  kElsewhere,  // another shard has the first fragment
 };
 
 struct Datagram {
@@ -35,6 +36,7 @@ struct Datagram {
   uint32_t generation = 0;
   uint8_t direction = 0;
   bool icmp_error = false;
+  uint16_t shard = 0;  // kElsewhere
   DropReason reason = DropReason::kNone;  // kDropped
   DatagramState state = DatagramState::kWaiting;
   uint32_t first_held = kNone;  // slot of the hold table, head of a list
@@ -44,6 +46,8 @@ struct Datagram {
   uint32_t use = 0;  // counts the entry's users: a handle of an earlier one is stale
   uint32_t older = kNone, newer = kNone, bucket_next = kNone;
 };
+
+FragmentKey fragment_key(const Packet& packet);
 
 class FragmentTable {
  public:

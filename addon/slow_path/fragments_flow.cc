@@ -2,29 +2,13 @@
 #include "slow_path/slow_path.h"
 
 namespace sluice {
-namespace {
-
-FragmentKey key_of(const Packet& packet) {
-  FragmentKey key;
-  key.source = packet.flow.source;
-  key.destination = packet.flow.destination;
-  key.vni = packet.flow.vni;
-  key.outer_source = packet.flow.outer_source;
-  key.identification = packet.identification;
-  key.protocol = packet.flow.protocol;
-  key.port = packet.flow.port;
-  return key;
-}
-
-}  // namespace
-
 void SlowPath::receive_first_fragment(Packet& packet) {
-  const FragmentKey key = key_of(packet);
+  const FragmentKey key = fragment_key(packet);
   Datagram* datagram = fragments_.find(key);
   if (datagram == nullptr) {
     datagram = fragments_.create(key, whole_seconds(now_));
     if (datagram == nullptr) return drop(packet, DropReason::kFragmentLimit);
-  } else if (datagram->state == DatagramState::kRule || datagram->state == DatagramState::kDropped) {
+  } else if (datagram->state != DatagramState::kWaiting && datagram->state != DatagramState::kPending) {
     fragments_.restart(datagram, whole_seconds(now_));
   }
   datagram->state = DatagramState::kPending;
@@ -38,7 +22,7 @@ bool SlowPath::knows_vni(uint32_t vni) const {
 }
 
 void SlowPath::receive_later_fragment(Packet& packet) {
-  const FragmentKey key = key_of(packet);
+  const FragmentKey key = fragment_key(packet);
   Datagram* datagram = fragments_.find(key);
   if (datagram == nullptr) {
     // One that leads nowhere must not take the room of those that do, each under a VNI of its own.
@@ -50,7 +34,8 @@ void SlowPath::receive_later_fragment(Packet& packet) {
     case DatagramState::kWaiting:
     case DatagramState::kPending: return hold_fragment(*datagram, packet);
     case DatagramState::kRule:
-    case DatagramState::kDropped: return follow(*datagram, packet);
+    case DatagramState::kDropped:
+    case DatagramState::kElsewhere: return follow(*datagram, packet);
   }
 }
 
@@ -111,6 +96,7 @@ void SlowPath::release_fragments(Datagram& datagram, Nanoseconds stamp) {
 
 void SlowPath::follow(const Datagram& datagram, Packet& packet) {
   if (datagram.state == DatagramState::kDropped) return drop(packet, datagram.reason);
+  if (datagram.state == DatagramState::kElsewhere) return hand_over(packet, datagram.shard);
   const SessionRef session = sessions_.find(datagram.row, datagram.generation, datagram.direction);
   FlowRule* rule = session ? session.state->direction[session.direction].software_rule : nullptr;
   if (rule == nullptr) return drop(packet, DropReason::kNoBinding);  // the session ended meanwhile

@@ -146,6 +146,14 @@ Rewrite rewrite_of(const SessionRow& row, uint8_t direction) {
 
 }  // namespace
 
+// False: too little is quoted, and the error will be dropped.
+bool SlowPath::quoted_tuple(const Packet& packet, EmbeddedTuple* tuple) {
+  Quoted quoted;
+  if (read_quoted(packet, &quoted) != DropReason::kNone) return false;
+  *tuple = quoted.tuple;
+  return true;
+}
+
 void SlowPath::receive_icmp_error(Packet& packet) {
   Quoted quoted;
   const DropReason reason = read_quoted(packet, &quoted);

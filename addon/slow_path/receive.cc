@@ -76,11 +76,11 @@ void describe_ipv4(Packet* packet) {
 
 void SlowPath::receive(rte_mbuf* frame, uint8_t port_index) {
   Packet packet;
-  if (begin(frame, port_index, &packet)) receive_parsed(packet);
+  if (begin(frame, port_index, false, &packet)) receive_parsed(packet);
 }
 
 // What the look-ups of a burst touch is asked for, for all its packets, before the first one waits for it.
-void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_index) {
+void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_index, bool handed_over) {
   PacketContext* contexts[kAhead];
   const FlowRule* likely[kAhead];
   for (uint16_t done = 0; done < count;) {
@@ -91,7 +91,7 @@ void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_ind
       Packet& packet = ahead_[parsed];
       // From memory: one that is made on the stack, field by field, has to wait until it can be copied.
       std::memcpy(&packet, &kNewPacket, sizeof packet);
-      if (!begin(frames[done], port_index, &packet)) continue;
+      if (!begin(frames[done], port_index, handed_over, &packet)) continue;
       contexts[parsed++] = &packet.context;
     }
     engine_.look_ahead(contexts, parsed, likely);
@@ -106,10 +106,13 @@ void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_ind
 }
 
 // False: the frame is dropped already.
-bool SlowPath::begin(rte_mbuf* frame, uint8_t port_index, Packet* packet) {
+bool SlowPath::begin(rte_mbuf* frame, uint8_t port_index, bool handed_over, Packet* packet) {
   GatewayPort& port = ports_[port_index];
-  port.received++;
-  port.received_bytes += rte_pktmbuf_pkt_len(frame);
+  packet->handed_over = handed_over;
+  if (!handed_over) {  // else it is counted where it came in
+    port.received++;
+    port.received_bytes += rte_pktmbuf_pkt_len(frame);
+  }
   packet->context.mbuf = frame;
   packet->context.ingress_port_id = port.port_id;
   packet->flow.port = port_index;
@@ -241,9 +244,11 @@ DropReason SlowPath::check_transport(const Packet& packet) const {
 
 void SlowPath::receive_ipv4(Packet& packet) {
   describe_ipv4(&packet);
-  if (tap_.wants(TapKind::kPunted)) tap_.keep(TapKind::kPunted, packet, packet.flow.port, 0, now_);
+  if (tap_.wants(TapKind::kPunted) && !packet.handed_over)
+    tap_.keep(TapKind::kPunted, packet, packet.flow.port, 0, now_);
   const DropReason reason = check_transport(packet);
   if (reason != DropReason::kNone) return drop(packet, reason);
+  if (options_.steering != nullptr && steer_away(packet)) return;
   if (packet.ttl <= 1) return miss(packet, MissKind::kTtl);
   if (packet.later_fragment()) return receive_later_fragment(packet);
   if (packet.first_fragment()) return receive_first_fragment(packet);
@@ -251,6 +256,7 @@ void SlowPath::receive_ipv4(Packet& packet) {
 }
 
 void SlowPath::receive_arp(Packet& packet, const LayerHeaders& layer, uint32_t end) {
+  if (options_.shard != 0) return hand_over(packet, 0);
   const uint32_t at = (layer.vlan == kAbsent ? layer.eth + kEthernetBytes : layer.vlan + kVlanBytes);
   if (at + kArpBytes > end) return drop(packet, DropReason::kMalformed);
   const uint8_t* arp = packet.frame() + at;

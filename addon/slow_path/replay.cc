@@ -8,11 +8,15 @@
 
 namespace sluice {
 
-Replay::Replay(SlowPath& slow_path, rte_mempool* pool, const std::vector<CapturePath>& inputs,
+Replay::Replay(std::vector<SlowPath*> paths, rte_mempool* pool, const std::vector<CapturePath>& inputs,
                const std::vector<CapturePath>& outputs)
-    : slow_path_(slow_path), pool_(pool), fields_(FrameFields::instance()), sides_(slow_path.ports().size()) {
+    : paths_(std::move(paths)),
+      slow_path_(*paths_.front()),
+      pool_(pool),
+      fields_(FrameFields::instance()),
+      sides_(slow_path_.ports().size()) {
   for (size_t port = 0; port < sides_.size(); port++) {
-    const std::string& device = slow_path.ports()[port].options.device;
+    const std::string& device = slow_path_.ports()[port].options.device;
     sides_[port].wire = find_memory_wire(device);
     if (sides_[port].wire == nullptr) throw NativeFault("STATE", device + " is not on a memory wire");
   }
@@ -74,7 +78,7 @@ bool Replay::feed_one(Input& input, Nanoseconds time) {
     fed_ = true;
     fed_port_ = input.port;
     // Also where the NIC finishes the frames alone: queries of hits need the time of the last one.
-    slow_path_.advance(time);
+    advance(time);
     set_softflow_clock(whole_seconds(time));
   }
   last_fed_ = time;
@@ -113,11 +117,16 @@ bool Replay::receive(uint32_t burst) {
 ReplayStatus Replay::run(uint32_t burst, Nanoseconds stop) {
   burst = std::clamp(burst, 1u, SlowPath::kMaxBurst);
   for (;;) {
-    slow_path_.drain_decisions(UINT32_MAX);
-    if (!slow_path_.events().empty()) {
+    bool events = false;
+    for (SlowPath* path : paths_) {
+      path->drain_decisions(UINT32_MAX);
+      events |= !path->events().empty();
+    }
+    if (events) {
       collect();
       return ReplayStatus::kEvents;
     }
+    if (pass_on()) continue;
     if (backlog_at_ < backlog_.size()) {
       rte_mbuf* frame = backlog_[backlog_at_++];
       slow_path_.receive(frame, fed_port_);
@@ -126,7 +135,7 @@ ReplayStatus Replay::run(uint32_t burst, Nanoseconds stop) {
     if (fed_) {
       fed_ = receive(burst);
       // Whoever forwarded the last of them, its time has come.
-      if (!fed_) slow_path_.advance(last_fed_);
+      if (!fed_) advance(last_fed_);
       collect();
       continue;
     }
@@ -141,6 +150,16 @@ ReplayStatus Replay::run(uint32_t burst, Nanoseconds stop) {
     feed(burst, stop);
     if (!fed_) throw NativeFault("MEMORY", "no packet buffer for the replay", ENOMEM);
   }
+}
+
+void Replay::advance(Nanoseconds time) {
+  for (SlowPath* path : paths_) path->advance(time);
+}
+
+bool Replay::pass_on() {
+  bool any = false;
+  for (SlowPath* path : paths_) any |= path->take_handed_over() > 0;
+  return any;
 }
 
 bool Replay::collect() {

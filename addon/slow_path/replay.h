@@ -21,7 +21,8 @@ enum class ReplayStatus : uint8_t { kEvents, kTimer, kEnd, kTruncated };  // src
 class Replay {
  public:
   // Throws NativeFault CAPTURE_OPEN, CAPTURE_FORMAT, STATE.
-  Replay(SlowPath& slow_path, rte_mempool* pool, const std::vector<CapturePath>& inputs,
+  // `paths`: of all shards; the first one receives.
+  Replay(std::vector<SlowPath*> paths, rte_mempool* pool, const std::vector<CapturePath>& inputs,
          const std::vector<CapturePath>& outputs);
   ~Replay();
   Replay(const Replay&) = delete;
@@ -59,7 +60,12 @@ class Replay {
   // Receives what the NIC hands up. False when it has no more and the wire is empty.
   bool receive(uint32_t burst);
 
-  SlowPath& slow_path_;
+  void advance(Nanoseconds time);
+  // Lets every shard take some of what others handed over. False: there was nothing.
+  bool pass_on();
+
+  std::vector<SlowPath*> paths_;
+  SlowPath& slow_path_;  // the first of them
   rte_mempool* pool_;
   const FrameFields& fields_;
   std::vector<Input> inputs_;

@@ -202,7 +202,7 @@ void SlowPath::offload_direction(const SessionRef& session, const Decision& deci
 
 // A rule and the one that replaces it are never both twins, or neither: their halves are not mixed up.
 uint32_t SlowPath::joining_tag(const SessionRef& session, FlowDirection direction, uint16_t id) const {
-  return session.index << 2 | uint32_t{direction} << 1 | uint32_t{nic_templates_[id].is_twin};
+  return (options_.first_row + session.index) << 2 | uint32_t{direction} << 1 | uint32_t{nic_templates_[id].is_twin};
 }
 
 // Begins or does an installation and notes it in row and state. Failed: the state's rule is none.

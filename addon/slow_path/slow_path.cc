@@ -47,9 +47,9 @@ SlowPath::SlowPath(const SlowPathOptions& options, std::vector<GatewayPort> port
       scratch_(rte_pktmbuf_alloc(pool)) {
   if (scratch_ == nullptr) throw NativeFault("MEMORY", "no packet buffer", ENOMEM);
   for (const GatewayPort& port : ports_) {
-    flow_ports_.push_back(std::make_unique<FlowPort>(port.port_id, port.queued_rules));
+    flow_ports_.push_back(std::make_unique<FlowPort>(port.port_id, port.queued_rules, port.flow_queue));
     // What a NIC has kept of a process that was killed is nobody's.
-    flow_ports_.back()->flush();
+    if (options_.shard == 0) flow_ports_.back()->flush();
   }
   if (options_.silent) {
     lease_.limit(0, 0);

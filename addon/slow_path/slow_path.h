@@ -3,6 +3,7 @@
 //
 // The parts are in files of their own, in the order of a packet's way:
 //   receive.cc          whose frame is it, is it well-formed, what is its flow
+//   steer.cc            with shards: whose packet it is
 //   fragments_flow.cc   later fragments share their first one's fate
 //   translate.cc        software table, TCP state, MTU, out; or a miss
 //   mss_clamp.cc        the maximum segment size that a SYN offers
@@ -30,6 +31,7 @@
 #include "slow_path/fragments.h"
 #include "slow_path/frame_fields.h"
 #include "slow_path/gateway_port.h"
+#include "slow_path/hand_over.h"
 #include "slow_path/hold.h"
 #include "slow_path/latency_buckets.h"
 #include "slow_path/lease_gate.h"
@@ -37,6 +39,7 @@
 #include "slow_path/probe.h"
 #include "slow_path/rings.h"
 #include "slow_path/sessions.h"
+#include "slow_path/steering.h"
 
 namespace sluice {
 
@@ -51,6 +54,12 @@ struct SlowPathOptions {
   uint16_t mss_clamp = 0;  // largest TCP maximum segment size let through, 0 = any
   bool replay = false;
   bool silent = false;  // speaks only once a lease says so
+
+  // One of several slow paths over the same ports; null: the only one.
+  const Steering* steering = nullptr;
+  HandOver* hand_over = nullptr;
+  uint16_t shard = 0;
+  uint32_t first_row = 0;  // what its row 0 is to the NICs, which see the rows of all
 };
 
 // A template of the software table: its scratch memory and the engine's table of rules made from it.
@@ -111,12 +120,15 @@ class SlowPath {
   void drain_decisions(uint32_t limit);
   // Takes over the frame.
   void receive(rte_mbuf* frame, uint8_t port);
-  void receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port);
+  void receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port, bool handed_over = false);
+  // Receives what other shards have for this one, some of it. How many frames.
+  uint32_t take_handed_over();
   // Sends what waits for a burst to fill.
   void flush_transmit();
   LeaseGate& lease() { return lease_; }
   // Obeys the lease's limits, and says what is to be announced.
   void follow_lease();
+  bool is_replay() const { return options_.replay; }
   bool speaks() const { return speaks_.load(std::memory_order_relaxed); }
   // Whether the NICs lead packets to the flows' rules exactly when this gateway speaks.
   bool jumps_follow() const { return jumps_follow_.load(std::memory_order_relaxed); }
@@ -168,7 +180,7 @@ class SlowPath {
 
  private:
   // receive.cc
-  bool begin(rte_mbuf* frame, uint8_t port, Packet* packet);
+  bool begin(rte_mbuf* frame, uint8_t port, bool handed_over, Packet* packet);
   void receive_parsed(Packet& packet);
   void receive_external(Packet& packet);
   void receive_fabric(Packet& packet);
@@ -176,6 +188,12 @@ class SlowPath {
   void receive_arp(Packet& packet, const LayerHeaders& layer, uint32_t end);
   void echo_from_vtep(Packet& packet);
   DropReason check_transport(const Packet& packet) const;
+
+  // steer.cc
+  bool steer_away(Packet& packet);
+  uint16_t owner_of(const Packet& packet);
+  bool send_on(Packet& packet);
+  void hand_over(Packet& packet, uint16_t owner);
 
   // fragments_flow.cc
   void receive_first_fragment(Packet& packet);
@@ -208,6 +226,7 @@ class SlowPath {
 
   // icmp_error.cc
   void receive_icmp_error(Packet& packet);
+  static bool quoted_tuple(const Packet& packet, EmbeddedTuple* tuple);
   void deliver_icmp_error(Packet& packet, FlowRule* rule, const SessionRef& session);
   FlowRule* match_reversed(const Packet& packet, const EmbeddedTuple& embedded, uint8_t embedded_icmp_type);
 

@@ -52,10 +52,12 @@ void SlowPath::flush_port(GatewayPort& port) {
   if (port.down) return discard_waiting(port, 0, DropReason::kQueueFull);
   if (!lease_.transmits()) return discard_waiting(port, 0, DropReason::kNotActive);
   uint16_t sent = 0;
+  if (port.transmit_lock != nullptr) rte_spinlock_lock(port.transmit_lock);
   for (int tries = 0; sent < port.waiting_count && tries < kTransmitTries; tries++) {
-    sent += rte_eth_tx_burst(port.port_id, 0, port.waiting + sent, port.waiting_count - sent);
+    sent += rte_eth_tx_burst(port.port_id, port.transmit_queue, port.waiting + sent, port.waiting_count - sent);
     if (sent < port.waiting_count && make_room && make_room()) tries = 0;
   }
+  if (port.transmit_lock != nullptr) rte_spinlock_unlock(port.transmit_lock);
   port.transmitted += sent;
   discard_waiting(port, sent, DropReason::kQueueFull);
 }

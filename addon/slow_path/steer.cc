@@ -1,0 +1,105 @@
+// Where a gateway has several slow paths: whose packet is it, and on its way to that one.
+#include "slow_path/slow_path.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint32_t kHandedAtOnce = 32;
+
+}  // namespace
+
+// True: somebody else's, and on its way to him (or dropped, for want of room). A packet is steered where it came in,
+// and fragments once more where their datagram meets.
+bool SlowPath::steer_away(Packet& packet) {
+  const uint16_t self = options_.shard;
+  if (packet.later_fragment() || packet.first_fragment()) {
+    const uint16_t meeting = options_.steering->meeting_place(packet.flow, packet.identification);
+    if (meeting == self) return send_on(packet);
+    if (packet.handed_over) return false;
+    hand_over(packet, meeting);
+    return true;
+  }
+  if (packet.handed_over) return false;
+  const uint16_t owner = owner_of(packet);
+  if (owner == self) return false;
+  hand_over(packet, owner);
+  return true;
+}
+
+uint16_t SlowPath::owner_of(const Packet& packet) {
+  const bool fabric = ports_[packet.flow.port].is_fabric();
+  const bool error = packet.flow.protocol == kProtocolIcmp && !packet.later_fragment() &&
+                     is_translated_icmp_error(packet.icmp_type);
+  EmbeddedTuple quoted;
+  if (!error || !quoted_tuple(packet, &quoted)) return options_.steering->owner(packet.flow, fabric);
+  // Where the answer to the quoted packet would be looked up: match_reversed() looks for its rule.
+  FlowKey answer = packet.flow;
+  answer.source = quoted.destination;
+  answer.destination = quoted.source;
+  answer.source_port = quoted.destination_port;
+  answer.destination_port = quoted.source_port;
+  answer.protocol = quoted.protocol;
+  return options_.steering->owner(answer, fabric);
+}
+
+// At the place where a datagram's fragments meet: the first one tells whose they are, those that came before it wait
+// here, and all follow it in their order. True: somebody else's.
+bool SlowPath::send_on(Packet& packet) {
+  const FragmentKey key = fragment_key(packet);
+  Datagram* datagram = fragments_.find(key);
+  if (packet.later_fragment()) {
+    if (datagram == nullptr || datagram->state != DatagramState::kElsewhere) return false;
+    hand_over(packet, datagram->shard);
+    return true;
+  }
+  const uint16_t owner = owner_of(packet);
+  if (owner == options_.shard) return false;
+  if (datagram == nullptr) {
+    datagram = fragments_.create(key, whole_seconds(now_));
+    if (datagram == nullptr) {
+      drop(packet, DropReason::kFragmentLimit);
+      return true;
+    }
+  } else if (datagram->state == DatagramState::kPending) {
+    // The same datagram's first fragment again, now another shard's: ports were dealt anew between the two. Those that
+    // wait here belong to the first.
+    drop(packet, DropReason::kNoBinding);
+    return true;
+  } else if (datagram->state != DatagramState::kWaiting) {
+    fragments_.restart(datagram, whole_seconds(now_));
+  }
+  datagram->state = DatagramState::kElsewhere;
+  datagram->shard = owner;
+  hand_over(packet, owner);
+  release_fragments(*datagram, packet.stamp);
+  return true;
+}
+
+void SlowPath::hand_over(Packet& packet, uint16_t owner) {
+  rte_mbuf* frame = packet.context.mbuf;
+  frame->port = ports_[packet.flow.port].port_id;
+  if (!options_.hand_over->give(options_.shard, owner, frame)) return drop(packet, DropReason::kQueueFull);
+  packet.context.mbuf = nullptr;
+}
+
+uint32_t SlowPath::take_handed_over() {
+  if (options_.hand_over == nullptr) return 0;
+  rte_mbuf* frames[kHandedAtOnce];
+  uint32_t taken = 0;
+  for (uint16_t from = 0; from < options_.hand_over->shards(); from++) {
+    if (from == options_.shard) continue;
+    const uint32_t count = options_.hand_over->take(from, options_.shard, frames, kHandedAtOnce);
+    taken += count;
+    for (uint32_t i = 0; i < count;) {
+      uint32_t end = i + 1;
+      while (end < count && frames[end]->port == frames[i]->port) end++;
+      uint8_t port = 0;
+      port_of(frames[i]->port, &port);
+      receive_burst(frames + i, static_cast<uint16_t>(end - i), port, true);
+      i = end;
+    }
+  }
+  return taken;
+}
+
+}  // namespace sluice
