@@ -225,6 +225,20 @@ inline constexpr uint32_t kRingSlotBytes = 256u;
 inline constexpr uint32_t kEventSlotBytes = 64u;
 // Producer index (u32) at 0, consumer index (u32) at 64, slots from here on. Indices run free and are masked.
 inline constexpr uint32_t kRingHeaderBytes = 128u;
+// Multipliers of the hashes that both sides compute: of a SharedTableEntry's key, and homeOf() (src/nat/shards).
+inline constexpr uint32_t kSharedHashA = 2654435761u;
+// See SHARED_HASH_A.
+inline constexpr uint32_t kSharedHashB = 2246822507u;
+// See SHARED_HASH_A.
+inline constexpr uint32_t kSharedHashC = 3266489909u;
+// Table of blocks, third word of a key: stands where an address's ports are told, as first port << BLOCK_SIZE_BITS | ports of a block.
+inline constexpr uint32_t kBlockShape = 4294967295u;
+// See BLOCK_SHAPE.
+inline constexpr uint32_t kBlockSizeBits = 10u;
+// Table of remotes, first word of a key: reverse context << REMOTE_PROTOCOL_BITS | protocol.
+inline constexpr uint32_t kRemoteProtocolBits = 8u;
+// homeOfPair(): the lower VPC's index times this, plus the other's, stands for an address.
+inline constexpr uint32_t kPairFactor = 32768u;
 // Miss flag: first fragment of a datagram (MF set, offset 0).
 inline constexpr uint32_t kMissFirstFragment = 1u;
 // Miss flag: DF set.
@@ -414,6 +428,32 @@ static_assert(offsetof(NeighbourEvent, type) == 0);
 static_assert(offsetof(NeighbourEvent, port) == 2);
 static_assert(offsetof(NeighbourEvent, address) == 4);
 static_assert(offsetof(NeighbourEvent, mac) == 8);
+
+// Begin of a table in memory that the threads of all shards see; 2^n SharedTableEntry follow (src/nat/shards/shared-table.ts).
+struct alignas(8) SharedTableHeader {
+  uint32_t lock;
+  uint32_t count;
+  uint32_t seed;
+  uint32_t sequence;
+};
+static_assert(sizeof(SharedTableHeader) == 16);
+static_assert(offsetof(SharedTableHeader, lock) == 0);
+static_assert(offsetof(SharedTableHeader, count) == 4);
+static_assert(offsetof(SharedTableHeader, seed) == 8);
+static_assert(offsetof(SharedTableHeader, sequence) == 12);
+
+// Open addressing, linear probing from the key's slot upwards to an entry whose value is 0. Blocks: protocol, public address, block's number or BLOCK_SHAPE; value: shard + 1. Remotes: reverse context and protocol, remote, public address; value: shard + 1.
+struct alignas(8) SharedTableEntry {
+  uint32_t a;
+  uint32_t b;
+  uint32_t c;
+  uint32_t value;
+};
+static_assert(sizeof(SharedTableEntry) == 16);
+static_assert(offsetof(SharedTableEntry, a) == 0);
+static_assert(offsetof(SharedTableEntry, b) == 4);
+static_assert(offsetof(SharedTableEntry, c) == 8);
+static_assert(offsetof(SharedTableEntry, value) == 12);
 
 // The values of one direction of a session: what templates are filled with. Unchanged values stand in both match and new fields.
 struct alignas(8) FlowArguments {

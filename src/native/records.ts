@@ -360,6 +360,20 @@ export const RING_SLOT_BYTES = 256;
 export const EVENT_SLOT_BYTES = 64;
 /** Producer index (u32) at 0, consumer index (u32) at 64, slots from here on. Indices run free and are masked. */
 export const RING_HEADER_BYTES = 128;
+/** Multipliers of the hashes that both sides compute: of a SharedTableEntry's key, and homeOf() (src/nat/shards). */
+export const SHARED_HASH_A = 2654435761;
+/** See SHARED_HASH_A. */
+export const SHARED_HASH_B = 2246822507;
+/** See SHARED_HASH_A. */
+export const SHARED_HASH_C = 3266489909;
+/** Table of blocks, third word of a key: stands where an address's ports are told, as first port << BLOCK_SIZE_BITS | ports of a block. */
+export const BLOCK_SHAPE = 4294967295;
+/** See BLOCK_SHAPE. */
+export const BLOCK_SIZE_BITS = 10;
+/** Table of remotes, first word of a key: reverse context << REMOTE_PROTOCOL_BITS | protocol. */
+export const REMOTE_PROTOCOL_BITS = 8;
+/** homeOfPair(): the lower VPC's index times this, plus the other's, stands for an address. */
+export const PAIR_FACTOR = 32768;
 /** Miss flag: first fragment of a datagram (MF set, offset 0). */
 export const MISS_FIRST_FRAGMENT = 1;
 /** Miss flag: DF set. */
@@ -500,6 +514,29 @@ export const NeighbourEvent = {
   port: 2,
   address: 4,
   mac: 8,
+} as const;
+
+/** Begin of a table in memory that the threads of all shards see; 2^n SharedTableEntry follow (src/nat/shards/shared-table.ts). Offsets in bytes. */
+export const SharedTableHeader = {
+  size: 16,
+  /** 1 while a thread of TypeScript has the table. */
+  lock: 0,
+  /** Entries. */
+  count: 4,
+  /** Of the hash; never changes. */
+  seed: 8,
+  /** Odd while a writer changes entries; raised by one before and after. Who reads without the lock reads again when it was odd or has changed. */
+  sequence: 12,
+} as const;
+
+/** Open addressing, linear probing from the key's slot upwards to an entry whose value is 0. Blocks: protocol, public address, block's number or BLOCK_SHAPE; value: shard + 1. Remotes: reverse context and protocol, remote, public address; value: shard + 1. Offsets in bytes. */
+export const SharedTableEntry = {
+  size: 16,
+  a: 0,
+  b: 4,
+  c: 8,
+  /** 0: no entry, whatever the other words hold. */
+  value: 12,
 } as const;
 
 /** The values of one direction of a session: what templates are filled with. Unchanged values stand in both match and new fields. Offsets in bytes. */

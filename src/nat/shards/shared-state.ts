@@ -1,6 +1,14 @@
 import type { ValidatedConfig } from '../../config/types.js';
+import {
+  BLOCK_SHAPE,
+  BLOCK_SIZE_BITS,
+  PAIR_FACTOR,
+  REMOTE_PROTOCOL_BITS,
+  SHARED_HASH_B,
+  SHARED_HASH_C,
+} from '../../native/records.js';
 import { type LimitsMemory, limitsMemory } from './shared-limits.js';
-import { SharedTable, sharedTableMemory } from './shared-table.js';
+import { beginSharedTable, SharedTable, sharedTableBytes } from './shared-table.js';
 
 /** Most blocks of ports that are dealt at once; a block has a port at least. */
 const MOST_BLOCKS = 2 ** 20;
@@ -8,25 +16,59 @@ const MOST_BLOCKS = 2 ** 20;
 const ROWS_MORE = 1024;
 const PART_MORE = 1.25;
 
-/** Memory that the threads of all shards see. */
-export interface ShardMemory {
-  readonly shards: number;
-  readonly limits: LimitsMemory;
-  readonly blocks: SharedArrayBuffer;
-  readonly remotes: SharedArrayBuffer;
+/** Tables that lcores read as well (BlockOwners, SharedRemotes): of a dataplane, where there is one. */
+export interface ShardTables {
+  readonly blocks: ArrayBufferLike;
+  readonly remotes: ArrayBufferLike;
 }
 
-/** @param seed u32, of the tables' hashes: hard to guess. @throws RangeError naming what shardObstacles() finds. */
-export function shardMemory(config: ValidatedConfig, shards: number, seed: number): ShardMemory {
-  const obstacles = shardObstacles(config);
-  if (shards > 1 && obstacles.length > 0) throw new RangeError(`${shards} shards: ${obstacles.join('; ')}`);
+/** Memory that the threads of all shards see. */
+export interface ShardMemory extends ShardTables {
+  readonly shards: number;
+  readonly limits: LimitsMemory;
+}
+
+/** @returns Sizes of ShardTables, as ShardOptions of the dataplane has them. */
+export function shardTableBytes(config: ValidatedConfig): {
+  readonly blockBytes: number;
+  readonly remoteBytes: number;
+} {
   const { maxSessions } = config.nat;
   return {
-    shards,
-    limits: limitsMemory(config.vpcs, maxSessions, seed),
-    blocks: sharedTableMemory(Math.min(maxSessions, MOST_BLOCKS) + 4096, seed),
-    remotes: sharedTableMemory(maxSessions, seed),
+    blockBytes: sharedTableBytes(Math.min(maxSessions, MOST_BLOCKS) + 4096),
+    remoteBytes: sharedTableBytes(maxSessions),
   };
+}
+
+/** Once a gateway. @param tables Zeros of these sizes. @param seed u32, of the tables' hashes: hard to guess. */
+export function beginShardTables({ blocks, remotes }: ShardTables, seed: number): void {
+  beginSharedTable(blocks, seed);
+  beginSharedTable(remotes, seed);
+}
+
+/**
+ * What all shards have together, once a gateway.
+ *
+ * @param seed u32, of the tables' hashes: hard to guess.
+ * @param tables Of shardTableBytes(), zeros; without a dataplane memory of its own.
+ * @throws RangeError naming what shardObstacles() finds.
+ */
+export function shardMemory(
+  config: ValidatedConfig,
+  shards: number,
+  seed: number,
+  tables: ShardTables = ownTables(config),
+): ShardMemory {
+  const obstacles = shardObstacles(config);
+  if (shards > 1 && obstacles.length > 0) throw new RangeError(`${shards} shards: ${obstacles.join('; ')}`);
+  beginShardTables(tables, seed);
+  const { blocks, remotes } = tables;
+  return { shards, limits: limitsMemory(config.vpcs, config.nat.maxSessions, seed), blocks, remotes };
+}
+
+function ownTables(config: ValidatedConfig): ShardTables {
+  const { blockBytes, remoteBytes } = shardTableBytes(config);
+  return { blocks: new SharedArrayBuffer(blockBytes), remotes: new SharedArrayBuffer(remoteBytes) };
 }
 
 /** @returns Rows of one shard's sessions. */
@@ -50,13 +92,13 @@ export function shardObstacles({ nat, mirror, ha }: ValidatedConfig): string[] {
 export class BlockOwners {
   private readonly table: SharedTable;
 
-  constructor(memory: SharedArrayBuffer) {
+  constructor(memory: ArrayBufferLike) {
     this.table = new SharedTable(memory);
   }
 
   /** An address comes into use. @param first Of its ports. @param size Ports of a block. */
   begin(protocol: number, address: number, first: number, size: number): boolean {
-    return this.table.set(protocol, address, SHAPE, (first << 10) | size);
+    return this.table.set(protocol, address, BLOCK_SHAPE, (first << BLOCK_SIZE_BITS) | size);
   }
 
   /** @returns False: the table is full. */
@@ -70,36 +112,35 @@ export class BlockOwners {
 
   /** @returns Shard, or -1: nobody's. */
   of(protocol: number, address: number, port: number): number {
-    const shape = this.table.get(protocol, address, SHAPE);
-    const first = shape >>> 10;
+    const shape = this.table.get(protocol, address, BLOCK_SHAPE);
+    const first = shape >>> BLOCK_SIZE_BITS;
     if (shape === 0 || port < first) return -1;
-    return this.table.get(protocol, address, Math.floor((port - first) / (shape & 0x3ff))) - 1;
+    return this.table.get(protocol, address, Math.floor((port - first) / (shape & BLOCK_SIZE_MASK))) - 1;
   }
 }
 
-/** Stands for a block's number where an address's first port and block size are. */
-const SHAPE = -1;
+const BLOCK_SIZE_MASK = 2 ** BLOCK_SIZE_BITS - 1;
 
 /** Remotes of public addresses in protocols without ports, which alone tell replies apart there: one session each. */
 export class SharedRemotes {
   private readonly table: SharedTable;
 
-  constructor(memory: SharedArrayBuffer) {
+  constructor(memory: ArrayBufferLike) {
     this.table = new SharedTable(memory);
   }
 
   /** @param shard Whose the mapping is. @returns Whether nobody had it, and there was room. */
   claim(reverseContext: number, protocol: number, remote: number, address: number, shard: number): boolean {
-    return this.table.claim((reverseContext << 8) | protocol, remote, address, shard + 1);
+    return this.table.claim((reverseContext << REMOTE_PROTOCOL_BITS) | protocol, remote, address, shard + 1);
   }
 
   /** @returns Shard of the mapping, or -1. */
   of(reverseContext: number, protocol: number, remote: number, address: number): number {
-    return this.table.get((reverseContext << 8) | protocol, remote, address) - 1;
+    return this.table.get((reverseContext << REMOTE_PROTOCOL_BITS) | protocol, remote, address) - 1;
   }
 
   release(reverseContext: number, protocol: number, remote: number, address: number): void {
-    this.table.delete((reverseContext << 8) | protocol, remote, address);
+    this.table.delete((reverseContext << REMOTE_PROTOCOL_BITS) | protocol, remote, address);
   }
 }
 
@@ -110,12 +151,12 @@ export class SharedRemotes {
  * @returns The shard that a host's mappings towards the outside are in.
  */
 export function homeOf(address: number, shards: number): number {
-  let hash = Math.imul(address ^ (address >>> 15), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  let hash = Math.imul(address ^ (address >>> 15), SHARED_HASH_B);
+  hash = Math.imul(hash ^ (hash >>> 13), SHARED_HASH_C);
   return ((hash ^ (hash >>> 16)) >>> 0) % shards;
 }
 
 /** @returns The shard that the peering of two VPCs is in, with all mappings of both scopes; of a VPC with itself too. */
 export function homeOfPair(a: number, b: number, shards: number): number {
-  return homeOf(Math.min(a, b) * 0x8000 + Math.max(a, b), shards);
+  return homeOf(Math.min(a, b) * PAIR_FACTOR + Math.max(a, b), shards);
 }

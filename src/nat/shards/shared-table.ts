@@ -1,31 +1,58 @@
-/** Words before the entries: the lock, how many entries there are, the seed of the hash, one that is free. */
-const HEADER = 4;
-const LOCK = 0;
-const COUNT = 1;
-const SEED = 2;
-/** Three words of key and one of value; value 0: no entry. */
-const WORDS = 4;
-const VALUE = 3;
+import {
+  SHARED_HASH_A,
+  SHARED_HASH_B,
+  SHARED_HASH_C,
+  SharedTableEntry,
+  SharedTableHeader,
+} from '../../native/records.js';
+
+/** Words before the entries. */
+const HEADER = SharedTableHeader.size / 4;
+const LOCK = SharedTableHeader.lock / 4;
+const COUNT = SharedTableHeader.count / 4;
+const SEED = SharedTableHeader.seed / 4;
+const SEQUENCE = SharedTableHeader.sequence / 4;
+/** Words of an entry. */
+const WORDS = SharedTableEntry.size / 4;
+const A = SharedTableEntry.a / 4;
+const B = SharedTableEntry.b / 4;
+const C = SharedTableEntry.c / 4;
+/** 0: no entry. */
+const VALUE = SharedTableEntry.value / 4;
+
+/** @returns Bytes of a table for so many entries. */
+export function sharedTableBytes(entries: number): number {
+  const slots = 2 ** Math.ceil(Math.log2(Math.max(8, entries * 2)));
+  return (HEADER + slots * WORDS) * 4;
+}
+
+/** Makes a table of memory that is zeros, before any other thread sees it. @param seed u32. */
+export function beginSharedTable(memory: ArrayBufferLike, seed: number): void {
+  new Int32Array(memory)[SEED] = seed;
+}
 
 /** @returns Memory for so many entries, all of it zeros but the seed. */
 export function sharedTableMemory(entries: number, seed: number): SharedArrayBuffer {
-  const slots = 2 ** Math.ceil(Math.log2(Math.max(8, entries * 2)));
-  const memory = new SharedArrayBuffer((HEADER + slots * WORDS) * 4);
-  new Int32Array(memory)[SEED] = seed;
+  const memory = new SharedArrayBuffer(sharedTableBytes(entries));
+  beginSharedTable(memory, seed);
   return memory;
 }
 
 /**
  * Numbers other than 0 by keys of three words, in memory that the threads of all shards see. Each call is one step to the
  * others: it takes the table's lock, which is held for some tens of nanoseconds and never while anything is waited for.
+ *
+ * Lcores read without the lock, and never write. Whatever changes goes between two steps of the sequence number, word by
+ * word and in the order of the program: who finds the number even, and the same after as before, has seen nothing of a
+ * change (a seqlock: Boehm, "Can seqlocks get along with programming language memory models?", 2012).
  */
 export class SharedTable {
   private readonly words: Int32Array;
   private readonly mask: number;
   private readonly seed: number;
 
-  /** @param memory Of sharedTableMemory(). */
-  constructor(memory: SharedArrayBuffer) {
+  /** @param memory Of sharedTableMemory(), or of beginSharedTable(); external memory will do. */
+  constructor(memory: ArrayBufferLike) {
     this.words = new Int32Array(memory);
     this.mask = (this.words.length - HEADER) / WORDS - 1;
     this.seed = this.words[SEED];
@@ -45,60 +72,61 @@ export class SharedTable {
 
   /** @param value Other than 0. @returns False when the table is full; then nothing changed. */
   set(a: number, b: number, c: number, value: number): boolean {
-    this.lock();
+    this.beginChange();
     const at = this.find(a, b, c);
     const done = this.words[at + VALUE] !== 0 || this.add(at, a, b, c);
-    if (done) this.words[at + VALUE] = value;
-    this.unlock();
+    if (done) this.write(at + VALUE, value);
+    this.endChange();
     return done;
   }
 
   /** Sets a value where there is none. @returns Whether there was none, and room. */
   claim(a: number, b: number, c: number, value: number): boolean {
-    this.lock();
+    this.beginChange();
     const at = this.find(a, b, c);
     const done = this.words[at + VALUE] === 0 && this.add(at, a, b, c);
-    if (done) this.words[at + VALUE] = value;
-    this.unlock();
+    if (done) this.write(at + VALUE, value);
+    this.endChange();
     return done;
   }
 
   /** Adds 1 to a value that is less than `most`. @returns Whether it was, and there was room. */
   increment(a: number, b: number, c: number, most: number): boolean {
-    this.lock();
+    this.beginChange();
     const at = this.find(a, b, c);
     const value = this.words[at + VALUE];
     const done = value < most && (value !== 0 || this.add(at, a, b, c));
-    if (done) this.words[at + VALUE] = value + 1;
-    this.unlock();
+    if (done) this.write(at + VALUE, value + 1);
+    this.endChange();
     return done;
   }
 
   /** Takes 1 from a value; at 0 the entry is gone. */
   decrement(a: number, b: number, c: number): void {
-    this.lock();
+    this.beginChange();
     const at = this.find(a, b, c);
-    if (this.words[at + VALUE] > 1) this.words[at + VALUE]--;
-    else if (this.words[at + VALUE] === 1) this.remove(at);
-    this.unlock();
+    const value = this.words[at + VALUE];
+    if (value > 1) this.write(at + VALUE, value - 1);
+    else if (value === 1) this.remove(at);
+    this.endChange();
   }
 
   delete(a: number, b: number, c: number): void {
-    this.lock();
+    this.beginChange();
     const at = this.find(a, b, c);
     if (this.words[at + VALUE] !== 0) this.remove(at);
-    this.unlock();
+    this.endChange();
   }
 
   /** Removes the entries whose values are over. */
   sweep(isOver: (value: number) => boolean): void {
-    this.lock();
+    this.beginChange();
     for (let at = HEADER; at < this.words.length; ) {
       // Another entry may have come to where one was removed.
       if (this.words[at + VALUE] !== 0 && isOver(this.words[at + VALUE])) this.remove(at);
       else at += WORDS;
     }
-    this.unlock();
+    this.endChange();
   }
 
   private lock(): void {
@@ -111,6 +139,21 @@ export class SharedTable {
     Atomics.store(this.words, LOCK, 0);
   }
 
+  private beginChange(): void {
+    this.lock();
+    Atomics.add(this.words, SEQUENCE, 1);
+  }
+
+  private endChange(): void {
+    Atomics.add(this.words, SEQUENCE, 1);
+    this.unlock();
+  }
+
+  /** Not before the sequence number is odd, and not after it is even again, to whoever reads without the lock. */
+  private write(word: number, value: number): void {
+    Atomics.store(this.words, word, value);
+  }
+
   /** @returns Word of the key's entry, or of the free one where it would stand. */
   private find(a: number, b: number, c: number): number {
     const { words, mask } = this;
@@ -118,7 +161,7 @@ export class SharedTable {
     for (;;) {
       const at = HEADER + slot * WORDS;
       if (words[at + VALUE] === 0) return at;
-      if (words[at] === (a | 0) && words[at + 1] === (b | 0) && words[at + 2] === (c | 0)) return at;
+      if (words[at + A] === (a | 0) && words[at + B] === (b | 0) && words[at + C] === (c | 0)) return at;
       slot = (slot + 1) & mask;
     }
   }
@@ -126,9 +169,9 @@ export class SharedTable {
   private add(at: number, a: number, b: number, c: number): boolean {
     // Half of the slots stay free, so that searches end soon.
     if (this.words[COUNT] * 2 > this.mask) return false;
-    this.words[at] = a;
-    this.words[at + 1] = b;
-    this.words[at + 2] = c;
+    this.write(at + A, a);
+    this.write(at + B, b);
+    this.write(at + C, c);
     this.words[COUNT]++;
     return true;
   }
@@ -141,18 +184,18 @@ export class SharedTable {
     for (let slot = (hole + 1) & mask; ; slot = (slot + 1) & mask) {
       const from = HEADER + slot * WORDS;
       if (words[from + VALUE] === 0) break;
-      const home = this.slotOf(words[from], words[from + 1], words[from + 2]);
+      const home = this.slotOf(words[from + A], words[from + B], words[from + C]);
       if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
-      words.copyWithin(HEADER + hole * WORDS, from, from + WORDS);
+      for (let word = 0; word < WORDS; word++) this.write(HEADER + hole * WORDS + word, words[from + word]);
       hole = slot;
     }
-    words[HEADER + hole * WORDS + VALUE] = 0;
+    this.write(HEADER + hole * WORDS + VALUE, 0);
   }
 
   private slotOf(a: number, b: number, c: number): number {
-    let hash = Math.imul(this.seed ^ a, 0x9e3779b1);
-    hash = Math.imul(hash ^ (hash >>> 15) ^ b, 0x85ebca6b);
-    hash = Math.imul(hash ^ (hash >>> 13) ^ c, 0xc2b2ae35);
+    let hash = Math.imul(this.seed ^ a, SHARED_HASH_A);
+    hash = Math.imul(hash ^ (hash >>> 15) ^ b, SHARED_HASH_B);
+    hash = Math.imul(hash ^ (hash >>> 13) ^ c, SHARED_HASH_C);
     return (hash ^ (hash >>> 16)) & this.mask;
   }
 }
