@@ -71,7 +71,7 @@ export class FlowDump {
     );
     const shapes = sessions.shapes(row);
     return {
-      id: `${row}.${sessions.generation(row)}`,
+      id: sessions.idOf(row),
       ...flowIdentity(f, rows.byte(row, SessionRow.tcpState), topology),
       forward: this.direction(row, false, shapes & 0xffff),
       reverse: this.direction(row, true, shapes >>> 16),

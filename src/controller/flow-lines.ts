@@ -60,7 +60,7 @@ export class FlowLines {
     const half = at >>> 1;
     const outside = cameFromOutside(f);
     const inside = outside ? f.translatedDestination : f.forwardSource;
-    words[word + FlowLine.row / 4] = row;
+    words[word + FlowLine.row / 4] = sessions.firstRow + row;
     words[word + FlowLine.generation / 4] = sessions.generation(row);
     words[word + FlowLine.head / 4] = texts.head(
       f.vpc,

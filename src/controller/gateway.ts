@@ -6,6 +6,8 @@ import { MOST_TOGETHER } from '../nat/session-opening.js';
 import type { ReviewReport } from '../nat/session-review.js';
 import { answersItself, emptyFacts, type SessionFacts, SessionLife } from '../nat/session-table.js';
 import { NativeRows } from '../nat/session-timers.js';
+import type { EngineMessage } from '../nat/shards/messages.js';
+import type { ShardSeat } from '../nat/shards/shard.js';
 import type { DecidedSession } from '../nat/sink.js';
 import { ordinaryMemory } from '../nat/table-memory.js';
 import type { Dataplane } from '../native/binding.js';
@@ -23,6 +25,7 @@ import { KnownVnis } from './known-vnis.js';
 import { RecentDrops } from './recent-drops.js';
 import { DecisionRing, EventRing, type SessionTemplates } from './rings.js';
 import { RoomLimit } from './room-limit.js';
+import { RuleCount } from './rule-count.js';
 import { RuleRetries } from './rule-retries.js';
 import { isFull, MOST_RETRIES, remedyOf, retryDelayMs } from './rule-states.js';
 import { SessionGate } from './session-gate.js';
@@ -44,6 +47,12 @@ export interface InstallFailure {
   readonly error: number;
 }
 
+/** What makes a controller one of several: its engine's seat, and how many NIC rules all of them have. */
+export interface ControllerSeat {
+  readonly shard: ShardSeat;
+  readonly nicRules: RuleCount;
+}
+
 /**
  * The flow controller: takes events from the lcore to the NAT engine and decisions back, says which rules a session
  * gets, and runs the timers. It never waits; what the rings cannot take now is left for the next turn.
@@ -54,6 +63,8 @@ export class GatewayController {
   readonly templates: TemplateRegistry;
   /** Called for each NIC rule that could not be installed; the flow goes on in software. */
   onInstallFailure: ((failure: InstallFailure) => void) | null = null;
+  /** Called for each ARP sender. Address: u32 host order. */
+  onNeighbour: ((port: number, address: number, mac: number) => void) | null = null;
 
   private readonly events: EventRing;
   private readonly decisions: DecisionRing;
@@ -66,13 +77,11 @@ export class GatewayController {
     offloadAfterPackets: 0,
   };
   /** NIC rules asked for and not yet removed: bounded by offload.maxRules. */
-  private nicRules = 0;
+  private readonly nicRules: RuleCount;
   /** By error (a negative errno): NIC rules that could not be installed. */
   readonly installFailures = new Map<number, number>();
   /** Bits of the rules that a session has in the NIC, or has asked for. */
   private readonly rulesOfRow: Uint8Array;
-  /** Most NIC rules that there ever were at once. */
-  nicRulesMost = 0;
   /** Sessions that left the NIC for faster ones. */
   evictions = 0;
   /** Sessions whose rules were asked for again after a refusal. */
@@ -94,6 +103,7 @@ export class GatewayController {
    * @param live   False in a replay.
    * @param log    Told who had which public endpoint.
    * @param nowMs  Of a monotonic clock: when rules are tried again.
+   * @param seat   What makes it one of several; null: it is alone.
    */
   constructor(
     config: ValidatedConfig,
@@ -102,6 +112,7 @@ export class GatewayController {
     live: boolean,
     log: NatLog = NO_LOG,
     private readonly nowMs: () => number = () => performance.now(),
+    seat: ControllerSeat | null = null,
   ) {
     this.rows = new NativeRows(dataplane.rows);
     this.vnis = new KnownVnis(dataplane.vnis);
@@ -116,8 +127,9 @@ export class GatewayController {
     );
     // Memory that is cleared ahead pays where packets would wait for it; a replay's do not.
     const memory = live ? (words: number) => new Int32Array(dataplane.tableMemory(words * 4)) : ordinaryMemory;
-    this.engine = new NatEngine(config, this.rows, this.decisions, log, memory);
-    this.rulesOfRow = new Uint8Array(config.nat.maxSessions);
+    this.engine = new NatEngine(config, this.rows, this.decisions, log, memory, seat?.shard ?? null);
+    this.rulesOfRow = new Uint8Array(this.engine.sessions.capacity);
+    this.nicRules = seat?.nicRules ?? new RuleCount();
     this.roomLimit = new RoomLimit(config.offload.maxRules);
   }
 
@@ -128,7 +140,12 @@ export class GatewayController {
 
   /** NIC rules asked for and not yet removed. */
   get nicRulesWanted(): number {
-    return this.nicRules;
+    return this.nicRules.wanted;
+  }
+
+  /** Most NIC rules that there ever were at once. */
+  get nicRulesMost(): number {
+    return this.nicRules.most;
   }
 
   /**
@@ -149,6 +166,16 @@ export class GatewayController {
    */
   reviewSessions(most: number, nowSeconds: number): ReviewReport | null {
     return this.engine.reviewSessions(Math.min(most, this.roomForTimers()), nowSeconds);
+  }
+
+  /** Whether the decision ring has room for what one message may lead to: a block of ports serves all that waited for it. */
+  get hasRoomForMail(): boolean {
+    return this.decisions.free() >= this.decisions.slots / 2;
+  }
+
+  /** One of several is told something by another, or by the dealer of ports. The caller has looked for room. */
+  receive(message: EngineMessage): void {
+    this.engine.receive(message);
   }
 
   /** Handles waiting events, as many as the decision ring has room for. @returns How many. */
@@ -279,7 +306,9 @@ export class GatewayController {
     if (type === EventType.neighbour) {
       const port = view.getUint8(at + NeighbourEvent.port);
       const address = view.getUint32(at + NeighbourEvent.address, true);
-      this.engine.onNeighbour(port, address, readMac(view, at + NeighbourEvent.mac));
+      const mac = readMac(view, at + NeighbourEvent.mac);
+      this.engine.onNeighbour(port, address, mac);
+      this.onNeighbour?.(port, address, mac);
       return;
     }
     const row = view.getUint32(at + SessionEvent.row, true);
@@ -316,7 +345,7 @@ export class GatewayController {
     if (this.engine.sessions.life(row) !== SessionLife.live) return;
     const remedy = remedyOf(-error, this.retries.tries(row, generation));
     if (remedy === 'room') {
-      this.roomLimit.refused(this.nicRules);
+      this.roomLimit.refused(this.nicRules.wanted);
       this.shortOfRoom = true;
     } else if (remedy === 'retry') this.retries.add(row, generation, this.nowMs());
   }
@@ -348,15 +377,13 @@ export class GatewayController {
   private addNicTemplates(row: number, forward: number, reverse: number, templates: SessionTemplates): boolean {
     const more = rulesIn(forward, reverse) & ~this.rulesOfRow[row];
     if (more === 0) return false;
-    if (this.nicRules + RULES[more] > this.roomLimit.most) {
+    if (!this.nicRules.take(RULES[more], this.roomLimit.most)) {
       this.shortOfRoom = true;
       return false;
     }
     templates.nicForward = forward;
     templates.nicReverse = reverse;
     this.rulesOfRow[row] |= more;
-    this.nicRules += RULES[more];
-    if (this.nicRules > this.nicRulesMost) this.nicRulesMost = this.nicRules;
     return true;
   }
 
@@ -368,7 +395,7 @@ export class GatewayController {
   private forgetRules(row: number, rules: number): void {
     const gone = this.rulesOfRow[row] & rules;
     this.rulesOfRow[row] &= ~gone;
-    this.nicRules -= RULES[gone];
+    this.nicRules.giveBack(RULES[gone]);
   }
 
   /**

@@ -34,7 +34,7 @@ export function tracePacket(controller: GatewayController, packet: MissedPacket)
   return {
     verdict,
     reason: verdict === 'drop' ? DropReasonNames[reason] : null,
-    flow: row < 0 ? null : `${row}.${controller.engine.sessions.generation(row)}`,
+    flow: row < 0 ? null : controller.engine.sessions.idOf(row),
     stages: kept === null ? stages : [...stages, { stage: 'this packet', result: 'pass', detail: kept }],
     directions: facts === null ? [] : traceDirections(controller, facts, row),
   };
@@ -46,7 +46,7 @@ export function traceSession(controller: GatewayController, row: number): Trace 
   const facts = emptyFacts();
   sessions.read(row, facts);
   const directions = traceDirections(controller, facts, row);
-  return { verdict: 'session', reason: null, flow: `${row}.${sessions.generation(row)}`, stages: [], directions };
+  return { verdict: 'session', reason: null, flow: sessions.idOf(row), stages: [], directions };
 }
 
 /** Packets that no rule of a NIC serves, whatever flow they are of. */

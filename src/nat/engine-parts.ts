@@ -69,7 +69,7 @@ export class EngineParts {
     const capacity = this.shard?.rows ?? config.nat.maxSessions;
     this.config = config;
     this.topology = new Topology(config);
-    this.sessions = new SessionTable(capacity, memory);
+    this.sessions = new SessionTable(capacity, memory, capacity * (this.shard?.index ?? 0));
     this.mappings = new MappingTable(capacity, memory);
     // A session holds at most two hosts: the inside one for its limits, the same in a peering scope for its pairing.
     this.hosts = new HostTable(capacity * 2);

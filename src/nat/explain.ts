@@ -130,7 +130,7 @@ class Explanation {
     const found = sessions.find(context, protocol, source, destination, sourcePort, destinationPort);
     if (found < 0) this.pass('session', 'none has this tuple: a first packet, the NAT engine decides');
     else {
-      const id = `${found >>> 1}.${sessions.generation(found >>> 1)}`;
+      const id = sessions.idOf(found >>> 1);
       this.pass('session', `${id}, ${(found & 1) === 0 ? 'forward' : 'reverse'} direction`);
     }
     return found;

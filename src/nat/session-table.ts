@@ -76,7 +76,12 @@ export class SessionTable {
   private readonly rows: RowPool;
   private readonly index: TupleIndex;
 
-  constructor(capacity: number, memory = ordinaryMemory) {
+  /** @param firstRow Of several engines', what numbers this one's rows are shown with begin at. */
+  constructor(
+    capacity: number,
+    memory = ordinaryMemory,
+    readonly firstRow = 0,
+  ) {
     this.words = memory(capacity * WORDS);
     this.rows = new RowPool(capacity);
     // Entry = row * 2 + direction. The reverse direction's tuple is the translated one, turned round.
@@ -286,6 +291,11 @@ export class SessionTable {
 
   life(row: number): number {
     return (this.words[(row * WORDS + KIND) & PLACE] >>> 16) & 0xff;
+  }
+
+  /** What a session is called in lists, logs and answers. */
+  idOf(row: number): string {
+    return `${this.firstRow + row}.${this.generation(row)}`;
   }
 
   generation(row: number): number {
