@@ -34,7 +34,11 @@ export class NicRanking {
   private evictions = 0;
   private exchangedMs = 0;
 
-  constructor(private readonly controller: GatewayController) {}
+  /** @param share Part of offload.evictionsPerSecond that is its own. */
+  constructor(
+    private readonly controller: GatewayController,
+    private readonly share = 1,
+  ) {}
 
   /**
    * One walk; the first one only reads. @param nowMs Of a clock that never goes back.
@@ -83,7 +87,7 @@ export class NicRanking {
 
   private exchange(waiting: readonly Ranked[], there: readonly Ranked[], nowMs: number): number {
     const { controller } = this;
-    const perSecond = controller.config.offload.evictionsPerSecond;
+    const perSecond = controller.config.offload.evictionsPerSecond * this.share;
     this.evictions = Math.min(perSecond, this.evictions + (perSecond * (nowMs - this.exchangedMs)) / 1000);
     this.exchangedMs = nowMs;
     const room = controller.roomLimit.most - controller.nicRulesWanted;

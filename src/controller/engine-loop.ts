@@ -1,0 +1,130 @@
+import type { ReviewReport } from '../nat/session-review.js';
+import type { EngineMessage } from '../nat/shards/messages.js';
+import type { GatewayController } from './gateway.js';
+import type { PollWindow } from './poll-window.js';
+
+const BURST = 32;
+/** Sessions that follow a change of configuration at a time: well under a millisecond, so that first packets hardly wait. */
+const REVIEW_SLICE = 1024;
+
+/**
+ * What an engine's thread does all its time: it runs while events come, looks for more for a while, and sleeps until the
+ * doorbell rings.
+ */
+export class EngineLoop {
+  private running = true;
+  private scheduled = false;
+  /** Called once sessions follow the configuration. */
+  private reviewed: ((report: ReviewReport | null) => void)[] = [];
+  /** Of others, that the decision ring had no room for. */
+  private mail: EngineMessage[] = [];
+
+  /** @param now Gateway clock, [seconds, nanoseconds]. */
+  constructor(
+    private readonly controller: GatewayController,
+    private readonly window: PollWindow,
+    private readonly now: () => readonly [number, number],
+  ) {}
+
+  get isRunning(): boolean {
+    return this.running;
+  }
+
+  /** Starts the lcore. */
+  start(): void {
+    this.controller.dataplane.start(BURST, () => this.wake());
+    this.wake();
+  }
+
+  /** Stops the lcore. Can be called twice. */
+  stop(): void {
+    this.running = false;
+    for (const resolve of this.reviewed.splice(0)) resolve(null);
+    this.controller.closeGate();
+    this.controller.dataplane.stop();
+  }
+
+  /** @returns What became of the sessions once all of them follow the configuration; null when it ends before. */
+  review(): Promise<ReviewReport | null> {
+    this.wake();
+    return new Promise((resolve) => this.reviewed.push(resolve));
+  }
+
+  /** One of several is told something; in the order in which it is. */
+  receive(message: EngineMessage): void {
+    if (!this.running) return;
+    if (this.mail.length === 0 && this.controller.hasRoomForMail) this.controller.receive(message);
+    else {
+      this.mail.push(message);
+      this.wake();
+    }
+  }
+
+  /** Runs on the doorbell and while events keep coming; sleeps when the ring stays empty. */
+  wake(): void {
+    if (this.scheduled || !this.running) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      if (!this.running) return;
+      // First packets come before everything else of a turn: timers and sockets, which the event loop looks after
+      // between two of them, wait until what has come is answered and not until the next one comes.
+      const busy = this.controller.handleEvents() > 0 || this.awaitEvents();
+      if (busy) this.window.works();
+      const mailWaits = this.mail.length > 0 && this.receiveWaiting();
+      const sessionsAreDue = this.runSessionTimers();
+      if (this.continueReview() || busy || sessionsAreDue || mailWaits || this.controller.dataplane.armDoorbell())
+        this.wake();
+    });
+  }
+
+  /** Answers SYNs that have waited long enough, and tries refused rules again. */
+  runTimers(): void {
+    const { engine } = this.controller;
+    const [seconds, nanoseconds] = this.now();
+    for (let waiter = engine.nextWaiter(); waiter !== null; waiter = engine.nextWaiter()) {
+      const due =
+        waiter.dueSeconds < seconds || (waiter.dueSeconds === seconds && waiter.dueNanoseconds <= nanoseconds);
+      if (!due || this.controller.roomForTimers() === 0) break;
+      engine.runWaiter();
+    }
+    this.controller.retryRules(performance.now());
+    this.wake();
+  }
+
+  /** @returns Whether some still wait. */
+  private receiveWaiting(): boolean {
+    const { mail, controller } = this;
+    let taken = 0;
+    while (taken < mail.length && controller.hasRoomForMail) controller.receive(mail[taken++]);
+    mail.splice(0, taken);
+    return mail.length > 0;
+  }
+
+  /** Looks for events for a while. @returns Whether any came, and have been handled. */
+  private awaitEvents(): boolean {
+    const { window } = this;
+    window.idles();
+    return window.us > 0 && this.controller.dataplane.awaitEvents(window.us) && this.controller.handleEvents() > 0;
+  }
+
+  /** @returns Whether sessions have yet to follow a change of configuration. */
+  private continueReview(): boolean {
+    if (!this.controller.engine.reviewIsPending) return false;
+    const report = this.controller.reviewSessions(REVIEW_SLICE, this.now()[0]);
+    if (report === null) return true;
+    for (const resolve of this.reviewed.splice(0)) resolve(report);
+    return false;
+  }
+
+  /** Asks for the last hits of sessions that are due, as many as there is room for. @returns Whether others are due too. */
+  private runSessionTimers(): boolean {
+    const { engine } = this.controller;
+    const due = engine.nextSessionTimer();
+    if (due === Number.POSITIVE_INFINITY) return false;
+    const [seconds] = this.now();
+    if (due > seconds) return false;
+    engine.runSessionTimers(seconds, this.controller.roomForTimers());
+    return engine.nextSessionTimer() <= seconds;
+  }
+}
