@@ -2,7 +2,7 @@ import { SessionCounters } from '../native/records.js';
 import { FlowDump, type FlowEntry } from './flow-dump.js';
 import type { FlowPredicate } from './flow-filter.js';
 import { Largest } from './largest.js';
-import type { LiveGateway } from './live.js';
+import type { RunningEngine } from './running-engine.js';
 
 /** What a flow did in the time it was watched. */
 export interface FlowRate {
@@ -42,7 +42,7 @@ class Reading {
  * @param most How many are told.
  */
 export async function topTalkers(
-  gateway: LiveGateway,
+  gateway: RunningEngine,
   admits: FlowPredicate,
   waitMs: number,
   most: number,

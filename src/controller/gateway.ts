@@ -29,7 +29,7 @@ import { RuleCount } from './rule-count.js';
 import { RuleRetries } from './rule-retries.js';
 import { isFull, MOST_RETRIES, remedyOf, retryDelayMs } from './rule-states.js';
 import { SessionGate } from './session-gate.js';
-import { TemplateRegistry } from './templates.js';
+import { type KnownNic, TemplateRegistry } from './templates.js';
 
 /** Decisions that one event, or one timer, may lead to at most. */
 const DECISIONS_PER_EVENT = 8;
@@ -482,6 +482,13 @@ export class GatewayController {
     this.retries.run(nowMs, this.roomForTimers(), (row, generation) => {
       if (this.offload(row, generation)) this.ruleRetries++;
     });
+  }
+
+  /** One of several is told what the NIC has of its constant rules by now. */
+  adoptNic(known: KnownNic): void {
+    this.templates.adopt(known);
+    // Sessions that opened meanwhile are in software for want of room, as it were.
+    this.shortOfRoom = true;
   }
 
   /** Without them nothing is offloaded: they are tried for as long as it takes. */

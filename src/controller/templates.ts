@@ -34,6 +34,14 @@ export interface Refusal {
   readonly hint: string;
 }
 
+/** What one of several registries learned of the NIC, for the others. */
+export interface KnownNic {
+  /** Shape and what the NIC said of a rule of it; null: it took it. */
+  readonly tried: readonly (readonly [number, string | null])[];
+  /** Why the NIC has not all of its constant rules; null: it has. */
+  readonly withoutConstantRules: Refusal | null;
+}
+
 /**
  * Templates of the shapes that have occurred: each shape is compiled and registered once, for the software table and
  * for the NIC.
@@ -70,6 +78,19 @@ export class TemplateRegistry {
     if (this.target === null) return;
     this.missing = staticRules(this.target, this.context);
     this.installMissingRules();
+  }
+
+  /** What another registry of the same NIC need not find out. */
+  get known(): KnownNic {
+    return { tried: [...this.tried], withoutConstantRules: this.withoutConstantRules };
+  }
+
+  /** Takes over what another registry of the same NIC knows, in whose hands its constant rules are. */
+  adopt({ tried, withoutConstantRules }: KnownNic): void {
+    for (const [shape, said] of tried) this.tried.set(shape, said);
+    const lackedThem = this.withoutConstantRules !== null;
+    this.withoutConstantRules = withoutConstantRules;
+    if (lackedThem && withoutConstantRules === null) this.compileAgain();
   }
 
   /** Constant rules that the NIC has yet to take and may take another time; until then it gets no others. */

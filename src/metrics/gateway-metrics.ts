@@ -1,8 +1,8 @@
 import { getSystemErrorName } from 'node:util';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { ValidatedConfig } from '../config/types.js';
-import type { NatEngine } from '../nat/engine.js';
 import type { PoolCount } from '../nat/pool-use.js';
+import type { SessionCount } from '../nat/session-tally.js';
 import type { DataplaneStatistics } from '../native/binding.js';
 import { DropReason, DropReasonNames, SessionClassNames } from '../native/records.js';
 import { FirstPackets } from './first-packets.js';
@@ -10,7 +10,9 @@ import { FirstPackets } from './first-packets.js';
 /** What metrics are read from; a GatewayController is one. */
 export interface Measured {
   readonly config: ValidatedConfig;
-  readonly engine: Pick<NatEngine, 'tally' | 'poolUse'> & {
+  readonly engine: {
+    readonly tally: { counts(): Iterable<SessionCount> };
+    readonly poolUse: Iterable<PoolCount>;
     readonly sessions: { readonly capacity: number };
     readonly mappings: { readonly count: number };
   };

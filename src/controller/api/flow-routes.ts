@@ -5,11 +5,11 @@ import { type FlowPredicate, parseFilter } from '../flow-filter.js';
 import { FLOW_SORTS, type FlowSort, sortKey } from '../flow-sort.js';
 import { topTalkers } from '../flow-top.js';
 import { Largest } from '../largest.js';
-import type { LiveGateway } from '../live.js';
+import type { RunningEngine } from '../running-engine.js';
 import { traceSession } from '../trace.js';
 import { ApiFault, notFound } from './fault.js';
 import { sendLines } from './flow-stream.js';
-import type { ControlParts } from './parts.js';
+import type { EngineApiParts } from './parts.js';
 import { exactly, FAILURES, filter, listOf, ref, vpcName } from './schemas.js';
 
 /** Most flows that are put in order: only so many are held. */
@@ -39,7 +39,7 @@ const lines = (description: string) => ({
   content: { 'application/x-ndjson': { schema: ref('Flow') } },
 });
 
-export function flowRoutes(server: FastifyInstance, { gateway }: ControlParts): void {
+export function flowRoutes(server: FastifyInstance, { gateway }: EngineApiParts): void {
   const tags = ['flows'];
   server.get<{ Querystring: ListQuery }>(
     '/v1/flows',
@@ -159,11 +159,12 @@ export function flowRoutes(server: FastifyInstance, { gateway }: ControlParts): 
 }
 
 /** @returns Row of a live flow. @throws ApiFault 404 */
-function rowOf(gateway: LiveGateway, flow: string): number {
+function rowOf(gateway: RunningEngine, flow: string): number {
   const { sessions } = gateway.controller.engine;
-  const [, row, generation] = ID.exec(flow) as RegExpExecArray;
-  const isLive = Number(row) < sessions.highWater && sessions.life(Number(row)) === SessionLife.live;
-  if (isLive && sessions.generation(Number(row)) === Number(generation)) return Number(row);
+  const [, shown, generation] = ID.exec(flow) as RegExpExecArray;
+  const row = Number(shown) - sessions.firstRow;
+  const isLive = row >= 0 && row < sessions.highWater && sessions.life(row) === SessionLife.live;
+  if (isLive && sessions.generation(row) === Number(generation)) return row;
   throw notFound(`there is no flow ${flow}: it has ended, or never was`);
 }
 
@@ -171,7 +172,7 @@ function rowOf(gateway: LiveGateway, flow: string): number {
  * @param admits Null: every flow.
  * @returns JSON lines; a chunk is valid until the next one is asked for.
  */
-async function* list(gateway: LiveGateway, admits: FlowPredicate | null, query: ListQuery): AsyncGenerator<Buffer> {
+async function* list(gateway: RunningEngine, admits: FlowPredicate | null, query: ListQuery): AsyncGenerator<Buffer> {
   if (query.sort !== undefined) {
     for (const flow of await sorted(gateway, admits, query, query.sort)) yield Buffer.from(`${JSON.stringify(flow)}\n`);
     return;
@@ -179,7 +180,8 @@ async function* list(gateway: LiveGateway, admits: FlowPredicate | null, query: 
   const dump = new FlowDump(gateway.controller);
   const lines = gateway.flowLines();
   let left = query.limit ?? Number.POSITIVE_INFINITY;
-  const first = query.after === undefined ? 0 : Number.parseInt(query.after, 10) + 1;
+  const { firstRow } = gateway.controller.engine.sessions;
+  const first = query.after === undefined ? 0 : Math.max(0, Number.parseInt(query.after, 10) + 1 - firstRow);
   const walk = gateway.walk();
   for await (const rows of walk.slices(first)) {
     const nowMs = gateway.nowMs();
@@ -196,7 +198,7 @@ async function* list(gateway: LiveGateway, admits: FlowPredicate | null, query: 
 }
 
 async function sorted(
-  gateway: LiveGateway,
+  gateway: RunningEngine,
   admits: FlowPredicate | null,
   query: ListQuery,
   sort: FlowSort,
@@ -219,7 +221,7 @@ async function sorted(
   return largest.inOrder().slice(offset);
 }
 
-async function clear(gateway: LiveGateway, text: string): Promise<number> {
+async function clear(gateway: RunningEngine, text: string): Promise<number> {
   const { controller } = gateway;
   const { sessions } = controller.engine;
   if (controller.engine.isReplica) {

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
 import { packageRoot } from '../../config/package-root.js';
+import type { RunningEngine } from '../running-engine.js';
 import { captureRoute } from './capture-routes.js';
 import { configRoutes } from './config-routes.js';
 import { flowRoutes } from './flow-routes.js';
@@ -11,6 +13,16 @@ import { stateRoutes } from './state-routes.js';
 import { traceRoutes } from './trace-routes.js';
 
 export type { ControlParts } from './parts.js';
+
+/** The part of it that one engine can answer, for one of several: its answers are merged. */
+export async function engineApi(gateway: RunningEngine, log: Logger): Promise<FastifyInstance> {
+  const server = await apiServer('', log);
+  const parts = { gateway, mirror: null, version: '' };
+  flowRoutes(server, parts);
+  stateRoutes(server, parts, () => Promise.reject(new Error('an engine reconciles no NIC')));
+  traceRoutes(server, parts);
+  return server;
+}
 
 /** The control API, not yet listening. @param more Adds what other parts answer. */
 export async function controlApi(
@@ -22,7 +34,7 @@ export async function controlApi(
   const all = { ...parts, version };
   server.get('/v1/openapi.json', { schema: { hide: true } }, async () => server.swagger());
   flowRoutes(server, all);
-  stateRoutes(server, all);
+  stateRoutes(server, all, () => all.gateway.reconcile());
   traceRoutes(server, all);
   captureRoute(server, all);
   configRoutes(server, all);

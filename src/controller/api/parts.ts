@@ -1,13 +1,20 @@
 import type { Logger } from 'pino';
 import type { ConfigFollower } from '../config-follower.js';
 import type { LiveGateway } from '../live.js';
+import type { RunningEngine } from '../running-engine.js';
+
+/** What the part of the control API speaks for that one engine can answer. */
+export interface EngineApiParts {
+  readonly gateway: RunningEngine;
+  readonly mirror: { status(): unknown } | null;
+  readonly version: string;
+}
 
 /** What the control API speaks for. */
-export interface ControlParts {
+export interface ControlParts extends EngineApiParts {
   readonly gateway: LiveGateway;
   readonly follower: ConfigFollower;
   /** Null: sessions are not mirrored. */
   readonly mirror: { status(): unknown } | null;
   readonly log: Logger;
-  readonly version: string;
 }

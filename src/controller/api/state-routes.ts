@@ -6,9 +6,10 @@ import type { PoolCount } from '../../nat/pool-use.js';
 import { DropReason, DropReasonNames } from '../../native/records.js';
 import { HISTORY_SECONDS } from '../drop-history.js';
 import { protocolName } from '../flow-dump.js';
-import type { LiveGateway } from '../live.js';
+import type { RepairReport } from '../rule-repair.js';
+import type { RunningEngine } from '../running-engine.js';
 import { ApiFault, notFound } from './fault.js';
-import type { ControlParts } from './parts.js';
+import type { EngineApiParts } from './parts.js';
 import { exactly, FAILURES, ipv4, listOf, orNull, port, ref } from './schemas.js';
 
 const string = { type: 'string' } as const;
@@ -16,8 +17,12 @@ const count = { type: 'integer', minimum: 0 } as const;
 const counts = { type: 'object', additionalProperties: count } as const;
 const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17 } as const;
 
-/** What the gateway is and how it stands. */
-export function stateRoutes(server: FastifyInstance, parts: ControlParts): void {
+/** What the gateway is and how it stands. @param reconcile As LiveGateway has it. */
+export function stateRoutes(
+  server: FastifyInstance,
+  parts: EngineApiParts,
+  reconcile: () => Promise<readonly RepairReport[] | null>,
+): void {
   const { gateway, mirror } = parts;
   const tags = ['state'];
   const ok = (schema: object) => ({ 200: schema, ...FAILURES });
@@ -103,7 +108,7 @@ export function stateRoutes(server: FastifyInstance, parts: ControlParts): void 
       },
     },
     async () => {
-      const reports = await gateway.reconcile();
+      const reports = await reconcile();
       if (reports === null) throw new ApiFault(429, 'busy', 'rules are being reconciled now; try again');
       return Object.fromEntries(reports.map((report, i) => [gateway.config.ports[i].name, report]));
     },
@@ -164,7 +169,7 @@ export function stateRoutes(server: FastifyInstance, parts: ControlParts): void 
   );
 }
 
-function dropRoute(server: FastifyInstance, gateway: LiveGateway): void {
+function dropRoute(server: FastifyInstance, gateway: RunningEngine): void {
   const packet = exactly({
     agoMs: count,
     reason: string,
@@ -225,7 +230,7 @@ function named(drops: readonly number[]): Record<string, number> {
   return found;
 }
 
-function vpcs({ config, controller }: LiveGateway) {
+function vpcs({ config, controller }: RunningEngine) {
   const tallies = [...controller.engine.tally.counts()];
   return config.vpcs
     .filter(({ vni }) => vni >= 0)
@@ -238,7 +243,7 @@ function vpcs({ config, controller }: LiveGateway) {
     });
 }
 
-function pools({ config, controller }: LiveGateway) {
+function pools({ config, controller }: RunningEngine) {
   return [...controller.engine.poolUse].map(({ kind, pool, scope, protocol, addresses, ports, owned }: PoolCount) => ({
     kind,
     pool,
@@ -251,7 +256,7 @@ function pools({ config, controller }: LiveGateway) {
   }));
 }
 
-function targetRoutes(server: FastifyInstance, gateway: LiveGateway): void {
+function targetRoutes(server: FastifyInstance, gateway: RunningEngine): void {
   const tags = ['state'];
   const short = { name: string, title: string, release: string, kind: string, inUse: { type: 'boolean' } };
   const summary = (name: string) => {
@@ -289,7 +294,7 @@ function targetRoutes(server: FastifyInstance, gateway: LiveGateway): void {
 }
 
 /** Who holds a public endpoint now. */
-function holderRoute(server: FastifyInstance, gateway: LiveGateway): void {
+function holderRoute(server: FastifyInstance, gateway: RunningEngine): void {
   const holder = exactly({
     kind: { type: 'string', enum: ['static', 'dynamic'] },
     side: { type: 'string', enum: ['external', 'peering'] },
@@ -333,7 +338,7 @@ function holderRoute(server: FastifyInstance, gateway: LiveGateway): void {
   );
 }
 
-function holdersOf({ config, controller }: LiveGateway, protocol: number, address: number, publicPort: number) {
+function holdersOf({ config, controller }: RunningEngine, protocol: number, address: number, publicPort: number) {
   const { topology, mappings } = controller.engine;
   const found = [];
   for (const side of ['external', 'peering'] as const) {
@@ -366,7 +371,7 @@ function holdersOf({ config, controller }: LiveGateway, protocol: number, addres
   return found;
 }
 
-function poolsOf({ config }: LiveGateway, address: number): string[] {
+function poolsOf({ config }: RunningEngine, address: number): string[] {
   const holds = ({ ranges }: { readonly ranges: readonly { readonly first: number; readonly last: number }[] }) =>
     ranges.some(({ first, last }) => address >= first && address <= last);
   return [

@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import { parseIpv4 } from '../../config/address.js';
 import { NO_VNI } from '../../native/records.js';
-import type { LiveGateway } from '../live.js';
+import type { RunningEngine } from '../running-engine.js';
 import { tracedPacket, tracePacket } from '../trace.js';
 import { ApiFault } from './fault.js';
-import type { ControlParts } from './parts.js';
+import type { EngineApiParts } from './parts.js';
 import { FAILURES, ipv4, port, ref } from './schemas.js';
 
 const NUMBERS: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17 };
@@ -26,7 +26,7 @@ interface TracedPacket {
 }
 
 /** The whole way of one packet, without sending it. */
-export function traceRoutes(server: FastifyInstance, { gateway }: ControlParts): void {
+export function traceRoutes(server: FastifyInstance, { gateway }: EngineApiParts): void {
   server.post<{ Body: TracedPacket }>(
     '/v1/trace',
     {
@@ -66,7 +66,7 @@ export function traceRoutes(server: FastifyInstance, { gateway }: ControlParts):
   );
 }
 
-function packetOf(gateway: LiveGateway, body: TracedPacket) {
+function packetOf(gateway: RunningEngine, body: TracedPacket) {
   const { config } = gateway;
   const protocol = NUMBERS[body.protocol] ?? Number(body.protocol);
   if (protocol > 255) throw new ApiFault(400, 'invalid', `body/protocol: ${body.protocol} is no IP protocol (0..255)`);
