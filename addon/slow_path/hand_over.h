@@ -1,5 +1,6 @@
-// Frames on their way from the shard that received them to the one that looks them up: a ring for each ordered pair, so
-// that each has one producer and one consumer and a flow keeps its order. A frame's port is its mbuf's.
+// Frames on their way from the shard that received them to the one that looks them up: a ring for each
+// ordered pair, so that each has one producer and one consumer and a flow keeps its order. A frame's port is
+// its mbuf's.
 #pragma once
 
 #include <rte_mbuf.h>

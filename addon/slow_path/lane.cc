@@ -28,7 +28,8 @@ unsigned lcore_of(uint16_t index) {
 
 }  // namespace
 
-Lane::Lane(std::unique_ptr<SlowPath> path, uint16_t index, const std::vector<NicStatisticsReader>& nic_statistics)
+Lane::Lane(std::unique_ptr<SlowPath> path, uint16_t index,
+           const std::vector<NicStatisticsReader>& nic_statistics)
     : path_(std::move(path)), index_(index), nic_statistics_(nic_statistics) {}
 
 Lane::~Lane() { stop(); }

@@ -1,5 +1,5 @@
-// One slow path and whoever runs it: an lcore in live use, else the caller's thread. A gateway has one, or with shards
-// several over the same ports.
+// One slow path and whoever runs it: an lcore in live use, else the caller's thread. A gateway has one, or
+// with shards several over the same ports.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,8 @@ namespace sluice {
 class Lane {
  public:
   // `nic_statistics`, by port, outlive this.
-  Lane(std::unique_ptr<SlowPath> path, uint16_t index, const std::vector<NicStatisticsReader>& nic_statistics);
+  Lane(std::unique_ptr<SlowPath> path, uint16_t index,
+       const std::vector<NicStatisticsReader>& nic_statistics);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -27,8 +28,8 @@ class Lane {
   // One round: decisions, packets of every port, out. How many packets were received.
   uint32_t round(uint32_t burst);
 
-  // On an lcore of its own, until stop(). Rings `doorbell` (from the lcore) when events wait and JavaScript said it
-  // would sleep. Throws NativeFault STATE.
+  // On an lcore of its own, until stop(). Rings `doorbell` (from the lcore) when events wait and JavaScript
+  // said it would sleep. Throws NativeFault STATE.
   void start(uint32_t burst, std::function<void()> doorbell);
   void stop();
   bool running() const { return running_; }

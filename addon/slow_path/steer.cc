@@ -8,8 +8,8 @@ constexpr uint32_t kHandedAtOnce = 32;
 
 }  // namespace
 
-// True: somebody else's, and on its way to him (or dropped, for want of room). A packet is steered where it came in,
-// and fragments once more where their datagram meets.
+// True: somebody else's, and on its way to him (or dropped, for want of room). A packet is steered where it
+// came in, and fragments once more where their datagram meets.
 bool SlowPath::steer_away(Packet& packet) {
   const uint16_t self = options_.shard;
   if (packet.later_fragment() || packet.first_fragment()) {
@@ -42,8 +42,8 @@ uint16_t SlowPath::owner_of(const Packet& packet) {
   return options_.steering->owner(answer, fabric);
 }
 
-// At the place where a datagram's fragments meet: the first one tells whose they are, those that came before it wait
-// here, and all follow it in their order. True: somebody else's.
+// At the place where a datagram's fragments meet: the first one tells whose they are, those that came before
+// it wait here, and all follow it in their order. True: somebody else's.
 bool SlowPath::send_on(Packet& packet) {
   const FragmentKey key = fragment_key(packet);
   Datagram* datagram = fragments_.find(key);
@@ -61,8 +61,8 @@ bool SlowPath::send_on(Packet& packet) {
       return true;
     }
   } else if (datagram->state == DatagramState::kPending) {
-    // The same datagram's first fragment again, now another shard's: ports were dealt anew between the two. Those that
-    // wait here belong to the first.
+    // The same datagram's first fragment again, now another shard's: ports were dealt anew between the two.
+    // Those that wait here belong to the first.
     drop(packet, DropReason::kNoBinding);
     return true;
   } else if (datagram->state != DatagramState::kWaiting) {

@@ -5,9 +5,7 @@
 namespace sluice {
 namespace {
 
-constexpr uint32_t kOutsideContext = 0xffff;   // OUTSIDE_CONTEXT of src/nat/session-table.ts
-constexpr uint32_t kShapeOfAddress = UINT32_MAX;  // stands for a block's number where first port and block size are
-constexpr uint32_t kSizeBits = 10;
+constexpr uint32_t kOutsideContext = 0xffff;  // OUTSIDE_CONTEXT of src/nat/session-table.ts
 
 bool has_ports(uint8_t protocol) {
   return protocol == kProtocolTcp || protocol == kProtocolUdp || protocol == kProtocolIcmp;
@@ -19,8 +17,8 @@ uint64_t endpoint_key(uint8_t protocol, uint32_t address, uint16_t port) {
 
 // homeOf() of src/nat/shards/shared-state.ts.
 uint32_t mixed(uint32_t hash) {
-  hash = (hash ^ (hash >> 15)) * 0x85ebca6bu;
-  hash = (hash ^ (hash >> 13)) * 0xc2b2ae35u;
+  hash = (hash ^ (hash >> 15)) * kSharedHashB;
+  hash = (hash ^ (hash >> 13)) * kSharedHashC;
   return hash ^ (hash >> 16);
 }
 
@@ -79,7 +77,7 @@ uint16_t Steering::owner(const FlowKey& flow, bool fabric) const {
 }
 
 uint16_t Steering::meeting_place(const FlowKey& flow, uint16_t identification) const {
-  const uint32_t hash = mixed(flow.source) ^ mixed(flow.destination + 0x9e3779b1u) ^
+  const uint32_t hash = mixed(flow.source) ^ mixed(flow.destination + kSharedHashA) ^
                         (uint32_t{flow.protocol} << 16 | identification);
   return static_cast<uint16_t>(mixed(hash) % shards_);
 }
@@ -89,13 +87,15 @@ int32_t Steering::of_public_end(uint32_t context, const FlowKey& flow) const {
   if (const SteeringSource::Binding* binding = binding_of(flow))
     return home_of(binding->private_first + (flow.destination - binding->first));
   if (has_ports(flow.protocol)) return of_block(flow);
-  return static_cast<int32_t>(remotes_.get(context << 8 | flow.protocol, flow.source, flow.destination)) - 1;
+  return static_cast<int32_t>(
+             remotes_.get(context << kRemoteProtocolBits | flow.protocol, flow.source, flow.destination)) -
+         1;
 }
 
 int32_t Steering::of_block(const FlowKey& flow) const {
-  const uint32_t shape = blocks_.get(flow.protocol, flow.destination, kShapeOfAddress);
-  const uint32_t first = shape >> kSizeBits;
-  const uint32_t size = shape & ((1u << kSizeBits) - 1);
+  const uint32_t shape = blocks_.get(flow.protocol, flow.destination, kBlockShape);
+  const uint32_t first = shape >> kBlockSizeBits;
+  const uint32_t size = shape & ((1u << kBlockSizeBits) - 1);
   if (size == 0 || flow.destination_port < first) return kNobody;
   const uint32_t block = (flow.destination_port - first) / size;
   return static_cast<int32_t>(blocks_.get(flow.protocol, flow.destination, block)) - 1;
@@ -118,7 +118,7 @@ uint16_t Steering::home_of(uint32_t address) const { return static_cast<uint16_t
 
 uint16_t Steering::home_of_pair(int32_t a, int32_t b) const {
   if (a < 0 || b < 0) return 0;
-  return home_of(static_cast<uint32_t>(std::min(a, b)) * 0x8000u + static_cast<uint32_t>(std::max(a, b)));
+  return home_of(static_cast<uint32_t>(std::min(a, b)) * kPairFactor + static_cast<uint32_t>(std::max(a, b)));
 }
 
 }  // namespace sluice

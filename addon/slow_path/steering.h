@@ -1,5 +1,6 @@
-// Which shard looks a packet up, where a gateway has several (docs/decisions/0017-shards.md). What it reads of the
-// configuration is constant; who has which ports, and which remotes, stands in tables that TypeScript writes.
+// Which shard looks a packet up, where a gateway has several (docs/decisions/0017-shards.md). What it reads
+// of the configuration is constant; who has which ports, and which remotes, stands in tables that TypeScript
+// writes.
 #pragma once
 
 #include <unordered_map>
@@ -28,7 +29,7 @@ struct SteeringSource {
 
   std::vector<Vpc> vpcs;
   std::vector<uint32_t> peer_vnis;
-  std::vector<Peering> peering;    // ranges that do not overlap
+  std::vector<Peering> peering;  // ranges that do not overlap
   std::vector<Binding> bindings;
 };
 
@@ -39,7 +40,8 @@ class Steering {
   Steering(const SteeringSource& source, uint16_t shards, const SharedRegion& blocks,
            const SharedRegion& remotes);
 
-  // `fabric`: the flow came from there. Of one that carries no ports (a later fragment) only what addresses tell.
+  // `fabric`: the flow came from there. Of one that carries no ports (a later fragment) only what addresses
+  // tell.
   uint16_t owner(const FlowKey& flow, bool fabric) const;
   // Where the fragments of a datagram meet, whichever of them came to whom.
   uint16_t meeting_place(const FlowKey& flow, uint16_t identification) const;
