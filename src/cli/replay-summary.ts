@@ -6,7 +6,7 @@ const MOST_FLOWS = 20;
 const SHOWN_RULES = 2;
 
 /** What a person wants to see of a replay: who handled the packets, the flows, and some rules as a NIC gets them. */
-export function replaySummary({ counters, flows, controller }: ReplayResult): string {
+export function replaySummary({ counters, flows, controllers }: ReplayResult): string {
   const ports = Object.entries(counters.ports);
   const received = ports.reduce((sum, [, port]) => sum + port.received, 0);
   const share = received === 0 ? 0 : (100 * counters.nic.packets) / received;
@@ -22,7 +22,7 @@ export function replaySummary({ counters, flows, controller }: ReplayResult): st
   }
   lines.push('', `Flows (${flows.length})`, indent(flowTable(flows.slice(0, MOST_FLOWS))));
   if (flows.length > MOST_FLOWS) lines.push(`  … ${flows.length - MOST_FLOWS} more: --flows FILE has them all`);
-  const rules = sampleRules(controller);
+  const rules = sampleRules(controllers);
   if (rules.length > 0)
     lines.push(
       '',
@@ -33,15 +33,17 @@ export function replaySummary({ counters, flows, controller }: ReplayResult): st
 }
 
 /** The rules of the first flow that has both its directions in the NIC, else of the first that has any. */
-function sampleRules(controller: ReplayResult['controller']): string[] {
-  const { sessions } = controller.engine;
+function sampleRules(controllers: ReplayResult['controllers']): string[] {
   let some: string[] = [];
-  for (let row = 0; row < sessions.highWater; row++) {
-    if (sessions.life(row) !== 1) continue;
-    const rules = installedRules(controller, row);
-    const created = rules.filter((line) => line.startsWith('flow create')).length;
-    if (created >= SHOWN_RULES) return rules;
-    if (some.length === 0) some = rules;
+  for (const controller of controllers) {
+    const { sessions } = controller.engine;
+    for (let row = 0; row < sessions.highWater; row++) {
+      if (sessions.life(row) !== 1) continue;
+      const rules = installedRules(controller, row);
+      const created = rules.filter((line) => line.startsWith('flow create')).length;
+      if (created >= SHOWN_RULES) return rules;
+      if (some.length === 0) some = rules;
+    }
   }
   return some;
 }

@@ -83,7 +83,7 @@ async function run(options: ReplayCommandOptions, command: Command): Promise<voi
   const root = packageRoot();
   try {
     const target = nicTarget(config.offload.target, 'net_softflow');
-    const log = config.nat.log === 'none' ? undefined : await natLog(config, () => replay.controller.config);
+    const log = config.nat.log === 'none' ? undefined : await natLog(config, () => replay.controllers[0].config);
     const replay: ReplayRun = new Replay(config, loadBinding(root), root, target, log);
     const result = replay.run({ inputs, outputs, burst: options.burst, reloads });
     if (options.flows !== undefined) writeJson('--flows', options.flows, result.flows);

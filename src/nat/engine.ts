@@ -115,7 +115,8 @@ export class NatEngine {
 
   /** One of several engines is told something by another, or by the dealer of ports. */
   receive(message: EngineMessage): void {
-    this.talk?.receive(message);
+    if (message.kind === 'neighbour') this.onNeighbour(message.port, message.address, message.mac);
+    else this.talk?.receive(message);
   }
 
   /** A TCP state began, or its timer began again. */

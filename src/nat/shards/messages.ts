@@ -23,7 +23,9 @@ export type EngineMessage =
   /** A session of the asker's opened with an end that was answered. @see EndAnswer */
   | { kind: 'used'; handle: number; remote: number }
   /** It has ended, or did not open. */
-  | { kind: 'leave'; handle: number; untilSeconds: number };
+  | { kind: 'leave'; handle: number; untilSeconds: number }
+  /** An ARP sender was seen, by whichever shard gets what is to the gateway itself. */
+  | { kind: 'neighbour'; port: number; address: number; mac: number };
 
 /** Who is behind a public endpoint that a host of the asker calls? */
 export interface AskDestination {

@@ -18,7 +18,7 @@ export class ShardTalk {
     this.hairpins = new HairpinEnds(parts, shard);
   }
 
-  receive(message: EngineMessage): void {
+  receive(message: Exclude<EngineMessage, { kind: 'neighbour' }>): void {
     switch (message.kind) {
       case 'block':
         return this.shard.pools.ports.onBlock(message);
