@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { OffloadSettings, ValidatedConfig } from '../config/types.js';
 import type { Reload, Replay as ReplayRun } from '../controller/replay.js';
 import type { NatLog } from '../nat/nat-log.js';
-import type { NativeError } from '../native/binding.js';
+import { MOST_SHARDS, type NativeError } from '../native/binding.js';
 import { UserFault } from './errors.js';
 import { fileClash, type NamedFile } from './replay-files.js';
 
@@ -25,6 +25,7 @@ interface ReplayCommandOptions {
   readonly offload?: Pick<OffloadSettings, 'mode' | 'afterPackets'>;
   readonly reload: readonly ReloadFile[];
   readonly burst: number;
+  readonly shards: number;
   readonly flows?: string;
   readonly counters?: string;
 }
@@ -52,19 +53,26 @@ export function register(program: Command): void {
     )
     .option('--offload <mode>', 'immediate, never or after:N; default: offload.mode of the configuration', parseOffload)
     .option('--burst <n>', 'packets received at once; the result does not depend on it', parseBurst, 32)
+    .option(
+      '--shards <n>',
+      `slow paths with an engine each, 1..${MOST_SHARDS}, that share the work; with more than one no --reload`,
+      parseShards,
+      1,
+    )
     .option('--flows <file>', 'write the flow table after the last packet, JSON')
     .option('--counters <file>', 'write the counters, JSON')
     .action(run);
 }
 
 async function run(options: ReplayCommandOptions, command: Command): Promise<void> {
-  const misuse = outTwice(options.out) ?? fileClash(namedFiles(options));
+  const misuse = outTwice(options.out) ?? fileClash(namedFiles(options)) ?? reloadOfShards(options);
   if (misuse !== null) command.error(`error: ${misuse}`, { exitCode: 2 });
   const { requireConfig } = await import('./config-option.js');
   const { packageRoot } = await import('../config/package-root.js');
   const { loadBinding } = await import('../native/binding.js');
   const { Replay } = await import('../controller/replay.js');
   const { nicTarget } = await import('../controller/nic-target.js');
+  const { shardObstacles } = await import('../nat/shards/obstacles.js');
   const { replayFaults } = await import('../config/purpose.js');
   const { immutableChanges } = await import('../config/changes.js');
   const { requireFit } = await import('./supported-option.js');
@@ -72,7 +80,8 @@ async function run(options: ReplayCommandOptions, command: Command): Promise<voi
   const { withVirtualMac } = await import('../ha/addresses.js');
   const load = (path: string) => withOffload(withVirtualMac(requireConfig(path)), options.offload);
   const config = load(options.config);
-  requireFit(config, replayFaults(config));
+  const { shards } = options;
+  requireFit(config, [...replayFaults(config), ...(shards > 1 ? shardObstacles(config) : [])]);
   const inputs = options.in.map((file) => toPort(config, file, '--in'));
   const outputs = options.out.map((file) => toPort(config, file, '--out'));
   const reloads: Reload[] = options.reload.map(({ seconds, nanoseconds, path }) => {
@@ -84,7 +93,7 @@ async function run(options: ReplayCommandOptions, command: Command): Promise<voi
   try {
     const target = nicTarget(config.offload.target, 'net_softflow');
     const log = config.nat.log === 'none' ? undefined : await natLog(config, () => replay.controllers[0].config);
-    const replay: ReplayRun = new Replay(config, loadBinding(root), root, target, log);
+    const replay: ReplayRun = new Replay(config, loadBinding(root), root, target, log, shards);
     const result = replay.run({ inputs, outputs, burst: options.burst, reloads });
     if (options.flows !== undefined) writeJson('--flows', options.flows, result.flows);
     if (options.counters !== undefined) writeJson('--counters', options.counters, result.counters);
@@ -104,6 +113,11 @@ async function run(options: ReplayCommandOptions, command: Command): Promise<voi
   } catch (error) {
     throw asFault(error, options);
   }
+}
+
+function reloadOfShards({ shards, reload }: ReplayCommandOptions): string | null {
+  if (shards === 1 || reload.length === 0) return null;
+  return `'--reload' needs '--shards 1': the configuration of several shards cannot change`;
 }
 
 /** Captures to receive are merged by time, several on one port too; what a port transmits goes to one file. */
@@ -197,4 +211,11 @@ function parseBurst(text: string): number {
   const burst = Number(text);
   if (!Number.isInteger(burst) || burst < 1 || burst > 512) throw new InvalidArgumentError('expected 1..512.');
   return burst;
+}
+
+function parseShards(text: string): number {
+  const shards = Number(text);
+  if (!Number.isInteger(shards) || shards < 1 || shards > MOST_SHARDS)
+    throw new InvalidArgumentError(`expected 1..${MOST_SHARDS}.`);
+  return shards;
 }

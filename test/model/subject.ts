@@ -63,7 +63,7 @@ export class Subject {
     binding.next();
     this.replay = new Replay(config, observedBinding, root, nicTarget(config.offload.target, 'net_softflow'));
     this.dataplane = created;
-    this.controller = this.replay.controller;
+    this.controller = this.replay.controllers[0];
     this.drops = this.dataplane.statistics().drops;
   }
 

@@ -7,6 +7,7 @@ import {
   SHARED_HASH_B,
   SHARED_HASH_C,
 } from '../../native/records.js';
+import { shardObstacles } from './obstacles.js';
 import { type LimitsMemory, limitsMemory } from './shared-limits.js';
 import { beginSharedTable, SharedTable, sharedTableBytes } from './shared-table.js';
 
@@ -60,7 +61,8 @@ export function shardMemory(
   tables: ShardTables = ownTables(config),
 ): ShardMemory {
   const obstacles = shardObstacles(config);
-  if (shards > 1 && obstacles.length > 0) throw new RangeError(`${shards} shards: ${obstacles.join('; ')}`);
+  if (shards > 1 && obstacles.length > 0)
+    throw new RangeError(`${shards} shards: ${obstacles.map(({ path, message }) => `${path}: ${message}`).join('; ')}`);
   beginShardTables(tables, seed);
   const { blocks, remotes } = tables;
   return { shards, limits: limitsMemory(config.vpcs, config.nat.maxSessions, seed), blocks, remotes };
@@ -75,17 +77,6 @@ function ownTables(config: ValidatedConfig): ShardTables {
 export function rowsOfShard(maxSessions: number, shards: number): number {
   if (shards === 1) return maxSessions;
   return Math.min(maxSessions, Math.ceil((maxSessions / shards) * PART_MORE) + ROWS_MORE);
-}
-
-/** @returns What in a configuration several shards cannot do yet, each with its path and remedy. */
-export function shardObstacles({ nat, mirror, ha }: ValidatedConfig): string[] {
-  const obstacles: string[] = [];
-  if (nat.mapping === 'address-and-port-dependent')
-    obstacles.push('/nat/mapping: a port that serves several remotes has one shard; use endpoint-independent');
-  if (nat.log === 'blocks') obstacles.push('/nat/log: blocks of subscribers are not dealt to shards; use sessions');
-  if (mirror !== null) obstacles.push('/mirror: one log of one engine; leave it out');
-  if (ha !== null) obstacles.push('/ha: a pair mirrors one engine; leave it out');
-  return obstacles;
 }
 
 /** A block's owner, by any port of it. What every lcore and engine knows of the ports that were dealt. */

@@ -132,7 +132,7 @@ function main(target: string): void {
   const { config } = checked;
   const folder = mkdtempSync(join(tmpdir(), 'sluice-counters-'));
   const replay = new Replay(config, loadBinding(root), root, target);
-  const { controller } = replay;
+  const [controller] = replay.controllers;
   const { sessions } = controller.engine;
   const left = new Map<string, { packets: number; bytes: number }>();
   const rounds: { name: string; nicPackets: number; sessions: number; wrong: string[] }[] = [];
