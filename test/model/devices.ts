@@ -1,4 +1,4 @@
-import type { DataplaneOptions, NativeBinding } from '../../src/native/binding.js';
+import type { DataplaneOptions, NativeBinding, ShardAttachment } from '../../src/native/binding.js';
 
 /**
  * The binding as one gateway after another sees it in one process: EAL starts once and the memory wires stay, while
@@ -11,8 +11,10 @@ export function reusedBinding(binding: NativeBinding): NativeBinding & { next():
   const fresh = (device: string) =>
     device.replace(/net_softflow(\d+)/, (_, index: string) => `net_softflow${first + Number(index)}`);
   const Dataplane = new Proxy(binding.Dataplane, {
-    construct: (target, [options]: [DataplaneOptions]) =>
-      new target({ ...options, ports: options.ports.map((port) => ({ ...port, device: fresh(port.device) })) }),
+    construct: (target, [options]: [DataplaneOptions | ShardAttachment]) => {
+      if ('shardOf' in options) return new target(options);
+      return new target({ ...options, ports: options.ports.map((port) => ({ ...port, device: fresh(port.device) })) });
+    },
   });
   return {
     next() {

@@ -68,6 +68,12 @@ export const OUTCOMES: readonly string[] = [
   ...each('reconfigured:ended', CLASSES),
 ];
 
+/** By what first packets came to their shard, where there are several; `:other` to another one than the first. */
+const OF_SHARDS: readonly string[] = [
+  ...['home', 'pair', 'peer-pair', 'binding', 'block', 'remote', 'untranslated'],
+  ...each('hairpin', []),
+].flatMap((name) => [`shard:${name}`, `shard:${name}:other`]);
+
 /** Counts what happened, by name. */
 export class Outcomes {
   readonly counts = new Map<string, number>();
@@ -80,9 +86,11 @@ export class Outcomes {
     for (const [name, count] of other.counts) this.add(name, count);
   }
 
-  /** The classes of {@link OUTCOMES} that never occurred. */
-  missing(): string[] {
-    return OUTCOMES.filter((name) => !this.counts.has(name));
+  /** The classes of {@link OUTCOMES} that never occurred, of those that there are with so many shards. */
+  missing(shards: number): string[] {
+    const wanted =
+      shards === 1 ? OUTCOMES : [...OUTCOMES.filter((name) => !name.startsWith('reconfigured')), ...OF_SHARDS];
+    return wanted.filter((name) => !this.counts.has(name));
   }
 
   /** A line a class, and what occurred beyond them. */

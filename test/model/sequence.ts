@@ -21,6 +21,8 @@ const MODES: readonly { mode: OffloadSettings['mode']; afterPackets: number; bur
 
 export interface Scenario {
   readonly seed: number;
+  /** Of the gateway under test. */
+  readonly shards: number;
   readonly document: Document;
   readonly operations: readonly Operation[];
 }
@@ -34,14 +36,19 @@ export interface Verdict {
   readonly log: readonly string[];
 }
 
-export function randomScenario(seed: number): Scenario {
+/** @param shards With several a port serves any remote, and nothing changes the configuration. */
+export function randomScenario(seed: number, shards = 1): Scenario {
   const random = new Random(seed);
   const document = randomDocument(random);
   const weights: Record<Kind, number> = { ...WEIGHTS };
   // Each sequence has its own likes, so that some are about little else.
   for (const kind of Object.keys(weights) as Kind[]) weights[kind] *= random.pick([0.3, 1, 1, 3]);
+  if (shards > 1) {
+    document.nat.mapping = 'endpoint-independent';
+    weights.reconfigure = 0;
+  }
   const operations = Array.from({ length: OPERATIONS }, () => randomOperation(random, weights));
-  return { seed, document, operations };
+  return { seed, shards, document, operations };
 }
 
 /** Runs a sequence step by step beside the model, then whole in every mode. */
@@ -62,6 +69,7 @@ export function run(scenario: Scenario): Verdict {
         fed,
         mode.burst,
         stepped.reloads.map((reload) => ({ ...reload, config: withOffload(reload.config, mode) })),
+        scenario.shards,
       );
       judgeWhole(model, stepped, whole);
     }
@@ -87,7 +95,7 @@ function runStepped(
 ): Stepped {
   const random = new Random(scenario.seed ^ 0x5eed);
   const offload = random.pick(MODES);
-  const subject = new Subject(withOffload(config, offload));
+  const subject = new Subject(withOffload(config, offload), scenario.shards, model.outcomes);
   const stepped: Stepped = { sent: [], drops: {}, reloads: [] };
   const shards = new ShardLaw(model);
   let { document } = scenario;

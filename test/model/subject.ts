@@ -3,18 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ValidatedConfig } from '../../src/config/types.js';
 import { FlowDump, type FlowEntry } from '../../src/controller/flow-dump.js';
-import type { GatewayController } from '../../src/controller/gateway.js';
 import { nicTarget } from '../../src/controller/nic-target.js';
 import { Replay, type ReplayOptions, type Reload as TimedReload } from '../../src/controller/replay.js';
-import {
-  type Dataplane,
-  type DataplaneOptions,
-  loadBinding,
-  type NativeBinding,
-  ReplayStatus,
-} from '../../src/native/binding.js';
+import { sumStatistics } from '../../src/controller/shards/statistics.js';
+import { type Dataplane, type DataplaneStatistics, loadBinding, ReplayStatus } from '../../src/native/binding.js';
 import { DropReasonNames } from '../../src/native/records.js';
 import { reusedBinding } from './devices.js';
+import { watchMisses } from './miss-owners.js';
+import type { Outcomes } from './outcomes.js';
 import { readPcap, type TimedFrame, writePcap } from './pcap.js';
 import type { Reload } from './reload.js';
 
@@ -40,31 +36,25 @@ const files = (kind: string) => [0, 1].map((port) => ({ port, path: join(folder,
 const INPUTS = files('in');
 const OUTPUTS = files('out');
 const binding = reusedBinding(loadBinding(root));
-let created: Dataplane;
-// Replay keeps its dataplane to itself; to step it from outside the model takes it where it is made.
-const observedBinding: NativeBinding = {
-  ...binding,
-  Dataplane: new Proxy(binding.Dataplane, {
-    construct: (target, [options]: [DataplaneOptions]) => {
-      created = new target(options);
-      return created;
-    },
-  }),
-};
+
+function newReplay(config: ValidatedConfig, shards: number): Replay {
+  binding.next();
+  return new Replay(config, binding, root, nicTarget(config.offload.target, 'net_softflow'), undefined, shards);
+}
 
 /** The gateway under test: engine, controller, compiler, slow path and software NIC, as `replay` puts them together. */
 export class Subject {
   private readonly replay: Replay;
+  /** The first shard's, which runs captures for all. */
   private readonly dataplane: Dataplane;
-  private readonly controller: GatewayController;
   private drops: readonly number[];
 
-  constructor(config: ValidatedConfig) {
-    binding.next();
-    this.replay = new Replay(config, observedBinding, root, nicTarget(config.offload.target, 'net_softflow'));
-    this.dataplane = created;
-    this.controller = this.replay.controllers[0];
-    this.drops = this.dataplane.statistics().drops;
+  /** @param outcomes Told by what each first packet came to its shard, where there are several. */
+  constructor(config: ValidatedConfig, shards: number, outcomes: Outcomes) {
+    this.replay = newReplay(config, shards);
+    this.dataplane = this.replay.controllers[0].dataplane;
+    if (shards > 1) watchMisses(this.replay.controllers, config, outcomes);
+    this.drops = this.statistics().drops;
   }
 
   /** Lets frames in, each at its time, and runs what timers are due on the way. */
@@ -74,7 +64,7 @@ export class Subject {
     this.dataplane.replayOpen(INPUTS, OUTPUTS);
     this.runUntilEmpty(burst);
     this.dataplane.replayClose();
-    const { drops, ports, held } = this.dataplane.statistics();
+    const { drops, ports, held } = this.statistics();
     const rose: Record<string, number> = {};
     for (const [reason, count] of drops.entries()) {
       if (count > this.drops[reason]) rose[DropReasonNames[reason]] = count - this.drops[reason];
@@ -87,7 +77,12 @@ export class Subject {
   /** Live sessions, as the flow dump tells them; counters are those of the last query. */
   flows(): FlowEntry[] {
     const [seconds, nanoseconds] = this.dataplane.clock();
-    return [...new FlowDump(this.controller).entries(seconds * 1000 + Math.floor(nanoseconds / 1e6))];
+    const nowMs = seconds * 1000 + Math.floor(nanoseconds / 1e6);
+    return this.replay.controllers.flatMap((controller) => [...new FlowDump(controller).entries(nowMs)]);
+  }
+
+  private statistics(): DataplaneStatistics {
+    return sumStatistics(this.replay.controllers.map(({ dataplane }) => dataplane.statistics()));
   }
 
   close(): void {
@@ -96,14 +91,14 @@ export class Subject {
 
   /** As Replay.run, but without its end: nothing is drained. */
   private runUntilEmpty(burst: number): void {
-    const { dataplane, controller } = this;
+    const { dataplane } = this;
     const driver = this.replay as unknown as ReplayInside;
     for (;;) {
       const [seconds, nanoseconds] = driver.nextTimer();
       const status = dataplane.replayRun(burst, seconds, nanoseconds);
       if (status === ReplayStatus.events) {
-        controller.handleEvents();
-        if (controller.engine.reviewIsPending) driver.review();
+        driver.shards.handleEvents();
+        driver.review();
         continue;
       }
       const next = dataplane.replayNextTime();
@@ -116,6 +111,7 @@ export class Subject {
 /** Replay's own turns, so that a step does what a run does. */
 interface ReplayInside {
   reloads: TimedReload[];
+  readonly shards: { handleEvents(): void };
   review(): void;
   nextTimer(): readonly [number, number];
   runTimersUntil(seconds: number, nanoseconds: number): void;
@@ -134,9 +130,9 @@ export function replayAll(
   frames: readonly PortFrame[],
   burst: number,
   reloads: readonly Reload[],
+  shards: number,
 ): WholeRun {
-  binding.next();
-  const replay = new Replay(config, observedBinding, root, nicTarget(config.offload.target, 'net_softflow'));
+  const replay = newReplay(config, shards);
   try {
     writeInputs(frames);
     const options: ReplayOptions = { inputs: INPUTS, outputs: OUTPUTS, burst, reloads: reloads.map(asReload) };

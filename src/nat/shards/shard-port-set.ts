@@ -24,7 +24,10 @@ export class ShardPortSet extends PortSet {
     this.pushFree(port);
   }
 
-  /** @returns Numbers of the blocks in which no port is owned or rests; from now on they are nobody's here. */
+  /**
+   * @returns Numbers of the blocks in which no port is owned or rests; from now on they are nobody's here. One whose ports
+   *          are all withheld is of no use to anybody and stays: given back, it would be dealt again and again.
+   */
   retract(nowSeconds: number, random: Random): number[] {
     // Taking one brings back what has rested.
     const port = this.take(nowSeconds, random);
@@ -34,13 +37,16 @@ export class ShardPortSet extends PortSet {
     // Of each block the ports that are owned or rest.
     const lacking = new Int32Array(blockOf(last) + 1);
     for (let one = first; one <= last; one++) if (!this.isWithheld(one)) lacking[blockOf(one)]++;
+    const isUseful = [...lacking].map((ports) => ports > 0);
     for (let i = 0; i < this.freeCount; i++) lacking[blockOf(this.free[i])]--;
     for (let i = 0; i < this.closedCount; i++) lacking[this.closedBlocks[i]] = 0;
     this.closedCount = 0;
     const left = this.free.subarray(0, this.freeCount).filter((one) => lacking[blockOf(one)] > 0);
     this.free.set(left);
     this.freeCount = left.length;
-    const given = [...lacking.keys()].filter((block) => lacking[block] === 0 && ours.owns(first + block * blockSize));
+    const given = [...lacking.keys()].filter(
+      (block) => isUseful[block] && lacking[block] === 0 && ours.owns(first + block * blockSize),
+    );
     for (const block of given) ours.giveBack(block);
     return given;
   }

@@ -5,6 +5,14 @@ import { OUTSIDE_CONTEXT } from '../../../src/nat/session-table.js';
 import { type BlockOwners, homeOf, homeOfPair, type SharedRemotes } from '../../../src/nat/shards/shared-state.js';
 import type { Topology } from '../../../src/nat/topology.js';
 
+/** What of a packet tells whose it is. */
+export type LookedUp = Pick<MissedPacket, 'port' | 'vni' | 'protocol' | 'source' | 'destination' | 'destinationPort'>;
+
+export interface Found {
+  readonly shard: number;
+  readonly by: string;
+}
+
 /** Which shard looks a packet up: what lcores would do, by the table of docs/decisions/0017-shards.md. */
 export class Router {
   constructor(
@@ -15,32 +23,44 @@ export class Router {
     private readonly remotes: SharedRemotes,
   ) {}
 
-  shardOf(packet: MissedPacket): number {
+  shardOf(packet: LookedUp): number {
+    return this.lookUp(packet).shard;
+  }
+
+  /** @returns Whose a packet is, and by what. */
+  lookUp(packet: LookedUp): Found {
     const { topology } = this;
     const { source, destination } = packet;
     if (packet.port !== this.config.fabricPort) {
       const end = this.ofPublicEnd(OUTSIDE_CONTEXT, packet);
-      return end >= 0 ? end : homeOf(destination, this.shards);
+      return end ?? { shard: homeOf(destination, this.shards), by: 'untranslated' };
     }
     const behind = topology.peeringOwner(destination);
-    if (topology.isPeerVni(packet.vni)) return this.ofPair(topology.peeringOwner(source), behind);
+    if (topology.isPeerVni(packet.vni))
+      return { shard: this.ofPair(topology.peeringOwner(source), behind), by: 'peer-pair' };
     const vpc = topology.localVpcByVni(packet.vni);
-    if (vpc < 0) return 0;
+    if (vpc < 0) return { shard: 0, by: 'nobody' };
     const own = homeOf(source, this.shards);
     const end = this.ofPublicEnd(vpc, packet);
     // A hairpin, from either of its ends.
-    if (end >= 0) return Math.min(own, end);
-    return behind >= 0 ? this.ofPair(vpc, behind) : own;
+    if (end !== null) return { shard: Math.min(own, end.shard), by: `hairpin-${end.by}` };
+    if (behind >= 0) return { shard: this.ofPair(vpc, behind), by: 'pair' };
+    return { shard: own, by: 'home' };
   }
 
   /** The host behind a static binding, else the block's shard, else that of the session which the remote tells. */
-  private ofPublicEnd(context: number, { protocol, source, destination, destinationPort }: MissedPacket): number {
+  private ofPublicEnd(context: number, { protocol, source, destination, destinationPort }: LookedUp): Found | null {
     const binding = this.topology.external.byPublic(protocol, destination, destinationPort);
     if (binding !== null) {
-      return homeOf(binding.private.first + (destination - binding.public.first), this.shards);
+      const host = binding.private.first + (destination - binding.public.first);
+      return { shard: homeOf(host, this.shards), by: 'binding' };
     }
-    if (hasPorts(protocol)) return this.blocks.of(protocol, destination, destinationPort);
-    return this.remotes.of(context, protocol, source, destination);
+    const by = hasPorts(protocol) ? 'block' : 'remote';
+    const shard =
+      by === 'block'
+        ? this.blocks.of(protocol, destination, destinationPort)
+        : this.remotes.of(context, protocol, source, destination);
+    return shard < 0 ? null : { shard, by };
   }
 
   private ofPair(a: number, b: number): number {

@@ -1,0 +1,53 @@
+import type { ValidatedConfig } from '../../src/config/types.js';
+import type { GatewayController } from '../../src/controller/gateway.js';
+import { emptyPacket, readMiss } from '../../src/nat/packet.js';
+import { BlockOwners, SharedRemotes } from '../../src/nat/shards/shared-state.js';
+import { MissEvent, MissKind } from '../../src/native/records.js';
+import { type Found, type LookedUp, Router } from '../nat/shards/router.js';
+import type { Outcomes } from './outcomes.js';
+import { Disagreement } from './step.js';
+
+/**
+ * From now on each packet that an engine of several is asked about has to be its shard's, as the router says whose it is.
+ *
+ * @param outcomes Told by what each was found.
+ */
+export function watchMisses(
+  controllers: readonly GatewayController[],
+  config: ValidatedConfig,
+  outcomes: Outcomes,
+): void {
+  const [{ engine, dataplane }] = controllers;
+  const blocks = new BlockOwners(dataplane.blocks);
+  const router = new Router(config, engine.topology, controllers.length, blocks, new SharedRemotes(dataplane.remotes));
+  for (const [shard, { engine: own }] of controllers.entries()) {
+    const decide = own.onMiss.bind(own);
+    own.onMiss = (words, at, index) => {
+      const found = ownerOf(router, words, at);
+      if (found.shard !== shard)
+        throw new Disagreement(`shard ${shard} was asked about a packet of ${found.shard} by ${found.by}`);
+      outcomes.add(`shard:${found.by}`);
+      if (shard > 0) outcomes.add(`shard:${found.by}:other`);
+      decide(words, at, index);
+    };
+  }
+}
+
+function ownerOf(router: Router, words: Int32Array, at: number): Found {
+  const packet = emptyPacket();
+  readMiss(words, at, packet);
+  if (packet.kind === MissKind.arp) return { shard: 0, by: 'arp' };
+  if (packet.kind !== MissKind.icmpError) return router.lookUp(packet);
+  // Where the reply to the quoted packet would go.
+  const view = new DataView(words.buffer, words.byteOffset);
+  const answer: LookedUp = {
+    port: packet.port,
+    vni: packet.vni,
+    protocol: view.getUint8(at + MissEvent.embeddedProtocol),
+    source: view.getUint32(at + MissEvent.embeddedDestinationAddress, true),
+    destination: view.getUint32(at + MissEvent.embeddedSourceAddress, true),
+    destinationPort: view.getUint16(at + MissEvent.embeddedSourcePort, true),
+  };
+  const { shard, by } = router.lookUp(answer);
+  return { shard, by: `error-${by}` };
+}
