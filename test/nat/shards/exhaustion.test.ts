@@ -78,3 +78,26 @@ test.each([1, 2, 4])('%i engines share a pool to the last port, and again once a
   fill(rested);
   expect(owned.every((taken) => taken === 1)).toBe(true);
 });
+
+test.each([2, 4])('with %i engines a pool ends although static bindings withhold a whole block of it', (shards) => {
+  const { config, scenario } = scarceFixture({ addresses: 1, portsOfAddress: 8, seed: 1 });
+  const { privateBase, remoteBase, vni, hostVtep, poolFirst } = scenario;
+  const of = (address: number) => ({ first: address, last: address });
+  const bound = { vpc: config.vpcs[0].index, side: 'external' as const, protocol: 17 as const, privatePort: 80 };
+  const staticBindings = [0, 3].map((port, index) => ({
+    ...bound,
+    index,
+    private: of(privateBase + 900),
+    public: of(poolFirst),
+    publicPort: FIRST_PORT + port,
+  }));
+  const cluster = new Cluster({ ...config, staticBindings }, shards, 3);
+  const fates = Array.from({ length: 12 }, (_, host) => {
+    const ends = { source: privateBase + host, destination: remoteBase, destinationPort: REMOTE_PORT };
+    const way = { port: config.fabricPort, vni, outerSource: hostVtep, protocol: 17 };
+    cluster.miss(missOf({ ...way, ...ends, hold: host + 1, seconds: BEGIN, sourcePort: FIRST_SOURCE_PORT }));
+    if (cluster.deliver(5000, BEGIN)) throw new Error('engines and dealer talk without an end');
+    return cluster.takeFate(host + 1)?.what;
+  });
+  expect(fates).toEqual([...Array(6).fill('session'), ...Array(6).fill('told')]);
+});
