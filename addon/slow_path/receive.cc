@@ -108,8 +108,9 @@ void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_ind
 // False: the frame is dropped already.
 bool SlowPath::begin(rte_mbuf* frame, uint8_t port_index, bool handed_over, Packet* packet) {
   GatewayPort& port = ports_[port_index];
-  packet->handed_over = handed_over;
-  if (!handed_over) {  // else it is counted where it came in
+  if (handed_over) {
+    packet->handed_over = true;  // and was counted where it came in
+  } else {
     port.received++;
     port.received_bytes += rte_pktmbuf_pkt_len(frame);
   }
