@@ -1,5 +1,6 @@
 import { FIRST_SOURCE_PORT, REMOTE_PORT } from '../../../bench/fixture.js';
 import { scarceFixture } from '../../../bench/misses.js';
+import { homeOf } from '../../../src/nat/shards/shared-state.js';
 import { Cluster, missOf } from './cluster.js';
 
 const ADDRESSES = 4;
@@ -92,8 +93,12 @@ test.each([2, 4])('with %i engines a pool ends although static bindings withhold
     publicPort: FIRST_PORT + port,
   }));
   const cluster = new Cluster({ ...config, staticBindings }, shards, 3);
-  const fates = Array.from({ length: 12 }, (_, host) => {
-    const ends = { source: privateBase + host, destination: remoteBase, destinationPort: REMOTE_PORT };
+  // All of one shard: nobody else answers who is asked for blocks.
+  const sources = Array.from({ length: 200 }, (_, host) => privateBase + host).filter(
+    (one) => homeOf(one, shards) === 1,
+  );
+  const fates = sources.slice(0, 12).map((source, host) => {
+    const ends = { source, destination: remoteBase, destinationPort: REMOTE_PORT };
     const way = { port: config.fabricPort, vni, outerSource: hostVtep, protocol: 17 };
     cluster.miss(missOf({ ...way, ...ends, hold: host + 1, seconds: BEGIN, sourcePort: FIRST_SOURCE_PORT }));
     if (cluster.deliver(5000, BEGIN)) throw new Error('engines and dealer talk without an end');
