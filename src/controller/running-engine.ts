@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { ValidatedConfig } from '../config/types.js';
+import type { EngineMessage } from '../nat/shards/messages.js';
 import type { DataplaneStatistics, NativeBinding } from '../native/binding.js';
 import { ownCpus } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
@@ -80,6 +81,18 @@ export class RunningEngine {
     for (const timer of this.timers) clearInterval(timer);
     this.loop.stop();
     this.controller.dataplane.close();
+  }
+
+  /** One of several is told something, by another or by the dealer of ports. */
+  receive(message: EngineMessage): void {
+    this.loop.receive(message);
+  }
+
+  /** Another one has seen an ARP sender. */
+  learn(port: number, address: number, mac: number): void {
+    if (!this.isRunning) return;
+    this.controller.engine.onNeighbour(port, address, mac);
+    this.loop.wake();
   }
 
   counters(): GatewayCounters {

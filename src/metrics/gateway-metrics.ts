@@ -79,7 +79,8 @@ export class GatewayMetrics {
   private readonly softwareTableBytes = this.gauge('software_table_bytes', 'Bytes of those rules and their indexes.');
   private readonly reloads = this.counter('config_reloads_total', 'Changes of the configuration by SIGHUP.', 'result');
 
-  constructor(private readonly measured: Measured) {
+  /** @param measured Or what is asked for it at each scrape. */
+  constructor(private readonly measured: Measured | (() => Promise<Measured>)) {
     collectDefaultMetrics({ register: this.registry });
     this.registry.registerMetric(this.firstPackets);
     for (const name of UNDEFINED_WHEN_IDLE) this.registry.removeSingleMetric(name);
@@ -93,14 +94,14 @@ export class GatewayMetrics {
 
   /** @returns All metrics as they are now, in Prometheus' text format. @throws NativeError when the data plane is closed */
   async text(): Promise<string> {
-    this.readSessions();
-    this.readPackets(this.measured.dataplane.statistics());
-    this.readPools();
+    const measured = typeof this.measured === 'function' ? await this.measured() : this.measured;
+    this.readSessions(measured);
+    this.readPackets(measured, measured.dataplane.statistics());
+    this.readPools(measured);
     return this.registry.metrics();
   }
 
-  private readSessions(): void {
-    const { engine, config } = this.measured;
+  private readSessions({ engine, config }: Measured): void {
     for (const metric of [this.sessions, this.opened, this.ended, this.vpcSessionsMax]) metric.reset();
     for (const { vpc, sessionClass, opened, ended } of engine.tally.counts()) {
       const labels = { vpc, class: SessionClassNames[sessionClass] };
@@ -116,8 +117,8 @@ export class GatewayMetrics {
     this.mappingsMax.set(engine.sessions.capacity);
   }
 
-  private readPackets(statistics: DataplaneStatistics): void {
-    const { config, installFailures, nicRulesWanted, nicRulesMost, evictions, ruleRetries } = this.measured;
+  private readPackets(measured: Measured, statistics: DataplaneStatistics): void {
+    const { config, installFailures, nicRulesWanted, nicRulesMost, evictions, ruleRetries } = measured;
     this.misses.reset();
     this.misses.inc(statistics.slowPath.misses);
     this.packets.reset();
@@ -156,18 +157,18 @@ export class GatewayMetrics {
     for (const [error, count] of installFailures) this.nicFailures.inc({ errno: errnoName(error) }, count);
   }
 
-  private readPools(): void {
+  private readPools({ engine, config }: Measured): void {
     for (const metric of [this.poolAddresses, this.portsOwned, this.portsMax]) metric.reset();
-    for (const count of this.measured.engine.poolUse) {
-      const labels = this.poolLabels(count);
+    for (const count of engine.poolUse) {
+      const labels = this.poolLabels(config, count);
       this.poolAddresses.set({ kind: count.kind, pool: count.pool }, count.addresses);
       this.portsOwned.set(labels, count.owned);
       this.portsMax.set(labels, count.ports);
     }
   }
 
-  private poolLabels({ kind, pool, scope, protocol }: PoolCount): Labels {
-    const towards = scope === 0 ? '' : this.measured.config.vpcs[scope - 1].name;
+  private poolLabels({ vpcs }: ValidatedConfig, { kind, pool, scope, protocol }: PoolCount): Labels {
+    const towards = scope === 0 ? '' : vpcs[scope - 1].name;
     return { kind, pool, towards, protocol: PROTOCOL_NAMES[protocol] };
   }
 

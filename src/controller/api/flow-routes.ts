@@ -13,7 +13,7 @@ import type { EngineApiParts } from './parts.js';
 import { exactly, FAILURES, filter, listOf, ref, vpcName } from './schemas.js';
 
 /** Most flows that are put in order: only so many are held. */
-const MOST_SORTED = 10_000;
+export const MOST_SORTED = 10_000;
 const ID = /^([0-9]{1,10})\.([0-9]{1,10})$/;
 
 const id = { type: 'string', pattern: ID.source, description: 'The id of a flow, such as 9.1.' };

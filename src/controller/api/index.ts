@@ -14,6 +14,11 @@ import { traceRoutes } from './trace-routes.js';
 
 export type { ControlParts } from './parts.js';
 
+export function productVersion(): string {
+  const manifest = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string };
+  return manifest.version;
+}
+
 /** The part of it that one engine can answer, for one of several: its answers are merged. */
 export async function engineApi(gateway: RunningEngine, log: Logger): Promise<FastifyInstance> {
   const server = await apiServer('', log);
@@ -29,7 +34,7 @@ export async function controlApi(
   parts: Omit<ControlParts, 'version'>,
   more: (server: FastifyInstance) => void = () => undefined,
 ): Promise<FastifyInstance> {
-  const { version } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string };
+  const version = productVersion();
   const server = await apiServer(version, parts.log ?? null);
   const all = { ...parts, version };
   server.get('/v1/openapi.json', { schema: { hide: true } }, async () => server.swagger());

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { parseIpv4 } from '../../config/address.js';
+import type { MissedPacket } from '../../nat/packet.js';
 import { NO_VNI } from '../../native/records.js';
 import type { RunningEngine } from '../running-engine.js';
 import { tracedPacket, tracePacket } from '../trace.js';
@@ -10,7 +11,7 @@ import { FAILURES, ipv4, port, ref } from './schemas.js';
 const NUMBERS: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17 };
 const FLAGS: Readonly<Record<string, number>> = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32, ece: 64, cwr: 128 };
 
-interface TracedPacket {
+export interface TracedPacket {
   readonly port?: string;
   readonly vpc?: string;
   readonly vni?: number;
@@ -66,7 +67,8 @@ export function traceRoutes(server: FastifyInstance, { gateway }: EngineApiParts
   );
 }
 
-function packetOf(gateway: RunningEngine, body: TracedPacket) {
+/** @returns The packet that a request describes. @throws ApiFault 400 */
+export function packetOf(gateway: Pick<RunningEngine, 'config' | 'nowMs'>, body: TracedPacket): MissedPacket {
   const { config } = gateway;
   const protocol = NUMBERS[body.protocol] ?? Number(body.protocol);
   if (protocol > 255) throw new ApiFault(400, 'invalid', `body/protocol: ${body.protocol} is no IP protocol (0..255)`);

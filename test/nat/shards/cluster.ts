@@ -6,11 +6,11 @@ import type { SessionFacts } from '../../../src/nat/session-table.js';
 import { NativeRows } from '../../../src/nat/session-timers.js';
 import { BlockDealer } from '../../../src/nat/shards/block-dealer.js';
 import type { DealerMessage, EngineMessage, ShardMail } from '../../../src/nat/shards/messages.js';
+import { Router } from '../../../src/nat/shards/router.js';
 import { SharedLimits } from '../../../src/nat/shards/shared-limits.js';
 import { BlockOwners, rowsOfShard, SharedRemotes, shardMemory } from '../../../src/nat/shards/shared-state.js';
 import type { DecidedSession, DecisionSink } from '../../../src/nat/sink.js';
 import { type DropReason, DropReasonNames, MissEvent, MissKind, SessionRow } from '../../../src/native/records.js';
-import { Router } from './router.js';
 
 /** A session as it was decided, and by whom. */
 export interface Opened {

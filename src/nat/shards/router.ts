@@ -1,9 +1,9 @@
-import type { ValidatedConfig } from '../../../src/config/types.js';
-import { hasPorts } from '../../../src/nat/mapping-table.js';
-import type { MissedPacket } from '../../../src/nat/packet.js';
-import { OUTSIDE_CONTEXT } from '../../../src/nat/session-table.js';
-import { type BlockOwners, homeOf, homeOfPair, type SharedRemotes } from '../../../src/nat/shards/shared-state.js';
-import type { Topology } from '../../../src/nat/topology.js';
+import type { ValidatedConfig } from '../../config/types.js';
+import { hasPorts } from '../mapping-table.js';
+import type { MissedPacket } from '../packet.js';
+import { OUTSIDE_CONTEXT } from '../session-table.js';
+import type { Topology } from '../topology.js';
+import { type BlockOwners, homeOf, homeOfPair, type SharedRemotes } from './shared-state.js';
 
 /** What of a packet tells whose it is. */
 export type LookedUp = Pick<MissedPacket, 'port' | 'vni' | 'protocol' | 'source' | 'destination' | 'destinationPort'>;
@@ -46,6 +46,13 @@ export class Router {
     if (end !== null) return { shard: Math.min(own, end.shard), by: `hairpin-${end.by}` };
     if (behind >= 0) return { shard: this.ofPair(vpc, behind), by: 'pair' };
     return { shard: own, by: 'home' };
+  }
+
+  /** Whether a packet is of a hairpin with an end in each of two shards. */
+  isSplit(packet: MissedPacket): boolean {
+    const vpc = packet.port === this.config.fabricPort ? this.topology.localVpcByVni(packet.vni) : -1;
+    const end = vpc < 0 ? -1 : this.ofPublicEnd(vpc, packet);
+    return end >= 0 && end !== homeOf(packet.source, this.shards);
   }
 
   /** The host behind a static binding, else the block's shard, else that of the session which the remote tells. */

@@ -1,0 +1,96 @@
+import type { Logger } from 'pino';
+import type { ControlParts } from '../controller/api/index.js';
+import type { ShardedGateway as Gateway } from '../controller/shards/sharded-gateway.js';
+import { UserFault } from './errors.js';
+import { endSignal, HangUps } from './signals.js';
+
+/**
+ * Runs a gateway of several shards until SIGTERM or SIGINT.
+ *
+ * @param shards 2..MOST_SHARDS.
+ * @throws UserFault NativeError and others, also when a shard ends by itself; nothing is left behind then
+ */
+export async function runShards(configPath: string, shards: number): Promise<void> {
+  const hangUps = new HangUps();
+  const ended = endSignal(); // one that comes while it starts ends it as soon as it has started
+  const { pino, destination } = await import('pino');
+  const { requireConfig } = await import('./config-option.js');
+  const { packageRoot } = await import('../config/package-root.js');
+  const { loadBinding } = await import('../native/binding.js');
+  const { ShardedGateway } = await import('../controller/shards/sharded-gateway.js');
+  const { nicTarget } = await import('../controller/nic-target.js');
+  const { liveFaults } = await import('../config/purpose.js');
+  const { shardObstacles } = await import('../nat/shards/shared-state.js');
+  const { gatewayCounters } = await import('../controller/counters.js');
+  const { requireFit } = await import('./supported-option.js');
+  const config = requireConfig(configPath);
+  requireFit(config, liveFaults(config));
+  const obstacles = shardObstacles(config);
+  if (obstacles.length > 0) {
+    throw new UserFault(
+      obstacles.map((obstacle) => {
+        const [, path, message] = /^(\/\S+): (.*)$/.exec(obstacle) ?? ['', '--shards', obstacle];
+        return { path, message, hint: 'or run the gateway with --shards 1' };
+      }),
+    );
+  }
+  const log = pino({ name: config.name, level: config.log.level }, destination(2));
+  const root = packageRoot();
+  const gateway = new ShardedGateway(
+    config,
+    loadBinding(root),
+    root,
+    (driver, devargs, release) => nicTarget(config.offload.target, driver, devargs, release),
+    log,
+    shards,
+  );
+  let control: { close(): Promise<unknown> } | null = null;
+  let metrics: { close(): Promise<unknown> } | null = null;
+  try {
+    control = await startControl(gateway, configPath, log);
+    metrics = await startMetrics(gateway);
+    await gateway.start();
+    hangUps.lead(() => {
+      log.error('a gateway of several shards follows no new configuration: start it again, or use --shards 1');
+    });
+    log.info({ config: configPath, vpcs: config.vpcs.length, shards }, 'gateway runs');
+    log.info({ signal: await Promise.race([ended, gateway.failed]) }, 'draining');
+    log.info(gatewayCounters(config, (await gateway.measure()).statistics), 'counters');
+  } finally {
+    // Also takes its socket away.
+    await control?.close();
+    await metrics?.close();
+    await gateway.close();
+  }
+}
+
+/** @returns Null when the configuration asks for no control socket. @throws Error CONTROL_SOCKET */
+async function startControl(
+  gateway: Gateway,
+  path: string,
+  log: Logger,
+): Promise<{ close(): Promise<unknown> } | null> {
+  const { config } = gateway;
+  if (config.control === null) return null;
+  const { serveControl } = await import('../controller/control.js');
+  const { ConfigFollower } = await import('../controller/config-follower.js');
+  const { mergeAnswers } = await import('../controller/shards/merged-api.js');
+  const refuse = () => Promise.reject(new Error('several shards follow no new configuration'));
+  const follower = new ConfigFollower(
+    { config, reconfigure: refuse },
+    { path, adapt: (next) => next, onFollowed: () => undefined, onEnd: () => undefined },
+  );
+  // What would ask an engine here never comes to its route.
+  const parts = { follower, mirror: null, log } as Omit<ControlParts, 'version' | 'gateway'> as ControlParts;
+  return serveControl(parts, config.control.socket, (server) => mergeAnswers(server, gateway));
+}
+
+/** @returns Null when the configuration asks for no metrics. @throws Error METRICS_ADDRESS */
+async function startMetrics(gateway: Gateway): Promise<{ close(): Promise<unknown> } | null> {
+  const address = gateway.config.metrics;
+  if (address === null) return null;
+  const { GatewayMetrics } = await import('../metrics/gateway-metrics.js');
+  const { measureShards } = await import('../metrics/sharded-measured.js');
+  const { serveMetrics } = await import('../metrics/serve.js');
+  return serveMetrics(new GatewayMetrics(() => measureShards(gateway)), address);
+}

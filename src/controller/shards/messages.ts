@@ -1,0 +1,88 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { ValidatedConfig } from '../../config/types.js';
+import type { PoolCount } from '../../nat/pool-use.js';
+import type { SessionCount } from '../../nat/session-tally.js';
+import type { DealerMessage, EngineMessage } from '../../nat/shards/messages.js';
+import type { LimitsMemory } from '../../nat/shards/shared-limits.js';
+import type { DataplaneStatistics } from '../../native/binding.js';
+import type { KnownNic } from '../templates.js';
+
+// What the control thread and the workers of shards say to each other: plain data, in order from one to another.
+
+/** What a worker begins with. */
+export interface ShardStart {
+  readonly config: ValidatedConfig;
+  readonly root: string;
+  /** Dataplane.id. */
+  readonly shardOf: number;
+  readonly index: number;
+  readonly shards: number;
+  readonly limits: LimitsMemory;
+  /** Of SharedRuleCount. */
+  readonly nicRules: SharedArrayBuffer;
+  readonly target: string | null;
+  readonly nic: KnownNic;
+  /** Of pino. */
+  readonly level: string;
+  /** To the engine of each shard, null to its own; what comes over them are EngineMessages. */
+  readonly peers: readonly (MessagePort | null)[];
+}
+
+/** A request as the control API has it. */
+export interface EngineRequest {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly url: string;
+  readonly body?: object;
+}
+
+export interface EngineAnswer {
+  readonly status: number;
+  readonly body: Uint8Array;
+}
+
+export interface Neighbour {
+  readonly port: number;
+  /** u32, host order. */
+  readonly address: number;
+  readonly mac: number;
+}
+
+/** What metrics need of a shard. */
+export interface ShardMeasures {
+  readonly sessions: readonly SessionCount[];
+  readonly pools: readonly PoolCount[];
+  readonly mappings: number;
+  readonly evictions: number;
+  readonly ruleRetries: number;
+  /** By negative errno. */
+  readonly installFailures: readonly (readonly [number, number])[];
+  readonly statistics: DataplaneStatistics;
+}
+
+/** To a worker. */
+export type ToShard =
+  /** Packets come. */
+  | { readonly kind: 'start' }
+  /** Of the dealer. */
+  | { readonly kind: 'mail'; readonly message: EngineMessage }
+  | { readonly kind: 'ask'; readonly id: number; readonly request: EngineRequest }
+  | { readonly kind: 'measure'; readonly id: number }
+  | { readonly kind: 'neighbour'; readonly neighbour: Neighbour }
+  /** The NIC has more of its constant rules, or fewer. */
+  | { readonly kind: 'nic'; readonly nic: KnownNic }
+  | { readonly kind: 'close' };
+
+/** Of a worker. */
+export type FromShard =
+  /** It is there: packets may come. */
+  | { readonly kind: 'ready' }
+  /** Its lcore runs. */
+  | { readonly kind: 'started' }
+  | { readonly kind: 'mail'; readonly message: DealerMessage }
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: EngineAnswer }
+  | { readonly kind: 'measures'; readonly id: number; readonly answer: ShardMeasures }
+  /** One that asked got no answer: a fault. */
+  | { readonly kind: 'failed'; readonly id: number; readonly message: string }
+  | { readonly kind: 'neighbour'; readonly neighbour: Neighbour }
+  /** Its lcore has stopped. */
+  | { readonly kind: 'closed' };

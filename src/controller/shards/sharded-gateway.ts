@@ -1,0 +1,206 @@
+import { randomInt } from 'node:crypto';
+import { join } from 'node:path';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { Logger } from 'pino';
+import type { ValidatedConfig } from '../../config/types.js';
+import { Random } from '../../nat/random.js';
+import { BlockDealer } from '../../nat/shards/block-dealer.js';
+import type { ShardMail } from '../../nat/shards/messages.js';
+import {
+  BlockOwners,
+  rowsOfShard,
+  type ShardMemory,
+  shardMemory,
+  shardTableBytes,
+} from '../../nat/shards/shared-state.js';
+import { steeringOf } from '../../nat/shards/steering.js';
+import type { Dataplane, NativeBinding } from '../../native/binding.js';
+import { LIVE_SIZES, openPorts, type TargetOf, targetOfPorts, watchTemplates } from '../live-ports.js';
+import { nativePorts } from '../native-ports.js';
+import { TemplateRegistry } from '../templates.js';
+import type { EngineAnswer, EngineRequest, FromShard, ShardMeasures } from './messages.js';
+import { ShardThread } from './shard-thread.js';
+import { ruleCountMemory, SharedRuleCount } from './shared-rule-count.js';
+import { sumMeasures } from './sum-measures.js';
+
+/** How often constant rules that a NIC refused are tried again, and NICs looked at. */
+const LOOK_MS = 1000;
+/** In a built tree. */
+const WORKER = 'dist/src/controller/shards/worker.js';
+
+/**
+ * A gateway on live ports with several shards: each has a worker thread with a NAT engine beside an lcore
+ * (docs/decisions/0017-shards.md). This is the control thread's part: ports, constant rules, dealing, and whoever asks.
+ */
+export class ShardedGateway {
+  readonly memory: ShardMemory;
+  readonly nicRules: SharedRuleCount;
+  /** Rejected when a shard ends and was not to: then nothing works any more. */
+  readonly failed: Promise<never>;
+  private fail: (fault: Error) => void = () => undefined;
+  private readonly dataplane: Dataplane;
+  private readonly templates: TemplateRegistry;
+  private readonly threads: ShardThread[];
+  private readonly dealer: BlockDealer;
+  private looks: NodeJS.Timeout | null = null;
+  private isClosed = false;
+
+  /**
+   * Starts EAL (once a process), opens the ports and makes the workers.
+   *
+   * @param shards 2..MOST_SHARDS. @throws NativeError @throws RangeError for an unknown target, or what several shards cannot do
+   */
+  constructor(
+    readonly config: ValidatedConfig,
+    private readonly binding: NativeBinding,
+    root: string,
+    targetOf: TargetOf,
+    private readonly log: Logger,
+    shards: number,
+  ) {
+    this.failed = new Promise((_, reject) => {
+      this.fail = reject;
+    });
+    // Whoever waits for it comes later.
+    this.failed.catch(() => undefined);
+    const devices = openPorts(config, binding, root, shards);
+    this.dataplane = new binding.Dataplane({
+      ports: nativePorts(config, devices),
+      underlay: config.underlay,
+      maxSessions: rowsOfShard(config.nat.maxSessions, shards),
+      ...LIVE_SIZES,
+      mssClamp: config.nat.mssClampBytes ?? 0,
+      replay: false,
+      shards: { count: shards, steering: steeringOf(config), ...shardTableBytes(config) },
+    });
+    this.memory = shardMemory(config, shards, randomInt(2 ** 32), this.dataplane);
+    const target = targetOfPorts(config, binding, devices, targetOf);
+    this.templates = new TemplateRegistry(config, this.dataplane, config.offload.mode === 'never' ? null : target);
+    watchTemplates(this.templates, log);
+    this.templates.installStaticRules();
+    log.info({ target: target ?? 'none', shards, ...this.templates.probeDirections() }, 'offload target');
+    const counted = ruleCountMemory();
+    this.nicRules = new SharedRuleCount(counted);
+    const mail: ShardMail = {
+      toDealer: (message) => this.dealer.receive(message),
+      toEngine: (shard, message) => this.threads[shard].send({ kind: 'mail', message }),
+    };
+    this.dealer = new BlockDealer(config, new BlockOwners(this.memory.blocks), mail, new Random(config.nat.seed));
+    const peers = channels(shards);
+    this.threads = peers.map((ports, index) => {
+      const start = {
+        config,
+        root,
+        shardOf: this.dataplane.id,
+        index,
+        shards,
+        limits: this.memory.limits,
+        nicRules: counted,
+        target,
+        nic: this.templates.known,
+        level: log.level,
+        peers: ports,
+      };
+      const transfer = ports.filter((port) => port !== null);
+      const onDeath = (fault: Error) => this.fail(deathOf(index, fault));
+      return new ShardThread(join(root, WORKER), start, transfer, (said) => this.onTold(index, said), onDeath);
+    });
+  }
+
+  get shards(): number {
+    return this.threads.length;
+  }
+
+  /** Rows of each shard's sessions: a flow's number tells whose it is. */
+  get rowsOfShard(): number {
+    return rowsOfShard(this.config.nat.maxSessions, this.shards);
+  }
+
+  /** @returns Once all lcores run. @throws Error SHARD with what a worker ended with */
+  async start(): Promise<void> {
+    await this.all((thread) => thread.ready);
+    // A frame may be handed to a shard whose lcore is a moment later: it waits in a ring.
+    await this.all((thread) => thread.start());
+    this.looks = setInterval(() => this.look(), LOOK_MS);
+  }
+
+  /** Ends the workers, removes the NIC's rules and closes the ports. Can be called twice. */
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    if (this.looks !== null) clearInterval(this.looks);
+    await Promise.all(this.threads.map((thread) => thread.close()));
+    this.dataplane.close();
+  }
+
+  /** What one engine answers. */
+  ask(shard: number, request: EngineRequest): Promise<EngineAnswer> {
+    return this.threads[shard].ask(request);
+  }
+
+  /** What all of them count, together. */
+  async measure(): Promise<ShardMeasures> {
+    return sumMeasures(await Promise.all(this.threads.map((thread) => thread.measure())));
+  }
+
+  /** Gateway clock, milliseconds. */
+  nowMs(): number {
+    const [seconds, nanoseconds] = this.binding.now();
+    return seconds * 1000 + Math.floor(nanoseconds / 1e6);
+  }
+
+  private all(what: (thread: ShardThread) => Promise<void>): Promise<unknown> {
+    return Promise.all(
+      this.threads.map((thread, index) =>
+        what(thread).catch((fault: Error) => {
+          throw deathOf(index, fault);
+        }),
+      ),
+    );
+  }
+
+  private onTold(index: number, said: FromShard): void {
+    if (this.isClosed) return;
+    if (said.kind === 'mail') this.dealer.receive(said.message);
+    if (said.kind !== 'neighbour') return;
+    this.threads.forEach((thread, other) => {
+      if (other !== index) thread.send(said);
+    });
+  }
+
+  private look(): void {
+    const before = this.templates.constantRulesLacking;
+    if (before > 0) {
+      this.templates.installMissingRules();
+      if (this.templates.constantRulesLacking !== before) {
+        for (const thread of this.threads) thread.send({ kind: 'nic', nic: this.templates.known });
+      }
+    }
+    for (const { port } of this.dataplane.recoveredPorts()) {
+      const remedy = 'with several shards lost rules are not looked for: start the gateway again, or use --shards 1';
+      this.log.error({ port: this.config.ports[port].name }, `the NIC has failed and recovered; ${remedy}`);
+    }
+    const [port] = this.dataplane.portsToReset();
+    if (port === undefined) return;
+    const { name } = this.config.ports[port];
+    const fault = `/ports/${name}: the NIC asks to be reset, which several shards cannot do yet (start the gateway again)`;
+    this.fail(Object.assign(new Error(fault), { code: 'SHARDS' }));
+  }
+}
+
+/** @returns By shard, its ends of channels to all others; null for itself. */
+function channels(shards: number): (MessagePort | null)[][] {
+  const ends: (MessagePort | null)[][] = Array.from({ length: shards }, () => new Array(shards).fill(null));
+  for (let one = 0; one < shards; one++) {
+    for (let other = one + 1; other < shards; other++) {
+      const { port1, port2 } = new MessageChannel();
+      ends[one][other] = port1;
+      ends[other][one] = port2;
+    }
+  }
+  return ends;
+}
+
+function deathOf(index: number, fault: Error): Error {
+  return Object.assign(new Error(`shard ${index} has ended: ${fault.stack ?? fault.message}`), { code: 'SHARD' });
+}

@@ -1,0 +1,97 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { destination, pino } from 'pino';
+import { loadBinding } from '../../native/binding.js';
+import { engineApi } from '../api/index.js';
+import { GatewayController } from '../gateway.js';
+import { watchTemplates } from '../live-ports.js';
+import { NatLogLines } from '../nat-log-lines.js';
+import { RunningEngine } from '../running-engine.js';
+import type { EngineRequest, FromShard, ShardMeasures, ShardStart, ToShard } from './messages.js';
+import { SharedRuleCount } from './shared-rule-count.js';
+
+// A shard's thread: its NAT engine beside its lcore, and what the control thread asks of them.
+
+const start = workerData as ShardStart;
+const { config, index, shards, peers } = start;
+if (parentPort === null) throw new Error('this is what a worker of ShardedGateway runs');
+const control = parentPort;
+const tell = (message: FromShard) => control.postMessage(message);
+
+const log = pino({ name: config.name, level: start.level }, destination(2)).child({ shard: index });
+const binding = loadBinding(start.root);
+const dataplane = new binding.Dataplane({ shardOf: start.shardOf, shard: index });
+const { blocks, remotes } = dataplane;
+const controller: GatewayController = new GatewayController(
+  config,
+  dataplane,
+  start.target,
+  true,
+  config.nat.log === 'none' ? undefined : new NatLogLines(log, () => controller.config),
+  () => performance.now(),
+  {
+    shard: {
+      index,
+      memory: { shards, limits: start.limits, blocks, remotes },
+      mail: {
+        toDealer: (message) => tell({ kind: 'mail', message }),
+        toEngine: (to, message) => peers[to]?.postMessage(message),
+      },
+    },
+    nicRules: new SharedRuleCount(start.nicRules),
+  },
+);
+watchTemplates(controller.templates, log);
+controller.templates.adopt(start.nic);
+controller.onNeighbour = (port, address, mac) => tell({ kind: 'neighbour', neighbour: { port, address, mac } });
+const engine = new RunningEngine(controller, binding, log, { engines: shards, asksForNeighbours: index === 0 });
+const api = engineApi(engine, log);
+for (const peer of peers) peer?.on('message', (message) => engine.receive(message));
+
+async function answer({ method, url, body }: EngineRequest) {
+  const { statusCode, rawPayload } = await (await api).inject({ method, url, ...(body && { payload: body }) });
+  return { status: statusCode, body: rawPayload };
+}
+
+function measures(): ShardMeasures {
+  const { tally, poolUse, mappings } = controller.engine;
+  return {
+    sessions: [...tally.counts()],
+    pools: [...poolUse],
+    mappings: mappings.count,
+    evictions: controller.evictions,
+    ruleRetries: controller.ruleRetries,
+    installFailures: [...controller.installFailures],
+    statistics: engine.statistics(),
+  };
+}
+
+control.on('message', (message: ToShard) => {
+  switch (message.kind) {
+    case 'start':
+      engine.start();
+      return tell({ kind: 'started' });
+    case 'mail':
+      return engine.receive(message.message);
+    case 'neighbour':
+      return engine.learn(message.neighbour.port, message.neighbour.address, message.neighbour.mac);
+    case 'nic':
+      return controller.adoptNic(message.nic);
+    case 'measure':
+      return tell({ kind: 'measures', id: message.id, answer: measures() });
+    case 'ask': {
+      const { id, request } = message;
+      answer(request).then(
+        (told) => tell({ kind: 'answer', id, answer: told }),
+        (error: Error) => tell({ kind: 'failed', id, message: error.message }),
+      );
+      return;
+    }
+    case 'close':
+      engine.close();
+      for (const peer of peers) peer?.close();
+      tell({ kind: 'closed' });
+      control.close();
+  }
+});
+
+tell({ kind: 'ready' });
