@@ -274,15 +274,15 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Gateway:
-    """A `sluice gateway` in its namespace, the network's own or another one. `cpu`: the one that it may use; None: all."""
+    """A `sluice gateway` in its namespace, the network's own or another one. `cpu`: the one that it may use; None: all. `arguments`: more of them."""
 
-    def __init__(self, network, config, folder, namespace=None, cpu=None):
+    def __init__(self, network, config, folder, namespace=None, cpu=None, arguments=()):
         self.network, self.config = network, config
         self.socket_path = Path(config["control"]["socket"])
         self.file = Path(folder) / "gateway.json"
         self.file.write_text(json.dumps(config, indent=2), encoding="utf-8")
         confined = [] if cpu is None else ["taskset", "--cpu-list", str(cpu)]
-        self.process = (namespace or network.gateway).start(*confined, SLUICE, "gateway", "--config", str(self.file))
+        self.process = (namespace or network.gateway).start(*confined, SLUICE, "gateway", "--config", str(self.file), *arguments)
 
     def wait_until_it_runs(self):
         """It answers on its control socket. @returns itself"""
@@ -306,12 +306,15 @@ class Gateway:
         return [line for line in self.process.errors().splitlines() if is_fault(line)]
 
     def get(self, path):
+        return self.ask("GET", path)
+
+    def ask(self, method, path):
         connection = UnixConnection(self.socket_path)
         try:
-            connection.request("GET", path)
+            connection.request(method, path)
             response = connection.getresponse()
             body = response.read()
-            assert response.status == 200, f"{path}: {response.status} {body!r}"
+            assert response.status == 200, f"{method} {path}: {response.status} {body!r}"
             return body.decode()
         finally:
             connection.close()
