@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
 import type { ControlParts } from '../controller/api/index.js';
 import type { ShardedGateway as Gateway } from '../controller/shards/sharded-gateway.js';
-import { UserFault } from './errors.js';
 import { endSignal, HangUps } from './signals.js';
 
 /**
@@ -20,20 +19,11 @@ export async function runShards(configPath: string, shards: number): Promise<voi
   const { ShardedGateway } = await import('../controller/shards/sharded-gateway.js');
   const { nicTarget } = await import('../controller/nic-target.js');
   const { liveFaults } = await import('../config/purpose.js');
-  const { shardObstacles } = await import('../nat/shards/shared-state.js');
+  const { shardObstacles } = await import('../nat/shards/obstacles.js');
   const { gatewayCounters } = await import('../controller/counters.js');
   const { requireFit } = await import('./supported-option.js');
   const config = requireConfig(configPath);
-  requireFit(config, liveFaults(config));
-  const obstacles = shardObstacles(config);
-  if (obstacles.length > 0) {
-    throw new UserFault(
-      obstacles.map((obstacle) => {
-        const [, path, message] = /^(\/\S+): (.*)$/.exec(obstacle) ?? ['', '--shards', obstacle];
-        return { path, message, hint: 'or run the gateway with --shards 1' };
-      }),
-    );
-  }
+  requireFit(config, [...liveFaults(config), ...shardObstacles(config)]);
   const log = pino({ name: config.name, level: config.log.level }, destination(2));
   const root = packageRoot();
   const gateway = new ShardedGateway(

@@ -51,8 +51,8 @@ export class Router {
   /** Whether a packet is of a hairpin with an end in each of two shards. */
   isSplit(packet: MissedPacket): boolean {
     const vpc = packet.port === this.config.fabricPort ? this.topology.localVpcByVni(packet.vni) : -1;
-    const end = vpc < 0 ? -1 : this.ofPublicEnd(vpc, packet);
-    return end >= 0 && end !== homeOf(packet.source, this.shards);
+    const end = vpc < 0 ? null : this.ofPublicEnd(vpc, packet);
+    return end !== null && end.shard !== homeOf(packet.source, this.shards);
   }
 
   /** The host behind a static binding, else the block's shard, else that of the session which the remote tells. */
