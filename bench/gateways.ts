@@ -53,8 +53,8 @@ class PausableGateway extends LiveGateway {
   }
 
   resume(): void {
-    this.controller.dataplane.start(LCORE_BURST, () => this.wake());
-    this.wake();
+    this.controller.dataplane.start(LCORE_BURST, () => this.loop.wake());
+    this.loop.wake();
   }
 }
 
