@@ -17,12 +17,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from captures import EPOCH_SECONDS, read_pcap, write_pcap
 from frames import frame_from_outside, frame_from_peer_gateway, frame_from_vpc, example_config, mac_of_vtep, own_addresses, route_of, vpc_of
 from packets import ICMP, MICROS, Ipv4, Seen, ip_faults, translated
 
 ROOT = Path(__file__).resolve().parents[2]
 SLUICE = os.environ.get("SLUICE", str(ROOT / "bin" / "sluice"))
+# Slow paths of the gateway under test (--shards).
+SHARDS = int(os.environ.get("SLUICE_SHARDS", "1"))
 STEP_MICROS = 1_000
 RUN_TIMEOUT_SECONDS = 120
 
@@ -217,12 +221,29 @@ def assert_bytes(ip, wanted):
         raise AssertionError(f"got {ip}\nnot {expected}\nbytes differ at {differing[:20]}\ngot {ip.raw.hex()}\nnot {wanted.hex()}")
 
 
+def of_shards(config, reloads):
+    """The configuration as several shards run it; skips a test of what they refuse (docs/decisions/0017-shards.md)."""
+    if SHARDS == 1:
+        return config
+    nat = config.get("nat", {})
+    if reloads:
+        pytest.skip("the configuration of several shards cannot change")
+    if nat.get("mapping") == "address-and-port-dependent":
+        pytest.skip("several shards refuse nat.mapping address-and-port-dependent")
+    if nat.get("log") == "blocks":
+        pytest.skip("several shards refuse nat.log blocks")
+    # Neither has a part in a replay.
+    return {key: value for key, value in config.items() if key not in ("mirror", "ha")}
+
+
 def execute(config, packets, offload, burst=None, reloads=()):
     """One run of `sluice replay`. Fails unless it exits 0 and writes all it was asked for. `reloads`: (microseconds, configuration as JSON)."""
+    config = of_shards(config, reloads)
     with tempfile.TemporaryDirectory(prefix="sluice-replay-") as folder:
         folder = Path(folder)
         (folder / "gateway.json").write_text(json.dumps(config, indent=1))
         arguments = ["replay", "--config", folder / "gateway.json"]
+        arguments += ["--shards", SHARDS] if SHARDS > 1 else []
         for name in config["ports"]:
             # Sorting is stable: packets of one time stay as they were sent.
             write_pcap(folder / f"{name}-in.pcap", [(p.micros, p.frame) for p in packets if p.port_name == name])

@@ -1,9 +1,9 @@
 import type { ValidatedConfig } from '../../src/config/types.js';
 import type { GatewayController } from '../../src/controller/gateway.js';
 import { emptyPacket, readMiss } from '../../src/nat/packet.js';
+import { type Found, type LookedUp, Router } from '../../src/nat/shards/router.js';
 import { BlockOwners, SharedRemotes } from '../../src/nat/shards/shared-state.js';
 import { MissEvent, MissKind } from '../../src/native/records.js';
-import { type Found, type LookedUp, Router } from '../../src/nat/shards/router.js';
 import type { Outcomes } from './outcomes.js';
 import { Disagreement } from './step.js';
 

@@ -16,6 +16,12 @@ test('gateway and model agree on random sequences, and every class of outcome oc
   expect({ status, stdout: status === 0 ? '' : stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' });
 }, 300_000);
 
+test('gateways of two and four shards do what the model says, each first packet in the shard that looks it up', () => {
+  const run = ['--seed', '1', '--sequences', '60', '--seconds', '240', '--shards', '2,4', '--all-outcomes'];
+  const { status, stdout, stderr } = model(...run);
+  expect({ status, stdout: status === 0 ? '' : stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' });
+}, 300_000);
+
 test('a run in which a class of outcome never occurred fails and names it', () => {
   const { status, stdout } = model('--seed', '1', '--sequences', '1', '--all-outcomes');
   expect(status).toBe(1);

@@ -68,11 +68,15 @@ export const OUTCOMES: readonly string[] = [
   ...each('reconfigured:ended', CLASSES),
 ];
 
-/** By what first packets came to their shard, where there are several; `:other` to another one than the first. */
+/** By what packets that no rule serves came to their shard, where there are several; `:other` to another than the first. */
 const OF_SHARDS: readonly string[] = [
-  ...['home', 'pair', 'peer-pair', 'binding', 'block', 'remote', 'untranslated'],
-  ...each('hairpin', []),
-].flatMap((name) => [`shard:${name}`, `shard:${name}:other`]);
+  ...each('shard', ['nobody', 'arp']),
+  ...[
+    ...['home', 'pair', 'peer-pair', 'binding', 'block', 'untranslated', 'hairpin-binding'],
+    ...['error-home', 'error-pair', 'error-binding', 'error-block', 'error-untranslated'],
+  ].flatMap((name) => [`shard:${name}`, `shard:${name}:other`]),
+  'shard:hairpin-block',
+];
 
 /** Counts what happened, by name. */
 export class Outcomes {

@@ -5,7 +5,7 @@ import type { ValidatedConfig } from '../../src/config/types.js';
 import { FlowDump, type FlowEntry } from '../../src/controller/flow-dump.js';
 import { nicTarget } from '../../src/controller/nic-target.js';
 import { Replay, type ReplayOptions, type Reload as TimedReload } from '../../src/controller/replay.js';
-import { sumStatistics } from '../../src/controller/shards/statistics.js';
+import { sumStatistics } from '../../src/controller/shards/sum-statistics.js';
 import { type Dataplane, type DataplaneStatistics, loadBinding, ReplayStatus } from '../../src/native/binding.js';
 import { DropReasonNames } from '../../src/native/records.js';
 import { reusedBinding } from './devices.js';

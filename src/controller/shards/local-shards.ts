@@ -6,7 +6,7 @@ import { RuleCount } from '../rule-count.js';
 import { LocalMail } from './local-mail.js';
 import { configOfShard } from './shard-seeds.js';
 import { type ShardSetup, setUpShards, shardOptions } from './shard-setup.js';
-import { sumStatistics } from './statistics.js';
+import { sumStatistics } from './sum-statistics.js';
 
 /** Makes a shard's controller. @param seat Null: it is alone. */
 export type NewController = (
