@@ -99,7 +99,7 @@ export class BlockDealer {
         ranges.some(({ first, last }) => address >= first && address <= last),
       );
       const { first, last } = pool?.portRange ?? { first: 1, last: 0 };
-      const size = blockSizeOf({ first, last });
+      const size = blockSizeOf({ first, last }, this.config.nat.portBlockSize);
       const blocks = this.owners.begin(protocol, address, first, size) ? Math.ceil((last - first + 1) / size) : 0;
       const owners = new Int16Array(blocks).fill(NOBODY);
       dealt = { protocol, address, first, last, size, owners, waiting: [], unanswered: new Set() };

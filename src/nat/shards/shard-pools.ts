@@ -17,7 +17,7 @@ export class ShardPools extends PublicPools {
   constructor({ index, mail }: Shard, ...parts: ConstructorParameters<typeof PublicPools>) {
     super(...parts);
     const find = ({ protocol, address }: PortGate) => this.find(protocol, address);
-    this.ports = new ShardPorts(index, mail, {
+    this.ports = new ShardPorts(index, this.config.nat.portBlockSize, mail, {
       open: (gate, range) => {
         find(gate)?.grant(range);
         this.refreshPools();

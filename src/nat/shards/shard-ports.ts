@@ -39,13 +39,14 @@ export class ShardPorts {
 
   constructor(
     private readonly shard: number,
+    private readonly portBlockSize: number,
     private readonly mail: ShardMail,
     private readonly pools: PortsOfShard,
   ) {}
 
   /** An address comes into use. */
   newGate(protocol: number, address: number, range: PortRange): PortGate {
-    const gate = new PortGate(0, protocol, address, range, blockSizeOf(range), 0, () => {});
+    const gate = new PortGate(0, protocol, address, range, blockSizeOf(range, this.portBlockSize), 0, () => {});
     this.gates.set(keyOf(0, protocol, address), gate);
     return gate;
   }

@@ -106,3 +106,18 @@ test.each([2, 4])('with %i engines a pool ends although static bindings withhold
   });
   expect(fates).toEqual([...Array(6).fill('session'), ...Array(6).fill('told')]);
 });
+
+test('a block that is dealt has as many ports as nat.portBlockSize says', () => {
+  const { config, scenario } = scarceFixture({ addresses: 1, portsOfAddress: 8192, seed: 1 });
+  const { privateBase: source, remoteBase: destination, vni, hostVtep: outerSource } = scenario;
+  const cluster = new Cluster({ ...config, nat: { ...config.nat, portBlockSize: 64 } }, 2, 3);
+  const ports = Array.from({ length: 64 }, (_, flow) => {
+    const way = { port: config.fabricPort, vni, outerSource, protocol: 17, source, destination };
+    const sourcePort = FIRST_SOURCE_PORT + flow;
+    cluster.miss(missOf({ ...way, hold: flow + 1, seconds: BEGIN, sourcePort, destinationPort: REMOTE_PORT }));
+    cluster.settle(BEGIN);
+    return cluster.takeFate(flow + 1)?.session?.facts.translatedSourcePort ?? 0;
+  });
+  expect(new Set(ports).size).toBe(64);
+  expect(Math.max(...ports) - Math.min(...ports)).toBe(63);
+});
