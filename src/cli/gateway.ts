@@ -1,12 +1,18 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { MOST_SHARDS } from '../native/binding.js';
+import { parseShards } from './shards-option.js';
 
 export function register(program: Command): void {
   program
     .command('gateway')
     .description('run the gateway on its ports; SIGTERM drains, SIGHUP follows the configuration file')
     .requiredOption('--config <file>', 'configuration of the gateway')
-    .option('--shards <n>', 'threads that decide, each beside an lcore of its own; 1 to 16', readShards, 1)
+    .option(
+      '--shards <n>',
+      `lcores with an engine each, 1..${MOST_SHARDS}, that share the work; with more than one the configuration cannot change`,
+      parseShards,
+      1,
+    )
     .action(async (options: { config: string; shards: number }) => {
       if (options.shards > 1) {
         const { runShards } = await import('./run-shards.js');
@@ -15,9 +21,4 @@ export function register(program: Command): void {
       const { runGateway } = await import('./run-gateway.js');
       await runGateway(options.config, 'active');
     });
-}
-
-function readShards(text: string): number {
-  if (/^[1-9][0-9]?$/.test(text) && Number(text) <= MOST_SHARDS) return Number(text);
-  throw new InvalidArgumentError(`a number from 1 to ${MOST_SHARDS}`);
 }

@@ -6,6 +6,7 @@ import type { NatLog } from '../nat/nat-log.js';
 import { MOST_SHARDS, type NativeError } from '../native/binding.js';
 import { UserFault } from './errors.js';
 import { fileClash, type NamedFile } from './replay-files.js';
+import { parseShards } from './shards-option.js';
 
 interface PortFile {
   readonly port: string;
@@ -211,11 +212,4 @@ function parseBurst(text: string): number {
   const burst = Number(text);
   if (!Number.isInteger(burst) || burst < 1 || burst > 512) throw new InvalidArgumentError('expected 1..512.');
   return burst;
-}
-
-function parseShards(text: string): number {
-  const shards = Number(text);
-  if (!Number.isInteger(shards) || shards < 1 || shards > MOST_SHARDS)
-    throw new InvalidArgumentError(`expected 1..${MOST_SHARDS}.`);
-  return shards;
 }

@@ -184,8 +184,8 @@ def test_what_several_shards_cannot_do_is_said_in_one_line_each_and_nothing_star
     gateway = Gateway(network, config, tmp_path, arguments=["--shards", 2])
     assert gateway.process.wait(20) == 1
     mapping, log = gateway.process.errors().splitlines()
-    assert mapping.startswith("/nat/mapping: ") and "endpoint-independent" in mapping and "--shards 1" in mapping
+    assert mapping.startswith("/nat/mapping: ") and "endpoint-independent" in mapping
     assert log.startswith("/nat/log: ") and "sessions" in log
     assert not gateway.socket_path.exists()
-    with pytest.raises(Failed, match="1 to 16"):
+    with pytest.raises(Failed, match="expected 1..16"):
         run(SLUICE, "gateway", "--config", str(gateway.file), "--shards", 17)

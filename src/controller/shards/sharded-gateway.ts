@@ -1,24 +1,17 @@
-import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import type { ValidatedConfig } from '../../config/types.js';
-import { Random } from '../../nat/random.js';
-import { BlockDealer } from '../../nat/shards/block-dealer.js';
+import type { BlockDealer } from '../../nat/shards/block-dealer.js';
 import type { ShardMail } from '../../nat/shards/messages.js';
-import {
-  BlockOwners,
-  rowsOfShard,
-  type ShardMemory,
-  shardMemory,
-  shardTableBytes,
-} from '../../nat/shards/shared-state.js';
-import { steeringOf } from '../../nat/shards/steering.js';
+import { rowsOfShard, type ShardMemory } from '../../nat/shards/shared-state.js';
 import type { Dataplane, NativeBinding } from '../../native/binding.js';
 import { LIVE_SIZES, openPorts, type TargetOf, targetOfPorts, watchTemplates } from '../live-ports.js';
 import { nativePorts } from '../native-ports.js';
 import { TemplateRegistry } from '../templates.js';
 import type { EngineAnswer, EngineRequest, FromShard, ShardMeasures } from './messages.js';
+import { configOfShard } from './shard-seeds.js';
+import { setUpShards, shardOptions } from './shard-setup.js';
 import { ShardThread } from './shard-thread.js';
 import { ruleCountMemory, SharedRuleCount } from './shared-rule-count.js';
 import { sumMeasures } from './sum-measures.js';
@@ -71,9 +64,15 @@ export class ShardedGateway {
       ...LIVE_SIZES,
       mssClamp: config.nat.mssClampBytes ?? 0,
       replay: false,
-      shards: { count: shards, steering: steeringOf(config), ...shardTableBytes(config) },
+      shards: shardOptions(config, shards),
     });
-    this.memory = shardMemory(config, shards, randomInt(2 ** 32), this.dataplane);
+    const mail: ShardMail = {
+      toDealer: (message) => this.dealer.receive(message),
+      toEngine: (shard, message) => this.threads[shard].send({ kind: 'mail', message }),
+    };
+    const { memory, dealer, seeds } = setUpShards(config, shards, this.dataplane, mail);
+    this.memory = memory;
+    this.dealer = dealer;
     const target = targetOfPorts(config, binding, devices, targetOf);
     this.templates = new TemplateRegistry(config, this.dataplane, config.offload.mode === 'never' ? null : target);
     watchTemplates(this.templates, log);
@@ -81,15 +80,10 @@ export class ShardedGateway {
     log.info({ target: target ?? 'none', shards, ...this.templates.probeDirections() }, 'offload target');
     const counted = ruleCountMemory();
     this.nicRules = new SharedRuleCount(counted);
-    const mail: ShardMail = {
-      toDealer: (message) => this.dealer.receive(message),
-      toEngine: (shard, message) => this.threads[shard].send({ kind: 'mail', message }),
-    };
-    this.dealer = new BlockDealer(config, new BlockOwners(this.memory.blocks), mail, new Random(config.nat.seed));
     const peers = channels(shards);
     this.threads = peers.map((ports, index) => {
       const start = {
-        config,
+        config: configOfShard(config, seeds.engines[index]),
         root,
         shardOf: this.dataplane.id,
         index,
