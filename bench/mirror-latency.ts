@@ -6,7 +6,7 @@ import { fixture } from './fixture.js';
 import { LcoreGateway, openFlows, settle } from './gateways.js';
 import { type Histogram, merged, percentiles, type SHARES, total } from './latency.js';
 import { type BenchOptions, shuffled } from './options.js';
-import { type Comparison, compare, verdict } from './rank-test.js';
+import { type Comparison, compare, FEWEST_RUNS, verdict } from './rank-test.js';
 import { cpusBesideLcore, withRedis } from './redis.js';
 import { type Report, type Spread, shown, spread } from './report.js';
 
@@ -136,19 +136,26 @@ export class FirstPacketRuns {
     return { figures: percentiles(all), all, p50: each.map(({ p50 }) => p50), p99: each.map(({ p99 }) => p99) };
   }
 
-  /** A kind beside no mirror. */
+  /** A kind beside no mirror; not judged where remarks() say why. */
   beside(kind: Exclude<Mirrored, 'off'>): { readonly p50: Comparison; readonly p99: Comparison } {
     const [one, off] = [this.of(kind), this.of('off')];
-    return { p50: compare(one.p50, off.p50), p99: compare(one.p99, off.p99) };
+    const of = (key: 'p50' | 'p99'): Comparison => {
+      const comparison = compare(one[key], off[key]);
+      return this.remarks().length === 0 ? comparison : { ...comparison, isWithinNoise: null };
+    };
+    return { p50: of('p50'), p99: of('p99') };
   }
 
-  /** Why the comparison says little, where it does. */
+  /** Why nothing is judged, where nothing is. */
   remarks(): readonly string[] {
-    const { median, least, most } = spread(this.of('off').p50);
-    if (most - least <= NOISY * median) return [];
-    return [
-      'p50 without a mirror differs from run to run by more than half of it: a machine as busy as that hides what a mirror costs',
-    ];
+    const { median, least, most, runs } = spread(this.of('off').p50);
+    const remarks: string[] = [];
+    if (runs < FEWEST_RUNS) remarks.push(`whether a mirror is noticed is not judged by fewer than ${FEWEST_RUNS} runs`);
+    if (most - least > NOISY * median)
+      remarks.push(
+        'p50 without a mirror differs from run to run by more than half of it: on a machine as busy as that, whether a mirror is noticed is not judged',
+      );
+    return remarks;
   }
 
   spreads(): Readonly<Record<string, Spread>> {

@@ -278,7 +278,7 @@ export async function measure({ resident, runs, seconds, seed }: BenchOptions): 
   };
 }
 
-/** For a program: of p50 and p99 the difference to no mirror, µs, the test's p, and 1 for equal within noise, 0 for not. */
+/** For a program: of p50 and p99 the difference to no mirror, µs, the test's p, and 1 for equal within noise, 0 for not, null for not judged. */
 function judgement(latency: FirstPacketRuns, kind: 'async' | 'asyncAnyCore'): Figure {
   const of = ({ difference, p, isWithinNoise }: Comparison) => ({
     difference: Number(difference.toPrecision(3)),

@@ -1,7 +1,7 @@
 import { short, spread } from './report.js';
 
 /** Fewer runs of a kind than this tell nothing apart: of 3 and 3, even the clearest order comes by chance once in ten times. */
-const FEWEST_RUNS = 5;
+export const FEWEST_RUNS = 5;
 const SIGNIFICANCE = 0.05;
 
 /**
@@ -46,7 +46,7 @@ export interface Comparison {
   readonly noise: number;
   /** See rankTest(). */
   readonly p: number;
-  /** Neither told apart by the test nor farther apart than the reference from itself; null: too few runs to say. */
+  /** Neither told apart by the test nor farther apart than the reference from itself; null: not to be judged. */
   readonly isWithinNoise: boolean | null;
 }
 
@@ -61,12 +61,7 @@ export function compare(runs: readonly number[], reference: readonly number[]): 
 
 /** `equal within noise (+0.1; off's runs lie 0.9 apart; rank test p 0.42)` */
 export function verdict({ difference, noise, p, isWithinNoise }: Comparison, reference: string): string {
-  const said =
-    isWithinNoise === null
-      ? `not judged by fewer than ${FEWEST_RUNS} runs`
-      : isWithinNoise
-        ? 'equal within noise'
-        : 'not equal';
+  const said = isWithinNoise === null ? 'not judged' : isWithinNoise ? 'equal within noise' : 'not equal';
   const sign = difference < 0 ? '−' : '+';
   return `${said} (${sign}${short(Math.abs(difference))}; runs of ${reference} lie ${short(noise)} apart; rank test p ${p.toFixed(2)})`;
 }
