@@ -79,7 +79,7 @@ struct FlowEngine::Implementation {
   FlowRule* fill_and_settle(RuleTable* table, FlowRule* rule, uint32_t hash, const rte_flow_action* actions,
                             uint32_t now_seconds, rte_flow_error* error);
   int settle(RuleTable* table, FlowRule* rule, uint32_t hash, uint32_t now_seconds);
-  bool collides(const RuleTable* table, FlowRule* rule, uint32_t hash) const;
+  bool collides(RuleTable* table, FlowRule* rule, uint32_t hash, uint32_t** room) const;
 
   const Group* group(uint32_t number) const {
     if (number < kSmallGroups) return &small_groups[number];

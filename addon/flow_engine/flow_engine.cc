@@ -153,21 +153,16 @@ int FlowEngine::validate(const rte_flow_attr& attr, const rte_flow_item* pattern
 
 FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pattern,
                              const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error) {
-  RuleSignature shape, list;
-  bool is_plain = shape.read(attr, pattern);
-  if (const ShapeMemo::Known* known = is_plain ? self_->memo.find(shape) : nullptr) {
+  if (const ShapeMemo::Known* known = self_->memo.find(attr, pattern)) {
     // The key first: the index bucket is on its way while the actions are read.
     Implementation::Key key;
     const RuleTable* likely = known->table;
-    if (gather_values(likely->pattern.shape, known->sources, pattern, key.word, nullptr, nullptr, error) != 0)
-      return nullptr;
-    key.hash = likely->hash_key(key.word);
+    const PatternShape& key_shape = likely->pattern.shape;
+    if (gather_words(key_shape, known->sources, pattern, key.word, error) != 0) return nullptr;
+    key.hash = likely->hash_key(key.word, key_shape.words);
     likely->index.prefetch(key.hash);
-    is_plain = list.read(actions);
-    known = is_plain ? self_->memo.find(known, list) : nullptr;
+    known = self_->memo.find(known, actions);
     if (known != nullptr) return self_->add_rule(known->table, key, actions, now_seconds, error);
-  } else if (is_plain) {
-    is_plain = list.read(actions);
   }
   CompiledPattern compiled;
   ActionProgram program;
@@ -175,7 +170,8 @@ FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pat
     return nullptr;
   RuleTable* table = self_->derived_table(attr, compiled, program, error);
   if (table == nullptr) return nullptr;
-  if (is_plain) self_->memo.keep(shape, list, compiled.sources, table);
+  RuleSignature shape, list;
+  if (shape.read(attr, pattern) && list.read(actions)) self_->memo.keep(shape, list, compiled.sources, table);
   return self_->add_rule(table, compiled.sources, pattern, actions, now_seconds, error);
 }
 

@@ -43,6 +43,28 @@ class HashIndex {
     return find_in(old_, hash, matches);
   }
 
+  // find(), then insert() where nothing was found and the bucket can say so by itself: both look at it once.
+  // `room` is for fill() then, until anything changes; null where insert() has to look.
+  template <typename Matches>
+  uint32_t find(uint32_t hash, Matches&& matches, uint32_t** room) {
+    Bucket& bucket = current_.buckets[hash & current_.mask];
+    *room = nullptr;
+    if (bucket.passed != 0 || old_.buckets != nullptr) return find(hash, matches);
+    for (uint32_t hits = tagged(current_, bucket, hash); hits != 0; hits &= hits - 1) {
+      const uint32_t row = bucket.slot[__builtin_ctz(hits)] & current_.index_mask;
+      if (row != 0 && matches(row)) return row;
+    }
+    if (const uint32_t free = empty(bucket)) *room = &bucket.slot[__builtin_ctz(free)];
+    return 0;
+  }
+  // False, and nothing done: the index has to grow.
+  bool fill(uint32_t* room, uint32_t hash, uint32_t row) {
+    if (row > current_.index_mask) return false;
+    *room = current_.tag(hash) | row;
+    ++size_;
+    return true;
+  }
+
   // A row that prefetching may fetch: the first whose tag fits. 0: there is none, also of those that have yet
   // to move.
   uint32_t candidate(uint32_t hash) const {
@@ -133,6 +155,10 @@ class HashIndex {
                       [&](__m128i slots) { return _mm_cmpeq_epi32(_mm_and_si128(slots, tag_mask), wanted); });
   }
 
+  static uint32_t empty(const Bucket& bucket) {
+    return slots_that(bucket, [](__m128i slots) { return _mm_cmpeq_epi32(slots, _mm_setzero_si128()); });
+  }
+
   template <typename Matches>
   static uint32_t find_in(const Level& level, uint32_t hash, Matches&& matches) {
     for (uint32_t step = 0; step <= level.mask; ++step) {
@@ -150,10 +176,8 @@ class HashIndex {
   static void put(Level& level, uint32_t hash, uint32_t row) {
     for (uint32_t step = 0;; ++step) {
       Bucket& bucket = level.buckets[(hash + step) & level.mask];
-      const uint32_t empty =
-          slots_that(bucket, [](__m128i slots) { return _mm_cmpeq_epi32(slots, _mm_setzero_si128()); });
-      if (empty != 0) {
-        bucket.slot[__builtin_ctz(empty)] = level.tag(hash) | row;
+      if (const uint32_t free = empty(bucket)) {
+        bucket.slot[__builtin_ctz(free)] = level.tag(hash) | row;
         return;
       }
       ++bucket.passed;

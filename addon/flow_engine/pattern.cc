@@ -430,13 +430,8 @@ int compile_pattern(const rte_flow_attr& attr, const rte_flow_item* pattern, Pat
   return Compiler(attr, mode, options, out, error).run(pattern);
 }
 
-int gather_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
-                  uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error) {
-  for (uint8_t i = 0; i < sources.items; ++i) {
-    if (type_of(pattern[i]) != sources.type[i]) {
-      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM, &pattern[i], "item differs from the template's");
-    }
-  }
+int gather_words(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
+                 uint64_t* words, rte_flow_error* error) {
   const auto missing = [&](uint8_t item) {
     return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_SPEC, &pattern[item],
                 named_message(item_name(type_of(pattern[item])), "the template's mask needs a spec"));
@@ -459,6 +454,17 @@ int gather_values(const PatternShape& shape, const PatternSources& sources, cons
     const uint64_t value = is_short ? load_raw<uint32_t>(spec) : load_raw<uint64_t>(spec + source.offset);
     words[i] = value << source.shift & shape.word[i].mask;
   }
+  return 0;
+}
+
+int gather_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
+                  uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error) {
+  for (uint8_t i = 0; i < sources.items; ++i) {
+    if (type_of(pattern[i]) != sources.type[i]) {
+      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM, &pattern[i], "item differs from the template's");
+    }
+  }
+  if (const int code = gather_words(shape, sources, pattern, words, error)) return code;
   for (uint8_t i = 0; i < shape.ranges; ++i) {
     const RangeField& range = shape.range[i];
     const rte_flow_item& item = pattern[sources.range_item[i]];

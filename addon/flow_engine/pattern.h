@@ -112,4 +112,8 @@ int compile_pattern(const rte_flow_attr& attr, const rte_flow_item* pattern, Pat
 int gather_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
                   uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error);
 
+// Only the words, of a pattern whose items are known to be of the sources' types.
+int gather_words(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
+                 uint64_t* words, rte_flow_error* error);
+
 }  // namespace sluice

@@ -31,6 +31,12 @@ FlowRule* RuleTable::find(const uint64_t* key, uint32_t hash) const {
   return row == 0 ? nullptr : rule(row);
 }
 
+FlowRule* RuleTable::find(const uint64_t* key, uint32_t hash, uint32_t** room) {
+  const uint32_t row = index.find(
+      hash, [&](uint32_t candidate) { return same_key(rule(candidate)->key(), key); }, room);
+  return row == 0 ? nullptr : rule(row);
+}
+
 FlowRule* RuleTable::find_range(const uint64_t* key, const uint8_t* from, const uint8_t* to) const {
   const size_t range_bytes = pattern.shape.ranges * kMaxRangeBytes;
   for (const uint32_t row : listed_rows) {
@@ -88,9 +94,10 @@ void RuleTable::share_with(const uint64_t* key) {
   if ((words & 1) != 0) of->mask[0] &= ~(*key ^ of->value[0]);
 }
 
-bool RuleTable::insert(FlowRule* added, uint32_t hash) {
+bool RuleTable::insert(FlowRule* added, uint32_t hash, uint32_t* room) {
   const bool has_ranges = pattern.shape.ranges != 0;
-  if (!has_ranges &&
+  const bool is_in = room != nullptr && index.fill(room, hash, added->row);
+  if (!has_ranges && !is_in &&
       !index.insert(hash, added->row, [this](uint32_t row) { return hash_key(rule(row)->key()); })) {
     return false;
   }

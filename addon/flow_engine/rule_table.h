@@ -120,7 +120,9 @@ struct RuleTable {
   }
   FlowRule* find(const uint64_t* key, uint32_t hash) const;
   FlowRule* find_range(const uint64_t* key, const uint8_t* low, const uint8_t* high) const;
-  bool insert(FlowRule* rule, uint32_t hash);
+  // The same before insert(), which takes the room that was found in the index, if any.
+  FlowRule* find(const uint64_t* key, uint32_t hash, uint32_t** room);
+  bool insert(FlowRule* rule, uint32_t hash, uint32_t* room);
   void erase(FlowRule* rule, uint32_t hash);
 
   uint32_t hash_key(const uint64_t* key) const { return hash_key(key, pattern.shape.words); }

@@ -24,15 +24,18 @@ int refuse_commit(int code, rte_flow_error* error) {
 
 // A rule of the same key in the same group and priority, whatever its actions: -EEXIST, as rte_flow_create()
 // may answer. Tables of one shape have the same words and the same seed, hence the same hash.
-bool FlowEngine::Implementation::collides(const RuleTable* table, FlowRule* rule, uint32_t hash) const {
-  const auto taken = [&](const RuleTable* other) {
-    return table->pattern.shape.ranges == 0
-               ? other->find(rule->key(), hash) != nullptr
-               : other->find_range(rule->key(), table->low(rule), table->high(rule)) != nullptr;
+// `room`: of the table's index, for insert().
+inline bool FlowEngine::Implementation::collides(RuleTable* table, FlowRule* rule, uint32_t hash,
+                                                 uint32_t** room) const {
+  *room = nullptr;
+  const bool has_ranges = table->pattern.shape.ranges != 0;
+  const auto has_range = [&](const RuleTable* other) {
+    return other->find_range(rule->key(), table->low(rule), table->high(rule)) != nullptr;
   };
-  if (taken(table)) return true;
+  if (has_ranges ? has_range(table) : table->find(rule->key(), hash, room) != nullptr) return true;
   for (const RuleTable* other : table->twins) {
-    if (other->size() != 0 && taken(other)) return true;
+    if (other->size() != 0 && (has_ranges ? has_range(other) : other->find(rule->key(), hash) != nullptr))
+      return true;
   }
   return false;
 }
@@ -97,7 +100,10 @@ inline int FlowEngine::Implementation::settle(RuleTable* table, FlowRule* rule, 
                                               uint32_t now_seconds) {
   const bool was_empty = table->size() == 0;
   const bool was_constant = table->has_constant_rules();
-  const int code = collides(table, rule, hash) ? -EEXIST : table->insert(rule, hash) ? 0 : -ENOMEM;
+  uint32_t* room;
+  const int code = collides(table, rule, hash, &room) ? -EEXIST
+                   : table->insert(rule, hash, room)  ? 0
+                                                      : -ENOMEM;
   if (code != 0) {
     rule->state = FlowRule::kFailed;
     return code;

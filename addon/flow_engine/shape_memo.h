@@ -25,6 +25,10 @@ class RuleSignature {
   bool read(const rte_flow_attr& attr, const rte_flow_item* pattern);
   bool read(const rte_flow_action* actions);
 
+  // Whether reading these would give this signature; without reading them, for which this must not be empty.
+  bool is_of(const rte_flow_attr& attr, const rte_flow_item* pattern) const;
+  bool is_of(const rte_flow_action* actions) const;
+
   bool equals(const RuleSignature& other) const {
     return bytes_ == other.bytes_ && std::memcmp(byte_, other.byte_, bytes_) == 0;
   }
@@ -57,29 +61,37 @@ class ShapeMemo {
     PatternSources sources;
     RuleTable* table = nullptr;
 
-    bool is_of(const RuleSignature& its_pattern) const {
-      return table != nullptr && pattern.equals(its_pattern);
+    bool is_of(const rte_flow_attr& attr, const rte_flow_item* its_pattern) const {
+      return table != nullptr && pattern.is_of(attr, its_pattern);
     }
   };
 
   // One of this pattern, whatever its actions.
-  const Known* find(const RuleSignature& pattern) const {
-    for (const Known& known : known_) {
-      if (known.is_of(pattern)) return &known;
+  const Known* find(const rte_flow_attr& attr, const rte_flow_item* pattern) {
+    if (known_[last_].is_of(attr, pattern)) return &known_[last_];
+    for (size_t i = 0; i < kKept; ++i) {
+      if (i == last_ || !known_[i].is_of(attr, pattern)) continue;
+      last_ = i;
+      return &known_[i];
     }
     return nullptr;
   }
   // `likely` is what find() gave for the pattern.
-  const Known* find(const Known* likely, const RuleSignature& actions) const {
-    if (likely->actions.equals(actions)) return likely;
-    for (const Known& known : known_) {
-      if (known.is_of(likely->pattern) && known.actions.equals(actions)) return &known;
+  const Known* find(const Known* likely, const rte_flow_action* actions) {
+    if (likely->actions.is_of(actions)) return likely;
+    for (size_t i = 0; i < kKept; ++i) {
+      const Known& known = known_[i];
+      if (known.table == nullptr || !known.pattern.equals(likely->pattern) || !known.actions.is_of(actions))
+        continue;
+      last_ = i;
+      return &known;
     }
     return nullptr;
   }
   void keep(const RuleSignature& pattern, const RuleSignature& actions, const PatternSources& sources,
             RuleTable* table) {
-    Known& known = known_[next_++ % kKept];
+    last_ = next_++ % kKept;
+    Known& known = known_[last_];
     known.pattern.copy(pattern);
     known.actions.copy(actions);
     known.sources = sources;
@@ -98,6 +110,7 @@ class ShapeMemo {
 
   Known known_[kKept];
   size_t next_ = 0;
+  size_t last_ = 0;  // what was found last is looked for first
 };
 
 }  // namespace sluice

@@ -13,9 +13,12 @@ bool is_port_action(int type) {
   return type == RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR || type == RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT;
 }
 
-bool has_target(int type) {
-  return type == RTE_FLOW_ACTION_TYPE_QUEUE || type == RTE_FLOW_ACTION_TYPE_RSS || is_port_action(type);
-}
+// One look at a word of bits: this is asked of each action of each rule.
+constexpr uint64_t kTargets = 1ull << RTE_FLOW_ACTION_TYPE_QUEUE | 1ull << RTE_FLOW_ACTION_TYPE_RSS |
+                              1ull << RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR |
+                              1ull << RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT;
+static_assert(RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR < 64 && RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT < 64);
+bool has_target(int type) { return static_cast<uint32_t>(type) < 64 && (kTargets >> type & 1) != 0; }
 
 int check_port(const rte_flow_item& item, rte_flow_error* error) {
   const auto* spec = static_cast<const rte_flow_item_ethdev*>(item.spec);

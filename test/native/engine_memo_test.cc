@@ -5,6 +5,8 @@
 #include <string>
 
 #include "engine_fixture.h"
+#include "flow_engine/shape_memo.h"
+#include "random_rules.h"
 
 namespace sluice::test {
 namespace {
@@ -157,6 +159,42 @@ TEST(a_rule_is_the_same_whatever_was_created_before) {
             __FILE__, __LINE__,
             std::string(after_name) + " after " + before_name + ": " + got + " instead of " + expected);
     }
+  }
+}
+
+// Comparing with a signature is reading another and comparing both, whatever the rules are.
+TEST(a_signature_is_of_the_rules_that_read_the_same) {
+  Random random(3);
+  std::map<std::string, uint64_t> reached, unused;
+  std::vector<std::unique_ptr<Rule>> rules;
+  for (int i = 0; i < 120; ++i) {
+    auto rule = std::make_unique<Rule>();
+    bool vxlan = false, has_ports = false;
+    add_layer(random, rule.get(), false, &unused, &vxlan, &has_ports);
+    add_actions(random, rule.get(), vxlan, has_ports);
+    rules.push_back(std::move(rule));
+  }
+  for (const auto& known : rules) {
+    RuleSignature pattern, actions;
+    const bool has_pattern = pattern.read(known->attr, known->items()),
+               has_actions = actions.read(known->actions());
+    for (const auto& other : rules) {
+      RuleSignature its_pattern, its_actions;
+      if (has_pattern) {
+        const bool same = its_pattern.read(other->attr, other->items()) && its_pattern.equals(pattern);
+        CHECK_EQ(pattern.is_of(other->attr, other->items()), same);
+        ++reached[same && other != known ? "pattern of another" : same ? "own pattern" : "not the pattern"];
+      }
+      if (has_actions) {
+        const bool same = its_actions.read(other->actions()) && its_actions.equals(actions);
+        CHECK_EQ(actions.is_of(other->actions()), same);
+        ++reached[same && other != known ? "actions of another" : same ? "own actions" : "not the actions"];
+      }
+    }
+  }
+  for (const char* name : {"pattern of another", "own pattern", "not the pattern", "actions of another",
+                           "own actions", "not the actions"}) {
+    if (reached[name] < 10) fail_check(__FILE__, __LINE__, std::string("hardly ever reached: ") + name);
   }
 }
 
