@@ -314,6 +314,7 @@ Verdict FlowEngine::Implementation::follow(FlowRule* rule, PacketContext& packet
 }
 
 Verdict FlowEngine::process(PacketContext& packet, GroupCounters* counters) {
+  self_->link();
   GroupCounters unwanted;
   if (counters == nullptr) counters = &unwanted;
   Verdict verdict;
@@ -339,10 +340,12 @@ bool FlowEngine::hits(const FlowRule* rule, const PacketContext& packet) const {
 }
 
 FlowRule* FlowEngine::match(const PacketContext& packet, uint32_t group) {
+  self_->link();
   return self_->match(packet, group);
 }
 
 void FlowEngine::look_ahead(PacketContext* const* packets, size_t count, const FlowRule** likely) {
+  self_->link();
   const Group* searched = self_->group(0);
   if (searched == nullptr || searched->tables.empty()) {
     std::fill_n(likely, count, nullptr);
@@ -368,6 +371,7 @@ FlowRule* FlowEngine::match_ahead(size_t index) {
 }
 
 Verdict FlowEngine::apply(FlowRule* rule, PacketContext& packet, ApplyScope scope) {
+  self_->link();
   return self_->follow(rule, packet, scope);
 }
 
@@ -376,6 +380,7 @@ BurstMemory::~BurstMemory() = default;
 
 void FlowEngine::process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts,
                                GroupCounters* counters, BurstMemory* memory) {
+  self_->link();
   GroupCounters unwanted;
   if (counters == nullptr) counters = &unwanted;
   if (memory == nullptr) {

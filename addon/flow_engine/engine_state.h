@@ -81,6 +81,15 @@ struct FlowEngine::Implementation {
   int settle(RuleTable* table, FlowRule* rule, uint32_t hash, uint32_t now_seconds);
   bool collides(RuleTable* table, FlowRule* rule, uint32_t hash, uint32_t** room) const;
 
+  void make_live(FlowRule* rule, uint32_t now_seconds);
+  // Rules whose place in the index is not written yet: its cache line has been asked for and is on its way.
+  // Whoever looks anything up calls link() before.
+  void link() {
+    if (__builtin_expect(unlinked_count != 0, 0)) link_all();
+  }
+  void link_all();
+  void link_first();
+
   const Group* group(uint32_t number) const {
     if (number < kSmallGroups) return &small_groups[number];
     const auto found = large_groups.find(number);
@@ -112,6 +121,13 @@ struct FlowEngine::Implementation {
   std::unordered_map<uint32_t, Group> large_groups;
   SharedOperands shared;
   ShapeMemo memo;
+  struct Unlinked {
+    RuleTable* table;
+    uint32_t row, hash;
+  };
+  static constexpr uint32_t kUnlinked = 8;
+  Unlinked unlinked[kUnlinked];  // a ring
+  uint32_t unlinked_first = 0, unlinked_count = 0;
   uint64_t next_sequence = 0;
   uint32_t rules = 0;
   bool is_shared = false;

@@ -161,6 +161,7 @@ FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pat
     if (gather_words(key_shape, known->sources, pattern, key.word, error) != 0) return nullptr;
     key.hash = likely->hash_key(key.word, key_shape.words);
     likely->index.prefetch(key.hash);
+    if (likely->filter != nullptr) likely->filter->prefetch(key.hash);
     known = self_->memo.find(known, actions);
     if (known != nullptr) return self_->add_rule(known->table, key, actions, now_seconds, error);
   }
@@ -174,6 +175,9 @@ FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pat
   if (shape.read(attr, pattern) && list.read(actions)) self_->memo.keep(shape, list, compiled.sources, table);
   return self_->add_rule(table, compiled.sources, pattern, actions, now_seconds, error);
 }
+
+bool FlowEngine::has_unlinked() const { return self_->unlinked_count != 0; }
+void FlowEngine::link() { self_->link(); }
 
 void FlowEngine::destroy(FlowRule* rule) { self_->remove(&rule, 1); }
 void FlowEngine::destroy(FlowRule* const* rules, size_t count) { self_->remove(rules, count); }
@@ -288,7 +292,8 @@ uint64_t FlowEngine::memory_bytes() const {
   uint64_t bytes = self_->shared.headers.memory_bytes() + self_->shared.spreads.memory_bytes();
   for (const RuleTable* table : self_->tables) {
     if (table != nullptr)
-      bytes += sizeof(RuleTable) + table->slab.memory_bytes() + table->index.memory_bytes();
+      bytes += sizeof(RuleTable) + table->slab.memory_bytes() + table->index.memory_bytes() +
+               (table->filter != nullptr ? table->filter->memory_bytes() : 0);
   }
   return bytes;
 }

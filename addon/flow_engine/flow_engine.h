@@ -115,6 +115,12 @@ class FlowEngine {
   // change, and like take_counters(), this needs a lock around the engine that keeps process() out.
   void set_shared(bool shared);
 
+  // Creating leaves the last entries of an index to be written when their memory has come. Look-ups see to
+  // that by themselves; where several threads run process() at once somebody has to, with the lock that keeps
+  // process() out.
+  bool has_unlinked() const;
+  void link();
+
   void destroy(FlowRule* rule);
   void destroy(FlowRule* const* rules, size_t count);  // faster than one by one: their cache misses overlap
   void flush();

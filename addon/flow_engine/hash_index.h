@@ -65,6 +65,9 @@ class HashIndex {
     return true;
   }
 
+  // Whether insert() would neither grow nor fail.
+  bool has_room_for(uint32_t row) const { return row <= current_.index_mask; }
+
   // A row that prefetching may fetch: the first whose tag fits. 0: there is none, also of those that have yet
   // to move.
   uint32_t candidate(uint32_t hash) const {

@@ -103,7 +103,10 @@ bool RuleTable::insert(FlowRule* added, uint32_t hash, uint32_t* room) {
   }
   if (!has_ranges) share_with(added->key());
   ++rows;
-  if (!listed) return true;
+  if (!listed) {
+    if (!has_ranges && !templated) remember(hash);
+    return true;
+  }
   listed = has_ranges || rows <= kFew;
   if (listed) {
     listed_rows.push_back(added->row);
@@ -113,10 +116,35 @@ bool RuleTable::insert(FlowRule* added, uint32_t hash, uint32_t* room) {
   return true;
 }
 
+void RuleTable::insert_unlinked(FlowRule* added, uint32_t hash) {
+  share_with(added->key());
+  ++rows;
+  remember(hash);
+}
+
+void RuleTable::link(uint32_t row, uint32_t hash) {
+  index.insert(hash, row, [this](uint32_t other) { return hash_key(rule(other)->key()); });
+}
+
+// Rules of a table that come and go leave their keys in the filter: it goes before it is all of those.
+void RuleTable::remember(uint32_t hash) {
+  if (filter != nullptr) {
+    if (!filter->add(hash) || filter->added() / 2 > rows) filter.reset();
+  } else if (rows == kFiltered) {
+    filter = std::make_unique<AbsenceFilter>();
+    for (uint32_t row = 1; row <= slab.high(); ++row) {
+      const FlowRule* present = rule(row);
+      if ((present->state & (FlowRule::kLive | FlowRule::kStaged)) != 0)
+        filter->add(hash_key(present->key()));
+    }
+  }
+}
+
 void RuleTable::erase(FlowRule* removed, uint32_t hash) {
   --rows;
   if (listed) listed_rows.erase(std::find(listed_rows.begin(), listed_rows.end(), removed->row));
   if (pattern.shape.ranges == 0) index.erase(hash, removed->row);
+  if (rows == 0) filter.reset();
   if (rows == 0) listed = true;  // a table that shrinks to a few rules stays with its index
 }
 

@@ -5,8 +5,10 @@
 #include <rte_flow.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "flow_engine/absence_filter.h"
 #include "flow_engine/actions.h"
 #include "flow_engine/flow_engine.h"
 #include "flow_engine/hash_index.h"
@@ -76,6 +78,9 @@ struct RuleTable {
   };
   Common common[kMaxKeyWords / 2] = {};
 
+  // Of a large table that fills: what it does not have is told without the index. Null: there is none.
+  std::unique_ptr<AbsenceFilter> filter;
+
   bool is_listed() const { return listed; }
   // So few that their group keeps copies of them.
   bool has_constant_rules() const { return listed && listed_rows.size() <= kFew; }
@@ -123,6 +128,13 @@ struct RuleTable {
   // The same before insert(), which takes the room that was found in the index, if any.
   FlowRule* find(const uint64_t* key, uint32_t hash, uint32_t** room);
   bool insert(FlowRule* rule, uint32_t hash, uint32_t* room);
+  // Whether no rule has the key, without a look at the index, and the index has room for another rule.
+  bool lacks(const FlowRule* rule, uint32_t hash) const {
+    return filter != nullptr && index.has_room_for(rule->row) && !filter->may_have(hash);
+  }
+  // insert() in two steps, of a rule that lacks() is true for: the second looks at the index.
+  void insert_unlinked(FlowRule* rule, uint32_t hash);
+  void link(uint32_t row, uint32_t hash);
   void erase(FlowRule* rule, uint32_t hash);
 
   uint32_t hash_key(const uint64_t* key) const { return hash_key(key, pattern.shape.words); }
@@ -141,6 +153,10 @@ struct RuleTable {
 
  private:
   void share_with(const uint64_t* key);
+  void remember(uint32_t hash);
+
+  static constexpr uint32_t kFiltered =
+      1u << 14;  // a table of more rules has a filter, if rules come one by one
 
   // Full product folded to 64 bits: every bit of the result depends on every bit of both, and with a secret
   // seed nobody outside can choose packets that collide.

@@ -98,6 +98,14 @@ FlowRule* FlowEngine::Implementation::stage(RuleTable* table, const PatternSourc
 // 0, -EEXIST or -ENOMEM.
 inline int FlowEngine::Implementation::settle(RuleTable* table, FlowRule* rule, uint32_t hash,
                                               uint32_t now_seconds) {
+  if (table->twins.empty() && table->lacks(rule, hash)) {
+    table->insert_unlinked(rule, hash);
+    make_live(rule, now_seconds);
+    if (unlinked_count == kUnlinked) link_first();
+    unlinked[(unlinked_first + unlinked_count++) % kUnlinked] = {table, rule->row, hash};
+    return 0;
+  }
+  link();
   const bool was_empty = table->size() == 0;
   const bool was_constant = table->has_constant_rules();
   uint32_t* room;
@@ -109,11 +117,26 @@ inline int FlowEngine::Implementation::settle(RuleTable* table, FlowRule* rule, 
     return code;
   }
   if (was_empty && !table->templated) --empty_derived;
+  make_live(rule, now_seconds);
+  if (was_constant) rules_changed(*table);
+  return 0;
+}
+
+inline void FlowEngine::Implementation::make_live(FlowRule* rule, uint32_t now_seconds) {
   rule->table_and_sequence |= next_sequence++ & FlowRule::kSequenceMask;
   rule->last_hit_seconds = now_seconds;
   rule->state = FlowRule::kLive;
-  if (was_constant) rules_changed(*table);
-  return 0;
+}
+
+inline void FlowEngine::Implementation::link_first() {
+  const Unlinked& first = unlinked[unlinked_first];
+  first.table->link(first.row, first.hash);
+  unlinked_first = (unlinked_first + 1) % kUnlinked;
+  --unlinked_count;
+}
+
+void FlowEngine::Implementation::link_all() {
+  while (unlinked_count != 0) link_first();
 }
 
 void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, uint32_t now_seconds,
@@ -169,6 +192,7 @@ FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const Key& key,
 }
 
 void FlowEngine::Implementation::remove(FlowRule* const* gone, size_t count) {
+  link();
   uint32_t hash[kTogether];
   for (size_t begin = 0; begin < count; begin += kTogether) {
     const size_t end = begin + kTogether < count ? begin + kTogether : count;

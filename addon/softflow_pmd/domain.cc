@@ -64,9 +64,23 @@ void Domain::meet_another_reader(int thread) {
   }
 }
 
+void Domain::link() {
+  const WriteGuard guard(*this);
+  has_unlinked_ = false;
+  transfer_->link();
+  for (const std::atomic<Device*>& device : devices_) {
+    if (Device* present = device.load()) present->ingress->link();
+  }
+}
+
 uint32_t Domain::now_seconds() const {
   if (injected_.load(std::memory_order_acquire)) return seconds_.load(std::memory_order_relaxed);
-  return static_cast<uint32_t>(rte_get_tsc_cycles() / rte_get_tsc_hz());
+  // A division takes longer than all else here, and is made once a second.
+  const uint64_t now = rte_get_tsc_cycles(), hertz = rte_get_tsc_hz();
+  const uint64_t known = known_second_.load(std::memory_order_relaxed);
+  if (now - known * hertz < hertz) return static_cast<uint32_t>(known);
+  known_second_.store(now / hertz, std::memory_order_relaxed);
+  return static_cast<uint32_t>(now / hertz);
 }
 
 }  // namespace sluice::softflow

@@ -47,6 +47,12 @@ class Domain {
     if (__builtin_expect(met != thread && met != kSeveralReaders, 0)) meet_another_reader(thread);
   }
 
+  // A rule of this engine has been created; under the write lock.
+  void note_created(const FlowEngine& engine) { has_unlinked_ = has_unlinked_ || engine.has_unlinked(); }
+  // Under the lock; what is to be linked is linked under the write lock, before anything is looked up.
+  bool has_unlinked() const { return has_unlinked_; }
+  void link();
+
   uint32_t now_seconds() const;
   void set_clock(uint32_t seconds) {
     seconds_.store(seconds, std::memory_order_relaxed);
@@ -62,10 +68,12 @@ class Domain {
   uint32_t device_count_ = 0;
   uint16_t switch_id_ = 0;
   uint16_t vxlan_port_ = kVxlanUdpPort;
+  bool has_unlinked_ = false;
   std::unique_ptr<FlowEngine> transfer_;
   std::atomic<int> reader_{kNoReader};  // the thread that polls
   std::atomic<uint32_t> seconds_{0};
   std::atomic<bool> injected_{false};
+  mutable std::atomic<uint64_t> known_second_{0};  // of the TSC, lately
 };
 
 class ReadGuard {
@@ -73,6 +81,11 @@ class ReadGuard {
   explicit ReadGuard(Domain& domain) : lock_(&domain.lock) {
     domain.meet_reader();
     rte_rwlock_read_lock(lock_);
+    while (__builtin_expect(domain.has_unlinked(), 0)) {
+      rte_rwlock_read_unlock(lock_);
+      domain.link();
+      rte_rwlock_read_lock(lock_);
+    }
   }
   ~ReadGuard() { rte_rwlock_read_unlock(lock_); }
   ReadGuard(const ReadGuard&) = delete;

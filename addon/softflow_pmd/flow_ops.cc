@@ -55,6 +55,7 @@ rte_flow* create(rte_eth_dev* dev, const rte_flow_attr* attr, const rte_flow_ite
   const WriteGuard guard(Domain::get());
   FlowRule* rule = engine.create(*attr, pattern, actions, now, error);
   if (rule == nullptr) return nullptr;
+  Domain::get().note_created(engine);
   FlowEngine::set_tag(rule, tag_of(device, attr->transfer, kNoFlowQueue));
   count_in(device, engine, rule);
   return reinterpret_cast<rte_flow*>(rule);

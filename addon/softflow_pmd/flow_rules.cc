@@ -96,6 +96,19 @@ int check_targets(const Device& device, const rte_flow_item* pattern, const rte_
   return 0;
 }
 
+int check_targets(const Device& device, const rte_flow_item* pattern, const rte_flow_action* actions,
+                  rte_flow_error* error) {
+  for (; pattern != nullptr && type_of(*pattern) != RTE_FLOW_ITEM_TYPE_END; ++pattern) {
+    if (type_of(*pattern) != RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT) continue;
+    if (const int code = check_port(*pattern, error)) return code;
+  }
+  for (; actions != nullptr && type_of(*actions) != RTE_FLOW_ACTION_TYPE_END; ++actions) {
+    if (!has_target(type_of(*actions)) || actions->conf == nullptr) continue;
+    if (const int code = check_target(device, *actions, error)) return code;
+  }
+  return 0;
+}
+
 int check_room(const Device& device, rte_flow_error* error) {
   if (device.rules < device.arguments.max_rules) return 0;
   return fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the rule table is full (max_rules)");

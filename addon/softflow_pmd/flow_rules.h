@@ -27,9 +27,12 @@ inline FlowEngine& engine_of(Device& device, const FlowRule* rule) {
 struct Places {
   uint32_t items = ~0u, actions = ~0u;
 };
-// Ports and queues that a rule names: the engine knows neither. Looks at those in `places` only.
+// Ports and queues that a rule names: the engine knows neither.
 int check_targets(const Device& device, const rte_flow_item* pattern, const rte_flow_action* actions,
-                  rte_flow_error* error, Places places = {});
+                  rte_flow_error* error);
+// The same where it is known which items and actions name one.
+int check_targets(const Device& device, const rte_flow_item* pattern, const rte_flow_action* actions,
+                  rte_flow_error* error, Places places);
 // Where in a template a rule brings a port or a queue.
 uint32_t items_with_targets(const rte_flow_item* pattern);
 uint32_t actions_with_targets(const rte_flow_action* actions, const rte_flow_action* masks);

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "engine_fixture.h"
+#include "flow_engine/absence_filter.h"
 #include "flow_engine/screen.h"
 #include "packet/wire.h"
 
@@ -115,6 +116,8 @@ TEST(planned_look_ups_find_what_unplanned_ones_find_while_rules_come_and_go) {
       Rule rule;
       rule.attr.group = shape % 4 == 3 ? 0 : 1;
       rule.attr.priority = random() % 8 == 0 ? 1 : 0;
+      if (random() % 2 == 0)
+        rule.item(RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, port_spec(static_cast<uint16_t>(random() % 3)));
       rule.item(RTE_FLOW_ITEM_TYPE_ETH);
       const rte_flow_item_ipv4 mask = ipv4_spec(0xffffffff, 0xffffffff);
       const auto host = static_cast<uint32_t>(kHost + random() % 6);
@@ -154,7 +157,9 @@ TEST(planned_look_ups_find_what_unplanned_ones_find_while_rules_come_and_go) {
         const auto payload =
             udp(static_cast<uint16_t>(1000 + random() % 3), static_cast<uint16_t>(53 + random() % 4), {1});
         mbufs.push_back(std::make_unique<Mbuf>(ethernet(kEtherTypeIpv4, ipv4(header, payload))));
-        contexts.push_back(context_of(*mbufs.back()));
+        // Of more kinds than a memory keeps.
+        const auto port = static_cast<uint16_t>(random() % 2 == 0 ? random() % 4 : random() % 200);
+        contexts.push_back(context_of(*mbufs.back(), port));
         contexts.back().tag[1] = static_cast<uint32_t>(random() % 3);
       }
       std::vector<PacketContext*> burst;
@@ -186,6 +191,79 @@ TEST(planned_look_ups_find_what_unplanned_ones_find_while_rules_come_and_go) {
   for (const char* name : {"none", "first", "second priority"}) {
     if (reached[name] < 100) fail_check(__FILE__, __LINE__, std::string("hardly ever reached: ") + name);
   }
+}
+
+// A large table tells by its filter what it has not, and writes its index later: nobody sees anything of it.
+TEST(rules_of_a_large_table_are_hit_refused_and_gone_at_once) {
+  Random random(11);
+  std::map<std::string, uint64_t> reached;
+  Engine engine;
+  BurstMemory memory;
+  const rte_flow_item_ipv4 mask = ipv4_spec(0xffffffff, 0);
+  const auto rule_of = [&](uint32_t host) {
+    Rule rule;
+    rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(host, 0), &mask);
+    return send_to(rule, static_cast<uint16_t>(host % 1000));
+  };
+  const auto port_of = [&](uint32_t host) {
+    Ipv4 header;
+    header.source = host;
+    Mbuf mbuf(ethernet(kEtherTypeIpv4, ipv4(header, udp(1, 2, {}))));
+    PacketContext context = context_of(mbuf), *burst = &context;
+    if (random() % 2 == 0) return engine.engine.process(context).port_id;
+    Verdict verdict;
+    engine.engine.process_burst(&burst, 1, &verdict, nullptr, &memory);
+    return verdict.port_id;
+  };
+  std::map<uint32_t, FlowRule*> present;
+  for (int step = 0; step < 60000; ++step) {
+    const auto host =
+        static_cast<uint32_t>(0x0a000001 + (step < 30000 ? static_cast<uint64_t>(step) : random() % 40000));
+    const bool is_there = present.count(host) != 0;
+    FlowRule* added = engine.add(rule_of(host));
+    ++reached[added == nullptr ? "refused" : "added"];
+    if ((added == nullptr) != is_there) fail_check(__FILE__, __LINE__, "host " + std::to_string(host));
+    if (added != nullptr) present[host] = added;
+    if (random() % 8 == 0) {
+      ++reached["hit"];
+      CHECK_EQ(port_of(host), static_cast<uint16_t>(host % 1000));
+    }
+    if (random() % 8 == 0) {
+      ++reached["twice"];
+      CHECK(engine.add(rule_of(host)) == nullptr);
+    }
+    if (random() % (step < 30000 ? 16 : 2) == 0) {
+      ++reached["gone"];
+      engine.engine.destroy(present[host]);
+      present.erase(host);
+      if (random() % 8 == 0) CHECK_EQ(port_of(host), 0);
+    }
+    CHECK_EQ(engine.engine.rules(), static_cast<uint32_t>(present.size()));
+  }
+  for (const auto& [host, rule] : present) {
+    if (host % 16 == 0) CHECK_EQ(port_of(host), static_cast<uint16_t>(host % 1000));
+  }
+  for (const char* name : {"refused", "added", "hit", "twice", "gone"}) {
+    if (reached[name] < 1000) fail_check(__FILE__, __LINE__, std::string("hardly ever reached: ") + name);
+  }
+}
+
+// What was added is never denied; of what was not, most is, in each generation.
+TEST(a_filter_of_absence_never_denies_what_it_was_given) {
+  Random random(5);
+  AbsenceFilter filter;
+  std::vector<uint32_t> given;
+  size_t doubtful = 0;
+  constexpr size_t kKeys = 300000;  // a full generation, and most of the next
+  for (size_t i = 0; i < kKeys; ++i) {
+    const auto hash = static_cast<uint32_t>(random());
+    if (filter.may_have(hash)) ++doubtful;
+    CHECK(filter.add(hash));
+    given.push_back(hash);
+  }
+  for (const uint32_t hash : given) CHECK(filter.may_have(hash));
+  CHECK(doubtful < kKeys / 12);
+  CHECK(filter.memory_bytes() < 2 * kKeys);
 }
 
 }  // namespace
