@@ -274,7 +274,8 @@ def execute(config, packets, offload, burst=None, reloads=()):
 
 
 @functools.lru_cache(maxsize=64)
-def execute_once(config_text, packets, offload, reloads):
+def execute_once(config_text, packets, offload, reloads, shards):
+    del shards  # of the key alone: execute() has them from SHARDS
     return execute(json.loads(config_text), packets, offload, reloads=reloads)
 
 
@@ -469,7 +470,7 @@ class Replay:
 
     def peek(self):
         """What the packets so far lead to: one run in software. A seed makes allocation repeatable, so the whole run will say the same."""
-        return execute_once(json.dumps(self.first_config()), tuple(self.packets), "never", tuple(self.reloads))
+        return execute_once(json.dumps(self.first_config()), tuple(self.packets), "never", tuple(self.reloads), SHARDS)
 
     def first_config(self):
         return self.config_at_start or self.config
