@@ -35,12 +35,13 @@ export async function runShards(configPath: string, shards: number): Promise<voi
     shards,
   );
   let control: { close(): Promise<unknown> } | null = null;
-  let metrics: { close(): Promise<unknown> } | null = null;
+  let monitoring: Awaited<ReturnType<typeof startMetrics>> = null;
   try {
     control = await startControl(gateway, configPath, log);
-    metrics = await startMetrics(gateway);
+    monitoring = await startMetrics(gateway);
     await gateway.start();
     hangUps.lead(() => {
+      monitoring?.metrics.reloaded('refused');
       log.error('a gateway of several shards follows no new configuration: start it again, or use --shards 1');
     });
     log.info({ config: configPath, vpcs: config.vpcs.length, shards }, 'gateway runs');
@@ -49,7 +50,7 @@ export async function runShards(configPath: string, shards: number): Promise<voi
   } finally {
     // Also takes its socket away.
     await control?.close();
-    await metrics?.close();
+    await monitoring?.server.close();
     await gateway.close();
   }
 }
@@ -76,11 +77,12 @@ async function startControl(
 }
 
 /** @returns Null when the configuration asks for no metrics. @throws Error METRICS_ADDRESS */
-async function startMetrics(gateway: Gateway): Promise<{ close(): Promise<unknown> } | null> {
+async function startMetrics(gateway: Gateway) {
   const address = gateway.config.metrics;
   if (address === null) return null;
   const { GatewayMetrics } = await import('../metrics/gateway-metrics.js');
   const { measureShards } = await import('../metrics/sharded-measured.js');
   const { serveMetrics } = await import('../metrics/serve.js');
-  return serveMetrics(new GatewayMetrics(() => measureShards(gateway)), address);
+  const metrics = new GatewayMetrics(() => measureShards(gateway));
+  return { metrics, server: await serveMetrics(metrics, address) };
 }

@@ -1,5 +1,6 @@
 """Prometheus' text format 0.0.4, read strictly: what a lenient reader would let pass is an error here."""
 
+import http.client
 import re
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
@@ -58,3 +59,17 @@ def labels_of(text, line):
     if len(dict(labels)) < len(labels):
         raise Malformed(line)
     return tuple(sorted(labels))
+
+
+def scrape(network, port):
+    """What a monitoring system gets, read strictly. @returns types by metric, and values by name and label values"""
+
+    def get():
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        assert response.status == 200 and response.getheader("Content-Type").startswith("text/plain; version=0.0.4")
+        return response.read().decode()
+
+    types, samples = read(network.gateway.inside(get))
+    return types, {(name, *(value for _, value in labels)): value for (name, labels), value in samples.items()}

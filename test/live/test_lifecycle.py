@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import exposition
+from exposition import scrape
 from net import eventually
 from topology import FAR_ADDRESS, SHARED_HOST, SLUICE, STATIC_EXTERNAL, STATIC_HOST, Pings, all_answered, is_fault
 
@@ -228,20 +228,6 @@ def with_metrics(config, port, folder):
     changed["metrics"] = {"address": f"127.0.0.1:{port}"}
     changed["control"]["socket"] = str(folder / "gw.sock")
     return changed
-
-
-def scrape(network, port):
-    """What a monitoring system gets, read strictly. @returns types by metric, and values by name and label values"""
-
-    def get():
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        connection.request("GET", "/metrics")
-        response = connection.getresponse()
-        assert response.status == 200 and response.getheader("Content-Type").startswith("text/plain; version=0.0.4")
-        return response.read().decode()
-
-    types, samples = exposition.read(network.gateway.inside(get))
-    return types, {(name, *(value for _, value in labels)): value for (name, labels), value in samples.items()}
 
 
 def test_metrics_are_scraped_while_traffic_flows(start, network, config, tmp_path):

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import type { FastifyInstance } from 'fastify';
 import { destination, pino } from 'pino';
 import { loadBinding } from '../../native/binding.js';
-import { engineApi } from '../api/index.js';
 import { GatewayController } from '../gateway.js';
 import { watchTemplates } from '../live-ports.js';
 import { NatLogLines } from '../nat-log-lines.js';
@@ -44,10 +44,12 @@ watchTemplates(controller.templates, log);
 controller.templates.adopt(start.nic);
 controller.onNeighbour = (port, address, mac) => tell({ kind: 'neighbour', neighbour: { port, address, mac } });
 const engine = new RunningEngine(controller, binding, log, { engines: shards, asksForNeighbours: index === 0 });
-const api = engineApi(engine, log);
+/** Loaded when somebody asks: it is most of what there would be to load before the first packet. */
+let api: Promise<FastifyInstance> | null = null;
 for (const peer of peers) peer?.on('message', (message) => engine.receive(message));
 
 async function answer({ method, url, body }: EngineRequest) {
+  api ??= import('../api/index.js').then(({ engineApi }) => engineApi(engine, log));
   const { statusCode, rawPayload } = await (await api).inject({ method, url, ...(body && { payload: body }) });
   return { status: statusCode, body: rawPayload };
 }

@@ -27,8 +27,8 @@ export class RunningGateway {
   log = '';
   private child: ChildProcess | null = null;
 
-  /** @param change Made to examples/gateway.json. */
-  async start(change: (document: Document) => void = () => undefined): Promise<void> {
+  /** @param change Made to examples/gateway.json. @param more Arguments of the command. */
+  async start(change: (document: Document) => void = () => undefined, more: readonly string[] = []): Promise<void> {
     const document = JSON.parse(readFileSync(join(ROOT, 'examples/gateway.json'), 'utf8'));
     const wire = (index: number, side: string) =>
       `net_softflow${index},wire=net_pcap${index}:rx_pcap=${join(ROOT, 'examples', `${side}.pcap`)}:tx_pcap=/dev/null`;
@@ -37,7 +37,7 @@ export class RunningGateway {
     document.control = { socket: this.socket };
     change(document);
     writeFileSync(this.file, JSON.stringify(document));
-    this.child = spawn(join(ROOT, 'bin/sluice'), ['gateway', '--config', this.file], {
+    this.child = spawn(join(ROOT, 'bin/sluice'), ['gateway', '--config', this.file, ...more], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.child.stderr?.on('data', (part) => {
