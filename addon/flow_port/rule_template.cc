@@ -130,6 +130,7 @@ RuleTemplate::RuleTemplate(const TemplateSource& source, const std::vector<uint1
   for (size_t i = 0; i < source.actions.size(); i++) add_action(source.actions[i], port_ids, i);
   actions_.push_back({RTE_FLOW_ACTION_TYPE_END, nullptr});
   for (const TemplateSource::Patch& patch : source.patches) add_patch(patch);
+  sort_places();
   make_masks(source);
 }
 
@@ -301,8 +302,8 @@ void RuleTemplate::add_patch(const TemplateSource::Patch& patch) {
   refuse("patch does not lie in spec or conf", patch.index);
 }
 
-// Plain configurations that no patch reaches are the same for all flows. Of MODIFY_FIELD all but the value is.
-// What lies behind pointers (encapsulations) and AGE, whose context is the flow's, each rule brings.
+// Plain configurations that no patch reaches are the same for all flows. Of MODIFY_FIELD all but the value
+// is. What lies behind pointers (encapsulations) and AGE, whose context is the flow's, each rule brings.
 void RuleTemplate::make_masks(const TemplateSource& source) {
   for (size_t i = 0; i < source.actions.size(); i++) {
     const bool varies =
@@ -342,23 +343,42 @@ void RuleTemplate::make_masks(const TemplateSource& source) {
   masks_.push_back({RTE_FLOW_ACTION_TYPE_END, nullptr});
 }
 
+// A flow's values are written kind by kind: a jump by the kind of each cost more than the copies. Patches
+// write places of their own, in any order.
+void RuleTemplate::sort_places() {
+  std::stable_sort(places_.begin(), places_.end(),
+                   [](const Place& a, const Place& b) { return a.copy < b.copy; });
+  const Place* place = places_.data();
+  const Place* const end = place + places_.size();
+  for (size_t copy = 0; copy < kCopies; copy++) {
+    ends_[copy] = place;
+    while (place != end && static_cast<size_t>(place->copy) == copy) place++;
+  }
+  ends_[kCopies] = end;
+}
+
 void RuleTemplate::fill(const FlowArguments& arguments, void* age_context) {
   const auto* values = reinterpret_cast<const uint8_t*>(&arguments);
-  for (const Place& place : places_) {
-    const uint8_t* value = values + place.argument;
-    switch (place.copy) {
-      case Copy::kMac: std::memcpy(place.memory, value, 6); break;
-      case Copy::kLittle: copy_field(place.memory, value, place.width); break;
-      case Copy::kBig8: *place.memory = *value; break;
-      case Copy::kBig16: store_raw(place.memory, __builtin_bswap16(load_raw<uint16_t>(value))); break;
-      case Copy::kBig24:
-        place.memory[0] = value[2];
-        place.memory[1] = value[1];
-        place.memory[2] = value[0];
-        break;
-      case Copy::kBig32: store_raw(place.memory, __builtin_bswap32(load_raw<uint32_t>(value))); break;
-    }
-  }
+  const auto each = [&](Copy copy, auto&& write) {
+    const Place* const end = ends_[static_cast<size_t>(copy) + 1];
+    for (const Place* place = ends_[static_cast<size_t>(copy)]; place != end; place++)
+      write(*place, values + place->argument);
+  };
+  each(Copy::kMac, [](const Place& place, const uint8_t* value) { std::memcpy(place.memory, value, 6); });
+  each(Copy::kLittle,
+       [](const Place& place, const uint8_t* value) { copy_field(place.memory, value, place.width); });
+  each(Copy::kBig8, [](const Place& place, const uint8_t* value) { *place.memory = *value; });
+  each(Copy::kBig16, [](const Place& place, const uint8_t* value) {
+    store_raw(place.memory, __builtin_bswap16(load_raw<uint16_t>(value)));
+  });
+  each(Copy::kBig24, [](const Place& place, const uint8_t* value) {
+    place.memory[0] = value[2];
+    place.memory[1] = value[1];
+    place.memory[2] = value[0];
+  });
+  each(Copy::kBig32, [](const Place& place, const uint8_t* value) {
+    store_raw(place.memory, __builtin_bswap32(load_raw<uint32_t>(value)));
+  });
   if (age_ != nullptr) {
     if (reinterpret_cast<const uint8_t*>(age_)[3] != 0) age_->timeout = kMaxAgeSeconds;
     age_->reserved = 0;

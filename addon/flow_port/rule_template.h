@@ -4,6 +4,7 @@
 
 #include <rte_flow.h>
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -67,6 +68,7 @@ class RuleTemplate {
   };
   // How an argument is copied: arguments are little-endian numbers, or MACs as they stand.
   enum class Copy : uint8_t { kMac, kLittle, kBig8, kBig16, kBig24, kBig32 };
+  static constexpr size_t kCopies = 6;
   struct Place {
     uint8_t* memory;
     uint16_t argument;
@@ -82,6 +84,7 @@ class RuleTemplate {
   void* vxlan_encap(const TemplateSource::Bytes& conf, size_t index);
   void* modify_field(const TemplateSource::Bytes& conf, size_t index);
   void add_patch(const TemplateSource::Patch& patch);
+  void sort_places();
   void make_masks(const TemplateSource& source);
 
   rte_flow_attr attr_ = {};
@@ -89,7 +92,8 @@ class RuleTemplate {
   std::vector<rte_flow_action> actions_;
   std::vector<rte_flow_action> masks_;
   std::vector<std::vector<Segment>> item_segments_, action_segments_;
-  std::vector<Place> places_;
+  std::vector<Place> places_;                        // by Copy
+  std::array<const Place*, kCopies + 1> ends_ = {};  // where those of each Copy begin
   std::vector<std::unique_ptr<uint64_t[]>> memory_;
   rte_flow_action_age* age_ = nullptr;
   bool counts_ = false;
