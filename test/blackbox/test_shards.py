@@ -13,6 +13,7 @@ import test_hairpin_between_vpcs as between_vpcs
 import test_limits as limits
 import test_ports_and_pools as pools
 from frames import example_config
+from traffic import X, udp
 
 # (shards, test, its parameters): packets that meet in another shard than they came to, and what shards share. test/model has the rest of it.
 PART = [
@@ -33,6 +34,19 @@ def test_shards_do_what_one_gateway_does(monkeypatch, shards, test, parameters):
     monkeypatch.setattr(harness, "SHARDS", shards)
     config = {"config": example_config()} if "config" in inspect.signature(test).parameters else {}
     test(**config, **parameters)
+
+
+def test_shards_have_the_nics_rules_together(monkeypatch):
+    # gateway.md `offload.maxRules`: of the NIC, not of each shard.
+    monkeypatch.setattr(harness, "SHARDS", 4)
+    config = example_config()
+    config["offload"]["maxRules"] = 6
+    capture = harness.Replay(config)
+    for host in range(20, 32):
+        capture.inside("red", udp(f"10.0.1.{host}", 1000, X, 53))
+    flows = capture.run().flows
+    offloaded = [flow[way]["path"] for flow in flows for way in ("forward", "reverse")].count("offloaded")
+    assert (len(flows), offloaded) == (12, 6)
 
 
 def test_several_shards_refuse_what_they_cannot_do_each_at_its_place(tmp_path):
