@@ -221,6 +221,10 @@ def assert_bytes(ip, wanted):
         raise AssertionError(f"got {ip}\nnot {expected}\nbytes differ at {differing[:20]}\ngot {ip.raw.hex()}\nnot {wanted.hex()}")
 
 
+def shard_options():
+    return ["--shards", SHARDS] if SHARDS > 1 else []
+
+
 def of_shards(config, reloads):
     """The configuration as several shards run it; skips a test of what they refuse (docs/decisions/0017-shards.md)."""
     if SHARDS == 1:
@@ -243,7 +247,7 @@ def execute(config, packets, offload, burst=None, reloads=()):
         folder = Path(folder)
         (folder / "gateway.json").write_text(json.dumps(config, indent=1))
         arguments = ["replay", "--config", folder / "gateway.json"]
-        arguments += ["--shards", SHARDS] if SHARDS > 1 else []
+        arguments += shard_options()
         for name in config["ports"]:
             # Sorting is stable: packets of one time stay as they were sent.
             write_pcap(folder / f"{name}-in.pcap", [(p.micros, p.frame) for p in packets if p.port_name == name])

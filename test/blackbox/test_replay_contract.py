@@ -9,7 +9,7 @@ from scapy.layers.l2 import ARP, Ether
 
 from captures import read_pcap, write_pcap, write_pcapng
 from frames import BROADCAST, frame_from_outside, frame_from_vpc
-from harness import THOROUGH, Replay, execute, message_lines, sluice
+from harness import THOROUGH, Replay, execute, message_lines, shard_options, sluice
 from traffic import POOL, RED, RED_STATIC, RED_STATIC_EXTERNAL, X, outbound, tcp, udp
 
 
@@ -85,7 +85,7 @@ def test_packets_of_one_time_are_taken_in_command_line_order(config, tmp_path, f
         arguments += ["--in", f"{name}={tmp_path / name}.pcap"]
     arguments += ["--out", f"external={tmp_path / 'e.pcap'}", "--out", f"fabric={tmp_path / 'f.pcap'}", "--counters", tmp_path / "c.json"]
     for mode in ("immediate", "never"):
-        result = sluice(*arguments, "--offload", mode)
+        result = sluice(*arguments, "--offload", mode, *shard_options())
         assert result.returncode == 0, result.stderr
         counters = json.loads((tmp_path / "c.json").read_text())
         assert len(read_pcap(tmp_path / "e.pcap")) == 1
