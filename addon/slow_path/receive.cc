@@ -76,11 +76,12 @@ void describe_ipv4(Packet* packet) {
 
 void SlowPath::receive(rte_mbuf* frame, uint8_t port_index) {
   Packet packet;
-  if (begin(frame, port_index, false, &packet)) receive_parsed(packet);
+  if (begin<false>(frame, port_index, &packet)) receive_parsed(packet);
 }
 
 // What the look-ups of a burst touch is asked for, for all its packets, before the first one waits for it.
-void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_index, bool handed_over) {
+template <bool kHandedOver>
+void SlowPath::receive_frames(rte_mbuf** frames, uint16_t count, uint8_t port_index) {
   PacketContext* contexts[kAhead];
   const FlowRule* likely[kAhead];
   for (uint16_t done = 0; done < count;) {
@@ -91,7 +92,7 @@ void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_ind
       Packet& packet = ahead_[parsed];
       // From memory: one that is made on the stack, field by field, has to wait until it can be copied.
       std::memcpy(&packet, &kNewPacket, sizeof packet);
-      if (!begin(frames[done], port_index, handed_over, &packet)) continue;
+      if (!begin<kHandedOver>(frames[done], port_index, &packet)) continue;
       contexts[parsed++] = &packet.context;
     }
     engine_.look_ahead(contexts, parsed, likely);
@@ -105,10 +106,19 @@ void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_ind
   }
 }
 
+void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_index) {
+  receive_frames<false>(frames, count, port_index);
+}
+
+void SlowPath::receive_handed_over(rte_mbuf** frames, uint16_t count, uint8_t port_index) {
+  receive_frames<true>(frames, count, port_index);
+}
+
 // False: the frame is dropped already.
-bool SlowPath::begin(rte_mbuf* frame, uint8_t port_index, bool handed_over, Packet* packet) {
+template <bool kHandedOver>
+bool SlowPath::begin(rte_mbuf* frame, uint8_t port_index, Packet* packet) {
   GatewayPort& port = ports_[port_index];
-  if (handed_over) {
+  if constexpr (kHandedOver) {
     packet->handed_over = true;  // and was counted where it came in
   } else {
     port.received++;

@@ -120,7 +120,7 @@ class SlowPath {
   void drain_decisions(uint32_t limit);
   // Takes over the frame.
   void receive(rte_mbuf* frame, uint8_t port);
-  void receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port, bool handed_over = false);
+  void receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port);
   // Receives what other shards have for this one, some of it. How many frames.
   uint32_t take_handed_over();
   // Sends what waits for a burst to fill.
@@ -180,7 +180,11 @@ class SlowPath {
 
  private:
   // receive.cc
-  bool begin(rte_mbuf* frame, uint8_t port, bool handed_over, Packet* packet);
+  template <bool kHandedOver>
+  void receive_frames(rte_mbuf** frames, uint16_t count, uint8_t port);
+  void receive_handed_over(rte_mbuf** frames, uint16_t count, uint8_t port);
+  template <bool kHandedOver>
+  bool begin(rte_mbuf* frame, uint8_t port, Packet* packet);
   void receive_parsed(Packet& packet);
   void receive_external(Packet& packet);
   void receive_fabric(Packet& packet);

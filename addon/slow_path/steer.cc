@@ -95,7 +95,7 @@ uint32_t SlowPath::take_handed_over() {
       while (end < count && frames[end]->port == frames[i]->port) end++;
       uint8_t port = 0;
       port_of(frames[i]->port, &port);
-      receive_burst(frames + i, static_cast<uint16_t>(end - i), port, true);
+      receive_handed_over(frames + i, static_cast<uint16_t>(end - i), port);
       i = end;
     }
   }
