@@ -193,6 +193,53 @@ TEST(planned_look_ups_find_what_unplanned_ones_find_while_rules_come_and_go) {
   }
 }
 
+// A gateway's group 0: a punt, else on to the flows' rules. What is remembered of the way there is of one port, and more
+// ports than are remembered take it.
+TEST(packets_of_many_ports_come_to_their_own_rules_behind_a_jump) {
+  constexpr uint16_t kPorts = 200;
+  Random random(5);
+  Engine engine;
+  BurstMemory memory;
+  Rule punt, jump;
+  rte_flow_item_ipv4 last_hop = {}, ttl = {};
+  last_hop.hdr.time_to_live = 1;
+  ttl.hdr.time_to_live = 0xff;
+  punt.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, last_hop, &ttl);
+  engine.add(send_to(punt, 9999));
+  jump.attr.priority = 1;
+  jump.item(RTE_FLOW_ITEM_TYPE_ETH).action(RTE_FLOW_ACTION_TYPE_JUMP, rte_flow_action_jump{1});
+  engine.add(jump);
+  const rte_flow_item_ipv4 mask = ipv4_spec(0xffffffff, 0xffffffff);
+  for (uint16_t port = 0; port < kPorts; ++port) {
+    Rule rule;
+    rule.attr.group = 1;
+    rule.item(RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, port_spec(port))
+        .item(RTE_FLOW_ITEM_TYPE_ETH)
+        .item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(kHost, kServer), &mask);
+    engine.add(send_to(rule, static_cast<uint16_t>(1000 + port)));
+  }
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<std::unique_ptr<Mbuf>> mbufs;
+    std::vector<PacketContext> contexts;
+    std::vector<PacketContext*> burst;
+    for (int i = 0; i < 16; ++i) {
+      Ipv4 header;
+      header.source = kHost;
+      header.destination = kServer;
+      if (random() % 16 == 0) header.ttl = 1;
+      mbufs.push_back(std::make_unique<Mbuf>(ethernet(kEtherTypeIpv4, ipv4(header, udp(1, 2, {})))));
+      contexts.push_back(context_of(*mbufs.back(), static_cast<uint16_t>(random() % kPorts)));
+    }
+    for (PacketContext& context : contexts) burst.push_back(&context);
+    std::vector<Verdict> got(burst.size());
+    engine.engine.process_burst(burst.data(), burst.size(), got.data(), nullptr, &memory);
+    for (size_t i = 0; i < burst.size(); ++i) {
+      const bool is_punted = rte_pktmbuf_mtod(contexts[i].mbuf, uint8_t*)[kEthernetBytes + 8] == 1;
+      CHECK_EQ(got[i].port_id, is_punted ? 9999 : 1000 + contexts[i].ingress_port_id);
+    }
+  }
+}
+
 // A large table tells by its filter what it has not, and writes its index later: nobody sees anything of it.
 TEST(rules_of_a_large_table_are_hit_refused_and_gone_at_once) {
   Random random(11);
