@@ -193,8 +193,8 @@ TEST(planned_look_ups_find_what_unplanned_ones_find_while_rules_come_and_go) {
   }
 }
 
-// A gateway's group 0: a punt, else on to the flows' rules. What is remembered of the way there is of one port, and more
-// ports than are remembered take it.
+// A gateway's group 0: a punt, else on to the flows' rules. What is remembered of the way there is of one
+// port, and more ports than are remembered take it.
 TEST(packets_of_many_ports_come_to_their_own_rules_behind_a_jump) {
   constexpr uint16_t kPorts = 200;
   Random random(5);
