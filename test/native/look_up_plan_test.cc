@@ -240,6 +240,25 @@ TEST(packets_of_many_ports_come_to_their_own_rules_behind_a_jump) {
   }
 }
 
+// An index grows while rules are created: those that have yet to move are there all the same.
+TEST(a_rule_is_refused_again_while_its_index_grows) {
+  constexpr uint32_t kRules = 12000;  // below the size from which a table has a filter
+  Random random(13);
+  Engine engine;
+  const rte_flow_item_ipv4 mask = ipv4_spec(0xffffffff, 0);
+  const auto rule_of = [&](uint32_t host) {
+    Rule rule;
+    rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(host, 0), &mask);
+    return send_to(rule, static_cast<uint16_t>(host % 1000));
+  };
+  for (uint32_t host = 0; host < kRules; ++host) {
+    CHECK(engine.add(rule_of(host)) != nullptr);
+    for (int again = 0; again < 4; ++again)
+      CHECK(engine.add(rule_of(static_cast<uint32_t>(random() % (host + 1)))) == nullptr);
+  }
+  CHECK_EQ(engine.engine.rules(), kRules);
+}
+
 // A large table tells by its filter what it has not, and writes its index later: nobody sees anything of it.
 TEST(rules_of_a_large_table_are_hit_refused_and_gone_at_once) {
   Random random(11);
