@@ -8,7 +8,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 PACKAGES=(
   build-essential cmake ninja-build pkg-config dpkg-dev   # native build
   libdpdk-dev dpdk dpdk-dev libpcap-dev                   # DPDK, its testpmd and flow-perf, captures
-  python3-scapy python3-pytest tshark tcpdump             # black-box tests
+  python3-scapy python3-pytest python3-pytest-xdist tshark tcpdump # black-box tests
   iproute2 iputils-ping curl ethtool redis-server nftables # tests with hosts in network namespaces, mirror, HA
   traceroute iputils-tracepath iperf3 netcat-openbsd      # programs that those hosts run
   bind9-dnsutils dnsmasq-base                             # dig, and a name server without a service of its own
