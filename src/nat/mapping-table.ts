@@ -168,7 +168,8 @@ export class MappingTable {
     words[base + HOST] = host | 0;
     if (tenure === SHARED) {
       this.inside.insertHashed(insideHash, row);
-      if (hasPorts(protocol)) this.outside.insertHashed(publicHash, row);
+      // Its bucket was not known before the port: nobody has asked for it.
+      if (hasPorts(protocol)) this.outside.deferHashed(publicHash, row);
     }
     return row;
   }

@@ -272,7 +272,8 @@ export class SessionTable {
     w[base + SHAPES] = shapes | 0;
     const { index } = this;
     index.insertHashed(forwardHash, row * 2);
-    index.insertHashed(reverseHash, row * 2 + 1);
+    // Its bucket was not known before the port: nobody has asked for it.
+    index.deferHashed(reverseHash, row * 2 + 1);
     return row;
   }
 

@@ -14,6 +14,10 @@ const SLOTS = BUCKET_WORDS - 1;
  * 12 entries a bucket it would be 7.
  */
 const ENTRIES_PER_BUCKET = 10;
+/** Entries that may wait for their place in the index. */
+const MOST_PENDING = 32;
+/** Words of 32 bits each that tell which hashes wait: of 1024, so that one search in thirty meets a wrong one at most. */
+const PENDING_WORDS = 32;
 /** Control word: slots in use (low 4 bits), entries that passed the bucket over because it was full (the rest). */
 const IN_USE = 15;
 const PASSED_OVER = 16;
@@ -41,6 +45,12 @@ export class TupleIndex {
   private readonly seed: number;
   private readonly straight: number;
   private readonly turned: number;
+  /** Hash and entry of each that waits for its place. */
+  private readonly pending = new Int32Array(MOST_PENDING * 2);
+  private readonly pendingHashes = new Int32Array(PENDING_WORDS);
+  private pendingCount = 0;
+  /** Whatever settle() read before it wrote: without a use for it V8 would read nothing. */
+  touched = 0;
 
   /**
    * @param capacity   Entries the index can hold, numbered 0..numbers-1.
@@ -88,6 +98,40 @@ export class TupleIndex {
     return h ^ (h >>> 15);
   }
 
+  /**
+   * insertHashed() that need not wait for the bucket's memory: the entry is found from now on, but gets its place with
+   * others that wait, side by side, or when a search could be for one of them.
+   */
+  deferHashed(hash: number, entry: number): void {
+    const { pending } = this;
+    const at = this.pendingCount * 2;
+    pending[at] = hash;
+    pending[at + 1] = entry;
+    this.pendingHashes[(hash >>> 5) & (PENDING_WORDS - 1)] |= 1 << hash;
+    this.pendingCount++;
+    if (this.pendingCount === MOST_PENDING) this.settle();
+  }
+
+  /** Whether an entry of this hash may wait for its place. */
+  private mayBePending(hash: number): boolean {
+    return ((this.pendingHashes[(hash >>> 5) & (PENDING_WORDS - 1)] >>> hash) & 1) !== 0;
+  }
+
+  /** Gives all entries that wait their places. */
+  private settle(): void {
+    const { pending, pendingCount } = this;
+    const { pendingHashes } = this;
+    let touched = 0;
+    for (let i = 0; i < pendingCount; i++) {
+      const hash = pending[i * 2];
+      touched ^= this.touch(hash);
+      pendingHashes[(hash >>> 5) & (PENDING_WORDS - 1)] = 0;
+    }
+    this.touched = touched;
+    this.pendingCount = 0;
+    for (let i = 0; i < pendingCount; i++) this.insertHashed(pending[i * 2], pending[i * 2 + 1]);
+  }
+
   /** Asks for the memory that a search will look at first. @param hash Of the key. @returns Something of it, which the caller must use. */
   touch(hash: number): number {
     return this.words[(this.home(hash) * BUCKET_WORDS) & PLACE];
@@ -100,6 +144,7 @@ export class TupleIndex {
 
   /** The same, with the key's hash known. */
   findHashed(hash: number, a: number, b: number, c: number, d: number): number {
+    if (this.mayBePending(hash) === true) this.settle();
     const { words, entryBits } = this;
     const tag = hash & this.tagMask;
     const home = this.home(hash);
@@ -145,6 +190,7 @@ export class TupleIndex {
   remove(entry: number): boolean {
     const { words } = this;
     const hash = this.keyHash(entry, this);
+    if (this.pendingCount !== 0) this.settle();
     const word = entry | (hash << this.entryBits);
     const home = this.home(hash);
     let bucket = home;
@@ -169,6 +215,7 @@ export class TupleIndex {
 
   /** @returns An entry that stands in a bucket, or -1. */
   anyOf(bucket: number): number {
+    if (this.pendingCount !== 0) this.settle();
     const at = (bucket * BUCKET_WORDS) & PLACE;
     const inUse = this.words[at] & IN_USE;
     return inUse === 0 ? -1 : this.words[at + inUse] & this.entryMask;

@@ -71,8 +71,9 @@ describe('TupleIndex', () => {
   test('agrees with a map over random insertions, look-ups and removals', () => {
     let found = 0;
     let missed = 0;
+    let deferred = 0;
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 2 }), fc.nat(60)), { maxLength: 300 }), (steps) => {
+      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 3 }), fc.nat(60)), { maxLength: 300 }), (steps) => {
         const keys: number[][] = [];
         const free: number[] = [];
         const index = new TupleIndex(
@@ -88,10 +89,12 @@ describe('TupleIndex', () => {
           expect(index.find(a, b, c, d)).toBe(known ?? -1);
           if (known === undefined) missed++;
           else found++;
-          if (operation === 0 && known === undefined) {
+          if ((operation === 0 || operation === 3) && known === undefined) {
             const entry = free.pop() ?? keys.length;
             keys[entry] = key(k);
-            index.insert(entry);
+            if (operation === 0) index.insert(entry);
+            else index.deferHashed(index.hash(a, b, c, d), entry);
+            deferred += operation === 3 ? 1 : 0;
             model.set(k, entry);
           } else if (operation === 1 && known !== undefined) {
             index.remove(known);
@@ -107,7 +110,39 @@ describe('TupleIndex', () => {
     );
     expect(found).toBeGreaterThan(0);
     expect(missed).toBeGreaterThan(0);
+    expect(deferred).toBeGreaterThan(0);
   });
+
+  test.each([0, 1, 31, 32, 33, 200])(
+    '%i entries that wait for their places are found and removed as others are',
+    (count) => {
+      const make = () => {
+        const index = new TupleIndex(
+          1024,
+          (e, a) => e === a,
+          (e, self) => self.hash(e, 0, 0, 0),
+        );
+        for (let entry = 0; entry < count; entry++) index.deferHashed(index.hash(entry, 0, 0, 0), entry);
+        return index;
+      };
+      const searched = make();
+      for (let entry = 0; entry < count; entry++) expect(searched.find(entry, 0, 0, 0)).toBe(entry);
+      expect(searched.find(count, 0, 0, 0)).toBe(-1);
+      const removed = make();
+      for (let entry = count - 1; entry >= 0; entry--) expect(removed.remove(entry)).toBe(true);
+      for (let entry = 0; entry < count; entry++) expect(removed.find(entry, 0, 0, 0)).toBe(-1);
+      // Whoever walks through the buckets sees them too.
+      const walked = make();
+      const seen = new Set<number>();
+      for (let bucket = 0; bucket < walked.buckets; bucket++) {
+        for (let entry = walked.anyOf(bucket); entry >= 0; entry = walked.anyOf(bucket)) {
+          seen.add(entry);
+          walked.remove(entry);
+        }
+      }
+      expect(seen.size).toBe(count);
+    },
+  );
 });
 
 describe('TimerWheel', () => {
