@@ -200,7 +200,7 @@ export class GatewayController {
   private handleTogether(count: number): void {
     const { events, decisions, engine } = this;
     const { words } = events;
-    let touched = 0;
+    let touched = events.touch(count);
     for (let i = 0; i < count; i++) {
       const at = events.at(i);
       if ((words[at >>> 2] & 0xff) === IS_MISS) touched ^= engine.touch(words, at, i);
