@@ -148,6 +148,7 @@ void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, u
       const RuleTable* table = tables[staged[i]->table()];
       hash[i - begin] = table->hash_key(staged[i]->key());
       table->index.prefetch(hash[i - begin]);
+      for (const RuleTable* other : table->twins) other->index.prefetch(hash[i - begin]);
     }
     for (size_t i = begin; i < end; ++i)
       codes[i] = settle(tables[staged[i]->table()], staged[i], hash[i - begin], now_seconds);
