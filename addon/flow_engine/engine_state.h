@@ -81,7 +81,10 @@ struct FlowEngine::Implementation {
   int settle(RuleTable* table, FlowRule* rule, uint32_t hash, uint32_t now_seconds);
   bool collides(RuleTable* table, FlowRule* rule, uint32_t hash, uint32_t** room) const;
 
-  void make_live(FlowRule* rule, uint32_t now_seconds);
+  void make_live(RuleTable* table, FlowRule* rule, uint32_t now_seconds);
+  void note_age_clock(uint32_t now_seconds) {
+    if (is_before(age_clock, now_seconds)) age_clock = now_seconds;
+  }
   // Rules whose place in the index is not written yet: its cache line has been asked for and is on its way.
   // Whoever looks anything up calls link() before.
   void link() {
@@ -129,6 +132,7 @@ struct FlowEngine::Implementation {
   Unlinked unlinked[kUnlinked];  // a ring
   uint32_t unlinked_first = 0, unlinked_count = 0;
   uint64_t next_sequence = 0;
+  uint32_t age_clock = 0;  // the latest by which horizons of AGE were made
   uint32_t rules = 0;
   bool is_shared = false;
   uint64_t version = next_version();  // of what shortlists are made from

@@ -293,6 +293,7 @@ uint64_t FlowEngine::memory_bytes() const {
   for (const RuleTable* table : self_->tables) {
     if (table != nullptr)
       bytes += sizeof(RuleTable) + table->slab.memory_bytes() + table->index.memory_bytes() +
+               table->horizons.memory_bytes() +
                (table->filter != nullptr ? table->filter->memory_bytes() : 0);
   }
   return bytes;
@@ -307,24 +308,6 @@ void FlowEngine::for_each(const std::function<void(FlowRule*)>& visit, bool unfi
   }
 }
 
-bool FlowEngine::collect_aged(uint32_t now_seconds, AgeCursor* cursor, uint32_t rows,
-                              const std::function<bool(FlowRule*)>& visit) {
-  for (; cursor->table < self_->tables.size(); ++cursor->table, cursor->row = 1) {
-    const RuleTable* table = self_->tables[cursor->table];
-    if (table == nullptr || !table->program.ages) continue;
-    for (; cursor->row <= table->slab.high(); ++cursor->row) {
-      if (rows-- == 0) return false;
-      FlowRule* rule = table->rule(cursor->row);
-      const uint8_t state = __atomic_load_n(&rule->state, __ATOMIC_RELAXED);
-      if ((state & FlowRule::kLive) == 0 || (state & FlowRule::kAged) != 0) continue;
-      if (!has_aged(now_seconds, __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED), rule->timeout()))
-        continue;
-      if (visit(rule)) __atomic_fetch_or(&rule->state, FlowRule::kAged, __ATOMIC_RELAXED);
-    }
-  }
-  return true;
-}
-
 bool FlowEngine::visit(AgeCursor* cursor, uint32_t rows, const std::function<void(FlowRule*)>& visit) {
   for (; cursor->table < self_->tables.size(); ++cursor->table, cursor->row = 1) {
     const RuleTable* table = self_->tables[cursor->table];
@@ -335,11 +318,6 @@ bool FlowEngine::visit(AgeCursor* cursor, uint32_t rows, const std::function<voi
     }
   }
   return true;
-}
-
-void FlowEngine::collect_aged(uint32_t now_seconds, const std::function<bool(FlowRule*)>& visit) {
-  AgeCursor cursor;
-  collect_aged(now_seconds, &cursor, UINT32_MAX, visit);
 }
 
 bool FlowEngine::ages(const FlowRule* rule) const { return self_->tables[rule->table()]->program.ages; }

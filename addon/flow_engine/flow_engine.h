@@ -203,7 +203,9 @@ class FlowEngine {
   // Calls `visit` for rules whose AGE time has passed at `now_seconds` and that were not reported since their
   // last hit; what it returns says whether this was the report.
   void collect_aged(uint32_t now_seconds, const std::function<bool(FlowRule*)>& visit);
-  // The same in portions of so many rows, from `cursor` on. True: all rules have been seen.
+  // The same in portions of some so many rows, from `cursor` on; a run of rows none of which can have aged
+  // counts as one. True: all rules have been seen. The clock may be set back as long as somebody collects
+  // before it is as late again as it was.
   struct AgeCursor {
     size_t table = 0;
     uint32_t row = 1;

@@ -10,6 +10,7 @@
 
 #include "flow_engine/absence_filter.h"
 #include "flow_engine/actions.h"
+#include "flow_engine/age_horizons.h"
 #include "flow_engine/flow_engine.h"
 #include "flow_engine/hash_index.h"
 #include "flow_engine/pattern.h"
@@ -61,6 +62,7 @@ struct RuleTable {
   uint32_t row_bytes;
   uint64_t seed;
   RowSlab slab;
+  AgeHorizons horizons;  // empty without AGE
   HashIndex index;
   // Compared one after the other, oldest first: all rules of a pattern with ranges, and those of a table that
   // never had more than a few. (A gateway's constant rules are one or two to a table: most packets meet a

@@ -81,6 +81,7 @@ inline bool FlowEngine::Implementation::fill_row(RuleTable* table, FlowRule* rul
     if (timeout == 0)
       timeout = static_cast<const rte_flow_action_age*>(actions[program.age_action].conf)->timeout;
     for (int i = 0; i < 3; ++i) rule->age_timeout[i] = static_cast<uint8_t>(timeout >> 8 * i);
+    table->horizons.cover(rule->row);
   }
   rule->state = FlowRule::kStaged;
   ++rules;
@@ -100,7 +101,7 @@ inline int FlowEngine::Implementation::settle(RuleTable* table, FlowRule* rule, 
                                               uint32_t now_seconds) {
   if (table->twins.empty() && table->lacks(rule, hash)) {
     table->insert_unlinked(rule, hash);
-    make_live(rule, now_seconds);
+    make_live(table, rule, now_seconds);
     if (unlinked_count == kUnlinked) link_first();
     unlinked[(unlinked_first + unlinked_count++) % kUnlinked] = {table, rule->row, hash};
     return 0;
@@ -117,15 +118,19 @@ inline int FlowEngine::Implementation::settle(RuleTable* table, FlowRule* rule, 
     return code;
   }
   if (was_empty && !table->templated) --empty_derived;
-  make_live(rule, now_seconds);
+  make_live(table, rule, now_seconds);
   if (was_constant) rules_changed(*table);
   return 0;
 }
 
-inline void FlowEngine::Implementation::make_live(FlowRule* rule, uint32_t now_seconds) {
+inline void FlowEngine::Implementation::make_live(RuleTable* table, FlowRule* rule,
+                                                  uint32_t now_seconds) {
   rule->table_and_sequence |= next_sequence++ & FlowRule::kSequenceMask;
   rule->last_hit_seconds = now_seconds;
   rule->state = FlowRule::kLive;
+  if (!table->program.ages) return;
+  note_age_clock(now_seconds);
+  table->horizons.lower(rule->row, AgeHorizons::after_hit(now_seconds, rule->timeout()));
 }
 
 inline void FlowEngine::Implementation::link_first() {
