@@ -13,6 +13,7 @@ import type { Histogram } from './latency.js';
 import { EngineAlone, Outcome, scarceFixture } from './misses.js';
 import type { BenchBinding } from './native.js';
 import { type PacedResult, pacedRun } from './paced-run.js';
+import { pagesCleared } from './thread-times.js';
 
 /** Empty wake-ups that a paced run ends with, at most: one in ten thousand is still ten. */
 const WAKEUPS = 100_000;
@@ -60,8 +61,10 @@ export async function run(options: RunOptions): Promise<RunResult> {
   });
   const lcoreGateway = options.oneCore ? null : new LcoreGateway(made);
   const gateway: GatewayUnderTest = lcoreGateway ?? new OneCoreGateway(made, options.burst);
+  await pagesCleared();
   const fill = await openFlows(gateway, { first: 0, count: resident, window, perSecond: 0, measureLatency: false });
   await settle(gateway);
+  await pagesCleared(); // of what the NIC had for rules as their kinds came
   const paced =
     perSecond > 0 && lcoreGateway !== null
       ? await pacedRun(lcoreGateway, made.config, resident, flows, perSecond)

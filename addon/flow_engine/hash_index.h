@@ -12,6 +12,7 @@
 #include <emmintrin.h>
 #include <rte_prefetch.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <new>
 #include <utility>
@@ -22,18 +23,26 @@ namespace sluice {
 
 class HashIndex {
  public:
-  HashIndex() { current_.allocate(kFirstBits); }
+  HashIndex() {
+    Level first;
+    first.allocate(kFirstBits);
+    take(first);
+  }
   ~HashIndex() {
     current_.release();
     old_.release();
+    next_.release();
   }
   HashIndex(const HashIndex&) = delete;
   HashIndex& operator=(const HashIndex&) = delete;
 
   uint32_t size() const { return size_; }
-  uint64_t memory_bytes() const { return current_.bytes() + old_.bytes(); }
+  uint64_t memory_bytes() const { return current_.bytes() + old_.bytes() + next_.bytes(); }
 
-  void prefetch(uint32_t hash) const { rte_prefetch0(&current_.buckets[hash & current_.mask]); }
+  void prefetch(uint32_t hash) const {
+    rte_prefetch0(&current_.buckets[hash & current_.mask]);
+    if (__builtin_expect(old_.buckets != nullptr, 0)) rte_prefetch0(&old_.buckets[hash & old_.mask]);
+  }
 
   // The row for which `matches(row)` is true, or 0. Rows are numbered from 1.
   template <typename Matches>
@@ -59,14 +68,14 @@ class HashIndex {
   }
   // False, and nothing done: the index has to grow.
   bool fill(uint32_t* room, uint32_t hash, uint32_t row) {
-    if (row > current_.index_mask) return false;
+    if (row > limit_) return false;
     *room = current_.tag(hash) | row;
     ++size_;
     return true;
   }
 
   // Whether insert() would neither grow nor fail.
-  bool has_room_for(uint32_t row) const { return row <= current_.index_mask; }
+  bool has_room_for(uint32_t row) const { return row <= limit_; }
 
   // A row that prefetching may fetch: the first whose tag fits. 0: there is none, also of those that have yet
   // to move.
@@ -82,7 +91,7 @@ class HashIndex {
   // False when no memory is left; nothing changed then. `hash_of(row)` is asked only for displaced entries.
   template <typename HashOf>
   bool insert(uint32_t hash, uint32_t row, HashOf&& hash_of) {
-    if (row > current_.index_mask && !grow(hash_of)) return false;
+    if (row > limit_ && !make_room_for(row, hash_of)) return false;
     if (old_.buckets != nullptr) migrate(2, hash_of);
     put(current_, hash, row);
     ++size_;
@@ -99,7 +108,9 @@ class HashIndex {
     populate(larger.buckets, Level::bytes_of(bits));
     current_.release();
     old_.release();
-    current_ = larger;
+    next_.release();
+    take(larger);
+    limit_ = std::max(limit_, std::min(entries, larger.index_mask));
     return true;
   }
 
@@ -111,6 +122,10 @@ class HashIndex {
  private:
   static constexpr uint32_t kSlots = 15;
   static constexpr uint32_t kFirstBits = 2;
+  // A level of so many buckets is had before it is needed, when a 32nd of the one before is free: its pages take
+  // as long to clear as some ten thousand rules to insert.
+  static constexpr uint32_t kHadAheadBits = 15;
+  static constexpr uint32_t kFreeWhenAhead = 32;
 
   struct alignas(64) Bucket {
     uint32_t slot[kSlots];
@@ -202,13 +217,28 @@ class HashIndex {
     return false;
   }
 
+  void take(const Level& level) {
+    current_ = level;
+    const bool ahead = level.bits + 1 >= kHadAheadBits;
+    limit_ = level.index_mask - (ahead ? level.index_mask / kFreeWhenAhead : 0);
+  }
+
+  template <typename HashOf>
+  bool make_room_for(uint32_t row, HashOf&& hash_of) {
+    limit_ = current_.index_mask;
+    if (row > limit_) return grow(hash_of);
+    if (next_.allocate(current_.bits + 1)) populate_soon(next_.buckets, next_.bytes());
+    return true;
+  }
+
   template <typename HashOf>
   bool grow(HashOf&& hash_of) {
     if (old_.buckets != nullptr) migrate(old_.mask + 1, hash_of);
-    Level larger;
-    if (!larger.allocate(current_.bits + 1)) return false;
+    Level larger = next_;
+    next_ = Level{};
+    if (larger.buckets == nullptr && !larger.allocate(current_.bits + 1)) return false;
     old_ = current_;
-    current_ = larger;
+    take(larger);
     migrated_ = 0;
     return true;
   }
@@ -232,7 +262,9 @@ class HashIndex {
   }
 
   Level current_;
-  Level old_;  // being emptied into current_, or without buckets
+  Level old_;   // being emptied into current_, or without buckets
+  Level next_;  // had ahead, or without buckets
+  uint32_t limit_ = 0;  // the highest row that may be inserted before there is something else to do
   uint32_t migrated_ = 0;
   uint32_t size_ = 0;
 };

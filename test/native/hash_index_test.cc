@@ -1,0 +1,117 @@
+// The index of rows by hash, against a map, over the sizes at which it grows.
+#include "flow_engine/hash_index.h"
+
+#include <random>
+#include <unordered_map>
+#include <vector>
+
+#include "support.h"
+
+namespace sluice::test {
+namespace {
+
+struct IsRow {
+  uint32_t row;
+  bool operator()(uint32_t other) const { return other == row; }
+};
+
+// Rows with the hash that each was inserted with; the highest number in use says how large the index is.
+class Judged {
+ public:
+  explicit Judged(uint32_t seed) : random_(seed) {}
+
+  // Rows are numbered as a slab does: the lowest that was never in use, or one that is free.
+  void insert() {
+    uint32_t row = static_cast<uint32_t>(hash_.size());
+    if (!free_.empty()) {
+      row = free_.back();
+      free_.pop_back();
+    } else {
+      hash_.push_back(0);
+    }
+    hash_[row] = static_cast<uint32_t>(random_());
+    index.prefetch(hash_[row]);
+    uint32_t* room;
+    CHECK_EQ(index.find(hash_[row], IsRow{row}, &room), 0u);
+    if (room == nullptr || !index.fill(room, hash_[row], row)) {
+      slow_inserts++;
+      CHECK(index.insert(hash_[row], row, [this](uint32_t other) { return hash_[other]; }));
+    }
+    live_.push_back(row);
+  }
+  void erase_any() {
+    const size_t at = random_() % live_.size();
+    const uint32_t row = live_[at];
+    live_[at] = live_.back();
+    live_.pop_back();
+    index.erase(hash_[row], row);
+    CHECK_EQ(index.find(hash_[row], IsRow{row}), 0u);
+    free_.push_back(row);
+  }
+  void check_all() const {
+    CHECK_EQ(index.size(), live_.size());
+    for (const uint32_t row : live_) CHECK_EQ(index.find(hash_[row], IsRow{row}), row);
+  }
+  void check_some() {
+    const uint32_t row = live_[random_() % live_.size()];
+    CHECK_EQ(index.find(hash_[row], IsRow{row}), row);
+  }
+  uint32_t rows() const { return static_cast<uint32_t>(hash_.size()) - 1; }
+
+  HashIndex index;
+  uint32_t slow_inserts = 0;
+
+ private:
+  std::mt19937 random_;
+  std::vector<uint32_t> hash_ = {0};  // row 0 is none
+  std::vector<uint32_t> live_, free_;
+};
+
+constexpr uint32_t kAheadRows = (8u << 15) - 1;  // the first level whose successor is had ahead has 2^14 buckets
+
+TEST(rows_are_found_while_the_index_grows_and_its_next_level_is_had_ahead) {
+  Judged judged(1);
+  uint64_t before = 0, rises = 0;
+  for (uint32_t i = 0; i < kAheadRows + 40000; i++) {
+    judged.insert();
+    if (i % 3 == 0) judged.check_some();
+    if (i % 7 == 0) judged.erase_any();
+    rises += judged.index.memory_bytes() > before;
+    before = judged.index.memory_bytes();
+  }
+  CHECK(judged.rows() > kAheadRows / 2);
+  CHECK(judged.slow_inserts > 1000);
+  CHECK(rises > 10);
+  judged.check_all();
+}
+
+TEST(the_next_level_is_there_before_the_last_row_of_this_one) {
+  Judged judged(2);
+  const uint32_t last = (8u << 14) - 1;  // of 2^14 buckets, 1 MB
+  while (judged.rows() < last - last / 32) judged.insert();
+  const uint64_t before = judged.index.memory_bytes();
+  CHECK_EQ(before, 64ull << 14);
+  judged.insert();
+  const uint64_t with_next = judged.index.memory_bytes();
+  CHECK_EQ(with_next, before + (64ull << 15));
+  while (judged.rows() < last) judged.insert();
+  CHECK_EQ(judged.index.memory_bytes(), with_next);
+  judged.insert();  // it is in use, with the old one beside it: no memory more
+  CHECK_EQ(judged.index.memory_bytes(), with_next);
+  judged.check_all();
+}
+
+TEST(an_index_reserved_for_all_its_rows_takes_no_memory_ahead) {
+  Judged judged(3);
+  const uint32_t last = (8u << 14) - 1;
+  CHECK(judged.index.reserve(last));
+  const uint64_t before = judged.index.memory_bytes();
+  while (judged.rows() < last) judged.insert();
+  CHECK_EQ(judged.index.memory_bytes(), before);
+  judged.insert();
+  CHECK(judged.index.memory_bytes() > before);
+  judged.check_all();
+}
+
+}  // namespace
+}  // namespace sluice::test
