@@ -16,6 +16,8 @@ const SLOTS = BUCKET_WORDS - 1;
 const ENTRIES_PER_BUCKET = 10;
 /** Entries that may wait for their place in the index. */
 const MOST_PENDING = 32;
+/** Of one of them: hash, entry, and the place of the bucket that it belongs in. */
+const PENDING_FIELDS = 3;
 /** Words of 32 bits each that tell which hashes wait: of 1024, so that one search in thirty meets a wrong one at most. */
 const PENDING_WORDS = 32;
 /** Control word: slots in use (low 4 bits), entries that passed the bucket over because it was full (the rest). */
@@ -45,8 +47,7 @@ export class TupleIndex {
   private readonly seed: number;
   private readonly straight: number;
   private readonly turned: number;
-  /** Hash and entry of each that waits for its place. */
-  private readonly pending = new Int32Array(MOST_PENDING * 2);
+  private readonly pending = new Int32Array(MOST_PENDING * PENDING_FIELDS);
   private readonly pendingHashes = new Int32Array(PENDING_WORDS);
   private pendingCount = 0;
   /** Whatever settle() read before it wrote: without a use for it V8 would read nothing. */
@@ -103,11 +104,12 @@ export class TupleIndex {
    * others that wait, side by side, or when a search could be for one of them.
    */
   deferHashed(hash: number, entry: number): void {
-    const { pending } = this;
-    const at = this.pendingCount * 2;
+    const { pending, pendingHashes } = this;
+    const at = this.pendingCount * PENDING_FIELDS;
     pending[at] = hash;
     pending[at + 1] = entry;
-    this.pendingHashes[(hash >>> 5) & (PENDING_WORDS - 1)] |= 1 << hash;
+    pending[at + 2] = (this.home(hash) * BUCKET_WORDS) & PLACE;
+    pendingHashes[(hash >>> 5) & (PENDING_WORDS - 1)] |= 1 << hash;
     this.pendingCount++;
     if (this.pendingCount === MOST_PENDING) this.settle();
   }
@@ -119,17 +121,27 @@ export class TupleIndex {
 
   /** Gives all entries that wait their places. */
   private settle(): void {
-    const { pending, pendingCount } = this;
-    const { pendingHashes } = this;
+    const { pending, words, pendingHashes, entryBits } = this;
+    const end = this.pendingCount * PENDING_FIELDS;
     let touched = 0;
-    for (let i = 0; i < pendingCount; i++) {
-      const hash = pending[i * 2];
-      touched ^= this.touch(hash);
-      pendingHashes[(hash >>> 5) & (PENDING_WORDS - 1)] = 0;
+    for (let i = 0; i < end; i += PENDING_FIELDS) {
+      touched ^= words[pending[i + 2]];
+      pendingHashes[(pending[i] >>> 5) & (PENDING_WORDS - 1)] = 0;
     }
     this.touched = touched;
     this.pendingCount = 0;
-    for (let i = 0; i < pendingCount; i++) this.insertHashed(pending[i * 2], pending[i * 2 + 1]);
+    for (let i = 0; i < end; i += PENDING_FIELDS) {
+      const hash = pending[i];
+      const at = pending[i + 2];
+      const control = words[at];
+      const inUse = control & IN_USE;
+      if (inUse === SLOTS) {
+        this.insertHashed(hash, pending[i + 1]);
+        continue;
+      }
+      words[at] = control + 1;
+      words[at + inUse + 1] = pending[i + 1] | (hash << entryBits);
+    }
   }
 
   /** Asks for the memory that a search will look at first. @param hash Of the key. @returns Something of it, which the caller must use. */
