@@ -152,19 +152,26 @@ int FlowEngine::validate(const rte_flow_attr& attr, const rte_flow_item* pattern
 }
 
 FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pattern,
-                             const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error) {
-  if (const ShapeMemo::Known* known = self_->memo.find(attr, pattern)) {
+                             const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error,
+                             const TargetCheck* targets) {
+  if (ShapeMemo::Known* similar = self_->memo.find(attr, pattern)) {
     // The key first: the index bucket is on its way while the actions are read.
     Implementation::Key key;
-    const RuleTable* likely = known->table;
+    const RuleTable* likely = similar->table;
     const PatternShape& key_shape = likely->pattern.shape;
-    if (gather_words(key_shape, known->sources, pattern, key.word, error) != 0) return nullptr;
+    if (gather_words(key_shape, similar->sources, pattern, key.word, error) != 0) return nullptr;
     key.hash = likely->hash_key(key.word, key_shape.words);
     likely->index.prefetch(key.hash);
     if (likely->filter != nullptr) likely->filter->prefetch(key.hash);
-    known = self_->memo.find(known, actions);
-    if (known != nullptr) return self_->add_rule(known->table, key, actions, now_seconds, error);
+    if (const ShapeMemo::Known* known = self_->memo.find(similar, actions)) {
+      if (targets != nullptr && (known->targets.items | known->targets.actions) != 0 &&
+          targets->check(targets->user, pattern, actions, &known->targets, error) != 0)
+        return nullptr;
+      return self_->add_rule(known->table, key, actions, now_seconds, error);
+    }
   }
+  if (targets != nullptr && targets->check(targets->user, pattern, actions, nullptr, error) != 0)
+    return nullptr;
   CompiledPattern compiled;
   ActionProgram program;
   if (self_->compile(attr, pattern, actions, nullptr, PatternMode::kRule, &compiled, &program, error) != 0)
@@ -172,7 +179,9 @@ FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pat
   RuleTable* table = self_->derived_table(attr, compiled, program, error);
   if (table == nullptr) return nullptr;
   RuleSignature shape, list;
-  if (shape.read(attr, pattern) && list.read(actions)) self_->memo.keep(shape, list, compiled.sources, table);
+  if (shape.read(attr, pattern) && list.read(actions)) {
+    self_->memo.keep(shape, list, compiled.sources, places_of_targets(pattern, actions), table);
+  }
   return self_->add_rule(table, compiled.sources, pattern, actions, now_seconds, error);
 }
 

@@ -85,6 +85,18 @@ struct RuleCounters {
   uint32_t last_hit_seconds = 0;  // of AGE; creation time until the first hit
 };
 
+// Items and actions of a rule that name a port or a queue, by their place, a bit each.
+struct TargetPlaces {
+  uint32_t items, actions;
+};
+// Which ports and queues there are only the engine's user knows. `check` is called before the rule is made, with
+// the places that name one where they are known; null: any may. 0 or -errno with `error` filled.
+struct TargetCheck {
+  int (*check)(const void* user, const rte_flow_item* pattern, const rte_flow_action* actions,
+               const TargetPlaces* places, rte_flow_error* error);
+  const void* user;
+};
+
 class Shortlists;
 
 // What a thread's bursts remember of which rules packets of each kind may hit. Optional; it saves making that
@@ -110,7 +122,7 @@ class FlowEngine {
   int validate(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
                rte_flow_error* error);
   FlowRule* create(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
-                   uint32_t now_seconds, rte_flow_error* error);
+                   uint32_t now_seconds, rte_flow_error* error, const TargetCheck* targets = nullptr);
   // Whether several threads run process() at once, so that they count atomically; not unless said. Like every
   // change, and like take_counters(), this needs a lock around the engine that keeps process() out.
   void set_shared(bool shared);

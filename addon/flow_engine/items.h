@@ -51,6 +51,14 @@ inline int type_of(const rte_flow_item& item) {
   std::memcpy(&type, &item.type, sizeof type);
   return type;
 }
+// Actions that name a port or a queue, which only the engine's user knows.
+inline bool names_target(int action_type) {
+  constexpr uint64_t kTargets = 1ull << RTE_FLOW_ACTION_TYPE_QUEUE | 1ull << RTE_FLOW_ACTION_TYPE_RSS |
+                                1ull << RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR |
+                                1ull << RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT;
+  static_assert(RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR < 64 && RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT < 64);
+  return static_cast<uint32_t>(action_type) < 64 && (kTargets >> action_type & 1) != 0;
+}
 inline int type_of(const rte_flow_action& action) {
   int type;
   std::memcpy(&type, &action.type, sizeof type);

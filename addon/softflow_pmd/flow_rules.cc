@@ -13,13 +13,6 @@ bool is_port_action(int type) {
   return type == RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR || type == RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT;
 }
 
-// One look at a word of bits: this is asked of each action of each rule.
-constexpr uint64_t kTargets = 1ull << RTE_FLOW_ACTION_TYPE_QUEUE | 1ull << RTE_FLOW_ACTION_TYPE_RSS |
-                              1ull << RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR |
-                              1ull << RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT;
-static_assert(RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR < 64 && RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT < 64);
-bool has_target(int type) { return static_cast<uint32_t>(type) < 64 && (kTargets >> type & 1) != 0; }
-
 int check_port(const rte_flow_item& item, rte_flow_error* error) {
   const auto* spec = static_cast<const rte_flow_item_ethdev*>(item.spec);
   const auto* mask = static_cast<const rte_flow_item_ethdev*>(item.mask);
@@ -90,7 +83,7 @@ int check_targets(const Device& device, const rte_flow_item* pattern, const rte_
   for (uint32_t left = actions == nullptr ? 0 : places.actions; left != 0; left >>= 1, ++actions) {
     const int type = type_of(*actions);
     if (type == RTE_FLOW_ACTION_TYPE_END) break;
-    if (!has_target(type) || (left & 1) == 0 || actions->conf == nullptr) continue;
+    if (!names_target(type) || (left & 1) == 0 || actions->conf == nullptr) continue;
     if (const int code = check_target(device, *actions, error)) return code;
   }
   return 0;
@@ -103,8 +96,23 @@ int check_targets(const Device& device, const rte_flow_item* pattern, const rte_
     if (const int code = check_port(*pattern, error)) return code;
   }
   for (; actions != nullptr && type_of(*actions) != RTE_FLOW_ACTION_TYPE_END; ++actions) {
-    if (!has_target(type_of(*actions)) || actions->conf == nullptr) continue;
+    if (!names_target(type_of(*actions)) || actions->conf == nullptr) continue;
     if (const int code = check_target(device, *actions, error)) return code;
+  }
+  return 0;
+}
+
+int check_places(const void* device, const rte_flow_item* pattern, const rte_flow_action* actions,
+                 const TargetPlaces* places, rte_flow_error* error) {
+  const auto& its = *static_cast<const Device*>(device);
+  if (places == nullptr) return check_targets(its, pattern, actions, error);
+  for (uint32_t left = places->items; left != 0; left &= left - 1) {
+    if (const int code = check_port(pattern[__builtin_ctz(left)], error)) return code;
+  }
+  for (uint32_t left = places->actions; left != 0; left &= left - 1) {
+    const rte_flow_action& action = actions[__builtin_ctz(left)];
+    if (action.conf == nullptr) continue;
+    if (const int code = check_target(its, action, error)) return code;
   }
   return 0;
 }

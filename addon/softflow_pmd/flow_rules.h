@@ -33,6 +33,9 @@ int check_targets(const Device& device, const rte_flow_item* pattern, const rte_
 // The same where it is known which items and actions name one.
 int check_targets(const Device& device, const rte_flow_item* pattern, const rte_flow_action* actions,
                   rte_flow_error* error, Places places);
+// The same for FlowEngine::create, as TargetCheck::check.
+int check_places(const void* device, const rte_flow_item* pattern, const rte_flow_action* actions,
+                 const TargetPlaces* places, rte_flow_error* error);
 // Where in a template a rule brings a port or a queue.
 uint32_t items_with_targets(const rte_flow_item* pattern);
 uint32_t actions_with_targets(const rte_flow_action* actions, const rte_flow_action* masks);

@@ -162,6 +162,81 @@ TEST(a_rule_is_the_same_whatever_was_created_before) {
   }
 }
 
+// A client that builds its rules in the same arrays: whatever it changes in them is seen.
+TEST(a_rule_in_the_arrays_of_the_one_before_is_what_it_is_elsewhere) {
+  constexpr int kUntilSeen = 40;
+  for (const bool in_tunnel : {false, true}) {
+    Rule rule = made({});
+    if (in_tunnel) {
+      rule = Rule();
+      rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4);
+      const rte_flow_item_udp mask = udp_spec(0, 0xffff);
+      rule.item(RTE_FLOW_ITEM_TYPE_UDP, udp_spec(0, 4789), &mask).item(RTE_FLOW_ITEM_TYPE_VOID);
+      const rte_flow_item_vxlan vni = vxlan_spec(0xffffff);
+      rule.item(RTE_FLOW_ITEM_TYPE_VXLAN, vxlan_spec(7), &vni);
+      send_to(rule.action(RTE_FLOW_ACTION_TYPE_MARK, rte_flow_action_mark{7}), 1);
+    }
+    Engine used;
+    int differing = 0;
+    const std::string plain = told(used, rule);
+    const auto see = [&] {
+      for (int i = 0; i < kUntilSeen; ++i) CHECK_EQ(told(used, rule), plain);
+    };
+    const auto compare = [&](const char* what) {
+      Engine fresh;
+      const std::string expected = told(fresh, rule), got = told(used, rule);
+      if (got != expected)
+        fail_check(__FILE__, __LINE__, std::string(what) + ": " + got + ", not " + expected);
+      differing += expected != plain;
+    };
+    // `value` as it is with `other` in its place.
+    const auto change = [&](const char* what, auto& value, const auto& other) {
+      see();
+      const auto before = value;
+      value = other;
+      compare(what);
+      value = before;
+    };
+    const auto change_bytes = [&](const char* what, const void* part, size_t bytes) {
+      if (part == nullptr) return;
+      auto* byte = static_cast<uint8_t*>(const_cast<void*>(part));
+      for (size_t i = 0; i < bytes; ++i) change(what, byte[i], static_cast<uint8_t>(byte[i] ^ 1));
+    };
+    change("group", rule.attr.group, 1u);
+    change("priority", rule.attr.priority, 1u);
+    see();
+    rule.attr.transfer = 0;
+    rule.attr.ingress = 1;
+    compare("ingress");
+    rule.attr.transfer = 1;
+    rule.attr.ingress = 0;
+    for (size_t i = 0; i < rule.item_count(); ++i) {
+      rte_flow_item& item = rule.item_at(i);
+      const bool is_ipv4 = item.type == RTE_FLOW_ITEM_TYPE_IPV4, is_udp = item.type == RTE_FLOW_ITEM_TYPE_UDP;
+      const size_t bytes = is_ipv4  ? sizeof(rte_flow_item_ipv4)
+                           : is_udp ? sizeof(rte_flow_item_udp)
+                                    : sizeof(rte_flow_item_vxlan);
+      change_bytes("mask", item.mask, bytes);
+      change_bytes("spec", item.spec, bytes);
+      change("type", item.type, is_udp ? RTE_FLOW_ITEM_TYPE_TCP : RTE_FLOW_ITEM_TYPE_VOID);
+      change("no mask", item.mask, static_cast<const void*>(nullptr));
+      change("no spec", item.spec, static_cast<const void*>(nullptr));
+      change("a range", item.last, item.spec);
+    }
+    for (size_t i = 0; i < rule.action_count(); ++i) {
+      auto& action = const_cast<rte_flow_action&>(rule.actions()[i]);
+      change("action", action.type, RTE_FLOW_ACTION_TYPE_COUNT);
+      if (action.type == RTE_FLOW_ACTION_TYPE_SET_TTL)
+        change("no configuration", action.conf, static_cast<const void*>(nullptr));
+      if (action.type != RTE_FLOW_ACTION_TYPE_MODIFY_FIELD) continue;
+      auto* modify = static_cast<rte_flow_action_modify_field*>(const_cast<void*>(action.conf));
+      change("field", modify->dst.field, RTE_FLOW_FIELD_IPV4_DST);
+      change("width", modify->width, 16u);
+    }
+    CHECK(differing > 20);
+  }
+}
+
 // Comparing with a signature is reading another and comparing both, whatever the rules are.
 TEST(a_signature_is_of_the_rules_that_read_the_same) {
   Random random(3);

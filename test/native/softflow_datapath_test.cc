@@ -104,6 +104,44 @@ TEST(two_threads_insert_through_two_queues_while_packets_arrive) {
   CHECK_EQ(port.xstat("rules"), 0u);
 }
 
+// The places of ports and queues in a rule are remembered, what stands there is not.
+TEST(ports_and_queues_that_are_not_there_are_refused_whatever_was_created_before) {
+  Port port;
+  for (const bool to_queue : {false, true}) {
+    const uint16_t there = to_queue ? 0 : port.id;
+    Rule rule;
+    rule.attr.transfer = !to_queue;
+    rule.attr.ingress = to_queue;
+    const rte_flow_item_ipv4 mask = ipv4_spec(0xffffffff, 0);
+    if (!to_queue) rule.item(RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, port_spec(port.id));
+    rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(0x0a000001u, 0), &mask);
+    rule.action(RTE_FLOW_ACTION_TYPE_COUNT);
+    if (to_queue) {
+      rule.action(RTE_FLOW_ACTION_TYPE_QUEUE, rte_flow_action_queue{there});
+    } else {
+      rule.action(RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT, port_spec(there));
+    }
+    std::vector<uint16_t*> targets = {
+        static_cast<uint16_t*>(const_cast<void*>(rule.actions()[rule.action_count() - 1].conf))};
+    if (!to_queue) targets.push_back(static_cast<uint16_t*>(const_cast<void*>(rule.item_at(0).spec)));
+    const auto create = [&] {
+      return rte_flow_create(port.id, &rule.attr, rule.items(), rule.actions(), &port.error);
+    };
+    for (int round = 0; round < 40; ++round) {
+      rte_flow* flow = create();
+      CHECK(flow != nullptr);
+      CHECK_EQ(rte_flow_destroy(port.id, flow, &port.error), 0);
+      for (uint16_t* target : targets) {
+        *target = RTE_MAX_ETHPORTS - 1;
+        port.error = {};
+        CHECK(create() == nullptr);
+        CHECK(port.error.message != nullptr);
+        *target = there;
+      }
+    }
+  }
+}
+
 TEST(a_flush_leaves_the_transfer_rules_of_other_ports) {
   Port one, other;
   drop_from(one, 1);
