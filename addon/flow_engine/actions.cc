@@ -379,7 +379,7 @@ int Compiler::run(const rte_flow_action* actions) {
       return fail(error_, ENOTSUP, RTE_FLOW_ERROR_TYPE_ACTION_NUM, action_, "too many actions");
     }
     index_ = static_cast<uint8_t>(i);
-    out_->type[i] = static_cast<int16_t>(type_of(*action_));
+    out_->type[i] = type_of(*action_);
     out_->actions = static_cast<uint8_t>(i + 1);
     if (type_of(*action_) == RTE_FLOW_ACTION_TYPE_VOID) continue;
     if (masks_ != nullptr && type_of(*action_) != RTE_FLOW_ACTION_TYPE_INDIRECT &&
@@ -394,6 +394,7 @@ int Compiler::run(const rte_flow_action* actions) {
                   "leaves a packet without Ethernet header: RAW_ENCAP must follow", EINVAL);
   }
   recognise_usual(out_);
+  list_row_operands(out_);
   return 0;
 }
 

@@ -103,6 +103,14 @@ struct StraightProgram {
   uint8_t translation = kNone, encap = kNone, fate = kNone;  // indexes of operations
 };
 
+// An operand that each row brings.
+struct RowOperand {
+  uint8_t op;       // index of its operation
+  uint8_t action;   // index of the action whose conf it is read from
+  uint8_t copied;   // bytes that are copied as they begin the conf; 0: there is more to it
+  uint16_t offset;  // in the row's packed operands
+};
+
 struct ActionProgram {
   uint8_t ops = 0;
   uint8_t actions = 0;  // length of the list without END
@@ -118,7 +126,10 @@ struct ActionProgram {
   StraightProgram straight;
   std::vector<uint8_t> constants;
   Op op[kMaxActions];
-  int16_t type[kMaxActions];
+  int type[kMaxActions];  // as rows' actions have them, so that a comparison is one instruction
+  // In the order of the operations: staging a row goes through nothing else.
+  RowOperand row_operand[kMaxActions];
+  uint8_t row_operands = 0;
 
   bool equals(const ActionProgram& other) const;
   uint64_t hash() const;
@@ -135,6 +146,9 @@ struct SharedOperands {
 int compile_actions(const rte_flow_attr& attr, const rte_flow_action* actions, const rte_flow_action* masks,
                     PatternMode mode, const PatternContent& pattern, const EngineOptions& options,
                     ActionProgram* out, rte_flow_error* error);
+
+// Last step of compile_actions: which operations have an operand of the row's.
+void list_row_operands(ActionProgram* program);
 
 // 0, or -EINVAL with `error` filled: a row's actions must be of the types that the program was made from.
 int check_types(const ActionProgram& program, const rte_flow_action* actions, rte_flow_error* error);

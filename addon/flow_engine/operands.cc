@@ -121,64 +121,85 @@ const char* encode(const ActionProgram& program, const Op& op, const rte_flow_ac
   }
 }
 
+void release(const Op& op, const uint8_t* operands, SharedOperands* shared) {
+  if (op.kind == OpKind::kVxlanEncap || op.kind == OpKind::kReplaceL2) {
+    shared->headers.release(load_raw<uint32_t>(operands + op.operand));
+  } else if (op.kind == OpKind::kRss) {
+    shared->spreads.release(load_raw<uint32_t>(operands + op.operand));
+  } else if (op.kind == OpKind::kIndirectCount || op.kind == OpKind::kIndirectAge) {
+    --load_raw<IndirectAction*>(operands + op.operand)->references;
+  }
+}
+
 // Operands of the first `ops` operations that are constants, or are not.
 void release(const ActionProgram& program, uint8_t ops, bool constants, const uint8_t* operands,
              SharedOperands* shared) {
   for (uint8_t i = 0; i < ops; ++i) {
-    const Op& op = program.op[i];
-    if (op.constant != constants) continue;
-    if (op.kind == OpKind::kVxlanEncap || op.kind == OpKind::kReplaceL2) {
-      shared->headers.release(load_raw<uint32_t>(operands + op.operand));
-    } else if (op.kind == OpKind::kRss) {
-      shared->spreads.release(load_raw<uint32_t>(operands + op.operand));
-    } else if (op.kind == OpKind::kIndirectCount || op.kind == OpKind::kIndirectAge) {
-      --load_raw<IndirectAction*>(operands + op.operand)->references;
-    }
+    if (program.op[i].constant == constants) release(program.op[i], operands, shared);
   }
 }
 
-int encode_all(const ActionProgram& program, bool constants, const rte_flow_action* actions,
-               const rte_flow_attr& attr, const EngineOptions& options, SharedOperands* shared,
-               uint8_t* operands, rte_flow_error* error) {
-  for (uint8_t i = 0; i < program.ops; ++i) {
-    const Op& op = program.op[i];
-    if (op.operand_bytes == 0 || op.constant != constants) continue;
-    const rte_flow_action& action = actions[op.action];
-    if (is_plain(op.kind) && action.conf != nullptr) {
-      copy_field(operands + op.operand, action.conf, op.operand_bytes);
-      continue;
-    }
-    const char* wrong = encode(program, op, action, attr, options, shared, operands + op.operand);
-    if (wrong == nullptr) continue;
-    if (shared != nullptr) release(program, i, constants, operands, shared);
-    return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
-                named_message(action_name(type_of(action)), wrong));
-  }
-  return 0;
+// An operand that is no plain copy, or whose conf is missing. On failure nothing that the operations before it
+// brought is held in `shared`.
+__attribute__((noinline)) int encode_op(const ActionProgram& program, uint8_t index, const rte_flow_action* actions,
+                                        const rte_flow_attr& attr, const EngineOptions& options,
+                                        SharedOperands* shared, uint8_t* operands, rte_flow_error* error) {
+  const Op& op = program.op[index];
+  const rte_flow_action& action = actions[op.action];
+  const char* wrong = encode(program, op, action, attr, options, shared, operands + op.operand);
+  if (__builtin_expect(wrong == nullptr, 1)) return 0;
+  if (shared != nullptr) release(program, index, op.constant, operands, shared);
+  return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &action,
+              named_message(action_name(type_of(action)), wrong));
 }
 
 }  // namespace
 
-int check_types(const ActionProgram& program, const rte_flow_action* actions, rte_flow_error* error) {
-  for (uint8_t i = 0; i < program.actions; ++i) {
-    if (type_of(actions[i]) != program.type[i]) {
-      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, &actions[i],
-                  "action differs from the template's");
-    }
+void list_row_operands(ActionProgram* program) {
+  for (uint8_t i = 0; i < program->ops; ++i) {
+    const Op& op = program->op[i];
+    if (op.operand_bytes == 0 || op.constant) continue;
+    program->row_operand[program->row_operands++] = {
+        i, op.action, is_plain(op.kind) ? op.operand_bytes : uint8_t{0}, op.operand};
   }
-  return 0;
+}
+
+int check_types(const ActionProgram& program, const rte_flow_action* actions, rte_flow_error* error) {
+  const rte_flow_action* other = first_other(actions, program.type, program.actions);
+  if (__builtin_expect(other == nullptr, 1)) return 0;
+  return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, other, "action differs from the template's");
 }
 
 int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
                     const EngineOptions& options, SharedOperands* shared, uint8_t* operands,
                     rte_flow_error* error) {
-  return encode_all(program, false, actions, attr, options, shared, operands, error);
+  const RowOperand* const end = program.row_operand + program.row_operands;
+  for (const RowOperand* at = program.row_operand; at != end; ++at) {
+    const void* conf = actions[at->action].conf;
+    if (at->copied != 0 && __builtin_expect(conf != nullptr, 1)) {
+      copy_field(operands + at->offset, conf, at->copied);
+      continue;
+    }
+    if (const int code = encode_op(program, at->op, actions, attr, options, shared, operands, error)) return code;
+  }
+  return 0;
 }
 
 int encode_constants(ActionProgram* program, const rte_flow_action* actions, const rte_flow_attr& attr,
                      const EngineOptions& options, SharedOperands* shared, rte_flow_error* error) {
   program->constants.assign(program->constant_bytes, 0);
-  return encode_all(*program, true, actions, attr, options, shared, program->constants.data(), error);
+  uint8_t* constants = program->constants.data();
+  for (uint8_t i = 0; i < program->ops; ++i) {
+    const Op& op = program->op[i];
+    if (op.operand_bytes == 0 || !op.constant) continue;
+    const void* conf = actions[op.action].conf;
+    if (is_plain(op.kind) && conf != nullptr) {
+      copy_field(constants + op.operand, conf, op.operand_bytes);
+    } else if (const int code = encode_op(*program, i, actions, attr, options, shared, constants, error)) {
+      return code;
+    }
+  }
+  return 0;
 }
 
 void release_constants(const ActionProgram& program, SharedOperands* shared) {
@@ -186,7 +207,10 @@ void release_constants(const ActionProgram& program, SharedOperands* shared) {
 }
 
 void release_operands(const ActionProgram& program, const uint8_t* operands, SharedOperands* shared) {
-  release(program, program.ops, false, operands, shared);
+  for (uint8_t i = 0; i < program.row_operands; ++i) {
+    const RowOperand& operand = program.row_operand[i];
+    if (operand.copied == 0) release(program.op[operand.op], operands, shared);
+  }
 }
 
 }  // namespace sluice

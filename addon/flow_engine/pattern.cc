@@ -207,7 +207,7 @@ int Compiler::add_words(const ItemDescription& description, Slot slot, uint8_t* 
       // VLAN: the eight bytes end where the tag ends, so that they never leave the frame.
       word.offset = static_cast<int8_t>(description.header_bytes - 8);
       std::memcpy(bytes + 8 - description.header_bytes, mask, description.header_bytes);
-      source = {index_, 0, static_cast<uint8_t>(8 * (8 - description.header_bytes))};
+      source = {index_, 0, static_cast<uint8_t>(8 * (8 - description.header_bytes)), true};
       std::memset(mask, 0, description.header_bytes);
     } else {
       const uint8_t start =
@@ -215,7 +215,7 @@ int Compiler::add_words(const ItemDescription& description, Slot slot, uint8_t* 
       word.offset = static_cast<int8_t>(start);
       std::memcpy(bytes, mask + start, 8);
       std::memset(mask + start, 0, 8);
-      source = {index_, start, 0};
+      source = {index_, start, 0, false};
     }
     word.mask = load_raw<uint64_t>(bytes);
   }
@@ -344,7 +344,7 @@ int Compiler::add_register(const ItemDescription& description) {
   uint8_t bytes[8] = {};
   std::memcpy(bytes + at % 8, &mask, sizeof mask);
   // Specs may be shorter than eight bytes; see gather_values.
-  out_->sources.word[shape.words] = {index_, 0, static_cast<uint8_t>(8 * (at % 8))};
+  out_->sources.word[shape.words] = {index_, 0, static_cast<uint8_t>(8 * (at % 8)), true};
   shape.word[shape.words++] = {load_raw<uint64_t>(bytes), Slot::kRegisters, static_cast<int8_t>(at / 8 * 8)};
   return 0;
 }
@@ -384,7 +384,7 @@ int Compiler::run(const rte_flow_item* pattern) {
     item_ = &pattern[i];
     if (i == kMaxItems) return refuse(RTE_FLOW_ERROR_TYPE_ITEM_NUM, "pattern", "too many items");
     index_ = static_cast<uint8_t>(i);
-    out_->sources.type[i] = static_cast<int16_t>(type_of(*item_));
+    out_->sources.type[i] = type_of(*item_);
     out_->sources.items = static_cast<uint8_t>(i + 1);
     if (type_of(*item_) == RTE_FLOW_ITEM_TYPE_VOID) continue;
     const ItemDescription* description = describe_item(type_of(*item_));
@@ -396,7 +396,7 @@ int Compiler::run(const rte_flow_item* pattern) {
     if (out_->shape.words == kMaxKeyWords) {
       return refuse(RTE_FLOW_ERROR_TYPE_ITEM_NUM, "pattern", "the pattern matches too many bytes");
     }
-    out_->sources.word[out_->shape.words] = {0, 0, 0};
+    out_->sources.word[out_->shape.words] = {0, 0, 0, false};
     out_->shape.word[out_->shape.words++] = {meta_mask_, Slot::kMeta, 0};
   }
   return 0;
@@ -436,34 +436,30 @@ int gather_words(const PatternShape& shape, const PatternSources& sources, const
     return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_SPEC, &pattern[item],
                 named_message(item_name(type_of(pattern[item])), "the template's mask needs a spec"));
   };
-  for (uint8_t i = 0; i < shape.words; ++i) {
+  const uint8_t from_specs = sources.metas == 0 ? shape.words : static_cast<uint8_t>(shape.words - 1);
+  for (uint8_t i = 0; i < from_specs; ++i) {
     const PatternSources::Word source = sources.word[i];
-    if (shape.word[i].slot == Slot::kMeta) {
-      uint64_t value = 0;
-      for (uint8_t m = 0; m < sources.metas; ++m) {
-        if (pattern[sources.meta[m].item].spec == nullptr) return missing(sources.meta[m].item);
-        value |= meta_value(sources.meta[m], pattern);
-      }
-      words[i] = value & shape.word[i].mask;
-      continue;
-    }
     const auto* spec = static_cast<const uint8_t*>(pattern[source.item].spec);
-    if (spec == nullptr) return missing(source.item);
-    // Specs of four bytes: META, MARK, VLAN, ICMP6.
-    const bool is_short = source.shift != 0 || shape.word[i].slot == Slot::kRegisters;
-    const uint64_t value = is_short ? load_raw<uint32_t>(spec) : load_raw<uint64_t>(spec + source.offset);
-    words[i] = value << source.shift & shape.word[i].mask;
+    if (__builtin_expect(spec == nullptr, 0)) return missing(source.item);
+    const uint64_t value =
+        source.is_short ? uint64_t{load_raw<uint32_t>(spec)} << source.shift : load_raw<uint64_t>(spec + source.offset);
+    words[i] = value & shape.word[i].mask;
   }
+  if (from_specs == shape.words) return 0;
+  uint64_t value = 0;
+  for (uint8_t m = 0; m < sources.metas; ++m) {
+    if (pattern[sources.meta[m].item].spec == nullptr) return missing(sources.meta[m].item);
+    value |= meta_value(sources.meta[m], pattern);
+  }
+  words[from_specs] = value & shape.word[from_specs].mask;
   return 0;
 }
 
 int gather_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
                   uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error) {
-  for (uint8_t i = 0; i < sources.items; ++i) {
-    if (type_of(pattern[i]) != sources.type[i]) {
-      return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM, &pattern[i], "item differs from the template's");
-    }
-  }
+  const rte_flow_item* other = first_other(pattern, sources.type, sources.items);
+  if (__builtin_expect(other != nullptr, 0))
+    return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM, other, "item differs from the template's");
   if (const int code = gather_words(shape, sources, pattern, words, error)) return code;
   for (uint8_t i = 0; i < shape.ranges; ++i) {
     const RangeField& range = shape.range[i];

@@ -69,16 +69,17 @@ struct PatternSources {
     uint8_t item;
     uint8_t offset;  // in spec
     uint8_t shift;   // bits
+    bool is_short;   // specs of four bytes: META, MARK, VLAN, ICMP6
   };
   struct Meta {
     uint8_t item;
     uint8_t kind;  // rte_flow item it came from, see pattern.cc
     uint8_t shift;
   };
-  Word word[kMaxKeyWords];
+  Word word[kMaxKeyWords];  // the last is of `meta` where there is any
   uint8_t range_item[kMaxRanges];
   Meta meta[8];
-  int16_t type[kMaxItems];  // to tell a row whose items differ from the template's
+  int type[kMaxItems];  // to tell a row whose items differ from the template's; as the items have them
   uint8_t metas = 0;
   uint8_t items = 0;  // without END
 };

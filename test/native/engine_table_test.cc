@@ -51,6 +51,43 @@ TEST(a_row_that_differs_from_its_template_is_refused) {
   CHECK_EQ(engine.error.type, RTE_FLOW_ERROR_TYPE_ACTION);
 }
 
+// Of two operands that are wrong the first one is told, and what those before it brought is given back.
+TEST(a_row_whose_operand_is_refused_holds_nothing) {
+  Engine engine;
+  Rule table_rule = plain_rule();
+  add_vxlan_encap(table_rule, 1, kPublic);
+  table_rule.action(RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_PCP).action(RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID);
+  RuleTable* table =
+      engine.engine.create_table(table_rule.attr, table_rule.items(), table_rule.actions(), &engine.error);
+  CHECK(table != nullptr);
+  const auto row = [] {
+    Rule rule = plain_rule();
+    return add_vxlan_encap(rule, 1, kPublic);
+  };
+  Rule good = row();
+  good.action(RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_PCP, rte_flow_action_of_set_vlan_pcp{7});
+  good.action(RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID, rte_flow_action_of_set_vlan_vid{rte_cpu_to_be_16(5)});
+  engine.engine.destroy(engine.engine.create_row(table, good.items(), good.actions(), 0, &engine.error));
+  const uint64_t before = engine.engine.memory_bytes();  // with the rows' first block
+  const auto refused = [&](const Rule& row, size_t action, const std::string& message) {
+    engine.error = {};
+    CHECK(engine.engine.stage_row(table, row.items(), row.actions(), &engine.error) == nullptr);
+    CHECK_EQ(engine.error.type, RTE_FLOW_ERROR_TYPE_ACTION_CONF);
+    CHECK(engine.error.cause == &row.actions()[action]);
+    CHECK(engine.error.message != nullptr && message == engine.error.message);
+    CHECK_EQ(engine.engine.memory_bytes(), before);
+    CHECK_EQ(engine.engine.rules(), 0u);
+  };
+  Rule out_of_range = row();
+  out_of_range.action(RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_PCP, rte_flow_action_of_set_vlan_pcp{8});
+  out_of_range.action(RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID);
+  refused(out_of_range, 1, "OF_SET_VLAN_PCP: the priority has 3 bits");
+  Rule missing = row();
+  missing.action(RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_PCP, rte_flow_action_of_set_vlan_pcp{7});
+  missing.action(RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID);
+  refused(missing, 2, "OF_SET_VLAN_VID: needs a configuration");
+}
+
 TEST(a_table_finds_every_rule_while_it_grows_and_shrinks) {
   Engine engine;
   std::mt19937 random(5);
