@@ -34,6 +34,8 @@ class ContentStore {
     ++entry(last_).references;
     return last_;
   }
+  // Of what is held already.
+  void acquire_again(uint32_t id) { ++entry(id).references; }
   void release(uint32_t id) {
     Entry& released = entry(id);
     if (--released.references != 0) return;

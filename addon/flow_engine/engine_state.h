@@ -72,9 +72,11 @@ struct FlowEngine::Implementation {
                      const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error);
   FlowRule* add_rule(RuleTable* table, const Key& key, const rte_flow_action* actions, uint32_t now_seconds,
                      rte_flow_error* error);
+  uint32_t take_row(RuleTable* table, rte_flow_error* error);
   FlowRule* allocate_row(RuleTable* table, rte_flow_error* error);
   FlowRule* allocate_row(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
                          rte_flow_error* error);
+  FlowRule* copy_row(RuleTable* table, const uint64_t* image, rte_flow_error* error);
   bool fill_row(RuleTable* table, FlowRule* rule, const rte_flow_action* actions, rte_flow_error* error);
   FlowRule* fill_and_settle(RuleTable* table, FlowRule* rule, uint32_t hash, const rte_flow_action* actions,
                             uint32_t now_seconds, rte_flow_error* error);

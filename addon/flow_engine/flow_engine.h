@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "packet/parse.h"
 
@@ -29,6 +30,13 @@ struct EngineOptions {
   uint32_t max_rules = 1u << 20;
   uint16_t vxlan_udp_port = kVxlanUdpPort;
   bool private_actions = false;  // accept kActionSetIcmpIdent
+};
+
+// A row that others of its table are copied from, see FlowEngine::stage_copy.
+struct RowImage {
+  RuleTable* table = nullptr;
+  std::vector<uint64_t> words;   // of the whole row, staged
+  std::vector<uint16_t> headers;  // where in its operands ids of encapsulation headers stand
 };
 
 // A packet on its way through the engine. The frame is one contiguous segment.
@@ -172,6 +180,13 @@ class FlowEngine {
   FlowRule* stage_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                       rte_flow_error* error);
   void commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes);
+  // Rows without items and actions: copies of one that was staged from them, in which the caller writes what differs.
+  // `values`: a row's key and operands, value_bytes() of its table in all. An image holds the encapsulation headers of
+  // its row for as long as the engine lives. False: there is none of rows with ranges, AGE or other shared operands.
+  bool image_of(FlowRule* staged, RowImage* image);
+  FlowRule* stage_copy(const RowImage& image, uint8_t** values, rte_flow_error* error);
+  static const uint8_t* values(const FlowRule* row);
+  static size_t value_bytes(const RuleTable* table);
   // Something of the caller's that a table's rules lead back to.
   static void set_owner(RuleTable* table, void* owner);
   void* owner(const FlowRule* rule) const;

@@ -40,20 +40,36 @@ inline bool FlowEngine::Implementation::collides(RuleTable* table, FlowRule* rul
   return false;
 }
 
-inline FlowRule* FlowEngine::Implementation::allocate_row(RuleTable* table, rte_flow_error* error) {
+// A row's number, 0 when there is no room.
+inline uint32_t FlowEngine::Implementation::take_row(RuleTable* table, rte_flow_error* error) {
   if (rules >= options.max_rules) {
     fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the rule table is full (max_rules)");
-    return nullptr;
+    return 0;
   }
   const uint32_t row = table->slab.allocate();
-  if (row == 0) {
-    refuse_commit(-ENOMEM, error);
-    return nullptr;
-  }
+  if (row == 0) refuse_commit(-ENOMEM, error);
+  return row;
+}
+
+inline FlowRule* FlowEngine::Implementation::allocate_row(RuleTable* table, rte_flow_error* error) {
+  const uint32_t row = take_row(table, error);
+  if (row == 0) return nullptr;
   FlowRule* rule = table->rule(row);
   *rule = FlowRule{};
   rule->row = row;
   rule->table_and_sequence = static_cast<uint64_t>(table->id) << 48;
+  return rule;
+}
+
+// Staged, as the image is.
+FlowRule* FlowEngine::Implementation::copy_row(RuleTable* table, const uint64_t* image, rte_flow_error* error) {
+  const uint32_t row = take_row(table, error);
+  if (row == 0) return nullptr;
+  FlowRule* rule = table->rule(row);
+  auto* words = reinterpret_cast<uint64_t*>(rule);
+  for (uint32_t i = 0; i < table->row_bytes / sizeof(uint64_t); ++i) words[i] = image[i];
+  rule->row = row;
+  ++rules;
   return rule;
 }
 

@@ -46,6 +46,16 @@ class RuleTemplate {
   RuleTemplate(const RuleTemplate&) = delete;
   RuleTemplate& operator=(const RuleTemplate&) = delete;
 
+  // How an argument is copied: arguments are little-endian numbers, or MACs as they stand.
+  enum class Copy : uint8_t { kMac, kLittle, kBig8, kBig16, kBig24, kBig32 };
+  static constexpr size_t kCopies = 6;
+  struct Place {
+    uint8_t* memory;  // in the items and actions
+    uint16_t argument;
+    uint8_t width;
+    Copy copy;
+  };
+
   // Writes a flow's values into the items and actions. They stay until the next fill: one user at a time.
   void fill(const FlowArguments& arguments, void* age_context);
 
@@ -59,21 +69,14 @@ class RuleTemplate {
   uint32_t counted_overhead(uint32_t ingress_bytes) const;
   // Index of the item or action that an rte_flow error points to, −1 when it points elsewhere.
   int cause_index(const rte_flow_error& error) const;
+  // Where fill() writes, by Copy. Whoever writes there puts it back.
+  const std::vector<Place>& places() const { return places_; }
 
  private:
   // Where a stretch of the compiler's bytes lies in rte_flow's structures.
   struct Segment {
     uint32_t offset, length;
     uint8_t* memory;
-  };
-  // How an argument is copied: arguments are little-endian numbers, or MACs as they stand.
-  enum class Copy : uint8_t { kMac, kLittle, kBig8, kBig16, kBig24, kBig32 };
-  static constexpr size_t kCopies = 6;
-  struct Place {
-    uint8_t* memory;
-    uint16_t argument;
-    uint8_t width;
-    Copy copy;
   };
 
   template <typename T>

@@ -53,10 +53,8 @@ bool SlowPath::begin_session(const Decision& decision, Opening* opening) {
     const uint16_t id =
         direction == kForward ? decision.software_forward_template : decision.software_reverse_template;
     if (id == kNoTemplate) continue;
-    SoftwareTemplate& used = software_templates_[id];
-    used.rule->fill(arguments_of(decision, direction), nullptr);
     rte_flow_error error = {};
-    FlowRule* rule = engine_.stage_row(used.table, used.rule->items(), used.rule->actions(), &error);
+    FlowRule* rule = software_templates_[id].stage(engine_, arguments_of(decision, direction), &error);
     opening->rule[direction] = rule;
     if (rule != nullptr) {
       FlowEngine::set_tag(rule, RuleTag::pack(decision.row, direction));

@@ -65,11 +65,15 @@ bool SlowPath::install_software(const SessionRef& session, const Decision& decis
     const uint16_t id =
         direction == kForward ? decision.software_forward_template : decision.software_reverse_template;
     if (id == kNoTemplate) continue;
-    SoftwareTemplate& used = software_templates_[id];
-    used.rule->fill(arguments_of(decision, direction), nullptr);
     rte_flow_error error = {};
-    FlowRule* rule =
-        engine_.create_row(used.table, used.rule->items(), used.rule->actions(), whole_seconds(now_), &error);
+    FlowRule* rule = software_templates_[id].stage(engine_, arguments_of(decision, direction), &error);
+    int code = 0;
+    if (rule != nullptr) engine_.commit_rows(&rule, 1, whole_seconds(now_), &code);
+    if (rule != nullptr && code != 0) {
+      engine_.destroy(rule);
+      rule = nullptr;
+      error.type = RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
+    }
     if (rule != nullptr) {
       FlowEngine::set_tag(rule, RuleTag::pack(decision.row, direction));
       session.state->direction[direction].software_rule = rule;

@@ -93,6 +93,7 @@ uint32_t SlowPath::register_software(const TemplateSource& source) {
     fault.cause_index = registered.rule->cause_index(error);
     throw fault;
   }
+  registered.plan = RowPlan::make(engine_, registered.table, *registered.rule);
   software_templates_.push_back(std::move(registered));
   return static_cast<uint32_t>(software_templates_.size() - 1);
 }

@@ -38,6 +38,7 @@
 #include "slow_path/packet.h"
 #include "slow_path/probe.h"
 #include "slow_path/rings.h"
+#include "slow_path/row_plan.h"
 #include "slow_path/sessions.h"
 #include "slow_path/steering.h"
 
@@ -62,10 +63,18 @@ struct SlowPathOptions {
   uint32_t first_row = 0;  // what its row 0 is to the NICs, which see the rows of all
 };
 
-// A template of the software table: its scratch memory and the engine's table of rules made from it.
+// A template of the software table: its scratch memory, the engine's table of rules made from it, and how they are
+// made from arguments alone; null: by way of items and actions.
 struct SoftwareTemplate {
   std::unique_ptr<RuleTemplate> rule;
   RuleTable* table = nullptr;
+  std::unique_ptr<RowPlan> plan;
+
+  FlowRule* stage(FlowEngine& engine, const FlowArguments& arguments, rte_flow_error* error) const {
+    if (plan != nullptr) return plan->stage(engine, arguments, error);
+    rule->fill(arguments, nullptr);
+    return engine.stage_row(table, rule->items(), rule->actions(), error);
+  }
 };
 
 struct NicTemplate {
