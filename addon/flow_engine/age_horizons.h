@@ -26,8 +26,10 @@ class AgeHorizons {
 
   // Memory for the run of a row; before lower().
   void cover(uint32_t row) {
-    const uint32_t run = (row - 1) / kRunRows;
-    if (run >= first_.size()) first_.resize(run + 1);
+    if (__builtin_expect(row > covered_, 0)) {
+      first_.resize((row - 1) / kRunRows + 1);
+      covered_ = (row - 1) / kRunRows * kRunRows + kRunRows;
+    }
   }
   // A rule of this row may age at that second.
   void lower(uint32_t row, uint32_t seconds) {
@@ -54,6 +56,7 @@ class AgeHorizons {
   static uint32_t word_of(uint32_t seconds) { return seconds == kNone ? seconds - 1 : seconds; }
 
   std::vector<uint32_t> first_;
+  uint32_t covered_ = 0;  // rows
 };
 
 }  // namespace sluice

@@ -5,6 +5,7 @@
 #include <rte_flow.h>
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -37,7 +38,11 @@ struct FlowRule {
   static constexpr uint8_t kRetired = 16;  // its destruction is under way
   static constexpr uint8_t kFailed = 8;    // never in the table: waits for its owner to destroy it
   bool live() const { return (state & kLive) != 0; }
-  uint32_t timeout() const { return age_timeout[0] | age_timeout[1] << 8 | age_timeout[2] << 16; }
+  uint32_t timeout() const {
+    uint32_t with_state;  // read at one go; the state beside it may change meanwhile
+    std::memcpy(&with_state, &state, sizeof with_state);
+    return with_state >> 8;
+  }
 
   uint16_t table() const { return static_cast<uint16_t>(table_and_sequence >> 48); }
   uint64_t sequence() const { return table_and_sequence & kSequenceMask; }
