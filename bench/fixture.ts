@@ -30,6 +30,8 @@ export interface FixtureOptions {
   readonly idleSeconds?: number;
   /** Seconds that a freed port rests. */
   readonly portReuseDelaySeconds?: number;
+  /** Of each wire; absent: one. */
+  readonly queues?: number;
 }
 
 export interface Fixture {
@@ -45,9 +47,10 @@ export function fixture(options: FixtureOptions): Fixture {
   const addresses = Math.max(4, Math.ceil(options.flows / SESSIONS_PER_ADDRESS));
   const wires = ['net_traffic0', 'net_traffic1'] as const;
   const sides = ['fabric', 'external'] as const;
+  const queues = options.queues === undefined ? '' : `:queues=${options.queues}`;
   const devices = sides.map((side, i) =>
     options.behindSoftwareNic
-      ? `net_softflow${i},wire=${wires[i]}:side=${side},max_rules=${capacity * 2 + 64}`
+      ? `net_softflow${i},wire=${wires[i]}:side=${side}${queues},max_rules=${capacity * 2 + 64}`
       : `${wires[i]},side=${side}`,
   );
   const poolLast = POOL_BASE + addresses - 1;

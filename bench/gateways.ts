@@ -13,7 +13,7 @@ import { type BenchBinding, loadBenchBinding, type TrafficProgram } from './nati
 const HELD_PACKETS = 8192;
 const EVENT_SLOTS = 8192;
 const DECISION_SLOTS = 16384;
-const MEMORY_MB = 512;
+export const MEMORY_MB = 512;
 const LCORE_BURST = 32;
 /** No packet came through for so long: those on their way are lost. */
 const STALL_MS = 2000;
@@ -74,19 +74,12 @@ export class LcoreGateway implements GatewayUnderTest {
     this.gateway.start();
   }
 
-  async runUntil(done: () => boolean): Promise<boolean> {
-    const progress = new Progress(this.bench);
-    while (!done()) {
-      if (progress.stalled()) return false;
-      await pause(5);
-    }
-    return true;
+  runUntil(done: () => boolean): Promise<boolean> {
+    return waitUntil(this.bench, done);
   }
 
-  async runFor(seconds: number): Promise<number> {
-    const begin = performance.now();
-    await pause(seconds * 1000);
-    return (performance.now() - begin) / 1000;
+  runFor(seconds: number): Promise<number> {
+    return waitFor(seconds);
   }
 
   /** The lcore is free for something else until resume(). */
@@ -198,7 +191,7 @@ export function cpuSeconds(): number {
 
 /** Sends the first packet of each of the flows and waits until all have come out, or no more do. */
 export async function openFlows(
-  gateway: GatewayUnderTest,
+  gateway: Pick<GatewayUnderTest, 'bench' | 'runUntil'>,
   flows: Pick<TrafficProgram, 'first' | 'count' | 'window' | 'perSecond' | 'measureLatency'>,
 ): Promise<FlowsResult> {
   const { bench } = gateway;
@@ -217,15 +210,18 @@ export async function openFlows(
 }
 
 /** Decisions that follow the last packets (their NIC rules) are carried out too. */
-export function settle(gateway: GatewayUnderTest): Promise<number> {
+export function settle(gateway: Pick<GatewayUnderTest, 'runFor'>): Promise<number> {
   return gateway.runFor(0.05);
 }
 
-class Progress {
+export class Progress {
   private accepted = -1;
   private since = performance.now();
 
-  constructor(private readonly bench: BenchBinding) {}
+  constructor(
+    private readonly bench: BenchBinding,
+    private readonly stallMs = STALL_MS,
+  ) {}
 
   stalled(): boolean {
     const { fabric, external } = this.bench.counters();
@@ -234,8 +230,25 @@ class Progress {
       this.accepted = fabric.accepted + external.accepted;
       this.since = now;
     }
-    return now - this.since > STALL_MS;
+    return now - this.since > this.stallMs;
   }
+}
+
+/** While others work. @returns Whether `done`; else nothing has moved for a while. */
+export async function waitUntil(bench: BenchBinding, done: () => boolean, stallMs = STALL_MS): Promise<boolean> {
+  const progress = new Progress(bench, stallMs);
+  while (!done()) {
+    if (progress.stalled()) return false;
+    await pause(5);
+  }
+  return true;
+}
+
+/** @returns Seconds that really passed. */
+export async function waitFor(seconds: number): Promise<number> {
+  const begin = performance.now();
+  await pause(seconds * 1000);
+  return (performance.now() - begin) / 1000;
 }
 
 function pause(milliseconds: number): Promise<void> {

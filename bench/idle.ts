@@ -3,7 +3,7 @@ import { fixture } from './fixture.js';
 import { cpuSeconds, LcoreGateway, openFlows } from './gateways.js';
 import type { BenchOptions } from './options.js';
 import { machine, type Report, type Spread, shown, spread, spreads } from './report.js';
-import { threadSeconds } from './thread-times.js';
+import { LCORE, threadSeconds } from './thread-times.js';
 
 /** Default idle time of UDP: in the long run, so many seconds see as many timers as there are sessions. */
 const USUAL_IDLE_SECONDS = 300;
@@ -13,8 +13,6 @@ const FILL_PER_SECOND = 20_000;
 /** Between both groups: their ends, in whole seconds, do not meet. */
 const PAUSE_SECONDS = 3;
 
-/** Names that DPDK's versions give an lcore's thread. */
-const LCORE = /^(rte|lcore|dpdk)-worker/;
 const SCRIPT = /^node$/;
 
 interface RunOptions {

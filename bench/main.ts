@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packageRoot } from '../src/config/package-root.js';
+import { MOST_SHARDS } from '../src/native/binding.js';
 import * as bounds from './bounds.js';
 import { answer, type Part } from './child.js';
 import * as compile from './compile.js';
@@ -57,6 +58,7 @@ const USAGE = `usage: npm run bench -- NAME [options]      NAME: ${Object.keys(B
   --seed N        of addresses, ports and orders (1)
   --burst N       packets received at once (32)
   --window N      first packets on their way at most in setup (1024)
+  --shards N      setup: of a gateway of so many shards, beside one and others between
   --update        instructions: the figures become the baseline`;
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -80,7 +82,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const report = await BENCHES[name].measure(options);
   process.stdout.write(`${text(report)}\n`);
-  save(root, savedAs === null ? usualPath(root, name) : resolve(savedAs), report, argv);
+  save(root, savedAs === null ? usualPath(root, report.name) : resolve(savedAs), report, argv);
   if (json) process.stdout.write(`${JSON.stringify({ name: report.name, figures: report.figures })}\n`);
   if (report.failure === undefined) return 0;
   process.stderr.write(`${report.failure}\n`);
@@ -116,11 +118,13 @@ function parse(argv: readonly string[]): Command {
       seed: string,
       burst: string,
       window: string,
+      shards: string,
     },
   });
   const [name, ...rest] = positionals;
   if (name === undefined || !Object.hasOwn(BENCHES, name) || rest.length > 0) throw new Error('name one bench');
   if (values.flame !== undefined && !canBeProfiled(name)) throw new Error(`${name} has no flame graph`);
+  if (values.shards !== undefined && name !== 'setup') throw new Error(`${name} is not measured with shards`);
   const number = (
     key: Exclude<keyof typeof values, 'json' | 'full' | 'update' | 'save' | 'flame'>,
     otherwise: number,
@@ -149,6 +153,7 @@ function parse(argv: readonly string[]): Command {
       burst: number('burst', 32, 64),
       window: number('window', 1024, 6000),
       full,
+      shards: values.shards === undefined ? null : number('shards', 2, MOST_SHARDS),
       update: values.update ?? false,
     },
   };

@@ -54,6 +54,8 @@ export interface WireCounters {
   readonly bad: number;
   readonly badChecksum: number;
   readonly noBuffer: number;
+  /** Bursts that brought nothing while a program was there. */
+  readonly emptyPolls: number;
   /** Most packets that were due and not yet received by the gateway. */
   readonly mostLate: number;
   readonly firstEmitMicros: number;

@@ -14,6 +14,8 @@ export interface BenchOptions {
   readonly window: number;
   /** Longer runs, more of them, and what takes many minutes. */
   readonly full: boolean;
+  /** `setup`: of so many shards, beside fewer; null: of the gateway without any. */
+  readonly shards: number | null;
   /** `instructions`: the figures become the baseline. */
   readonly update: boolean;
 }

@@ -12,6 +12,8 @@ import {
   type RunResult,
   run,
 } from './setup-runs.js';
+import { measureShards } from './setup-shards.js';
+import { sharded } from './sharded-run.js';
 
 /** First packets over all paced runs of a full bench. */
 const FULL_FIRST_PACKETS = 10_000_000;
@@ -24,7 +26,7 @@ const LOST_SHARE = 0.01;
 /** Ends come by whole seconds. */
 const LEAST_CHURN_SECONDS = 2;
 
-export const parts = { run, churn, misses };
+export const parts = { run, churn, misses, sharded };
 
 /** Rates at one number of resident sessions. */
 interface Point {
@@ -63,6 +65,7 @@ function isSteady({ newPerSecond, endedPerSecond, opened, failed }: ChurnResult)
 }
 
 export async function measure(options: BenchOptions): Promise<Report> {
+  if (options.shards !== null) return measureShards(options, options.shards);
   const { resident, flows, window, seed, burst, runs, seconds, full } = options;
   const conditions = machine();
   const points = await rates(options);

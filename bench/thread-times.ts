@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 
+/** Names that DPDK's versions give an lcore's thread. */
+export const LCORE = /^(rte|lcore|dpdk)-worker/;
+
 /** CPU seconds of the threads of this process, by name; those of one name together. */
 export function threadSeconds(): Map<string, number> {
   const perSecond = clockTicks();
@@ -35,6 +38,11 @@ export async function pagesCleared(): Promise<void> {
     before = now;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
+}
+
+/** CPU seconds of this process's first thread. */
+export function mainThreadSeconds(): number {
+  return told(readFileSync(`/proc/self/task/${process.pid}/stat`, 'utf8'), clockTicks()).seconds;
 }
 
 /** CPU seconds of another process so far; 0 when it has ended. */

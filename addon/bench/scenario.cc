@@ -43,16 +43,23 @@ void set_scenario(const Scenario& scenario) {
 }
 
 void run_program(Side side, const Program& program) {
-  const auto* before = traffic().next_program[static_cast<size_t>(side)].exchange(new Program(program));
-  delete before;  // one that no lcore has taken
+  Traffic& t = traffic();
+  for (uint16_t queue = 0; queue < t.queues; queue++) {
+    const auto* before = t.next_program[static_cast<size_t>(side)][queue].exchange(new Program(program));
+    delete before;  // one that no lcore has taken
+  }
 }
 
 void reset_counters() {
   Traffic& t = traffic();
-  for (WireCounters& counters : t.counters) {
-    for (auto* counter : {&counters.emitted, &counters.accepted, &counters.bad, &counters.bad_checksum,
-                          &counters.no_buffer, &counters.first_emit_tsc, &counters.last_accept_tsc, &counters.most_late}) {
-      counter->store(0);
+  for (auto& wire : t.counters) {
+    for (WireCounters& counters : wire) {
+      for (auto* counter :
+           {&counters.emitted, &counters.accepted, &counters.bad, &counters.bad_checksum, &counters.no_buffer,
+            &counters.first_emit_tsc, &counters.last_accept_tsc, &counters.most_late, &counters.empty_polls}) {
+        counter->store(0);
+      }
+      for (auto& counter : counters.came_from) counter.store(0);
     }
   }
   t.from_receive.reset();

@@ -62,7 +62,7 @@ struct Program {
   Pattern pattern = Pattern::kNone;
   uint32_t first = 0;
   uint32_t count = 0;
-  uint32_t window = 0;             // kNew; 0 = not bounded
+  uint32_t window = 0;             // kNew; 0 = not bounded; of several queues each has its part
   double per_second = 0;           // kNew; 0 = as fast as the window lets
   uint64_t seed = 1;
   bool measure_latency = false;    // at the other end
@@ -77,7 +77,9 @@ struct FlowLedger {
   uint64_t youngest[2];
 };
 
-// Written by the lcore that polls the wire, read by anyone.
+inline constexpr uint16_t kMostQueues = 16;  // of a wire
+
+// Of a wire's queue: written by the lcore that polls it, read by anyone.
 struct alignas(64) WireCounters {
   std::atomic<uint64_t> emitted{0};
   std::atomic<uint64_t> accepted{0};       // arrived here as they should
@@ -87,6 +89,8 @@ struct alignas(64) WireCounters {
   std::atomic<uint64_t> first_emit_tsc{0}; // of the present program
   std::atomic<uint64_t> last_accept_tsc{0};
   std::atomic<uint64_t> most_late{0};      // kNew with a rate: most packets that were due and not yet taken
+  std::atomic<uint64_t> empty_polls{0};    // bursts that were asked for and brought nothing
+  alignas(64) std::atomic<uint64_t> came_from[kMostQueues] = {};  // of the accepted, by the queue that made them
 };
 
 inline void add(std::atomic<uint64_t>& counter, uint64_t value) {
@@ -96,9 +100,10 @@ inline void add(std::atomic<uint64_t>& counter, uint64_t value) {
 struct Traffic {
   Scenario scenario;
   Endpoint* endpoints = nullptr;   // by flow
-  WireCounters counters[2];        // by Side
-  // A new program, taken by the lcore at its next burst.
-  std::atomic<const Program*> next_program[2] = {};
+  uint16_t queues = 1;             // of each wire
+  WireCounters counters[2][kMostQueues];  // by Side
+  // A new program, taken by each queue's lcore at its next burst.
+  std::atomic<const Program*> next_program[2][kMostQueues] = {};
   std::atomic<bool> measure_latency{false};
   FlowLedger* ledger = nullptr;    // by flow; null: none is kept
   Latency from_receive;            // from the burst that received the packet to the one that sent it

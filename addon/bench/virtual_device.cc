@@ -32,13 +32,13 @@ int close(rte_eth_dev* dev) {
   return 0;
 }
 
-int infos_get(rte_eth_dev*, rte_eth_dev_info* info) {
+int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
   info->max_mac_addrs = 1;
-  info->max_rx_queues = info->max_tx_queues = 1;
+  info->max_rx_queues = info->max_tx_queues = of(dev).queues();
   info->min_mtu = RTE_ETHER_MIN_MTU;
   info->max_mtu = kMaxMtu;
   info->max_rx_pktlen = kMaxMtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
-  // Declared for programs that insist on it (dpdk-test-flow-perf); there is one queue.
+  // Declared for programs that insist on it (dpdk-test-flow-perf); a wire of several queues spreads what it makes.
   info->flow_type_rss_offloads = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
   info->default_rxportconf = {32, 512, 1};
   info->default_txportconf = {32, 512, 1};
@@ -47,12 +47,12 @@ int infos_get(rte_eth_dev*, rte_eth_dev_info* info) {
 
 int rx_queue_setup(rte_eth_dev* dev, uint16_t id, uint16_t, unsigned, const rte_eth_rxconf*, rte_mempool* pool) {
   of(dev).pool = pool;
-  dev->data->rx_queues[id] = &of(dev);
+  dev->data->rx_queues[id] = of(dev).queue(id);
   return 0;
 }
 
 int tx_queue_setup(rte_eth_dev* dev, uint16_t id, uint16_t, unsigned, const rte_eth_txconf*) {
-  dev->data->tx_queues[id] = &of(dev);
+  dev->data->tx_queues[id] = of(dev).queue(id);
   return 0;
 }
 

@@ -1,4 +1,4 @@
-// What both drivers of the benches have in common: an ethdev of one queue pair that is always up.
+// What the drivers of the benches have in common: an ethdev that is always up, of one queue pair unless it says more.
 #pragma once
 
 #include <bus_vdev_driver.h>
@@ -9,6 +9,9 @@ namespace sluice::bench {
 struct VirtualDevice {
   virtual ~VirtualDevice() = default;
   virtual void started() {}
+  virtual uint16_t queues() const { return 1; }
+  // What bursts of a queue are given.
+  virtual void* queue(uint16_t) { return this; }
 
   rte_mempool* pool = nullptr;
   rte_ether_addr mac = {};

@@ -292,6 +292,7 @@ Statistics Dataplane::statistics(uint16_t shard) {
   lane(shard).run([&] {
     SlowPath& path = slow_path(shard);
     statistics.misses = path.misses();
+    statistics.handed_over = path.handed_over();
     statistics.held = path.held();
     statistics.nic_inserts = path.nic_inserts();
     statistics.first_packets = path.first_packets();

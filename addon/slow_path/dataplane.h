@@ -37,6 +37,7 @@ struct Statistics {
   std::vector<PortStatistics> ports;
   uint64_t slow_path_packets = 0;
   uint64_t misses = 0;
+  uint64_t handed_over = 0;  // frames that other shards received for this one
   uint64_t nic_packets = 0;
   uint64_t slow_path_bytes = 0;  // of frames as they arrived
   uint64_t nic_bytes = 0;

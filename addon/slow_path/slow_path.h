@@ -174,6 +174,8 @@ class SlowPath {
   uint32_t held() const { return hold_.held(); }
   const LatencyBuckets& first_packets() const { return first_packets_; }
   uint64_t nic_inserts() const { return nic_inserts_; }
+  // Frames that other shards received for this one.
+  uint64_t handed_over() const { return handed_over_; }
   CaptureTap& tap() { return tap_; }
   uint32_t nic_rules() const;
   uint32_t software_rules() const { return engine_.rules(); }
@@ -357,6 +359,7 @@ class SlowPath {
   uint64_t drops_[kDropReasonCount] = {};
   uint64_t misses_ = 0;
   uint64_t nic_inserts_ = 0;  // rules of flows that a NIC has taken
+  uint64_t handed_over_ = 0;
   LatencyBuckets first_packets_;
   CaptureTap tap_;
   bool shut_ = false;

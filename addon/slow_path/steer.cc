@@ -99,6 +99,7 @@ uint32_t SlowPath::take_handed_over() {
       i = end;
     }
   }
+  handed_over_ += taken;
   return taken;
 }
 

@@ -17,7 +17,14 @@ export class LiveGateway extends RunningEngine {
   private readonly failedNics: FailedNics;
 
   /** Starts EAL (once a process), opens the ports and starts the lcore. @throws NativeError @throws RangeError for an unknown target */
-  constructor(config: ValidatedConfig, binding: NativeBinding, root: string, targetOf: TargetOf, log: Logger) {
+  constructor(
+    config: ValidatedConfig,
+    binding: NativeBinding,
+    root: string,
+    targetOf: TargetOf,
+    log: Logger,
+    place = ONLY_ENGINE,
+  ) {
     const devices = openPorts(config, binding, root, 1);
     const dataplane = new binding.Dataplane({
       ports: nativePorts(config, devices),
@@ -31,7 +38,7 @@ export class LiveGateway extends RunningEngine {
     const target = targetOfPorts(config, binding, devices, targetOf);
     const natLog = config.nat.log === 'none' ? undefined : new NatLogLines(log, () => controller.config);
     const controller: GatewayController = new GatewayController(config, dataplane, target, true, natLog);
-    super(controller, binding, log, ONLY_ENGINE);
+    super(controller, binding, log, place);
     this.failedNics = new FailedNics(this.controller, () => this.isRunning, log);
     const { templates } = this.controller;
     watchTemplates(templates, log);

@@ -110,7 +110,13 @@ export interface DataplaneStatistics {
   /** By port index. Every frame that arrived from, or left on, the wire, NIC and software together. */
   readonly ports: readonly { readonly received: number; readonly transmitted: number }[];
   /** Bytes are those of frames as they arrived. */
-  readonly slowPath: { readonly packets: number; readonly misses: number; readonly bytes: number };
+  readonly slowPath: {
+    readonly packets: number;
+    readonly misses: number;
+    readonly bytes: number;
+    /** Frames that other shards received for this one. */
+    readonly handedOver: number;
+  };
   /** Packets that the NIC finished alone, bytes of those that it sent on; rules of flows that it has taken. */
   readonly nic: { readonly packets: number; readonly bytes: number; readonly inserts: number };
   /** How long first packets waited for their decision: packets by FIRST_PACKET_BOUNDS, and one bucket beyond. */

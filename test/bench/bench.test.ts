@@ -10,15 +10,15 @@ jest.setTimeout(300_000);
 type Figures = Record<string, unknown>;
 
 /** Runs a bench with sizes that say nothing about speed, and takes its last line. */
-function figuresOf(name: string, resident = 2000): Figures {
-  const sizes = ['--runs', '1', '--seconds', '0.1', '--resident', `${resident}`, '--flows', '1000'];
+function figuresOf(name: string, resident = 2000, report = name, ...more: string[]): Figures {
+  const sizes = ['--runs', '1', '--seconds', '0.1', '--resident', `${resident}`, '--flows', '1000', ...more];
   const output = execFileSync(process.execPath, [join(root, 'dist/bench/main.js'), name, '--json', ...sizes], {
     encoding: 'utf8',
     cwd: root,
   });
-  const report = JSON.parse(output.trimEnd().split('\n').at(-1) as string) as { name: string; figures: Figures };
-  expect(report.name).toBe(name);
-  return report.figures;
+  const reported = JSON.parse(output.trimEnd().split('\n').at(-1) as string) as { name: string; figures: Figures };
+  expect(reported.name).toBe(report);
+  return reported.figures;
 }
 
 function expectPositive(value: unknown): void {
@@ -50,6 +50,27 @@ test('setup opens every flow, translated and with its rules, and measures first 
   expect(p99).toBeGreaterThanOrEqual(p50);
   expect(p999).toBeGreaterThanOrEqual(p99);
   expect(p9999).toBeGreaterThanOrEqual(p999);
+});
+
+test('setup --shards opens every flow in a whole gateway of several, whose lcores hand over what is not theirs', () => {
+  const figures = figuresOf('setup', 2000, 'setupShards', '--shards', '3');
+  expect(figures.failed).toBe(0);
+  const byShards = (key: string) => figures[key] as Record<string, number>;
+  for (const key of ['newFlowsPerSecond', 'shardNewFlowsPerSecond', 'inTurnsMicros', 'flowMicros']) {
+    expect(Object.keys(byShards(key))).toEqual(['1', '2', '3']);
+    for (const value of Object.values(byShards(key))) expectPositive(value);
+  }
+  const handedOver = byShards('handedOverShare');
+  expect(handedOver['1']).toBe(0);
+  // A frame comes to one of N queues whoever owns it.
+  expect(handedOver['2']).toBeCloseTo(1 / 2, 1);
+  expect(handedOver['3']).toBeCloseTo(2 / 3, 1);
+});
+
+test('shards are no option of other benches', () => {
+  const run = () =>
+    execFileSync(process.execPath, [join(root, 'dist/bench/main.js'), 'insert', '--shards', '2'], { stdio: 'pipe' });
+  expect(run).toThrow(expect.objectContaining({ status: 2 }));
 });
 
 test('forward translates every packet right, in software and in the software NIC alone', () => {

@@ -17,7 +17,7 @@ function statistics(): DataplaneStatistics {
       { received: 101, transmitted: 102 },
       { received: 103, transmitted: 104 },
     ],
-    slowPath: { packets: 105, misses: 106, bytes: 112_000 },
+    slowPath: { packets: 105, misses: 106, bytes: 112_000, handedOver: 0 },
     nic: { packets: 107, bytes: 113_000, inserts: 114 },
     firstPackets: { buckets: [1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8], nanoseconds: 1_500_000_000 },
     drops: DropReasonNames.map((_, reason) => 200 + reason),

@@ -115,16 +115,30 @@ Napi::Value counters_call(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Object out = Napi::Object::New(env);
   for (const Side side : {Side::kFabric, Side::kExternal}) {
-    const WireCounters& counters = traffic().counters[static_cast<size_t>(side)];
+    uint64_t emitted = 0, accepted = 0, bad = 0, bad_checksum = 0, no_buffer = 0, empty_polls = 0, most_late = 0;
+    uint64_t first_emit = 0, last_accept = 0;
+    for (const WireCounters& queue : traffic().counters[static_cast<size_t>(side)]) {
+      emitted += queue.emitted;
+      accepted += queue.accepted;
+      bad += queue.bad;
+      bad_checksum += queue.bad_checksum;
+      no_buffer += queue.no_buffer;
+      empty_polls += queue.empty_polls;
+      most_late = std::max<uint64_t>(most_late, queue.most_late);
+      const uint64_t first = queue.first_emit_tsc;
+      if (first != 0 && (first_emit == 0 || first < first_emit)) first_emit = first;
+      last_accept = std::max<uint64_t>(last_accept, queue.last_accept_tsc);
+    }
     Napi::Object wire = Napi::Object::New(env);
-    wire.Set("emitted", count_value(env, counters.emitted));
-    wire.Set("accepted", count_value(env, counters.accepted));
-    wire.Set("bad", count_value(env, counters.bad));
-    wire.Set("badChecksum", count_value(env, counters.bad_checksum));
-    wire.Set("noBuffer", count_value(env, counters.no_buffer));
-    wire.Set("mostLate", count_value(env, counters.most_late));
-    wire.Set("firstEmitMicros", Napi::Number::New(env, micros(counters.first_emit_tsc)));
-    wire.Set("lastAcceptMicros", Napi::Number::New(env, micros(counters.last_accept_tsc)));
+    wire.Set("emitted", count_value(env, emitted));
+    wire.Set("accepted", count_value(env, accepted));
+    wire.Set("bad", count_value(env, bad));
+    wire.Set("badChecksum", count_value(env, bad_checksum));
+    wire.Set("noBuffer", count_value(env, no_buffer));
+    wire.Set("emptyPolls", count_value(env, empty_polls));
+    wire.Set("mostLate", count_value(env, most_late));
+    wire.Set("firstEmitMicros", Napi::Number::New(env, micros(first_emit)));
+    wire.Set("lastAcceptMicros", Napi::Number::New(env, micros(last_accept)));
     out.Set(side == Side::kFabric ? "fabric" : "external", wire);
   }
   return out;

@@ -134,7 +134,12 @@ export class ShardedGateway {
 
   /** What all of them count, together. */
   async measure(): Promise<ShardMeasures> {
-    return sumMeasures(await Promise.all(this.threads.map((thread) => thread.measure())));
+    return sumMeasures(await this.measureEach());
+  }
+
+  /** By shard. */
+  measureEach(): Promise<ShardMeasures[]> {
+    return Promise.all(this.threads.map((thread) => thread.measure()));
   }
 
   /** Gateway clock, milliseconds. */

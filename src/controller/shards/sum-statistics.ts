@@ -14,6 +14,7 @@ export function sumStatistics(all: readonly DataplaneStatistics[]): DataplaneSta
       packets: sum(({ slowPath }) => slowPath.packets),
       misses: sum(({ slowPath }) => slowPath.misses),
       bytes: sum(({ slowPath }) => slowPath.bytes),
+      handedOver: sum(({ slowPath }) => slowPath.handedOver),
     },
     nic: {
       packets: sum(({ nic }) => nic.packets),

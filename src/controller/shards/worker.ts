@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { FastifyInstance } from 'fastify';
 import { destination, pino } from 'pino';
@@ -16,6 +17,11 @@ const { config, index, shards, peers } = start;
 if (parentPort === null) throw new Error('this is what a worker of ShardedGateway runs');
 const control = parentPort;
 const tell = (message: FromShard) => control.postMessage(message);
+
+// What top and perf show it as (proc_tid_comm(5)); Node leaves its own name on every thread.
+try {
+  writeFileSync('/proc/thread-self/comm', `engine-${index}`);
+} catch {}
 
 const log = pino({ name: config.name, level: start.level }, destination(2)).child({ shard: index });
 const binding = loadBinding(start.root);

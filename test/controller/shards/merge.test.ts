@@ -128,7 +128,7 @@ test('status, VPCs, pools, holders and drops', () => {
 test('measures are added: sessions by VPC and class, pools by what they own, failures by errno', () => {
   const statistics = (received: number): DataplaneStatistics => ({
     ports: received === 0 ? [] : [{ received, transmitted: 2 }],
-    slowPath: { packets: 5, misses: 2, bytes: 60 },
+    slowPath: { packets: 5, misses: 2, bytes: 60, handedOver: 3 },
     nic: { packets: received, bytes: 0, inserts: 3 },
     firstPackets: { buckets: [1, 2], nanoseconds: 7 },
     drops: [0, 1],
@@ -173,7 +173,7 @@ test('measures are added: sessions by VPC and class, pools by what they own, fai
   ]);
   expect(sum.statistics).toEqual({
     ports: [{ received: 9, transmitted: 2 }],
-    slowPath: { packets: 10, misses: 4, bytes: 120 },
+    slowPath: { packets: 10, misses: 4, bytes: 120, handedOver: 6 },
     nic: { packets: 9, bytes: 0, inserts: 6 },
     firstPackets: { buckets: [2, 4], nanoseconds: 14 },
     drops: [0, 2],
