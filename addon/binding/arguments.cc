@@ -145,15 +145,24 @@ SteeringSource steering_source(const Napi::Value& value) {
   return source;
 }
 
+size_t shared_table_bytes(const Napi::Object& from, const char* name) {
+  constexpr double kMostBytes = 1ull << 40;
+  const auto bytes = static_cast<size_t>(number(from.Get(name), name, 0, kMostBytes));
+  if (!SharedTable::is_size(bytes)) {
+    throw NativeFault("ARGUMENT", std::string(name) + " is " + std::to_string(bytes) + ", not the " +
+                                      std::to_string(sizeof(SharedTableHeader)) + " + " +
+                                      std::to_string(sizeof(SharedTableEntry)) + " * 2^n of a shared table");
+  }
+  return bytes;
+}
+
 void read_shards(const Napi::Value& value, DataplaneOptions* options) {
   if (value.IsUndefined()) return;
   const Napi::Object given = object(value, "shards");
-  constexpr double kLeastBytes = 48, kMostBytes = 1ull << 40;
   options->shards = static_cast<uint16_t>(number(given.Get("count"), "count", 2, Steering::kMostShards));
   options->steering = steering_source(given.Get("steering"));
-  options->block_bytes = static_cast<size_t>(number(given.Get("blockBytes"), "blockBytes", kLeastBytes, kMostBytes));
-  options->remote_bytes =
-      static_cast<size_t>(number(given.Get("remoteBytes"), "remoteBytes", kLeastBytes, kMostBytes));
+  options->block_bytes = shared_table_bytes(given, "blockBytes");
+  options->remote_bytes = shared_table_bytes(given, "remoteBytes");
 }
 
 }  // namespace

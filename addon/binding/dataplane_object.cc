@@ -33,6 +33,11 @@ uint32_t make_known(const std::shared_ptr<Dataplane>& dataplane) {
   return last_id;
 }
 
+void forget_known(uint32_t id) {
+  const std::lock_guard guard(known_lock);
+  known.erase(id);
+}
+
 std::shared_ptr<Dataplane> find_known(uint32_t id) {
   const std::lock_guard guard(known_lock);
   const auto found = known.find(id);
@@ -141,7 +146,10 @@ void DataplaneObject::on_environment_end(void* self) {
 void DataplaneObject::shut(bool tell_loop) {
   if (hooked_) napi_remove_env_cleanup_hook(env_, on_environment_end, this);
   hooked_ = false;
-  if (dataplane_ && owns_) dataplane_->close();
+  if (dataplane_ && owns_) {
+    forget_known(id_);
+    dataplane_->close();
+  }
   if (dataplane_ && starts_ && !dataplane_->closed()) lane().stop();
   starts_ = false;
   if (tell_loop) release_doorbell();
@@ -304,6 +312,7 @@ Napi::Value DataplaneObject::statistics(const Napi::CallbackInfo& info) {
     slow_path.Set("packets", count(statistics.slow_path_packets));
     slow_path.Set("misses", count(statistics.misses));
     slow_path.Set("bytes", count(statistics.slow_path_bytes));
+    slow_path.Set("handedOver", count(statistics.handed_over));
     Napi::Object nic = Napi::Object::New(env);
     nic.Set("packets", count(statistics.nic_packets));
     nic.Set("bytes", count(statistics.nic_bytes));

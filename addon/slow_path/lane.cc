@@ -59,6 +59,7 @@ uint32_t Lane::round(uint32_t burst) {
 }
 
 void Lane::start(uint32_t burst, std::function<void()> doorbell) {
+  const std::lock_guard guard(asking_);
   if (running_) throw NativeFault("STATE", "started already");
   lcore_ = lcore_of(index_);
   if (lcore_ >= RTE_MAX_LCORE)
@@ -73,6 +74,7 @@ void Lane::start(uint32_t burst, std::function<void()> doorbell) {
 }
 
 void Lane::stop() {
+  const std::lock_guard guard(asking_);
   if (!running_) return;
   stopping_ = true;
   rte_eal_wait_lcore(lcore_);

@@ -55,7 +55,7 @@ class Lane {
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> armed_ = false;
   std::function<void()> doorbell_;
-  std::mutex asking_;  // one task at a time
+  std::mutex asking_;  // one task at a time, and none while the lcore begins or ends
   std::atomic<const std::function<void()>*> task_ = nullptr;
   std::exception_ptr task_fault_;
 };

@@ -4,6 +4,8 @@
 
 #include <rte_pause.h>
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 
 #include "generated/records.h"
@@ -13,7 +15,14 @@ namespace sluice {
 
 class SharedTable {
  public:
-  // Of zeros, or as TypeScript has it; with room for an entry at least.
+  // Slots are a power of two.
+  static bool is_size(size_t bytes) {
+    if (bytes <= sizeof(SharedTableHeader)) return false;
+    const size_t entries = bytes - sizeof(SharedTableHeader);
+    return entries % sizeof(SharedTableEntry) == 0 && std::has_single_bit(entries / sizeof(SharedTableEntry));
+  }
+
+  // Of zeros, or as TypeScript has it, of such a size.
   explicit SharedTable(const SharedRegion& region)
       : header_(region->as<const SharedTableHeader>()),
         entries_(reinterpret_cast<const SharedTableEntry*>(header_ + 1)),
@@ -22,9 +31,11 @@ class SharedTable {
             1) {}
 
   // 0: there is none. The table as it was at some moment of the call: a writer that is at work is waited for,
-  // which takes some tens of nanoseconds unless its thread has lost its core meanwhile.
+  // which takes some tens of nanoseconds. One whose thread has lost its core in the middle is not: then it is
+  // the table as it stands, in which at most one entry is neither the old nor the new one. So the value of a
+  // key may be that of another key, and whoever takes it for an index looks at it first.
   uint32_t get(uint32_t a, uint32_t b, uint32_t c) const {
-    for (;;) {
+    for (uint32_t tried = 0; tried < kTries; tried++) {
       const uint32_t before = __atomic_load_n(&header_->sequence, __ATOMIC_ACQUIRE);
       if ((before & 1) == 0) {
         const uint32_t value = find(a, b, c);
@@ -33,9 +44,12 @@ class SharedTable {
       }
       rte_pause();
     }
+    return find(a, b, c);
   }
 
  private:
+  static constexpr uint32_t kTries = 256;  // some ten microseconds
+
   // Bounded, since entries that move under a reader could lead it in circles.
   uint32_t find(uint32_t a, uint32_t b, uint32_t c) const {
     uint32_t slot = slot_of(a, b, c);

@@ -87,9 +87,7 @@ int32_t Steering::of_public_end(uint32_t context, const FlowKey& flow) const {
   if (const SteeringSource::Binding* binding = binding_of(flow))
     return home_of(binding->private_first + (flow.destination - binding->first));
   if (has_ports(flow.protocol)) return of_block(flow);
-  return static_cast<int32_t>(
-             remotes_.get(context << kRemoteProtocolBits | flow.protocol, flow.source, flow.destination)) -
-         1;
+  return shard_of(remotes_.get(context << kRemoteProtocolBits | flow.protocol, flow.source, flow.destination));
 }
 
 int32_t Steering::of_block(const FlowKey& flow) const {
@@ -98,7 +96,12 @@ int32_t Steering::of_block(const FlowKey& flow) const {
   const uint32_t size = shape & ((1u << kBlockSizeBits) - 1);
   if (size == 0 || flow.destination_port < first) return kNobody;
   const uint32_t block = (flow.destination_port - first) / size;
-  return static_cast<int32_t>(blocks_.get(flow.protocol, flow.destination, block)) - 1;
+  return shard_of(blocks_.get(flow.protocol, flow.destination, block));
+}
+
+// Of what a table says, which may be another key's value (SharedTable::get).
+int32_t Steering::shard_of(uint32_t value) const {
+  return value == 0 || value > shards_ ? kNobody : static_cast<int32_t>(value) - 1;
 }
 
 const SteeringSource::Binding* Steering::binding_of(const FlowKey& flow) const {

@@ -52,6 +52,7 @@ class Steering {
 
   int32_t of_public_end(uint32_t context, const FlowKey& flow) const;
   int32_t of_block(const FlowKey& flow) const;
+  int32_t shard_of(uint32_t value) const;
   const SteeringSource::Binding* binding_of(const FlowKey& flow) const;
   int32_t behind(uint32_t address) const;
   uint16_t home_of(uint32_t address) const;

@@ -69,6 +69,15 @@ async function begin(socketPath: string, method: string, path: string, sent?: ob
   });
 }
 
+/** An answer that may be long has ended in the middle. */
+export function brokenOff(socketPath: string): UserFault {
+  return UserFault.of(
+    socketPath,
+    'the gateway ended before its list did, which is not whole',
+    'is it still running? ask again',
+  );
+}
+
 /** Why a gateway could not be asked. */
 export function noAnswer(socketPath: string, error: NodeJS.ErrnoException): UserFault {
   const hint =

@@ -5,7 +5,7 @@ import type { FlowPredicate } from '../controller/flow-filter.js';
 import { type FlowSort, sortKey } from '../controller/flow-sort.js';
 import type { TopTalkers } from '../controller/flow-top.js';
 import { Largest } from '../controller/largest.js';
-import { askGateway, openGateway } from './control-socket.js';
+import { askGateway, brokenOff, openGateway } from './control-socket.js';
 import { UserFault } from './errors.js';
 
 export interface FlowQuery {
@@ -20,6 +20,8 @@ export interface FlowQuery {
 export interface FlowSource {
   /** Flows as JSON lines. @throws UserFault */
   lines(query: FlowQuery): Promise<Readable>;
+  /** Why lines() ended with an error, to the user. */
+  told(error: Error): Error;
   /** The same to a file descriptor, with as little work as can be; null where that is no different. @returns Whether it could. */
   readonly pass: ((query: FlowQuery, fd: number) => Promise<boolean>) | null;
   /** How many there may be, for progress; null: nobody knows. */
@@ -36,6 +38,7 @@ export function gatewaySource(socket: string): FlowSource {
   const text = async (path: string) => (await askGateway(socket, 'GET', path)).body;
   return {
     lines: (query) => openGateway(socket, listPath(query)) as Promise<IncomingMessage>,
+    told: (error) => ((error as NodeJS.ErrnoException).code === 'ECONNRESET' ? brokenOff(socket) : error),
     pass: async (query, fd) => {
       const { passAnswer } = await import('./pass-answer.js');
       return passAnswer(socket, listPath(query), fd);
@@ -76,6 +79,7 @@ export async function mirrorSource(url: string, group: string | null): Promise<F
   const flows = await MirrorFlows.open(redisConnector(url), group).catch(told);
   return {
     lines: async (query) => Readable.from(mirrorLines(flows.slices(), query, told), { objectMode: false }),
+    told: (error) => error,
     pass: null,
     count: async () => null,
     rules: null,

@@ -23,6 +23,11 @@ interface FlowsOptions {
 
 const WATCH_MS = 1000;
 const STDOUT = 1;
+const NO_RULES = UserFault.of(
+  '--format',
+  'rules are in a NIC, the mirror holds sessions',
+  'ask the gateway with --socket',
+);
 
 export function register(program: Command): void {
   program
@@ -52,6 +57,7 @@ export function register(program: Command): void {
 
 async function run(options: FlowsOptions, command: Command): Promise<void> {
   const { redis } = options;
+  if (redis !== undefined && options.format === 'testpmd') throw NO_RULES;
   if (redis === undefined && options.group !== undefined)
     command.error("error: option '--group <name>' names a mirror: it needs '--redis <url>'", { exitCode: 2 });
   const { gatewaySource, mirrorSource } = await import('./flow-source.js');
@@ -77,8 +83,7 @@ async function run(options: FlowsOptions, command: Command): Promise<void> {
 
 async function print(source: FlowSource, format: FlowsOptions['format'], query: FlowQuery): Promise<void> {
   if (format === 'testpmd') {
-    if (source.rules === null)
-      throw UserFault.of('--format', 'rules are in a NIC, the mirror holds sessions', 'ask the gateway with --socket');
+    if (source.rules === null) throw NO_RULES;
     process.stdout.write(`${await source.rules()}\n`);
     return;
   }
@@ -94,7 +99,10 @@ async function print(source: FlowSource, format: FlowsOptions['format'], query: 
   const last = steps.reduce<NodeJS.ReadableStream>((from, step) => from.pipe(step), lines);
   // Standard output stays open; a reader that closes it early ends the command.
   last.pipe(process.stdout, { end: false });
-  await Promise.all([finished(lines), finished(last)]);
+  const told = (error: Error) => {
+    throw source.told(error);
+  };
+  await Promise.all([finished(lines).catch(told), finished(last)]);
 }
 
 /** What standard output's stream would have met: whoever watches it knows what to do without a reader. */

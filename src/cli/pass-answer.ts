@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { packageRoot } from '../config/package-root.js';
 import { loadClientBinding } from '../native/binding.js';
 import { ChunkedBody } from './chunked-body.js';
-import { noAnswer } from './control-socket.js';
+import { brokenOff, noAnswer } from './control-socket.js';
 import { UserFault } from './errors.js';
 
 /** As much as a socket holds on the way: one read takes all of it. */
@@ -66,10 +66,6 @@ export function passAnswer(socketPath: string, path: string, fd: number): Promis
 
 function isList(head: string): boolean {
   return /^HTTP\/1\.1 200 /.test(head) && /\r\ntransfer-encoding: *chunked\r\n/i.test(head);
-}
-
-function brokenOff(socketPath: string): UserFault {
-  return UserFault.of(socketPath, 'the gateway ended before its list did', 'is it still running? ask again');
 }
 
 function writeAll(fd: number, buffer: Buffer, from: number, to: number): void {

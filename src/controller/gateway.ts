@@ -131,7 +131,8 @@ export class GatewayController {
     );
     // Memory that is cleared ahead pays where packets would wait for it; a replay's do not.
     const memory = live ? (words: number) => new Int32Array(dataplane.tableMemory(words * 4)) : ordinaryMemory;
-    this.engine = new NatEngine(config, this.rows, this.decisions, log, memory, seat?.shard ?? null);
+    const shard = seat && { ...seat.shard, onDecided: (words: Int32Array) => this.noteDecided(words, 0) };
+    this.engine = new NatEngine(config, this.rows, this.decisions, log, memory, shard);
     this.rulesOfRow = new Uint8Array(this.engine.sessions.capacity);
     this.allNicRules = seat?.nicRules ?? null;
     this.roomLimit = new RoomLimit(config.offload.maxRules);
@@ -179,6 +180,7 @@ export class GatewayController {
 
   /** One of several is told something by another, or by the dealer of ports. The caller has looked for room. */
   receive(message: EngineMessage): void {
+    this.decisions.refused = NOT_REFUSED;
     this.engine.receive(message);
   }
 
@@ -296,6 +298,13 @@ export class GatewayController {
     return asked;
   }
 
+  /** A miss has been decided on, when it came or later. */
+  private noteDecided(words: Int32Array, at: number): void {
+    const { decisions } = this;
+    if (decisions.refused > CONSUMED) this.recentDrops.note(words, at, decisions.refused);
+    decisions.refused = NOT_REFUSED;
+  }
+
   private handle(at: number, index: number): void {
     const { view, words } = this.events;
     const type = words[at >>> 2] & 0xff;
@@ -304,7 +313,7 @@ export class GatewayController {
       this.missesHandled++;
       decisions.refused = NOT_REFUSED;
       this.engine.onMiss(words, at, index);
-      if (decisions.refused > CONSUMED) this.recentDrops.note(words, at, decisions.refused);
+      this.noteDecided(words, at);
       return;
     }
     if (type === EventType.neighbour) {

@@ -49,7 +49,8 @@ export class RecentDrops {
       const own = i & (KEPT - 1);
       readMiss(this.words, own * EVENT_SLOT_BYTES, packet);
       const agoMs = nowMs - (packet.seconds * 1000 + packet.nanoseconds / 1e6);
-      if (agoMs > seconds * 1000) break;
+      // Not the last one of that time: what waited for another shard's answer is noted behind younger ones.
+      if (agoMs > seconds * 1000) continue;
       if (packet.kind === MissKind.arp) continue;
       const ports = hasPorts(packet.protocol);
       const { vni } = packet;

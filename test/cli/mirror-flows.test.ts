@@ -79,6 +79,8 @@ const identities = (text: string): string[] =>
       1,
       '--format: rules are in a NIC, the mirror holds sessions (ask the gateway with --socket)\n',
     ]);
+    // Nobody need be asked for that.
+    expect((await run('--redis', 'redis://127.0.0.1:1', '--format', 'testpmd')).stderr).toBe(stderr);
   });
 
   describe('whatever Redis holds is told in one line with a remedy', () => {

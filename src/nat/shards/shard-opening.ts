@@ -163,6 +163,7 @@ export class ShardOpening extends SessionOpening {
     this.again = null;
     this.shard.known = NOBODY;
     if (miss.waits) return;
+    this.shard.onDecided?.(miss.words);
     this.settle(miss.source, this.facts.forwardDestination);
     this.settle(miss.destination, this.facts.translatedSource);
   }

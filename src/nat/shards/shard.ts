@@ -12,6 +12,8 @@ export interface ShardSeat {
   readonly index: number;
   readonly memory: ShardMemory;
   readonly mail: ShardMail;
+  /** Told of a miss that had been put by, once it is decided on: its MissEvent. */
+  readonly onDecided?: (words: Int32Array) => void;
 }
 
 /** An end of a hairpin that another shard has, as its mapping stands here for one session. */
@@ -34,6 +36,7 @@ export class Shard {
   readonly count: number;
   readonly rows: number;
   readonly mail: ShardMail;
+  readonly onDecided: ((words: Int32Array) => void) | null;
   readonly limits: SharedLimits;
   readonly blocks: BlockOwners;
   readonly remotes: SharedRemotes;
@@ -46,10 +49,11 @@ export class Shard {
   /** Shard of the public endpoint that the packet calls, when another has it and has not been asked; -1. */
   foreignEnd = -1;
 
-  constructor({ index, memory, mail }: ShardSeat, config: ValidatedConfig) {
+  constructor({ index, memory, mail, onDecided }: ShardSeat, config: ValidatedConfig) {
     this.index = index;
     this.count = memory.shards;
     this.mail = mail;
+    this.onDecided = onDecided ?? null;
     this.rows = rowsOfShard(config.nat.maxSessions, memory.shards);
     this.limits = new SharedLimits(memory.limits, config.nat.maxSessions);
     this.blocks = new BlockOwners(memory.blocks);

@@ -51,10 +51,15 @@ export class SharedTable {
   private readonly mask: number;
   private readonly seed: number;
 
-  /** @param memory Of sharedTableMemory(), or of beginSharedTable(); external memory will do. */
+  /** @param memory Of sharedTableMemory(), or of beginSharedTable(); external memory will do. @throws RangeError for another size */
   constructor(memory: ArrayBufferLike) {
+    const slots = (memory.byteLength / 4 - HEADER) / WORDS;
+    if (!(slots >= 1) || !Number.isInteger(Math.log2(slots))) {
+      const size = `${SharedTableHeader.size} + ${SharedTableEntry.size} * 2^n`;
+      throw new RangeError(`a shared table has ${size} bytes, not ${memory.byteLength}`);
+    }
     this.words = new Int32Array(memory);
-    this.mask = (this.words.length - HEADER) / WORDS - 1;
+    this.mask = slots - 1;
     this.seed = this.words[SEED];
   }
 

@@ -66,6 +66,8 @@ export class Cluster {
   readonly engines: NatEngine[] = [];
   /** Live sessions. */
   readonly live = new Set<Opened>();
+  /** Misses that were decided on after they had been put by: their holds. */
+  readonly decidedLate: number[] = [];
   private readonly fates = new Map<number, Fate>();
   private readonly sessionOf = new Map<string, Opened>();
   private readonly mail: LateMail;
@@ -91,7 +93,8 @@ export class Cluster {
     const dealer = new BlockDealer(config, blocks, this.mailOf(DEALER), new Random(seed));
     this.dealer = dealer;
     for (let index = 0; index < shards; index++) {
-      const seat = { index, memory, mail: this.mailOf(index) };
+      const onDecided = (words: Int32Array) => void this.decidedLate.push(words[MissEvent.hold / 4]);
+      const seat = { index, memory, mail: this.mailOf(index), onDecided };
       const own = { ...config, nat: { ...config.nat, seed: seed * shards + index } };
       this.engines.push(new NatEngine(own, rows(), this.sinkOf(index), undefined, undefined, seat));
     }

@@ -121,3 +121,32 @@ test('a block that is dealt has as many ports as nat.portBlockSize says', () => 
   expect(new Set(ports).size).toBe(64);
   expect(Math.max(...ports) - Math.min(...ports)).toBe(63);
 });
+
+test('a miss that was put by is told of once, when it is decided on, refused or not', () => {
+  const { config, scenario } = scarceFixture({ addresses: 1, portsOfAddress: 8, seed: 1 });
+  const cluster = new Cluster(config, 2, 5);
+  const fates: string[] = [];
+  for (let hold = 1; hold <= 64; hold++) {
+    const { privateBase, remoteBase, vni, hostVtep } = scenario;
+    cluster.miss(
+      missOf({
+        hold,
+        port: config.fabricPort,
+        protocol: 17,
+        seconds: BEGIN,
+        vni,
+        outerSource: hostVtep,
+        source: privateBase + hold,
+        destination: remoteBase,
+        sourcePort: FIRST_SOURCE_PORT,
+        destinationPort: REMOTE_PORT,
+      }),
+    );
+    const isPutBy = cluster.takeFate(hold) === null;
+    const before = cluster.decidedLate.length;
+    cluster.settle(BEGIN);
+    expect(cluster.decidedLate.slice(before)).toEqual(isPutBy ? [hold] : []);
+    if (isPutBy) fates.push(cluster.takeFate(hold)?.what ?? 'waits');
+  }
+  expect(new Set(fates)).toEqual(new Set(['session', 'told']));
+});

@@ -78,6 +78,13 @@ test('a table lies in memory of any kind, and each change raises its sequence nu
   }
 });
 
+test('memory of another size than a table has is refused', () => {
+  for (const bytes of [0, 8, 16, 24, 16 + 16 * 3, 16 + 16 * 1000]) {
+    expect(() => new SharedTable(new ArrayBuffer(bytes))).toThrow(`16 + 16 * 2^n bytes, not ${bytes}`);
+  }
+  for (const bytes of [32, 48, 16 + 16 * 1024]) expect(new SharedTable(new ArrayBuffer(bytes)).count).toBe(0);
+});
+
 test('an address of which blocks are dealt tells its first port and their size by the key that lcores look up', () => {
   const memory = sharedTableMemory(100, 5);
   const owners = new BlockOwners(memory);
