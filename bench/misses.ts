@@ -141,6 +141,8 @@ export class EngineAlone implements DecisionSink {
     this.outcome = Outcome.other;
   }
 
+  retryAnew(): void {}
+
   retry(): void {
     this.outcome = Outcome.other;
   }

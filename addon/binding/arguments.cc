@@ -117,6 +117,8 @@ TemplateSource template_source(const Napi::Value& value) {
 
 namespace {
 
+}  // namespace
+
 SteeringSource steering_source(const Napi::Value& value) {
   const Napi::Object given = object(value, "steering");
   constexpr uint32_t kMostVpcs = 0x7fff;
@@ -142,8 +144,19 @@ SteeringSource steering_source(const Napi::Value& value) {
                                static_cast<uint16_t>(u32(binding.Get("port"), "port", 0xffff)),
                                static_cast<uint8_t>(u32(binding.Get("protocol"), "protocol", 0xff))});
   });
+  each("formerEnds", [&](const Napi::Value& one) {
+    const Napi::Object end = object(one, "former end");
+    source.former_ends.push_back({u32(end.Get("address"), "address"), end.Get("left").ToBoolean()});
+  });
+  each("formerPeering", [&](const Napi::Value& one) {
+    const Napi::Object former = object(one, "former peering address");
+    source.former_peering.push_back(
+        {u32(former.Get("address"), "address"), u32(former.Get("vpc"), "vpc", kMostVpcs)});
+  });
   return source;
 }
+
+namespace {
 
 size_t shared_table_bytes(const Napi::Object& from, const char* name) {
   constexpr double kMostBytes = 1ull << 40;

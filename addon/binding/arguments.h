@@ -39,6 +39,7 @@ Napi::Object object(const Napi::Value& value, const char* what);
 Napi::Array array(const Napi::Value& value, const char* what);
 
 TemplateSource template_source(const Napi::Value& value);
+SteeringSource steering_source(const Napi::Value& value);
 DataplaneOptions dataplane_options(const Napi::Value& value);
 std::vector<CapturePath> captures(const Napi::Value& value, const char* what);
 

@@ -56,6 +56,7 @@ Napi::Function DataplaneObject::define(Napi::Env env) {
                          InstanceMethod<&DataplaneObject::install_static>("installStatic"),
                          InstanceMethod<&DataplaneObject::table_memory>("tableMemory"),
                          InstanceMethod<&DataplaneObject::probe_template>("probeTemplate"),
+                         InstanceMethod<&DataplaneObject::steer_by>("steerBy"),
                          InstanceMethod<&DataplaneObject::poll>("poll"),
                          InstanceMethod<&DataplaneObject::start>("start"),
                          InstanceMethod<&DataplaneObject::stop>("stop"),
@@ -205,6 +206,13 @@ Napi::Value DataplaneObject::probe_template(const Napi::CallbackInfo& info) {
     object.Set("aged", result.aged);
     object.Set("destroyed", result.destroyed);
     return object;
+  });
+}
+
+Napi::Value DataplaneObject::steer_by(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    dataplane_->steer_by(steering_source(info[0]));
+    return info.Env().Undefined();
   });
 }
 

@@ -16,6 +16,7 @@ class DataplaneObject : public Napi::ObjectWrap<DataplaneObject> {
   Napi::Value install_static(const Napi::CallbackInfo& info);
   Napi::Value table_memory(const Napi::CallbackInfo& info);
   Napi::Value probe_template(const Napi::CallbackInfo& info);
+  Napi::Value steer_by(const Napi::CallbackInfo& info);
   Napi::Value poll(const Napi::CallbackInfo& info);
   Napi::Value start(const Napi::CallbackInfo& info);
   Napi::Value stop(const Napi::CallbackInfo& info);

@@ -251,6 +251,8 @@ inline constexpr uint32_t kMissLaterFragment = 8u;
 inline constexpr uint32_t kSessionFlagTcp = 1u;
 // session: it has lived elsewhere; tcpState and the *Seconds fields say how it stands.
 inline constexpr uint32_t kDecisionFlagAdopted = 64u;
+// retry: the configuration has changed meanwhile; the packet may be missed again, as if it had just come.
+inline constexpr uint32_t kDecisionFlagAnew = 32u;
 // drop, icmp-error: packets of the flow that wait behind the held one are dropped with it.
 inline constexpr uint32_t kDecisionFlagFlow = 128u;
 

@@ -91,7 +91,7 @@ void Dataplane::make_lanes(const std::vector<GatewayPort>& ports) {
   if (shards > 1) {
     blocks_memory_ = std::make_shared<MemoryRegion>(options_.block_bytes);
     remotes_memory_ = std::make_shared<MemoryRegion>(options_.remote_bytes);
-    steering_.emplace(options_.steering, shards, blocks_memory_, remotes_memory_);
+    steering_ = std::make_unique<Steering>(options_.steering, shards, blocks_memory_, remotes_memory_);
     hand_over_.emplace(shards);
     transmit_locks_ = std::make_unique<rte_spinlock_t[]>(ports.size() * shards);
   }
@@ -99,7 +99,7 @@ void Dataplane::make_lanes(const std::vector<GatewayPort>& ports) {
     SlowPathOptions options = options_.slow_path;
     std::vector<GatewayPort> own = ports;
     if (shards > 1) {
-      options.steering = &*steering_;
+      options.steering = steering_.get();
       options.hand_over = &*hand_over_;
       options.shard = shard;
       options.first_row = shard * options.max_sessions;
@@ -220,6 +220,14 @@ ProbeResult Dataplane::probe_template(uint8_t port, const TemplateSource& source
   ProbeResult result;
   lane().run([&] { result = slow_path().probe_template(port, source); });
   return result;
+}
+
+void Dataplane::steer_by(const SteeringSource& source) {
+  if (steering_ == nullptr) throw NativeFault("STATE", "with one shard nothing is steered");
+  auto next = std::make_unique<Steering>(source, options_.shards, blocks_memory_, remotes_memory_);
+  for (uint16_t shard = 0; shard < options_.shards; shard++)
+    lane(shard).run([&] { slow_path(shard).steer_by(next.get()); });
+  steering_ = std::move(next);
 }
 
 uint32_t Dataplane::poll(uint16_t shard, uint32_t burst) {

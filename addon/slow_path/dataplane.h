@@ -77,6 +77,9 @@ class Dataplane {
   void install_static(uint8_t port, const TemplateSource& source);
   ProbeResult probe_template(uint8_t port, const TemplateSource& source);
 
+  // From now on packets are looked up where another configuration says. Throws NativeFault STATE with one shard.
+  void steer_by(const SteeringSource& source);
+
   // One round inline. Throws NativeFault STATE while an lcore polls.
   uint32_t poll(uint16_t shard, uint32_t burst);
 
@@ -128,7 +131,7 @@ class Dataplane {
   PortEvents port_events_;
   std::map<uint8_t, uint32_t> reset_;  // closed ports that have been reset and started: what their flow queues granted
   SharedRegion blocks_memory_, remotes_memory_;
-  std::optional<Steering> steering_;
+  std::unique_ptr<Steering> steering_;
   std::optional<HandOver> hand_over_;
   std::unique_ptr<rte_spinlock_t[]> transmit_locks_;  // by port and shard's queue
   // They use all of the above, so they go before it: close() sees to that.

@@ -131,7 +131,7 @@ void SlowPath::carry_out(const Decision& decision) {
   if (sends && !leads_somewhere) {
     drop(packet, type == DecisionType::kIcmpError ? reason_of(decision) : DropReason::kLocal);
   } else if (type == DecisionType::kRetry) {
-    packet.retried = true;
+    packet.retried = (decision.flags & kDecisionFlagAnew) == 0;
     look_up(packet);
   } else if (type == DecisionType::kIcmpError) {
     Decision checked = decision;

@@ -160,6 +160,7 @@ void SlowPath::receive_icmp_error(Packet& packet) {
   if (reason != DropReason::kNone) return drop(packet, reason);
   packet.icmp_error = true;
   FlowRule* rule = quoted.later_fragment ? nullptr : match_reversed(packet, quoted.tuple, quoted.icmp_type);
+  if (rule == nullptr && options_.steering != nullptr && pass_on(packet)) return;
   // It is for the one who sent the quoted packet. Whether a router may speak in a VPC is for the NAT engine
   // to say, which knows the subnets.
   const bool addressed = packet.flow.destination == quoted.tuple.source;

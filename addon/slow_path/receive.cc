@@ -120,6 +120,7 @@ bool SlowPath::begin(rte_mbuf* frame, uint8_t port_index, Packet* packet) {
   GatewayPort& port = ports_[port_index];
   if constexpr (kHandedOver) {
     packet->handed_over = true;  // and was counted where it came in
+    packet->looked_up_before = was_looked_up(frame);
   } else {
     port.received++;
     port.received_bytes += rte_pktmbuf_pkt_len(frame);

@@ -132,6 +132,8 @@ class SlowPath {
   void receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port);
   // Receives what other shards have for this one, some of it. How many frames.
   uint32_t take_handed_over();
+  // From now on packets are looked up where `steering`, which outlives its use here, says.
+  void steer_by(const Steering* steering);
   // Sends what waits for a burst to fill.
   void flush_transmit();
   LeaseGate& lease() { return lease_; }
@@ -206,7 +208,10 @@ class SlowPath {
 
   // steer.cc
   bool steer_away(Packet& packet);
-  uint16_t owner_of(const Packet& packet);
+  FlowKey steered_by(const Packet& packet) const;
+  uint16_t first_of(const Packet& packet) const;
+  bool pass_on(Packet& packet);
+  static bool was_looked_up(const rte_mbuf* frame);
   bool send_on(Packet& packet);
   void hand_over(Packet& packet, uint16_t owner);
 

@@ -5,6 +5,7 @@ namespace sluice {
 namespace {
 
 constexpr uint32_t kHandedAtOnce = 32;
+constexpr uint32_t kLookedUpBefore = 1;  // in a frame under way, whose hash nobody needs any more
 
 }  // namespace
 
@@ -12,6 +13,7 @@ constexpr uint32_t kHandedAtOnce = 32;
 // came in, and fragments once more where their datagram meets.
 bool SlowPath::steer_away(Packet& packet) {
   const uint16_t self = options_.shard;
+  if (packet.looked_up_before) return false;
   if (packet.later_fragment() || packet.first_fragment()) {
     const uint16_t meeting = options_.steering->meeting_place(packet.flow, packet.identification);
     if (meeting == self) return send_on(packet);
@@ -20,18 +22,18 @@ bool SlowPath::steer_away(Packet& packet) {
     return true;
   }
   if (packet.handed_over) return false;
-  const uint16_t owner = owner_of(packet);
-  if (owner == self) return false;
-  hand_over(packet, owner);
+  const uint16_t first = first_of(packet);
+  if (first == self) return false;
+  hand_over(packet, first);
   return true;
 }
 
-uint16_t SlowPath::owner_of(const Packet& packet) {
-  const bool fabric = ports_[packet.flow.port].is_fabric();
+// What the packet is looked up by.
+FlowKey SlowPath::steered_by(const Packet& packet) const {
   const bool error = packet.flow.protocol == kProtocolIcmp && !packet.later_fragment() &&
                      is_translated_icmp_error(packet.icmp_type);
   EmbeddedTuple quoted;
-  if (!error || !quoted_tuple(packet, &quoted)) return options_.steering->owner(packet.flow, fabric);
+  if (!error || !quoted_tuple(packet, &quoted)) return packet.flow;
   // Where the answer to the quoted packet would be looked up: match_reversed() looks for its rule.
   FlowKey answer = packet.flow;
   answer.source = quoted.destination;
@@ -39,8 +41,32 @@ uint16_t SlowPath::owner_of(const Packet& packet) {
   answer.source_port = quoted.destination_port;
   answer.destination_port = quoted.source_port;
   answer.protocol = quoted.protocol;
-  return options_.steering->owner(answer, fabric);
+  return answer;
 }
+
+uint16_t SlowPath::first_of(const Packet& packet) const {
+  return options_.steering->first(steered_by(packet), ports_[packet.flow.port].is_fabric());
+}
+
+// A packet that nothing here knows, and that another shard is to look up or to decide on: it was sent here
+// where an older configuration leads, or by one that is no more. True: it is on its way there.
+bool SlowPath::pass_on(Packet& packet) {
+  const bool fabric = ports_[packet.flow.port].is_fabric();
+  const uint16_t next = options_.steering->next(steered_by(packet), fabric, options_.shard);
+  if (next == options_.shard) return false;
+  Datagram* datagram = packet.datagram == kNone ? nullptr : fragments_.get(packet.datagram);
+  packet.looked_up_before = true;
+  hand_over(packet, next);
+  if (datagram == nullptr) return true;
+  datagram->state = DatagramState::kElsewhere;
+  datagram->shard = next;
+  release_fragments(*datagram, packet.stamp);
+  return true;
+}
+
+bool SlowPath::was_looked_up(const rte_mbuf* frame) { return frame->hash.usr == kLookedUpBefore; }
+
+void SlowPath::steer_by(const Steering* steering) { options_.steering = steering; }
 
 // At the place where a datagram's fragments meet: the first one tells whose they are, those that came before
 // it wait here, and all follow it in their order. True: somebody else's.
@@ -52,7 +78,7 @@ bool SlowPath::send_on(Packet& packet) {
     hand_over(packet, datagram->shard);
     return true;
   }
-  const uint16_t owner = owner_of(packet);
+  const uint16_t owner = first_of(packet);
   if (owner == options_.shard) return false;
   if (datagram == nullptr) {
     datagram = fragments_.create(key, whole_seconds(now_));
@@ -78,6 +104,7 @@ bool SlowPath::send_on(Packet& packet) {
 void SlowPath::hand_over(Packet& packet, uint16_t owner) {
   rte_mbuf* frame = packet.context.mbuf;
   frame->port = ports_[packet.flow.port].port_id;
+  frame->hash.usr = packet.looked_up_before ? kLookedUpBefore : 0;
   if (!options_.hand_over->give(options_.shard, owner, frame)) return drop(packet, DropReason::kQueueFull);
   packet.context.mbuf = nullptr;
 }

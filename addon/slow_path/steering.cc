@@ -58,6 +58,9 @@ Steering::Steering(const SteeringSource& source, uint16_t shards, const SharedRe
     }
   }
   sort_ranges(ranges_);
+  for (const SteeringSource::FormerEnd& end : source.former_ends) former_ends_[end.address] = end.left;
+  for (const SteeringSource::FormerPeering& one : source.former_peering)
+    former_peering_.emplace(one.address, one.vpc);
 }
 
 uint16_t Steering::owner(const FlowKey& flow, bool fabric) const {
@@ -76,6 +79,50 @@ uint16_t Steering::owner(const FlowKey& flow, bool fabric) const {
   return other >= 0 ? home_of_pair(found->second, other) : own;
 }
 
+uint16_t Steering::first(const FlowKey& flow, bool fabric) const {
+  return former_ends_.empty() && former_peering_.empty() ? owner(flow, fabric)
+                                                         : stops(flow, fabric).shards[0];
+}
+
+uint16_t Steering::next(const FlowKey& flow, bool fabric, uint16_t self) const {
+  const Stops all = stops(flow, fabric);
+  for (uint16_t i = 0; i + 1 < all.count; i++) {
+    if (all.shards[i] == self) return all.shards[i + 1];
+  }
+  // One that is no stop any more sends it to the first.
+  return all.shards[all.count - 1] == self ? self : all.shards[0];
+}
+
+Steering::Stops Steering::stops(const FlowKey& flow, bool fabric) const {
+  Stops all;
+  const uint16_t last = owner(flow, fabric);
+  if (!former_ends_.empty() || !former_peering_.empty()) add_former(flow, fabric, last, &all);
+  all.shards[all.count++] = last;
+  return all;
+}
+
+void Steering::add_former(const FlowKey& flow, bool fabric, uint16_t owner, Stops* stops) const {
+  const auto add = [&](int32_t shard) {
+    uint16_t* const end = stops->shards + stops->count;
+    if (shard < 0 || shard == owner || std::find(stops->shards, end, shard) != end) return;
+    stops->shards[stops->count++] = static_cast<uint16_t>(shard);
+  };
+  int32_t vpc = kNobody;
+  if (fabric) {
+    const auto found = vnis_.find(flow.vni);
+    if (found == vnis_.end()) return;
+    vpc = found->second;
+  }
+  if (vpc != kPeers && former_ends_.contains(flow.destination)) {
+    const int32_t end = of_dynamic_end(fabric ? static_cast<uint32_t>(vpc) : kOutsideContext, flow);
+    add(fabric && end >= 0 ? std::min(int32_t{home_of(flow.source)}, end) : end);
+  }
+  if (!fabric) return;
+  const auto [begin, end] = former_peering_.equal_range(flow.destination);
+  for (auto each = begin; each != end; ++each)
+    add(home_of_pair(vpc == kPeers ? behind(flow.source) : vpc, static_cast<int32_t>(each->second)));
+}
+
 uint16_t Steering::meeting_place(const FlowKey& flow, uint16_t identification) const {
   const uint32_t hash = mixed(flow.source) ^ mixed(flow.destination + kSharedHashA) ^
                         (uint32_t{flow.protocol} << 16 | identification);
@@ -86,6 +133,14 @@ uint16_t Steering::meeting_place(const FlowKey& flow, uint16_t identification) c
 int32_t Steering::of_public_end(uint32_t context, const FlowKey& flow) const {
   if (const SteeringSource::Binding* binding = binding_of(flow))
     return home_of(binding->private_first + (flow.destination - binding->first));
+  if (!former_ends_.empty()) {
+    const auto former = former_ends_.find(flow.destination);
+    if (former != former_ends_.end() && former->second) return kNobody;
+  }
+  return of_dynamic_end(context, flow);
+}
+
+int32_t Steering::of_dynamic_end(uint32_t context, const FlowKey& flow) const {
   if (has_ports(flow.protocol)) return of_block(flow);
   return shard_of(remotes_.get(context << kRemoteProtocolBits | flow.protocol, flow.source, flow.destination));
 }

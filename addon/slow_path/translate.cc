@@ -117,6 +117,7 @@ void SlowPath::deliver(Packet& packet, FlowRule* rule, const SessionRef& session
 
 void SlowPath::miss(Packet& packet, MissKind kind, uint32_t mtu, uint32_t row,
                     const EmbeddedTuple* embedded) {
+  if (kind == MissKind::kIpv4 && options_.steering != nullptr && pass_on(packet)) return;
   // A session's first packet may yet turn out too big for the way that was found for it.
   if (packet.retried && !(kind == MissKind::kTooBig && packet.opens_session)) {
     constexpr DropReason kReasons[] = {DropReason::kNoBinding, DropReason::kIcmpErrorUnknown,

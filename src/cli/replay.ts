@@ -66,7 +66,7 @@ export function register(program: Command): void {
 }
 
 async function run(options: ReplayCommandOptions, command: Command): Promise<void> {
-  const misuse = outTwice(options.out) ?? fileClash(namedFiles(options)) ?? reloadOfShards(options);
+  const misuse = outTwice(options.out) ?? fileClash(namedFiles(options));
   if (misuse !== null) command.error(`error: ${misuse}`, { exitCode: 2 });
   const { requireConfig } = await import('./config-option.js');
   const { packageRoot } = await import('../config/package-root.js');
@@ -114,11 +114,6 @@ async function run(options: ReplayCommandOptions, command: Command): Promise<voi
   } catch (error) {
     throw asFault(error, options);
   }
-}
-
-function reloadOfShards({ shards, reload }: ReplayCommandOptions): string | null {
-  if (shards === 1 || reload.length === 0) return null;
-  return `'--reload' needs '--shards 1': the configuration of several shards cannot change`;
 }
 
 /** Captures to receive are merged by time, several on one port too; what a port transmits goes to one file. */

@@ -6,6 +6,7 @@ import { MOST_TOGETHER } from '../nat/session-opening.js';
 import type { ReviewReport } from '../nat/session-review.js';
 import { answersItself, emptyFacts, type SessionFacts, SessionLife } from '../nat/session-table.js';
 import { NativeRows } from '../nat/session-timers.js';
+import type { LeftOver, ShardChange } from '../nat/shards/following.js';
 import type { EngineMessage } from '../nat/shards/messages.js';
 import type { ShardSeat } from '../nat/shards/shard.js';
 import type { DecidedSession } from '../nat/sink.js';
@@ -30,6 +31,7 @@ import { RuleRetries } from './rule-retries.js';
 import { isFull, MOST_RETRIES, remedyOf, retryDelayMs } from './rule-states.js';
 import { SessionGate } from './session-gate.js';
 import { type KnownNic, TemplateRegistry } from './templates.js';
+import { togetherOf } from './together.js';
 
 /** Decisions that one event, or one timer, may lead to at most. */
 const DECISIONS_PER_EVENT = 8;
@@ -162,6 +164,14 @@ export class GatewayController {
     this.engine.reconfigure(config);
     this.vnis.follow(config);
     this.decisions.config = this.engine.config;
+  }
+
+  /** One of several follows another configuration while all stand still; sessions as with reconfigure(). */
+  followTogether(change: ShardChange): LeftOver {
+    const left = togetherOf(this.engine).follow(change);
+    this.vnis.follow(change.config);
+    this.decisions.config = this.engine.config;
+    return left;
   }
 
   /**

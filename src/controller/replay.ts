@@ -185,7 +185,7 @@ export class Replay {
   private reload(): void {
     const reload = this.reloads.shift();
     if (reload === undefined) return;
-    for (const controller of this.controllers) controller.reconfigure(reload.config);
+    this.shards.reconfigure(reload.config);
     this.review();
   }
 

@@ -6,6 +6,7 @@ import type { DecidedSession, DecisionSink, SessionTimes } from '../nat/sink.js'
 import {
   Decision as D,
   DECISION_FLAG_ADOPTED,
+  DECISION_FLAG_ANEW,
   DECISION_FLAG_FLOW,
   DecisionType,
   DropReason,
@@ -169,6 +170,12 @@ export class DecisionRing implements DecisionSink {
 
   retry(hold: number): void {
     this.begin(DecisionType.retry, hold);
+    this.commit();
+  }
+
+  retryAnew(hold: number): void {
+    const at = this.begin(DecisionType.retry, hold);
+    this.view.setUint8(at + D.flags, DECISION_FLAG_ANEW);
     this.commit();
   }
 

@@ -99,7 +99,6 @@ export class EngineParts {
    * @returns The topology of before.
    */
   follow(config: ValidatedConfig): Topology {
-    const previous = this.topology;
     const used = referredParts(this.config, this.sessions, this.mappings);
     const aligned = alignConfig(
       this.config,
@@ -107,6 +106,12 @@ export class EngineParts {
       (vpc) => !used.vpcs.has(vpc),
       (peer) => !used.peers.has(peer),
     );
+    return this.followAligned(aligned);
+  }
+
+  /** The same with one that is aligned already. @see alignConfig */
+  followAligned(aligned: ValidatedConfig): Topology {
+    const previous = this.topology;
     this.rates = aligned.vpcs.map(({ index, limits }) => {
       const rate = this.rates[index];
       const same = rate !== undefined && rate.perSecond === limits.newSessionsPerSecond;

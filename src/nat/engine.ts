@@ -21,6 +21,7 @@ import type { SessionTally } from './session-tally.js';
 import { idleSeconds, type NativeRows } from './session-timers.js';
 import type { EngineMessage } from './shards/messages.js';
 import type { ShardSeat } from './shards/shard.js';
+import { ShardFollowing } from './shards/shard-following.js';
 import { ShardOpening } from './shards/shard-opening.js';
 import { ShardTalk } from './shards/shard-talk.js';
 import { type DecidedSession, type DecisionSink, emptyDecision, type SessionTimes } from './sink.js';
@@ -40,6 +41,8 @@ export class NatEngine {
   private readonly adoption: SessionAdoption;
   /** Of one of several engines. */
   private readonly talk: ShardTalk | null = null;
+  /** How one of several engines follows another configuration; null: it is alone. */
+  readonly together: ShardFollowing | null = null;
   private readonly described: DecidedSession = emptyDecision();
 
   /**
@@ -63,6 +66,9 @@ export class NatEngine {
       const opening = new ShardOpening(this.parts, shard);
       this.opening = opening;
       this.talk = new ShardTalk(this.parts, shard, opening, this.ends);
+      this.together = new ShardFollowing(this.parts, shard, opening, this.talk.hairpins, (previous) =>
+        this.review.begin({ previous, neighbour: null }),
+      );
     }
     this.review = new SessionReview(this.sessions);
     this.adoption = this.newAdoption();
@@ -222,7 +228,7 @@ export class NatEngine {
    * @param config With the same ports, underlay and sizes (see config/changes.ts).
    */
   reconfigure(config: ValidatedConfig): void {
-    if (this.parts.shard !== null) throw new Error('the configuration of several engines cannot change');
+    if (this.together !== null) throw new Error('several engines follow a configuration together');
     this.review.begin({ previous: this.parts.follow(config), neighbour: null });
   }
 
@@ -269,6 +275,11 @@ export class NatEngine {
     session.tcpState = this.parts.rows.byte(row, SessionRow.tcpState);
     session.ageSeconds = idleSeconds(this.config.nat.timeouts, facts.protocol, session.tcpState);
     return session;
+  }
+
+  /** Whether live mappings of one of several engines have an external address that the configuration no longer names. */
+  usesStill(address: number): boolean {
+    return this.parts.shard?.pools.isStillUsedHere(address, this.mappings) ?? false;
   }
 
   /** Says what would become of an IPv4 packet, and changes nothing. */

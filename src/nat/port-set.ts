@@ -71,9 +71,9 @@ export class PortSet implements PortAllocator {
   protected freeCount = 0;
   protected closedBlocks: Uint16Array;
   protected closedCount: number;
-  private readonly resting = new RestingPorts();
+  protected readonly resting = new RestingPorts();
   /** Ports that were owned or rested when the set was rebuilt: they come back by release, not by opening a block. */
-  private away: Set<number> | null = null;
+  protected away: Set<number> | null = null;
   /** Ports that sessions adopted from another gateway own: they were not taken from here. */
   private claimed: PortBits | null = null;
 
@@ -87,9 +87,9 @@ export class PortSet implements PortAllocator {
   constructor(
     protected first: number,
     protected last: number,
-    protected readonly blockSize: number,
+    protected blockSize: number,
     protected isWithheld: (port: number) => boolean,
-    private readonly gate: PortGate | null = null,
+    protected gate: PortGate | null = null,
   ) {
     this.closedCount = Math.ceil((last - first + 1) / blockSize);
     this.closedBlocks = Uint16Array.from({ length: this.closedCount }, (_, i) => i);
@@ -165,7 +165,7 @@ export class PortSet implements PortAllocator {
   }
 
   /** Whether a port is never given out, or not by this gateway of a pair. */
-  private isKept(port: number): boolean {
+  protected isKept(port: number): boolean {
     return this.isWithheld(port) || (this.gate !== null && !this.gate.owns(port));
   }
 

@@ -103,7 +103,7 @@ export class SessionJudge {
   }
 
   /** A mapping that a new session could not get any more is found by none, until it could again. */
-  private followOffer(mapping: number): void {
+  followOffer(mapping: number): void {
     if (mapping < 0) return;
     const { mappings } = this;
     const offered = this.pools.offers(

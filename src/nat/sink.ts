@@ -51,6 +51,8 @@ export interface DecisionSink {
   dropAll(hold: number, reason: DropReason): void;
   /** The packet is looked up once more: what it needs is on its way. */
   retry(hold: number): void;
+  /** The same of one that a new configuration may have made another shard's: it may be missed again, as if it had just come. */
+  retryAnew(hold: number): void;
   /** Installs a session and sends the held packet through it. */
   session(hold: number, session: DecidedSession): void;
   /** The session's way has changed: its rules are made anew, its counters and state go on. */

@@ -52,6 +52,10 @@ export interface Steering {
     readonly protocol: number;
     readonly port: number;
   }[];
+  /** External addresses at which live sessions use what an older configuration gave; `left`: they are not ours any more. */
+  readonly formerEnds: readonly { readonly address: number; readonly left: boolean }[];
+  /** Peering addresses that stand for another VPC in live sessions than by the configuration. */
+  readonly formerPeering: readonly { readonly address: number; readonly vpc: number }[];
 }
 
 /** What makes a dataplane one of several slow paths over the same ports. */
@@ -202,6 +206,8 @@ export interface Dataplane {
 
   /** One inline round: decisions, receive up to `burst` packets a port, process, transmit. Returns packets received. */
   poll(burst: number): number;
+  /** From now on packets come to their shards as another configuration says. Waits for all lcores. @throws NativeError STATE with one shard */
+  steerBy(steering: Steering): void;
   /** Starts an lcore that loops over poll. `doorbell` is called on the JavaScript thread when events wait and JavaScript was quiet. */
   start(burst: number, doorbell: () => void): void;
   /** Stops the lcore and waits for it. */

@@ -386,6 +386,8 @@ export const MISS_LATER_FRAGMENT = 8;
 export const SESSION_FLAG_TCP = 1;
 /** session: it has lived elsewhere; tcpState and the *Seconds fields say how it stands. */
 export const DECISION_FLAG_ADOPTED = 64;
+/** retry: the configuration has changed meanwhile; the packet may be missed again, as if it had just come. */
+export const DECISION_FLAG_ANEW = 32;
 /** drop, icmp-error: packets of the flow that wait behind the held one are dropped with it. */
 export const DECISION_FLAG_FLOW = 128;
 

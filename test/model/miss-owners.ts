@@ -1,6 +1,7 @@
 import type { ValidatedConfig } from '../../src/config/types.js';
 import type { GatewayController } from '../../src/controller/gateway.js';
 import { emptyPacket, readMiss } from '../../src/nat/packet.js';
+import type { LeftOver } from '../../src/nat/shards/following.js';
 import { type Found, type LookedUp, Router } from '../../src/nat/shards/router.js';
 import { BlockOwners, SharedRemotes } from '../../src/nat/shards/shared-state.js';
 import { MissEvent, MissKind } from '../../src/native/records.js';
@@ -8,22 +9,31 @@ import type { Outcomes } from './outcomes.js';
 import { Disagreement } from './step.js';
 
 /**
- * From now on each packet that an engine of several is asked about has to be its shard's, as the router says whose it is.
+ * From now on each packet that an engine of several is asked about has to be its shard's, as the router says whose it is
+ * by the configuration as it is.
  *
  * @param outcomes Told by what each was found.
  */
 export function watchMisses(
   controllers: readonly GatewayController[],
-  config: ValidatedConfig,
+  shared: () => { readonly config: ValidatedConfig; readonly leftOver: LeftOver },
   outcomes: Outcomes,
 ): void {
   const [{ engine, dataplane }] = controllers;
-  const blocks = new BlockOwners(dataplane.blocks);
-  const router = new Router(config, engine.topology, controllers.length, blocks, new SharedRemotes(dataplane.remotes));
+  const [blocks, remotes] = [new BlockOwners(dataplane.blocks), new SharedRemotes(dataplane.remotes)];
+  let known: ValidatedConfig | null = null;
+  let router: Router;
+  const followed = () => {
+    const { config, leftOver } = shared();
+    if (config === known) return router;
+    known = config;
+    router = new Router(config, engine.topology, controllers.length, blocks, remotes, leftOver);
+    return router;
+  };
   for (const [shard, { engine: own }] of controllers.entries()) {
     const decide = own.onMiss.bind(own);
     own.onMiss = (words, at, index) => {
-      const found = ownerOf(router, words, at);
+      const found = ownerOf(followed(), words, at);
       if (found.shard !== shard)
         throw new Disagreement(`shard ${shard} was asked about a packet of ${found.shard} by ${found.by}`);
       outcomes.add(`shard:${found.by}`);

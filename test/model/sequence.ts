@@ -36,7 +36,7 @@ export interface Verdict {
   readonly log: readonly string[];
 }
 
-/** @param shards With several a port serves any remote, and nothing changes the configuration. */
+/** @param shards With several a port serves any remote. */
 export function randomScenario(seed: number, shards = 1): Scenario {
   const random = new Random(seed);
   const document = randomDocument(random);
@@ -45,7 +45,6 @@ export function randomScenario(seed: number, shards = 1): Scenario {
   for (const kind of Object.keys(weights) as Kind[]) weights[kind] *= random.pick([0.3, 1, 1, 3]);
   if (shards > 1) {
     document.nat.mapping = 'endpoint-independent';
-    weights.reconfigure = 0;
   }
   const operations = Array.from({ length: OPERATIONS }, () => randomOperation(random, weights));
   return { seed, shards, document, operations };

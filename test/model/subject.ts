@@ -5,6 +5,7 @@ import type { ValidatedConfig } from '../../src/config/types.js';
 import { FlowDump, type FlowEntry } from '../../src/controller/flow-dump.js';
 import { nicTarget } from '../../src/controller/nic-target.js';
 import { Replay, type ReplayOptions, type Reload as TimedReload } from '../../src/controller/replay.js';
+import type { LocalShards } from '../../src/controller/shards/local-shards.js';
 import { sumStatistics } from '../../src/controller/shards/sum-statistics.js';
 import { type Dataplane, type DataplaneStatistics, loadBinding, ReplayStatus } from '../../src/native/binding.js';
 import { DropReasonNames } from '../../src/native/records.js';
@@ -53,7 +54,8 @@ export class Subject {
   constructor(config: ValidatedConfig, shards: number, outcomes: Outcomes) {
     this.replay = newReplay(config, shards);
     this.dataplane = this.replay.controllers[0].dataplane;
-    if (shards > 1) watchMisses(this.replay.controllers, config, outcomes);
+    const { shared } = (this.replay as unknown as ReplayInside).shards;
+    if (shared !== null) watchMisses(this.replay.controllers, () => shared, outcomes);
     this.drops = this.statistics().drops;
   }
 
@@ -111,7 +113,7 @@ export class Subject {
 /** Replay's own turns, so that a step does what a run does. */
 interface ReplayInside {
   reloads: TimedReload[];
-  readonly shards: { handleEvents(): void };
+  readonly shards: Pick<LocalShards, 'handleEvents' | 'shared'>;
   review(): void;
   nextTimer(): readonly [number, number];
   runTimersUntil(seconds: number, nanoseconds: number): void;

@@ -35,6 +35,7 @@ function gateway(nat: object, pools: object[], limits: object) {
     drop: (_hold, reason) => told('drop', reason),
     icmpError: (_hold, reason) => told('drop', reason),
     retry: () => told('session'),
+    retryAnew: () => told('session'),
     echoReply: () => told('answer'),
     session: (_hold: number, { facts, forwardShape, reverseShape }: DecidedSession) => {
       told('session');

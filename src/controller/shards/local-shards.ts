@@ -3,9 +3,11 @@ import { rowsOfShard } from '../../nat/shards/shared-state.js';
 import type { Dataplane, DataplaneOptions, DataplaneStatistics, NativeBinding } from '../../native/binding.js';
 import type { ControllerSeat, GatewayController } from '../gateway.js';
 import { RuleCount } from '../rule-count.js';
+import { togetherOf } from '../together.js';
 import { LocalMail } from './local-mail.js';
 import { configOfShard } from './shard-seeds.js';
 import { type ShardSetup, setUpShards, shardOptions } from './shard-setup.js';
+import { SharedConfig } from './shared-config.js';
 import { sumStatistics } from './sum-statistics.js';
 
 /** Makes a shard's controller. @param seat Null: it is alone. */
@@ -19,6 +21,8 @@ export type NewController = (
 export class LocalShards {
   readonly controllers: readonly GatewayController[];
   private readonly mail: LocalMail | null = null;
+  /** Null: there is one. */
+  readonly shared: SharedConfig | null = null;
 
   /** @param options Sessions are those of all shards. @throws NativeError @throws RangeError */
   constructor(
@@ -44,7 +48,8 @@ export class LocalShards {
     for (let index = 0; index < shards; index++) {
       const dataplane = index === 0 ? first : new binding.Dataplane({ shardOf: first.id, shard: index });
       const { blocks, remotes } = dataplane;
-      const shard = { index, memory: { ...setup.memory, blocks, remotes }, mail };
+      const isStillUsed = (address: number) => controllers.some(({ engine }) => engine.usesStill(address));
+      const shard = { index, memory: { ...setup.memory, blocks, remotes }, mail, isStillUsed };
       const own = configOfShard(config, setup.seeds.engines[index]);
       const controller = newController(own, dataplane, { shard, nicRules });
       controller.onNeighbour = (port, address, mac) => {
@@ -55,6 +60,7 @@ export class LocalShards {
     }
     this.controllers = controllers;
     this.mail = mail;
+    this.shared = new SharedConfig(config, setup.memory.limits, setup.dealer);
   }
 
   /** Has the ports, and runs captures for all. */
@@ -69,6 +75,20 @@ export class LocalShards {
   handleEvents(): void {
     for (const controller of this.controllers) controller.handleEvents();
     this.mail?.deliverAll();
+  }
+
+  /** Follows another configuration, between two packets; sessions follow when they are reviewed. */
+  reconfigure(config: ValidatedConfig): void {
+    const { shared, controllers, first } = this;
+    if (shared === null) return first.reconfigure(config);
+    const changes = shared.change(
+      config,
+      controllers.map(({ engine }) => togetherOf(engine).holdings()),
+    );
+    const left = shared.keep(controllers.map((controller, shard) => controller.followTogether(changes[shard])));
+    first.dataplane.steerBy(shared.steering);
+    for (const { engine } of controllers) togetherOf(engine).know(left);
+    this.handleEvents();
   }
 
   statistics(): DataplaneStatistics {

@@ -89,6 +89,11 @@ export class HairpinEnds {
     return user.mapping;
   }
 
+  /** After a change of configuration. A mapping that only sessions of other shards use is in no session that is looked at here. */
+  followOffers(): void {
+    for (const { mapping } of this.users.values()) this.parts.judge.followOffer(mapping);
+  }
+
   private use(mapping: number, claimed: SessionFacts | null): number {
     this.parts.mappings.addSessions(mapping, 1);
     this.users.set(++this.lastHandle, { mapping, remote: -1, claimed });

@@ -3,6 +3,7 @@ import { hasPorts } from '../mapping-table.js';
 import type { MissedPacket } from '../packet.js';
 import { OUTSIDE_CONTEXT } from '../session-table.js';
 import type { Topology } from '../topology.js';
+import { type LeftOver, NOTHING_LEFT } from './following.js';
 import { type BlockOwners, homeOf, homeOfPair, type SharedRemotes } from './shared-state.js';
 
 /** What of a packet tells whose it is. */
@@ -21,6 +22,7 @@ export class Router {
     private readonly shards: number,
     private readonly blocks: BlockOwners,
     private readonly remotes: SharedRemotes,
+    private readonly leftOver: LeftOver = NOTHING_LEFT,
   ) {}
 
   shardOf(packet: LookedUp): number {
@@ -48,6 +50,25 @@ export class Router {
     return { shard: own, by: 'home' };
   }
 
+  /** @returns Shards that may have a session of the packet, in the order in which they look: the one that decides is last. */
+  stops(packet: LookedUp): number[] {
+    const { topology, leftOver, shards } = this;
+    const isOutside = packet.port !== this.config.fabricPort;
+    const { source, destination } = packet;
+    const vpc = isOutside ? -1 : topology.localVpcByVni(packet.vni);
+    const isPeer = !isOutside && topology.isPeerVni(packet.vni);
+    const former: number[] = [];
+    if (leftOver.addresses.includes(destination) && (isOutside || vpc >= 0)) {
+      const end = this.ofDynamicEnd(isOutside ? OUTSIDE_CONTEXT : vpc, packet);
+      if (end !== null) former.push(isOutside ? end.shard : Math.min(homeOf(source, shards), end.shard));
+    }
+    const from = isPeer ? topology.peeringOwner(source) : vpc;
+    for (const one of leftOver.peering)
+      if (from >= 0 && one.address === destination) former.push(this.ofPair(from, one.vpc));
+    const last = this.shardOf(packet);
+    return [...new Set(former)].filter((shard) => shard !== last).concat(last);
+  }
+
   /** Whether a packet is of a hairpin with an end in each of two shards. */
   isSplit(packet: MissedPacket): boolean {
     const vpc = packet.port === this.config.fabricPort ? this.topology.localVpcByVni(packet.vni) : -1;
@@ -56,12 +77,18 @@ export class Router {
   }
 
   /** The host behind a static binding, else the block's shard, else that of the session which the remote tells. */
-  private ofPublicEnd(context: number, { protocol, source, destination, destinationPort }: LookedUp): Found | null {
+  private ofPublicEnd(context: number, packet: LookedUp): Found | null {
+    const { protocol, destination, destinationPort } = packet;
     const binding = this.topology.external.byPublic(protocol, destination, destinationPort);
     if (binding !== null) {
       const host = binding.private.first + (destination - binding.public.first);
       return { shard: homeOf(host, this.shards), by: 'binding' };
     }
+    // What sessions of an older configuration have at an address of theirs leads nobody else there.
+    return this.topology.isExternal(destination) ? this.ofDynamicEnd(context, packet) : null;
+  }
+
+  private ofDynamicEnd(context: number, { protocol, source, destination, destinationPort }: LookedUp): Found | null {
     const by = hasPorts(protocol) ? 'block' : 'remote';
     const shard =
       by === 'block'

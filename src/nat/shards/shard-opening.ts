@@ -1,4 +1,4 @@
-import { DropReason, MissEvent, SessionClass } from '../../native/records.js';
+import { DropReason, MissEvent, MissKind, SessionClass } from '../../native/records.js';
 import type { Classification } from '../classify.js';
 import type { EngineParts } from '../engine-parts.js';
 import { Tenure } from '../mapping-table.js';
@@ -14,6 +14,8 @@ interface PutBy extends KnownEnds {
   readonly words: Int32Array;
   /** It has been put by once more. */
   waits: boolean;
+  /** The configuration has changed meanwhile, and its packet been sent back. */
+  isOver: boolean;
 }
 
 interface Asked {
@@ -34,6 +36,7 @@ export class ShardOpening extends SessionOpening {
   /** The miss that is being decided on again. */
   private again: PutBy | null = null;
   private readonly asked = new Map<number, Asked>();
+  private readonly waiting = new Set<PutBy>();
   private lastId = 0;
   /** Whether the packet's session has been counted, and for whom. */
   private isCounted = false;
@@ -59,8 +62,23 @@ export class ShardOpening extends SessionOpening {
     const asked = this.asked.get(answer.id);
     if (asked === undefined) return;
     this.asked.delete(answer.id);
+    if (asked.miss.isOver) return this.decline(asked.shard, answer);
     asked.miss[answer.side] = this.newGuest(asked, answer);
     this.decideAgain(asked.miss);
+  }
+
+  /** The configuration has changed: the packets of all misses that wait go back, to be looked up where it says. */
+  retryAll(): void {
+    const { sink, sources } = this.parts;
+    for (const miss of this.waiting) {
+      miss.isOver = true;
+      for (const end of [miss.source, miss.destination])
+        if (end !== null && end.row >= 0) (sources as ShardSources).dropGuest(end.row);
+      const hold = miss.words[MissEvent.hold / 4];
+      if (((miss.words[0] >>> (MissEvent.kind * 8)) & 0xff) === MissKind.ipv4) sink.retryAnew(hold);
+      else sink.drop(hold, DropReason.noBinding);
+    }
+    this.waiting.clear();
   }
 
   override judgeLimits(vpc: number, insideAddress: number, nowMs: number): DropReason {
@@ -151,10 +169,13 @@ export class ShardOpening extends SessionOpening {
     }
     const word = this.at >>> 2;
     const words = this.words.slice(word, word + MissEvent.size / 4);
-    return { words, source: null, destination: null, waits: true };
+    const miss = { words, source: null, destination: null, waits: true, isOver: false };
+    this.waiting.add(miss);
+    return miss;
   }
 
   private decideAgain(miss: PutBy): void {
+    if (miss.isOver) return;
     miss.waits = false;
     this.again = miss;
     this.shard.known = miss;
@@ -163,6 +184,7 @@ export class ShardOpening extends SessionOpening {
     this.again = null;
     this.shard.known = NOBODY;
     if (miss.waits) return;
+    this.waiting.delete(miss);
     this.shard.onDecided?.(miss.words);
     this.settle(miss.source, this.facts.forwardDestination);
     this.settle(miss.destination, this.facts.translatedSource);
@@ -177,11 +199,16 @@ export class ShardOpening extends SessionOpening {
     else (parts.sources as ShardSources).dropGuest(end.row);
   }
 
+  /** An end that was answered is not used. */
+  private decline(shard: number, { reason, handle }: EndAnswer): void {
+    if (reason === DropReason.none) this.shard.mail.toEngine(shard, { kind: 'leave', handle, untilSeconds: UNUSED });
+  }
+
   /** A mapping of another shard, for one session here. */
   private newGuest({ shard, protocol }: Asked, answer: EndAnswer): Guest {
     const { parts } = this;
     if (answer.reason !== DropReason.none) return { shard, answer, row: -1 };
-    const { vpc, insideAddress, insidePort, publicAddress, publicPort, handle } = answer;
+    const { vpc, insideAddress, insidePort, publicAddress, publicPort } = answer;
     const host = parts.hosts.hold(vpc, 0, insideAddress);
     const row =
       host < 0
@@ -205,7 +232,7 @@ export class ShardOpening extends SessionOpening {
       return guest;
     }
     if (host >= 0) parts.hosts.release(host);
-    this.shard.mail.toEngine(shard, { kind: 'leave', handle, untilSeconds: UNUSED });
+    this.decline(shard, answer);
     return { shard, answer: { ...answer, reason: DropReason.tableFull }, row };
   }
 }

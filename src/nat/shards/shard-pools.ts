@@ -1,6 +1,9 @@
+import { keyOf } from '../address-ports.js';
+import type { MappingTable } from '../mapping-table.js';
 import type { PortGate } from '../port-gate.js';
 import type { PortAllocator } from '../port-set.js';
 import { type AddressPorts, Allocation, type Pool, PublicPools } from '../public-pools.js';
+import type { HeldPorts } from './following.js';
 import type { Shard } from './shard.js';
 import { ShardPortSet } from './shard-port-set.js';
 import { type AwaitedPorts, ShardPorts } from './shard-ports.js';
@@ -14,8 +17,12 @@ export class ShardPools extends PublicPools {
   /** What the last allocation lacked. */
   private awaited: AwaitedPorts | null = null;
 
-  constructor({ index, mail }: Shard, ...parts: ConstructorParameters<typeof PublicPools>) {
+  constructor(
+    private readonly shard: Shard,
+    ...parts: ConstructorParameters<typeof PublicPools>
+  ) {
     super(...parts);
+    const { index, mail } = shard;
     const find = ({ protocol, address }: PortGate) => this.find(protocol, address);
     this.ports = new ShardPorts(index, this.config.nat.portBlockSize, mail, {
       open: (gate, range) => {
@@ -50,6 +57,36 @@ export class ShardPools extends PublicPools {
     return awaited;
   }
 
+  /** External ports that mappings own, or that rest. */
+  heldPorts(mappings: MappingTable): HeldPorts[] {
+    const held = new Map<number, { protocol: number; address: number; ports: number[] }>();
+    for (const { scope, protocol, address, ports } of this.sets.all) {
+      if (scope !== 0) continue;
+      held.set(keyOf(0, protocol, address), { protocol, address, ports: [...(ports as ShardPortSet).rests] });
+    }
+    for (const row of mappings.rowsInUse()) {
+      if (mappings.scope(row) !== 0 || !mappings.ownsPort(row)) continue;
+      const [protocol, address] = [mappings.protocol(row), mappings.publicAddress(row)];
+      held.get(keyOf(0, protocol, address))?.ports.push(mappings.publicPort(row));
+    }
+    const some = [...held.values()].filter(({ ports }) => ports.length > 0);
+    return some.map(({ protocol, address, ports }) => ({ protocol, address, ports: Uint16Array.from(ports) }));
+  }
+
+  override isStillUsed(address: number, mappings: MappingTable): boolean {
+    return super.isStillUsed(address, mappings) || this.shard.isStillUsed(address);
+  }
+
+  /** Whether live mappings of this shard have an external address that the configuration no longer names. */
+  isStillUsedHere(address: number, mappings: MappingTable): boolean {
+    return super.isStillUsed(address, mappings);
+  }
+
+  protected override isWithheld(scope: number, protocol: number, address: number, port: number): boolean {
+    if (super.isWithheld(scope, protocol, address, port)) return true;
+    return scope > 0 && this.shard.isForeignPeering(scope, protocol, address, port);
+  }
+
   /** A port that was taken has not been used. */
   putBack(protocol: number, address: number, port: number): void {
     const set = this.sets.get(0, protocol, address);
@@ -76,6 +113,7 @@ export class ShardPools extends PublicPools {
       pool.portRange,
       (port) => this.isWithheld(scope, protocol, address, port),
       this.ports.newGate(protocol, address, pool.portRange),
+      (range) => this.ports.newGate(protocol, address, range),
       (nowSeconds) => this.ports.mayHaveMore(protocol, address, nowSeconds),
     );
   }

@@ -2,17 +2,38 @@ import type { PortRange } from '../../config/types.js';
 import type { PortGate } from '../port-gate.js';
 import { PortSet } from '../port-set.js';
 import type { Random } from '../random.js';
+import { wholeBlocks } from './block-size.js';
 
 /** The ports of one external address that a shard has: those of blocks that it was dealt. */
 export class ShardPortSet extends PortSet {
-  /** @param mayHaveMore Whether the dealer may have a block more at that second. */
+  /** @param newGate Called when the pool has other ports. @param mayHaveMore Whether the dealer may have a block more at that second. */
   constructor(
-    { first, last }: PortRange,
+    range: PortRange,
     isWithheld: (port: number) => boolean,
-    private readonly ours: PortGate,
+    private ours: PortGate,
+    private readonly newGate: (range: PortRange) => PortGate,
     private readonly mayHaveMore: (nowSeconds: number) => boolean,
   ) {
-    super(first, last, ours.size, isWithheld, ours);
+    const { first, last } = wholeBlocks(range, ours.size);
+    super(first, last, ours.size, onlyOf(range, isWithheld), ours);
+  }
+
+  override rebuild(range: PortRange | null, isWithheld: (port: number) => boolean, owned: Iterable<number>): void {
+    if (range === null) return super.rebuild(null, isWithheld, owned);
+    const gate = this.newGate(range);
+    this.ours = gate;
+    this.gate = gate;
+    this.blockSize = gate.size;
+    super.rebuild(wholeBlocks(range, gate.size), onlyOf(range, isWithheld), owned);
+    // Of each block that is left here some port is owned or rests: it is open.
+    for (const { first, last } of gate.granted())
+      for (let port = first; port <= last; port++)
+        if (!this.isWithheld(port) && !this.away?.has(port)) this.pushFree(port);
+  }
+
+  /** Ports that rest. */
+  get rests(): Iterable<number> {
+    return this.resting;
   }
 
   override hasFree(nowSeconds: number): boolean {
@@ -21,7 +42,7 @@ export class ShardPortSet extends PortSet {
 
   /** A port that was taken has not been used: it can be taken again at once. */
   putBack(port: number): void {
-    this.pushFree(port);
+    if (port >= this.first && port <= this.last && !this.isKept(port)) this.pushFree(port);
   }
 
   /**
@@ -48,6 +69,11 @@ export class ShardPortSet extends PortSet {
       (block) => isUseful[block] && lacking[block] === 0 && ours.owns(first + block * blockSize),
     );
     for (const block of given) ours.giveBack(block);
-    return given;
+    return given.map((block) => first / blockSize + block);
   }
+}
+
+/** Blocks at both ends may have ports that the pool has not. */
+function onlyOf({ first, last }: PortRange, isWithheld: (port: number) => boolean): (port: number) => boolean {
+  return (port) => port < first || port > last || isWithheld(port);
 }

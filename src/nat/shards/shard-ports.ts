@@ -1,7 +1,8 @@
 import type { PortRange } from '../../config/types.js';
 import { keyOf } from '../address-ports.js';
 import { PortGate } from '../port-gate.js';
-import { blockSizeOf } from './block-size.js';
+import { blockSizeOf, wholeBlocks } from './block-size.js';
+import type { DealtBlocks } from './following.js';
 import type { EngineMessage, ShardMail } from './messages.js';
 
 /** What waits for a port. */
@@ -36,6 +37,8 @@ export class ShardPorts {
   /** By address: until which second there was no block to be had. */
   private readonly refusedAt = new Map<number, number>();
   private readonly waiting = new Map<number, Waiting[]>();
+  /** As the last change of configuration left them. */
+  private dealt = new Map<number, DealtBlocks>();
 
   constructor(
     private readonly shard: number,
@@ -44,11 +47,31 @@ export class ShardPorts {
     private readonly pools: PortsOfShard,
   ) {}
 
-  /** An address comes into use. */
+  /** An address comes into use, or has other ports. @returns What of all blocks that have some of them is here. */
   newGate(protocol: number, address: number, range: PortRange): PortGate {
-    const gate = new PortGate(0, protocol, address, range, blockSizeOf(range, this.portBlockSize), 0, () => {});
-    this.gates.set(keyOf(0, protocol, address), gate);
+    const key = keyOf(0, protocol, address);
+    const dealt = this.dealt.get(key);
+    const size = dealt?.size ?? blockSizeOf(range, this.portBlockSize);
+    const gate = new PortGate(0, protocol, address, wholeBlocks(range, size), size, 0, () => {});
+    for (const block of dealt?.blocks ?? [])
+      gate.grant({ scope: 0, protocol, address, firstPort: block * size, lastPort: (block + 1) * size - 1 });
+    this.gates.set(key, gate);
     return gate;
+  }
+
+  /** The configuration has changed: what is here from now on. Gates are made anew; see newGate(). */
+  follow(dealt: readonly DealtBlocks[]): void {
+    this.gates.clear();
+    this.refusedAt.clear();
+    this.dealt = new Map(dealt.map((one) => [keyOf(0, one.protocol, one.address), one]));
+  }
+
+  /** What waited for the dealer of before is to be done again. */
+  askAgain(): void {
+    const waiting = [...this.waiting.values()].flat();
+    this.waiting.clear();
+    for (const { host } of waiting) this.pools.release(host);
+    for (const { again } of waiting) again();
   }
 
   /** Whether the dealer may have a block of an address: it has not said otherwise within the second. */

@@ -7,7 +7,7 @@ import type { ShardOpening } from './shard-opening.js';
 
 /** What one of several engines is told by the others and by the dealer of ports. */
 export class ShardTalk {
-  private readonly hairpins: HairpinEnds;
+  readonly hairpins: HairpinEnds;
 
   constructor(
     parts: EngineParts,

@@ -11,6 +11,7 @@ const LAST_MS = 1;
 /** Hosts that are remembered to have been told of a refusal less than a second ago. */
 const MOST_TOLD = 4096;
 const SECOND = 1000;
+const MOST_COUNTED = 2 ** 31 - 1;
 /** How often those that were told longer ago are looked for, once there are so many. */
 const SWEEP_MS = 100;
 
@@ -35,6 +36,29 @@ export function limitsMemory(vpcs: readonly Vpc[], maxSessions: number, seed: nu
     addresses: sharedTableMemory(counted ? maxSessions : 0, seed),
     told: sharedTableMemory(MOST_TOLD, seed),
   };
+}
+
+/**
+ * Memory for the limits of another configuration, in which no session is counted yet. A VPC whose rate stays has what is
+ * left of it.
+ *
+ * @param before VPCs of the configuration that `memory` was for, by the same indexes.
+ */
+export function nextLimits(
+  memory: LimitsMemory,
+  before: readonly Vpc[],
+  vpcs: readonly Vpc[],
+  maxSessions: number,
+  seed: number,
+): LimitsMemory {
+  const next = { ...limitsMemory(vpcs, maxSessions, seed), told: memory.told };
+  const [from, to] = [new Float64Array(memory.buckets), new Float64Array(next.buckets)];
+  for (const { index, limits } of vpcs) {
+    if (before[index]?.limits.newSessionsPerSecond !== limits.newSessionsPerSecond) continue;
+    const at = index * DOUBLES_OF_VPC;
+    to.set(from.subarray(at, at + DOUBLES_OF_VPC), at);
+  }
+  return next;
 }
 
 /**
@@ -91,6 +115,14 @@ export class SharedLimits {
     if (isCounted && this.addresses.get(index, address, 0) >= limits.sessionsPerAddress) return DropReason.addressLimit;
     if (!this.takeToken(vpc, nowMs, 0)) return DropReason.rateLimit;
     return this.sessions >= this.maxSessions ? DropReason.tableFull : DropReason.none;
+  }
+
+  /** Counts a session that there is already, whatever the limits are now. */
+  count(vpc: Vpc, address: number): void {
+    Atomics.add(this.counts, 0, 1);
+    Atomics.add(this.counts, 1 + vpc.index * WORDS_OF_VPC + SESSIONS, 1);
+    if (vpc.limits.sessionsPerAddress !== Number.POSITIVE_INFINITY)
+      this.addresses.increment(vpc.index, address, 0, MOST_COUNTED);
   }
 
   /** A session has ended. */

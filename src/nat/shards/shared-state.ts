@@ -101,6 +101,21 @@ export class BlockOwners {
     this.table.delete(protocol, address, block);
   }
 
+  /** An address is not in use any more; its blocks have been cleared. */
+  end(protocol: number, address: number): void {
+    this.table.delete(protocol, address, BLOCK_SHAPE);
+  }
+
+  /** Whether so many blocks and addresses fit, if there are no others. */
+  hasRoomFor(entries: number): boolean {
+    return entries <= this.table.capacity;
+  }
+
+  /** Nobody sees anything between what is changed. */
+  together(change: () => void): void {
+    this.table.together(change);
+  }
+
   /** @returns Shard, or -1: nobody's. */
   of(protocol: number, address: number, port: number): number {
     const shape = this.table.get(protocol, address, BLOCK_SHAPE);

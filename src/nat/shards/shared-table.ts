@@ -50,6 +50,8 @@ export class SharedTable {
   private readonly words: Int32Array;
   private readonly mask: number;
   private readonly seed: number;
+  /** Within together(). */
+  private isTogether = false;
 
   /** @param memory Of sharedTableMemory(), or of beginSharedTable(); external memory will do. @throws RangeError for another size */
   constructor(memory: ArrayBufferLike) {
@@ -65,6 +67,23 @@ export class SharedTable {
 
   get count(): number {
     return Atomics.load(this.words, COUNT);
+  }
+
+  /** Entries that there may be: half of the slots stay free. */
+  get capacity(): number {
+    return Math.floor(this.mask / 2) + 1;
+  }
+
+  /** What `change` does to this table is one step to others, who wait for its end. */
+  together(change: () => void): void {
+    this.beginChange();
+    this.isTogether = true;
+    try {
+      change();
+    } finally {
+      this.isTogether = false;
+      this.endChange();
+    }
   }
 
   /** @returns The value, 0 when there is none. */
@@ -135,22 +154,24 @@ export class SharedTable {
   }
 
   private lock(): void {
+    if (this.isTogether) return;
     while (Atomics.compareExchange(this.words, LOCK, 0, 1) !== 0) {
       // Its holder is a few instructions from the end.
     }
   }
 
   private unlock(): void {
+    if (this.isTogether) return;
     Atomics.store(this.words, LOCK, 0);
   }
 
   private beginChange(): void {
     this.lock();
-    Atomics.add(this.words, SEQUENCE, 1);
+    if (!this.isTogether) Atomics.add(this.words, SEQUENCE, 1);
   }
 
   private endChange(): void {
-    Atomics.add(this.words, SEQUENCE, 1);
+    if (!this.isTogether) Atomics.add(this.words, SEQUENCE, 1);
     this.unlock();
   }
 

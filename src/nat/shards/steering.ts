@@ -1,6 +1,8 @@
 import type { ValidatedConfig } from '../../config/types.js';
 import type { Steering } from '../../native/binding.js';
 import { isRetired } from '../alignment.js';
+import { Topology } from '../topology.js';
+import { type LeftOver, NOTHING_LEFT } from './following.js';
 
 interface Peering {
   readonly first: number;
@@ -8,8 +10,12 @@ interface Peering {
   readonly vpc: number;
 }
 
-/** @returns What the configuration says of whose a packet is, for lcores; whose ports are stands in tables (BlockOwners, SharedRemotes). */
-export function steeringOf(config: ValidatedConfig): Steering {
+/**
+ * @param leftOver What live sessions have of older configurations.
+ * @returns What the configuration says of whose a packet is, for lcores; whose ports are stands in tables (BlockOwners,
+ *          SharedRemotes).
+ */
+export function steeringOf(config: ValidatedConfig, leftOver: LeftOver = NOTHING_LEFT): Steering {
   const vpcs = config.vpcs.filter((vpc) => !isRetired(vpc) && vpc.remoteGateway < 0);
   const peers = config.peerGateways.filter((peer) => !isRetired(peer));
   return {
@@ -25,7 +31,15 @@ export function steeringOf(config: ValidatedConfig): Steering {
         protocol: protocol ?? 0,
         port: publicPort ?? 0,
       })),
+    ...formerOf(config, leftOver),
   };
+}
+
+function formerOf(config: ValidatedConfig, { addresses, peering }: LeftOver) {
+  const topology = addresses.length === 0 ? null : new Topology(config);
+  const formerEnds = addresses.map((address) => ({ address, left: topology?.isExternal(address) !== true }));
+  const formerPeering = new Map(peering.map(({ address, vpc }) => [`${address} ${vpc}`, { address, vpc }]));
+  return { formerEnds, formerPeering: [...formerPeering.values()] };
 }
 
 /** As Topology.peeringOwner() has it: a static binding's public address says more than the pool that it lies in. */
