@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { ControlParts } from '../controller/api/index.js';
+import type { ConfigFollower } from '../controller/config-follower.js';
 import type { ShardedGateway as Gateway } from '../controller/shards/sharded-gateway.js';
 import { endSignal, HangUps } from './signals.js';
 
@@ -20,6 +21,7 @@ export async function runShards(configPath: string, shards: number): Promise<voi
   const { nicTarget } = await import('../controller/nic-target.js');
   const { liveFaults } = await import('../config/purpose.js');
   const { shardObstacles } = await import('../nat/shards/obstacles.js');
+  const { ConfigFollower } = await import('../controller/config-follower.js');
   const { gatewayCounters } = await import('../controller/counters.js');
   const { requireFit } = await import('./supported-option.js');
   const config = requireConfig(configPath);
@@ -37,16 +39,29 @@ export async function runShards(configPath: string, shards: number): Promise<voi
   let control: { close(): Promise<unknown> } | null = null;
   let monitoring: Awaited<ReturnType<typeof startMetrics>> = null;
   try {
-    control = await startControl(gateway, configPath, log);
+    const follower = new ConfigFollower(gateway, {
+      path: configPath,
+      adapt: (next) => next,
+      onFollowed: () => undefined,
+      onEnd: (result) => {
+        log.level = gateway.config.log.level;
+        monitoring?.metrics.reloaded(result.ok ? 'ok' : 'refused');
+        if (result.ok)
+          log.info({ changes: result.changes.length, sessions: result.sessions }, 'new configuration is in force');
+        else log.error({ faults: result.faults }, 'new configuration refused; the old one stays');
+      },
+    });
+    control = await startControl(gateway, follower, log);
     monitoring = await startMetrics(gateway);
     await gateway.start();
     hangUps.lead(() => {
-      monitoring?.metrics.reloaded('refused');
-      log.error('a gateway of several shards follows no new configuration: start it again, or use --shards 1');
+      follower
+        .followFile()
+        .catch((error: Error) => log.error({ error: error.stack }, 'the file could not be followed'));
     });
     log.info({ config: configPath, vpcs: config.vpcs.length, shards }, 'gateway runs');
     log.info({ signal: await Promise.race([ended, gateway.failed]) }, 'draining');
-    log.info(gatewayCounters(config, (await gateway.measure()).statistics), 'counters');
+    log.info(gatewayCounters(gateway.config, (await gateway.measure()).statistics), 'counters');
   } finally {
     // Also takes its socket away.
     await control?.close();
@@ -58,19 +73,13 @@ export async function runShards(configPath: string, shards: number): Promise<voi
 /** @returns Null when the configuration asks for no control socket. @throws Error CONTROL_SOCKET */
 async function startControl(
   gateway: Gateway,
-  path: string,
+  follower: ConfigFollower,
   log: Logger,
 ): Promise<{ close(): Promise<unknown> } | null> {
   const { config } = gateway;
   if (config.control === null) return null;
   const { serveControl } = await import('../controller/control.js');
-  const { ConfigFollower } = await import('../controller/config-follower.js');
   const { mergeAnswers } = await import('../controller/shards/merged-api.js');
-  const refuse = () => Promise.reject(new Error('several shards follow no new configuration'));
-  const follower = new ConfigFollower(
-    { config, reconfigure: refuse },
-    { path, adapt: (next) => next, onFollowed: () => undefined, onEnd: () => undefined },
-  );
   // What would ask an engine here never comes to its route.
   const parts = { follower, mirror: null, log } as Omit<ControlParts, 'version' | 'gateway'> as ControlParts;
   return serveControl(parts, config.control.socket, (server) => mergeAnswers(server, gateway));

@@ -14,6 +14,10 @@ const REVIEW_SLICE = 1024;
 export class EngineLoop {
   private running = true;
   private scheduled = false;
+  /** While a configuration comes into force in all engines. */
+  private standsStill = false;
+  /** Events that came before it was in force. */
+  private stale = 0;
   /** Called once sessions follow the configuration. */
   private reviewed: ((report: ReviewReport | null) => void)[] = [];
   /** Of others, that the decision ring had no room for. */
@@ -50,10 +54,27 @@ export class EngineLoop {
     return new Promise((resolve) => this.reviewed.push(resolve));
   }
 
+  /** Nothing is decided until goOn(): one of several engines is to follow another configuration. */
+  standStill(): void {
+    this.standsStill = true;
+  }
+
+  /** What the dealer of ports has said by the configuration of before is not heard. */
+  forgetDealer(): void {
+    this.mail = this.mail.filter(({ kind }) => kind !== 'block' && kind !== 'no-block' && kind !== 'give-back');
+  }
+
+  /** Packets that came while nothing was decided go back to the lcore: they may be another shard's by now. */
+  goOn(): void {
+    this.standsStill = false;
+    this.stale = this.controller.eventsWaiting;
+    this.wake();
+  }
+
   /** One of several is told something; in the order in which it is. */
   receive(message: EngineMessage): void {
     if (!this.running) return;
-    if (this.mail.length === 0 && this.controller.hasRoomForMail) this.controller.receive(message);
+    if (!this.standsStill && this.mail.length === 0 && this.controller.hasRoomForMail) this.controller.receive(message);
     else {
       this.mail.push(message);
       this.wake();
@@ -62,11 +83,13 @@ export class EngineLoop {
 
   /** Runs on the doorbell and while events keep coming; sleeps when the ring stays empty. */
   wake(): void {
-    if (this.scheduled || !this.running) return;
+    if (this.scheduled || !this.running || this.standsStill) return;
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
-      if (!this.running) return;
+      if (!this.running || this.standsStill) return;
+      if (this.stale > 0) this.stale -= this.controller.handleStale(this.stale);
+      if (this.stale > 0) return this.wake();
       // First packets come before everything else of a turn: timers and sockets, which the event loop looks after
       // between two of them, wait until what has come is answered and not until the next one comes.
       const busy = this.controller.handleEvents() > 0 || this.awaitEvents();
@@ -80,6 +103,7 @@ export class EngineLoop {
 
   /** Answers SYNs that have waited long enough, and tries refused rules again. */
   runTimers(): void {
+    if (this.standsStill) return;
     const { engine } = this.controller;
     const [seconds, nanoseconds] = this.now();
     for (let waiter = engine.nextWaiter(); waiter !== null; waiter = engine.nextWaiter()) {

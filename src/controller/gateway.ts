@@ -15,6 +15,8 @@ import type { Dataplane } from '../native/binding.js';
 import {
   DropReason,
   EventType,
+  MissEvent,
+  MissKind,
   MOST_REFRESHED,
   NeighbourEvent,
   NO_TEMPLATE,
@@ -225,6 +227,29 @@ export class GatewayController {
       events.release(count);
       decisions.show();
     }
+  }
+
+  /**
+   * Handles events that came by another configuration: packets that nobody knew go back to be looked up where this one
+   * says.
+   *
+   * @returns How many of `most`, as the decision ring has room.
+   */
+  handleStale(most: number): number {
+    const { events, decisions } = this;
+    const count = Math.min(most, events.available(), Math.floor(decisions.free() / DECISIONS_PER_EVENT));
+    for (let i = 0; i < count; i++) {
+      const at = events.at(i);
+      const head = events.words[at >>> 2];
+      const isPacket = (head & 0xff) === IS_MISS && ((head >>> (MissEvent.kind * 8)) & 0xff) === MissKind.ipv4;
+      if (isPacket) decisions.retryAnew(events.words[(at + MissEvent.hold) >>> 2]);
+      else {
+        if ((head & 0xff) === IS_MISS) this.engine.touch(events.words, at, 0);
+        this.handle(at, 0);
+      }
+    }
+    events.release(count);
+    return count;
   }
 
   /** Events of the lcore that nobody has handled yet. */

@@ -1,6 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { ValidatedConfig } from '../config/types.js';
+import type { ReviewReport } from '../nat/session-review.js';
+import type { LeftOver, ShardChange, ShardHoldings } from '../nat/shards/following.js';
 import type { EngineMessage } from '../nat/shards/messages.js';
 import type { DataplaneStatistics, NativeBinding } from '../native/binding.js';
 import { ownCpus } from '../native/eal.js';
@@ -13,6 +15,7 @@ import { NicRanking } from './nic-ranking.js';
 import { PollWindow } from './poll-window.js';
 import { installedRules } from './rule-print.js';
 import { SessionWalk } from './session-walk.js';
+import { togetherOf } from './together.js';
 
 /** Sessions' deadlines are whole seconds; SYN waiters' are not, and may be late by this much. */
 const TIMER_MS = 100;
@@ -86,6 +89,26 @@ export class RunningEngine {
   /** One of several is told something, by another or by the dealer of ports. */
   receive(message: EngineMessage): void {
     this.loop.receive(message);
+  }
+
+  /** One of several decides nothing from now on. */
+  standStill(): ShardHoldings {
+    this.loop.standStill();
+    return togetherOf(this.controller.engine).holdings();
+  }
+
+  /** The configuration that all follow while they stand still. */
+  followTogether(change: ShardChange): LeftOver {
+    this.loop.forgetDealer();
+    return this.controller.followTogether(change);
+  }
+
+  /** @param leftOver Of all; null: the configuration stays as it was. @returns What became of the sessions; null when it ends before. */
+  goOn(leftOver: LeftOver | null): Promise<ReviewReport | null> {
+    if (leftOver !== null) togetherOf(this.controller.engine).know(leftOver);
+    this.loop.goOn();
+    this.askForNeighbours();
+    return this.loop.review();
   }
 
   /** Another one has seen an ARP sender. */

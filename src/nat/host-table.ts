@@ -107,6 +107,10 @@ export class HostTable {
     w[at + PAIRED_ADDRESS] = address;
   }
 
+  unpair(row: number): void {
+    this.pieces[row >>> PIECE_BITS][(row & PIECE_MASK) * WORDS + IS_PAIRED] = 0;
+  }
+
   private word(row: number, field: number): number {
     return this.pieces[row >>> PIECE_BITS][(row & PIECE_MASK) * WORDS + field];
   }

@@ -225,13 +225,11 @@ def shard_options():
     return ["--shards", SHARDS] if SHARDS > 1 else []
 
 
-def of_shards(config, reloads):
+def of_shards(config):
     """The configuration as several shards run it; skips a test of what they refuse (docs/decisions/0017-shards.md)."""
     if SHARDS == 1:
         return config
     nat = config.get("nat", {})
-    if reloads:
-        pytest.skip("the configuration of several shards cannot change")
     if nat.get("mapping") == "address-and-port-dependent":
         pytest.skip("several shards refuse nat.mapping address-and-port-dependent")
     if nat.get("log") == "blocks":
@@ -242,7 +240,7 @@ def of_shards(config, reloads):
 
 def execute(config, packets, offload, burst=None, reloads=()):
     """One run of `sluice replay`. Fails unless it exits 0 and writes all it was asked for. `reloads`: (microseconds, configuration as JSON)."""
-    config = of_shards(config, reloads)
+    config = of_shards(config)
     with tempfile.TemporaryDirectory(prefix="sluice-replay-") as folder:
         folder = Path(folder)
         (folder / "gateway.json").write_text(json.dumps(config, indent=1))
@@ -258,7 +256,7 @@ def execute(config, packets, offload, burst=None, reloads=()):
         arguments += ["--offload", offload] if offload else []
         arguments += ["--burst", burst] if burst else []
         for number, (micros, text) in enumerate(reloads):
-            (folder / f"reload-{number}.json").write_text(text)
+            (folder / f"reload-{number}.json").write_text(json.dumps(of_shards(json.loads(text))) if SHARDS > 1 else text)
             arguments += ["--reload", f"{EPOCH_SECONDS + micros // MICROS}.{micros % MICROS:06}={folder / f'reload-{number}.json'}"]
         result = sluice(*arguments)
         assert result.returncode == 0, f"exit {result.returncode} with --offload {offload} --burst {burst}\n{result.stderr[-4000:]}"

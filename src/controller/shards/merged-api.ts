@@ -1,7 +1,4 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { Router } from '../../nat/shards/router.js';
-import { BlockOwners, SharedRemotes } from '../../nat/shards/shared-state.js';
-import { Topology } from '../../nat/topology.js';
 import { ApiFault, notFound } from '../api/fault.js';
 import { MOST_SORTED } from '../api/flow-routes.js';
 import { sendLines } from '../api/flow-stream.js';
@@ -35,6 +32,13 @@ const OWN = new Set([
   'GET /v1/config',
   'GET /v1/config/diff',
   'POST /v1/config/diff',
+  'POST /v1/config/reload',
+  'POST /v1/static-bindings',
+  'DELETE /v1/static-bindings',
+  'PUT /v1/vteps/:address',
+  'DELETE /v1/vteps/:address',
+  'POST /v1/vpcs/:name/routes',
+  'DELETE /v1/vpcs/:name/routes',
   'GET /v1/static-bindings',
   'GET /v1/vteps',
   'GET /v1/vpcs/:name/routes',
@@ -125,16 +129,11 @@ class MergedAnswers {
     'POST /v1/trace': (request) => this.trace(request.body as TracedPacket),
   };
   private readonly shards: readonly number[];
-  private readonly router: Router;
-
   constructor(
     private readonly gateway: ShardedGateway,
     private readonly version: string,
   ) {
-    const { config, memory, shards } = gateway;
-    this.shards = Array.from({ length: shards }, (_, shard) => shard);
-    const [blocks, remotes] = [new BlockOwners(memory.blocks), new SharedRemotes(memory.remotes)];
-    this.router = new Router(config, new Topology(config), shards, blocks, remotes);
+    this.shards = Array.from({ length: gateway.shards }, (_, shard) => shard);
   }
 
   /** Of each shard, first page by page; only what its reader has taken is followed by more. */
@@ -180,8 +179,12 @@ class MergedAnswers {
   /** By whoever would look the packet up. */
   private async trace(body: TracedPacket): Promise<unknown> {
     const packet = packetOf(this.gateway, body);
-    const trace = await this.json<Trace>(this.router.shardOf(packet), { method: 'POST', url: '/v1/trace', body });
-    if (trace.flow !== null || !this.router.isSplit(packet)) return trace;
+    const { router } = this.gateway;
+    for (const shard of router.stops(packet)) {
+      const trace = await this.json<Trace>(shard, { method: 'POST', url: '/v1/trace', body });
+      const decides = shard === router.shardOf(packet);
+      if (trace.flow !== null || (decides && !router.isSplit(packet))) return trace;
+    }
     const what = 'what a first packet between hosts of two shards would become is in neither alone';
     throw new ApiFault(501, 'shards', `${what} (send it and look at its flow, or run the gateway with --shards 1)`);
   }

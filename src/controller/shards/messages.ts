@@ -1,7 +1,9 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { ValidatedConfig } from '../../config/types.js';
 import type { PoolCount } from '../../nat/pool-use.js';
+import type { ReviewReport } from '../../nat/session-review.js';
 import type { SessionCount } from '../../nat/session-tally.js';
+import type { LeftOver, ShardChange, ShardHoldings } from '../../nat/shards/following.js';
 import type { DealerMessage, EngineMessage } from '../../nat/shards/messages.js';
 import type { LimitsMemory } from '../../nat/shards/shared-limits.js';
 import type { DataplaneStatistics } from '../../native/binding.js';
@@ -59,6 +61,20 @@ export interface ShardMeasures {
   readonly statistics: DataplaneStatistics;
 }
 
+/** What an engine is led through when the configuration changes; it answers each. */
+export type FollowStep =
+  /** It decides nothing from now on, and says what it has. */
+  | { readonly step: 'stand-still' }
+  /** The new configuration, which it has as soon as it answers with what is left over. */
+  | { readonly step: 'follow'; readonly change: ShardChange }
+  /** It goes on, and answers once its sessions have followed. Null: there was no change. */
+  | { readonly step: 'go-on'; readonly leftOver: LeftOver | null }
+  /** What is left over by now. */
+  | { readonly step: 'left-over' }
+  | { readonly step: 'know'; readonly leftOver: LeftOver };
+
+export type StepAnswer = ShardHoldings | LeftOver | ReviewReport | null;
+
 /** To a worker. */
 export type ToShard =
   /** Packets come. */
@@ -67,6 +83,7 @@ export type ToShard =
   | { readonly kind: 'mail'; readonly message: EngineMessage }
   | { readonly kind: 'ask'; readonly id: number; readonly request: EngineRequest }
   | { readonly kind: 'measure'; readonly id: number }
+  | { readonly kind: 'lead'; readonly id: number; readonly step: FollowStep }
   | { readonly kind: 'neighbour'; readonly neighbour: Neighbour }
   /** The NIC has more of its constant rules, or fewer. */
   | { readonly kind: 'nic'; readonly nic: KnownNic }
@@ -81,6 +98,7 @@ export type FromShard =
   | { readonly kind: 'mail'; readonly message: DealerMessage }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: EngineAnswer }
   | { readonly kind: 'measures'; readonly id: number; readonly answer: ShardMeasures }
+  | { readonly kind: 'led'; readonly id: number; readonly answer: StepAnswer }
   /** One that asked got no answer: a fault. */
   | { readonly kind: 'failed'; readonly id: number; readonly message: string }
   | { readonly kind: 'neighbour'; readonly neighbour: Neighbour }

@@ -1,5 +1,14 @@
 import { type MessagePort, Worker } from 'node:worker_threads';
-import type { EngineAnswer, EngineRequest, FromShard, ShardMeasures, ShardStart, ToShard } from './messages.js';
+import type {
+  EngineAnswer,
+  EngineRequest,
+  FollowStep,
+  FromShard,
+  ShardMeasures,
+  ShardStart,
+  StepAnswer,
+  ToShard,
+} from './messages.js';
 
 /** How long a worker may take to stop its lcore before it is ended. */
 const PATIENCE_MS = 3000;
@@ -62,6 +71,11 @@ export class ShardThread {
     return this.question((id) => this.send({ kind: 'measure', id }));
   }
 
+  /** One step of a change of configuration. */
+  lead<T extends StepAnswer>(step: FollowStep): Promise<T> {
+    return this.question((id) => this.send({ kind: 'lead', id, step }));
+  }
+
   /** Stops its lcore and ends it. */
   async close(): Promise<void> {
     if (this.closing) return;
@@ -103,6 +117,7 @@ export class ShardThread {
         return this.stages.get(message.kind)?.resolve(undefined as never);
       case 'answer':
       case 'measures':
+      case 'led':
         return this.take(message.id)?.resolve(message.answer as never);
       case 'failed':
         return this.take(message.id)?.reject(new Error(message.message));

@@ -2,9 +2,12 @@ import { join } from 'node:path';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import type { ValidatedConfig } from '../../config/types.js';
+import type { ReviewReport } from '../../nat/session-review.js';
 import type { BlockDealer } from '../../nat/shards/block-dealer.js';
 import type { ShardMail } from '../../nat/shards/messages.js';
-import { rowsOfShard, type ShardMemory } from '../../nat/shards/shared-state.js';
+import { Router } from '../../nat/shards/router.js';
+import { BlockOwners, rowsOfShard, type ShardMemory, SharedRemotes } from '../../nat/shards/shared-state.js';
+import { Topology } from '../../nat/topology.js';
 import type { Dataplane, NativeBinding } from '../../native/binding.js';
 import { LIVE_SIZES, openPorts, type TargetOf, targetOfPorts, watchTemplates } from '../live-ports.js';
 import { nativePorts } from '../native-ports.js';
@@ -12,12 +15,16 @@ import { TemplateRegistry } from '../templates.js';
 import type { EngineAnswer, EngineRequest, FromShard, ShardMeasures } from './messages.js';
 import { configOfShard } from './shard-seeds.js';
 import { setUpShards, shardOptions } from './shard-setup.js';
+import { ShardLead } from './shard-lead.js';
 import { ShardThread } from './shard-thread.js';
+import { SharedConfig } from './shared-config.js';
 import { ruleCountMemory, SharedRuleCount } from './shared-rule-count.js';
 import { sumMeasures } from './sum-measures.js';
 
 /** How often constant rules that a NIC refused are tried again, and NICs looked at. */
 const LOOK_MS = 1000;
+/** How often it is asked what sessions have of older configurations, while some have. */
+const LEFT_OVER_MS = 10_000;
 /** In a built tree. */
 const WORKER = 'dist/src/controller/shards/worker.js';
 
@@ -35,7 +42,10 @@ export class ShardedGateway {
   private readonly templates: TemplateRegistry;
   private readonly threads: ShardThread[];
   private readonly dealer: BlockDealer;
+  private readonly shared: SharedConfig;
+  private readonly lead: ShardLead;
   private looks: NodeJS.Timeout | null = null;
+  private leftOverLooks: NodeJS.Timeout | null = null;
   private isClosed = false;
 
   /**
@@ -44,7 +54,7 @@ export class ShardedGateway {
    * @param shards 2..MOST_SHARDS. @throws NativeError @throws RangeError for an unknown target, or what several shards cannot do
    */
   constructor(
-    readonly config: ValidatedConfig,
+    config: ValidatedConfig,
     private readonly binding: NativeBinding,
     root: string,
     targetOf: TargetOf,
@@ -73,6 +83,7 @@ export class ShardedGateway {
     const { memory, dealer, seeds } = setUpShards(config, shards, this.dataplane, mail);
     this.memory = memory;
     this.dealer = dealer;
+    this.shared = new SharedConfig(config, memory.limits, dealer);
     const target = targetOfPorts(config, binding, devices, targetOf);
     this.templates = new TemplateRegistry(config, this.dataplane, config.offload.mode === 'never' ? null : target);
     watchTemplates(this.templates, log);
@@ -99,6 +110,29 @@ export class ShardedGateway {
       const onDeath = (fault: Error) => this.fail(deathOf(index, fault));
       return new ShardThread(join(root, WORKER), start, transfer, (said) => this.onTold(index, said), onDeath);
     });
+    this.lead = new ShardLead(this.threads, this.shared, (steering) => this.dataplane.steerBy(steering));
+  }
+
+  /** The configuration as it is now; VPCs and peer gateways that left it stand in it as retired ones. */
+  get config(): ValidatedConfig {
+    return this.shared.config;
+  }
+
+  /** Whose packets of the configuration as it is are, and of what lives of older ones. */
+  get router(): Router {
+    const { config, memory, shards, shared } = this;
+    const [blocks, remotes] = [new BlockOwners(memory.blocks), new SharedRemotes(memory.remotes)];
+    return new Router(config, new Topology(config), shards, blocks, remotes, shared.leftOver);
+  }
+
+  /**
+   * Follows another configuration, all engines at once.
+   *
+   * @param config One that immutableChanges() finds nothing in.
+   * @returns What became of the sessions; null when the gateway was closed meanwhile. @throws RangeError, and the old one stays
+   */
+  reconfigure(config: ValidatedConfig): Promise<ReviewReport | null> {
+    return this.lead.reconfigure(config);
   }
 
   get shards(): number {
@@ -116,6 +150,8 @@ export class ShardedGateway {
     // A frame may be handed to a shard whose lcore is a moment later: it waits in a ring.
     await this.all((thread) => thread.start());
     this.looks = setInterval(() => this.look(), LOOK_MS);
+    const lookAtLeftOver = () => this.lead.lookAtLeftOver().catch(() => undefined);
+    this.leftOverLooks = setInterval(() => void lookAtLeftOver(), LEFT_OVER_MS);
   }
 
   /** Ends the workers, removes the NIC's rules and closes the ports. Can be called twice. */
@@ -123,6 +159,7 @@ export class ShardedGateway {
     if (this.isClosed) return;
     this.isClosed = true;
     if (this.looks !== null) clearInterval(this.looks);
+    if (this.leftOverLooks !== null) clearInterval(this.leftOverLooks);
     await Promise.all(this.threads.map((thread) => thread.close()));
     this.dataplane.close();
   }

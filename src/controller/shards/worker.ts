@@ -7,7 +7,16 @@ import { GatewayController } from '../gateway.js';
 import { watchTemplates } from '../live-ports.js';
 import { NatLogLines } from '../nat-log-lines.js';
 import { RunningEngine } from '../running-engine.js';
-import type { EngineRequest, FromShard, ShardMeasures, ShardStart, ToShard } from './messages.js';
+import { togetherOf } from '../together.js';
+import type {
+  EngineRequest,
+  FollowStep,
+  FromShard,
+  ShardMeasures,
+  ShardStart,
+  StepAnswer,
+  ToShard,
+} from './messages.js';
 import { SharedRuleCount } from './shared-rule-count.js';
 
 // A shard's thread: its NAT engine beside its lcore, and what the control thread asks of them.
@@ -73,6 +82,25 @@ function measures(): ShardMeasures {
   };
 }
 
+async function lead(step: FollowStep): Promise<StepAnswer> {
+  const together = togetherOf(controller.engine);
+  switch (step.step) {
+    case 'stand-still':
+      return engine.standStill();
+    case 'follow': {
+      log.level = step.change.config.log.level;
+      return engine.followTogether(step.change);
+    }
+    case 'go-on':
+      return engine.goOn(step.leftOver);
+    case 'left-over':
+      return together.leftOver();
+    case 'know':
+      together.know(step.leftOver);
+      return null;
+  }
+}
+
 control.on('message', (message: ToShard) => {
   switch (message.kind) {
     case 'start':
@@ -91,6 +119,14 @@ control.on('message', (message: ToShard) => {
       answer(request).then(
         (told) => tell({ kind: 'answer', id, answer: told }),
         (error: Error) => tell({ kind: 'failed', id, message: error.message }),
+      );
+      return;
+    }
+    case 'lead': {
+      const { id, step } = message;
+      lead(step).then(
+        (told) => tell({ kind: 'led', id, answer: told }),
+        (error: Error) => tell({ kind: 'failed', id, message: error.stack ?? error.message }),
       );
       return;
     }

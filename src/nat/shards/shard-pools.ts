@@ -16,6 +16,8 @@ export class ShardPools extends PublicPools {
   readonly ports: ShardPorts;
   /** What the last allocation lacked. */
   private awaited: AwaitedPorts | null = null;
+  /** Hosts that are paired with an address only because more ports of it may be had. */
+  private readonly tentative = new Set<number>();
 
   constructor(
     private readonly shard: Shard,
@@ -30,7 +32,7 @@ export class ShardPools extends PublicPools {
         this.refreshPools();
       },
       retract: (gate, nowSeconds) => find(gate)?.retract(nowSeconds, this.random) ?? [],
-      release: (host) => this.hosts.release(host),
+      release: (host) => this.endWait(host),
     });
   }
 
@@ -44,10 +46,21 @@ export class ShardPools extends PublicPools {
     nowSeconds: number,
     accepts: ((address: number) => boolean) | null = null,
   ): number {
+    const wasPaired = this.hosts.isPaired(host);
     const port = super.take(vpc, scope, protocol, host, inside, nowSeconds, accepts);
-    if (port !== AWAITED_PORT) return port;
+    if (port !== AWAITED_PORT) {
+      if (port >= 0 && this.tentative.size > 0) this.tentative.delete(host);
+      return port;
+    }
+    if (!wasPaired) this.tentative.add(host);
     this.awaited = { protocol, address: this.address, host, nowSeconds };
     return Allocation.awaited;
+  }
+
+  /** A host that got nothing at the address is paired anew, also where sessions without a mapping hold it. */
+  private endWait(host: number): void {
+    if (this.tentative.delete(host)) this.hosts.unpair(host);
+    this.hosts.release(host);
   }
 
   /** @returns What the last allocation lacked, once. */

@@ -1,5 +1,6 @@
 import type { Vpc } from '../../config/types.js';
 import { DropReason } from '../../native/records.js';
+import { MOST_SHARDS } from '../../native/binding.js';
 import { SharedTable, sharedTableMemory } from './shared-table.js';
 
 const WORDS_OF_VPC = 2;
@@ -29,11 +30,12 @@ export function limitsMemory(vpcs: readonly Vpc[], maxSessions: number, seed: nu
   const buckets = new SharedArrayBuffer(vpcs.length * DOUBLES_OF_VPC * 8);
   const doubles = new Float64Array(buckets);
   for (const { index, limits } of vpcs) doubles[index * DOUBLES_OF_VPC + TOKENS] = limits.newSessionsPerSecond;
+  // Each shard may count one more that the table of sessions has no room for.
   const counted = vpcs.some(({ limits }) => limits.sessionsPerAddress !== Number.POSITIVE_INFINITY);
   return {
     counts: new SharedArrayBuffer((1 + vpcs.length * WORDS_OF_VPC) * 4),
     buckets,
-    addresses: sharedTableMemory(counted ? maxSessions : 0, seed),
+    addresses: sharedTableMemory(counted ? maxSessions + MOST_SHARDS : 0, seed),
     told: sharedTableMemory(MOST_TOLD, seed),
   };
 }
