@@ -261,7 +261,10 @@ void SlowPath::receive_ipv4(Packet& packet) {
   const DropReason reason = check_transport(packet);
   if (reason != DropReason::kNone) return drop(packet, reason);
   if (options_.steering != nullptr && steer_away(packet)) return;
-  if (packet.ttl <= 1) return miss(packet, MissKind::kTtl);
+  if (packet.ttl <= 1) {
+    if (options_.steering != nullptr && expires_elsewhere(packet)) return;
+    return miss(packet, MissKind::kTtl);
+  }
   if (packet.later_fragment()) return receive_later_fragment(packet);
   if (packet.first_fragment()) return receive_first_fragment(packet);
   look_up(packet);

@@ -211,6 +211,7 @@ class SlowPath {
   FlowKey steered_by(const Packet& packet) const;
   uint16_t first_of(const Packet& packet) const;
   bool pass_on(Packet& packet);
+  bool expires_elsewhere(Packet& packet);
   static bool was_looked_up(const rte_mbuf* frame);
   bool send_on(Packet& packet);
   void hand_over(Packet& packet, uint16_t owner);

@@ -64,6 +64,14 @@ bool SlowPath::pass_on(Packet& packet) {
   return true;
 }
 
+// Who knows a packet's session, or else decides on it, says that its time is over. True: that is another shard,
+// and the packet is on its way there.
+bool SlowPath::expires_elsewhere(Packet& packet) {
+  if (packet.later_fragment()) return false;
+  const bool in_table = packet.flow.protocol != kProtocolIcmp || is_echo(packet.icmp_type);
+  return (!in_table || match(packet) == nullptr) && pass_on(packet);
+}
+
 bool SlowPath::was_looked_up(const rte_mbuf* frame) { return frame->hash.usr == kLookedUpBefore; }
 
 void SlowPath::steer_by(const Steering* steering) { options_.steering = steering; }

@@ -9,7 +9,7 @@ import pytest
 
 from exposition import scrape
 from net import Failed, eventually, run
-from topology import FAR_ADDRESS, GREEN_HOST, MAPPED_EXTERNAL, MAPPED_HOST, ORDINARY_DROPS, POOL, SLUICE, STATIC_EXTERNAL, STATIC_HOST, Gateway, all_answered, on_wires, ping, without_neighbours
+from topology import FAR_ADDRESS, GREEN_HOST, MAPPED_EXTERNAL, MAPPED_HOST, ORDINARY_DROPS, POOL, SLUICE, STATIC_EXTERNAL, STATIC_HOST, Gateway, Pings, all_answered, on_wires, ping, without_neighbours
 
 HOSTS = [f"10.0.1.{last}" for last in range(64, 88)]  # Beside those that red and blue have; homes in all of four shards.
 ECHO_PORT, METRICS_PORT = 9700, 9467
@@ -230,3 +230,44 @@ def test_what_several_shards_cannot_do_is_said_in_one_line_each_and_nothing_star
     assert not gateway.socket_path.exists()
     with pytest.raises(Failed, match="expected 1..16"):
         run(SLUICE, "gateway", "--config", str(gateway.file), "--shards", 17)
+
+
+def test_a_configuration_that_changes_is_followed_by_all_shards_and_sessions_lose_nothing(network, hosts, echo, config, tmp_path):
+    network.forget_neighbours()
+    network.end_connections()
+    gateway = sharded(network, config, tmp_path, 4)
+    try:
+        for namespace in (network.red, network.blue):
+            eventually("the first reply", lambda namespace=namespace: all_answered(namespace, FAR_ADDRESS), seconds=20)
+        clients = [namespace.socket(socket.SOCK_DGRAM, (address, 5100)) for namespace, address in hosts]
+        ends = [ask(client, echo) for client in clients]
+        assert None not in ends
+        pings = [Pings(network.red, FAR_ADDRESS, source=hosts[at][1]) for at in (0, 5, 9)]
+        eventually("replies", lambda: all(len(one.replies()) > 5 for one in pings))
+        flows = {flow["id"] for flow in gateway.sessions()}
+        document = json.loads(gateway.file.read_text(encoding="utf-8"))
+        # Static bindings of hosts of any shard over endpoints of mappings of others.
+        moved = copy.deepcopy(document)
+        for number, (address, port) in enumerate(ends[:6]):
+            moved["staticBindings"].append({"vpc": "red", "protocol": "udp", "private": f"{HOSTS[-1 - number]}:53", "external": f"{address}:{port}"})
+        narrow = copy.deepcopy(document)
+        narrow["externalPools"][0]["ranges"] = POOL[:1]
+        for number, changed in enumerate((moved, narrow, document), 1):
+            gateway.reload(changed)
+            eventually("the reload", lambda number=number: gateway.log().count("new configuration is in force") == number, seconds=20)
+            assert [ask(client, echo, b"again", tries=1) for client in clients] == ends, f"after reload {number}"
+            assert flows <= {flow["id"] for flow in gateway.sessions()}
+            # What opens now has what the configuration gives.
+            fresh = [ask(namespace.socket(socket.SOCK_DGRAM, (address, 5100 + number)), echo) for namespace, address in hosts]
+            assert None not in fresh and len(set(fresh)) == len(hosts) and not set(fresh) & set(ends)
+            if changed is narrow:
+                assert {address for address, _ in fresh} == set(POOL[:1])
+        for one in pings:
+            answered = one.replies()
+            assert answered == list(range(1, len(answered) + 1)), "lost or reordered replies over the reloads"
+            one.stop()
+        all_is_given_back(gateway)
+        assert gateway.stop() == 0
+        assert gateway.faults() == []
+    finally:
+        gateway.kill()

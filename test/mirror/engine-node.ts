@@ -148,6 +148,7 @@ export class EngineNode implements DecisionSink {
   update(): void {}
   dropAll(): void {}
   retry(): void {}
+  retryAnew(): void {}
   echoReply(): void {}
   arpReply(): void {}
   arpRequest(): void {}

@@ -76,6 +76,7 @@ const OF_SHARDS: readonly string[] = [
     ...['error-home', 'error-pair', 'error-binding', 'error-block', 'error-untranslated'],
   ].flatMap((name) => [`shard:${name}`, `shard:${name}:other`]),
   'shard:hairpin-block',
+  ...each('shard:left', ['address', 'peering']),
 ];
 
 /** Counts what happened, by name. */
@@ -92,8 +93,7 @@ export class Outcomes {
 
   /** The classes of {@link OUTCOMES} that never occurred, of those that there are with so many shards. */
   missing(shards: number): string[] {
-    const wanted =
-      shards === 1 ? OUTCOMES : [...OUTCOMES.filter((name) => !name.startsWith('reconfigured')), ...OF_SHARDS];
+    const wanted = shards === 1 ? OUTCOMES : [...OUTCOMES, ...OF_SHARDS];
     return wanted.filter((name) => !this.counts.has(name));
   }
 

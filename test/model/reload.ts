@@ -63,16 +63,19 @@ const CHANGES: Readonly<
 };
 
 export const CHANGE_NAMES = Object.keys(CHANGES);
+/** Changes that leave sessions with what another shard would look up by now. */
+const LEAVING = ['a static binding over a live mapping', 'the range of a pool', 'the range of a peering pool'];
 
-/** @param original What the sequence began with. */
+/** @param original What the sequence began with. @param shards Of the gateway under test. */
 export function randomReload(
   now: Document,
   original: Document,
   random: Random,
   model: GatewayModel,
   micros: number,
+  shards: number,
 ): Reload {
-  const text = random.pick(CHANGE_NAMES);
+  const text = random.pick(shards > 1 && random.chance(0.5) ? LEAVING : CHANGE_NAMES);
   const document = structuredClone(now);
   CHANGES[text](document, original, random, model);
   return { micros, document, config: validated(document), text };

@@ -47,7 +47,16 @@ export function randomScenario(seed: number, shards = 1): Scenario {
     document.nat.mapping = 'endpoint-independent';
   }
   const operations = Array.from({ length: OPERATIONS }, () => randomOperation(random, weights));
+  if (shards > 1) followReloads(operations, random);
   return { seed, shards, document, operations };
+}
+
+/** What reloads leave is looked at while it lives. */
+function followReloads(operations: Operation[], random: Random): void {
+  for (const [at, { kind }] of [...operations.entries()])
+    for (let next = at + 1; kind === 'reconfigure' && next < Math.min(at + 5, operations.length); next++)
+      if (operations[next].kind !== 'reconfigure')
+        operations[next] = { kind: 'follow', delayMicros: random.int(1, 50) * 1000, seed: random.u32() };
 }
 
 /** Runs a sequence step by step beside the model, then whole in every mode. */
@@ -113,7 +122,9 @@ function runStepped(
   };
   const withMode = (reload: Reload): Reload => ({ ...reload, config: withOffload(reload.config, offload) });
   const reloadOf = ({ kind, seed }: Operation, now: Document, micros: number) =>
-    kind === 'reconfigure' ? withMode(randomReload(now, scenario.document, new Random(seed), model, micros)) : null;
+    kind === 'reconfigure'
+      ? withMode(randomReload(now, scenario.document, new Random(seed), model, micros, scenario.shards))
+      : null;
   try {
     let micros = START_MICROS;
     for (const operation of scenario.operations) {

@@ -13,9 +13,9 @@ import { LIVE_SIZES, openPorts, type TargetOf, targetOfPorts, watchTemplates } f
 import { nativePorts } from '../native-ports.js';
 import { TemplateRegistry } from '../templates.js';
 import type { EngineAnswer, EngineRequest, FromShard, ShardMeasures } from './messages.js';
+import { ShardLead } from './shard-lead.js';
 import { configOfShard } from './shard-seeds.js';
 import { setUpShards, shardOptions } from './shard-setup.js';
-import { ShardLead } from './shard-lead.js';
 import { ShardThread } from './shard-thread.js';
 import { SharedConfig } from './shared-config.js';
 import { ruleCountMemory, SharedRuleCount } from './shared-rule-count.js';

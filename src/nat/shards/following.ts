@@ -52,7 +52,7 @@ export interface LeftPeering {
 
 /** What live sessions have that the configuration as it is would look up elsewhere. */
 export interface LeftOver {
-  /** External addresses that it does not name any more, or gives to static bindings. u32. */
+  /** External addresses that are in no pool any more, or have static bindings over mappings. u32. */
   readonly addresses: readonly number[];
   readonly peering: readonly LeftPeering[];
 }

@@ -1,5 +1,6 @@
 import type { ValidatedConfig } from '../../config/types.js';
 import type { EngineParts } from '../engine-parts.js';
+import { RangeTable } from '../range-table.js';
 import { referredParts } from '../referred-parts.js';
 import { emptyFacts } from '../session-table.js';
 import type { Topology } from '../topology.js';
@@ -45,7 +46,10 @@ export class ShardFollowing {
   /** What sessions have here that the configuration would look up elsewhere. */
   leftOver(): LeftOver {
     const { parts, shard } = this;
-    const { topology, mappings } = parts;
+    const { topology, mappings, config } = parts;
+    const pooled = new RangeTable(
+      config.externalPools.flatMap(({ ranges }, value) => ranges.map((range) => ({ ...range, value }))),
+    );
     const addresses = new Set<number>();
     const peering: LeftPeering[] = [];
     for (const row of mappings.rowsInUse()) {
@@ -55,7 +59,7 @@ export class ShardFollowing {
       if (scope > 0) {
         const isOurs = topology.peeringOwner(address) === vpc;
         if (!isOurs) peering.push({ shard: shard.index, scope, protocol, address, port, vpc });
-      } else if (!topology.isExternal(address) || topology.external.byPublic(protocol, address, port) !== null) {
+      } else if (pooled.find(address) < 0 || topology.external.byPublic(protocol, address, port) !== null) {
         addresses.add(address);
       }
     }

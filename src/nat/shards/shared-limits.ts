@@ -1,6 +1,6 @@
 import type { Vpc } from '../../config/types.js';
-import { DropReason } from '../../native/records.js';
 import { MOST_SHARDS } from '../../native/binding.js';
+import { DropReason } from '../../native/records.js';
 import { SharedTable, sharedTableMemory } from './shared-table.js';
 
 const WORDS_OF_VPC = 2;

@@ -1,25 +1,26 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import { RunningGateway, until } from '../api/running-gateway.js';
 
 const gateway = new RunningGateway();
+/** Sessions of red. */
+let opened = 0;
 
 beforeAll(async () => {
   await gateway.start(() => undefined, ['--shards', '2']);
   // Packets are counted as they come, sessions a moment later.
   await until(20_000, async () => (await gateway.lines('/v1/flows')).length > 5);
+  opened = (await gateway.lines('/v1/vpcs/red/flows')).length;
 });
 afterAll(() => gateway.stop());
 
 test('what one engine alone cannot do is refused by name, and nothing has changed', async () => {
   const before = await gateway.json('GET', '/v1/config');
-  const refused: [string, string, object?][] = [
-    ['POST', '/v1/config/reload'],
+  const refused: [string, string][] = [
     ['POST', '/v1/rules/reconcile'],
     ['GET', '/v1/capture'],
-    ['POST', '/v1/static-bindings', { vpc: 'red', private: '10.0.1.9', external: '203.0.113.12' }],
-    ['DELETE', '/v1/vteps/172.30.0.11'],
   ];
-  for (const [method, path, body] of refused) {
-    const { status, text } = await gateway.ask(method, path, body);
+  for (const [method, path] of refused) {
+    const { status, text } = await gateway.ask(method, path);
     expect([path, status]).toEqual([path, 501]);
     expect(JSON.parse(text)).toEqual({ error: 'shards', message: expect.stringMatching(/--shards 1/) });
   }
@@ -76,14 +77,92 @@ test('each flow is found where its id and its packets lead', async () => {
   expect(filtered).toHaveLength(flows.filter(({ protocol }) => protocol === 'udp').length);
 });
 
+/** What a flow has, whatever it has counted. */
+function endsOf({ id, vpc, protocol, inside, nat, remote }: Record<string, unknown>): string {
+  return JSON.stringify({ id, vpc, protocol, inside, nat, remote });
+}
+
+test('a configuration that changes is followed by all engines: sessions that it allows go on where they are, others end', async () => {
+  const before = (await gateway.lines('/v1/flows')).map(endsOf);
+  // Over an endpoint that a dynamic mapping of the other VPC has just now, and beside it.
+  const dynamic = (await gateway.lines('/v1/flows?filter=vpc+red+and+proto+udp')).find(
+    (flow) => flow.class === 'vpc-to-external' && flow.nat.port > 1024,
+  );
+  const external = `${dynamic.nat.address}:${dynamic.nat.port}`;
+  for (const binding of [
+    { vpc: 'blue', protocol: 'udp', private: '10.0.2.77:53', external },
+    { vpc: 'blue', private: '10.0.2.78', external: '203.0.113.13' },
+  ]) {
+    const { sessions } = await gateway.json('POST', '/v1/static-bindings', binding);
+    expect(sessions).toEqual({ kept: before.length, updated: 0, ended: 0 });
+    expect(await gateway.json('GET', '/v1/static-bindings')).toContainEqual(binding);
+  }
+  expect((await gateway.lines('/v1/flows')).map(endsOf)).toEqual(before);
+  // A packet of the session is found where it was opened, one of nobody leads to the new host.
+  const reply = {
+    port: 'external',
+    protocol: 'udp',
+    destination: dynamic.nat.address,
+    destinationPort: dynamic.nat.port,
+  };
+  const from = (address: string, port: number) => ({ ...reply, source: address, sourcePort: port });
+  const { address, port } = dynamic.remote;
+  expect((await gateway.json('POST', '/v1/trace', from(address, port))).flow).toBe(dynamic.id);
+  const told = await gateway.json('POST', '/v1/trace', from('198.51.100.77', 7));
+  expect([told.flow, JSON.stringify(told).includes('10.0.2.77')]).toEqual([null, true]);
+  // The file is as it was: a reload takes both bindings back, and what they stood over is the mapping's again.
+  const reloaded = await gateway.json('POST', '/v1/config/reload');
+  expect(reloaded.sessions).toEqual({ kept: before.length, updated: 0, ended: 0 });
+  expect((await gateway.json('GET', '/v1/config')).staticBindings).not.toContainEqual(
+    expect.objectContaining({ external }),
+  );
+  expect((await gateway.lines('/v1/flows')).map(endsOf)).toEqual(before);
+});
+
+test('what cannot change is refused by its path and nothing has changed; SIGHUP follows the file', async () => {
+  const document = JSON.parse(readFileSync(gateway.file, 'utf8'));
+  const before = (await gateway.lines('/v1/flows')).map(endsOf);
+  writeFileSync(gateway.file, JSON.stringify({ ...document, nat: { ...document.nat, maxSessions: 77 } }));
+  const refused = await gateway.ask('POST', '/v1/config/reload');
+  expect([refused.status, refused.text.includes('/nat/maxSessions')]).toEqual([422, true]);
+  expect((await gateway.lines('/v1/flows')).map(endsOf)).toEqual(before);
+  // Without the blue VPC its sessions end, in whichever engine they are.
+  const vpcs = document.vpcs.filter(({ name }: { name: string }) => name !== 'blue');
+  const isLeft = (part: { vpc?: string; vpcs?: string[] }) => part.vpc !== 'blue' && !part.vpcs?.includes('blue');
+  const left = Object.fromEntries(
+    ['peerings', 'peeringPools', 'staticBindings', 'bypass', 'services', 'twiceNatPools'].map((name) => [
+      name,
+      document[name]?.filter(isLeft),
+    ]),
+  );
+  const externalPools = document.externalPools.map((pool: { vpcs: string[] }) => ({
+    ...pool,
+    vpcs: pool.vpcs.filter((name) => name !== 'blue'),
+  }));
+  writeFileSync(gateway.file, JSON.stringify({ ...document, ...left, externalPools, vpcs }));
+  process.kill(gateway.pid, 'SIGHUP');
+  await until(20_000, () => gateway.log.includes('new configuration is in force'));
+  await until(20_000, async () => (await gateway.lines('/v1/flows')).every(({ vpc }) => vpc === 'red'));
+  const after = new Set((await gateway.lines('/v1/flows')).map(endsOf));
+  expect(after.size).toBeGreaterThan(0);
+  expect([...after].every((flow) => before.includes(flow))).toBe(true);
+  const blue = (await gateway.json('GET', '/v1/vpcs')).find(({ name }: { name: string }) => name === 'blue');
+  expect(blue).toBeUndefined();
+  // And back: it is another VPC of the same name.
+  writeFileSync(gateway.file, JSON.stringify(document));
+  expect((await gateway.json('POST', '/v1/config/reload')).sessions.ended).toBe(0);
+  expect((await gateway.json('GET', '/v1/vpcs')).map(({ name }: { name: string }) => name)).toContain('blue');
+});
+
 test('what moves is watched in all engines, and what ends is counted in all', async () => {
   const { flows, top } = await gateway.json('GET', '/v1/top?seconds=0.1');
   const { sessions } = await gateway.json('GET', '/v1/status');
   expect(flows).toBe(sessions);
   expect(top).toEqual([]);
-  const red = (await gateway.lines('/v1/vpcs/red/flows')).length;
-  expect(await gateway.json('DELETE', '/v1/flows?filter=vpc+red')).toEqual({ ended: red });
+  const live = (await gateway.lines('/v1/vpcs/red/flows')).length;
+  expect(await gateway.json('DELETE', '/v1/flows?filter=vpc+red')).toEqual({ ended: live });
   await until(20_000, async () => (await gateway.lines('/v1/vpcs/red/flows')).length === 0);
   const vpcs = await gateway.json('GET', '/v1/vpcs');
-  expect(vpcs.map(({ name, opened }: { name: string; opened: number }) => [name, opened])).toContainEqual(['red', red]);
+  const red = vpcs.find(({ name }: { name: string }) => name === 'red');
+  expect([red.sessions, red.opened]).toEqual([0, opened]);
 });

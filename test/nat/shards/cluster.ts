@@ -1,4 +1,5 @@
 import type { ValidatedConfig } from '../../../src/config/types.js';
+import { SharedConfig } from '../../../src/controller/shards/shared-config.js';
 import { NatEngine } from '../../../src/nat/engine.js';
 import { emptyPacket, readMiss } from '../../../src/nat/packet.js';
 import { Random } from '../../../src/nat/random.js';
@@ -7,6 +8,7 @@ import { NativeRows } from '../../../src/nat/session-timers.js';
 import { BlockDealer } from '../../../src/nat/shards/block-dealer.js';
 import type { DealerMessage, EngineMessage, ShardMail } from '../../../src/nat/shards/messages.js';
 import { Router } from '../../../src/nat/shards/router.js';
+import type { ShardFollowing } from '../../../src/nat/shards/shard-following.js';
 import { SharedLimits } from '../../../src/nat/shards/shared-limits.js';
 import { BlockOwners, rowsOfShard, SharedRemotes, shardMemory } from '../../../src/nat/shards/shared-state.js';
 import type { DecidedSession, DecisionSink } from '../../../src/nat/sink.js';
@@ -45,6 +47,19 @@ class LateMail {
     else queue.push(deliver);
   }
 
+  /** Delivers all that is for one. */
+  deliverTo(to: number): void {
+    for (const [key, queue] of [...this.queues]) {
+      if (!key.endsWith(` ${to}`)) continue;
+      this.queues.delete(key);
+      for (const deliver of queue) deliver();
+    }
+  }
+
+  forgetFrom(from: number): void {
+    for (const key of [...this.queues.keys()]) if (key.startsWith(`${from} `)) this.queues.delete(key);
+  }
+
   /** @returns False: none was under way. */
   deliverOne(): boolean {
     const keys = [...this.queues.keys()];
@@ -71,13 +86,14 @@ export class Cluster {
   private readonly fates = new Map<number, Fate>();
   private readonly sessionOf = new Map<string, Opened>();
   private readonly mail: LateMail;
-  private readonly router: Router | null = null;
+  private router: Router | null = null;
+  private tables: [BlockOwners, SharedRemotes] | null = null;
   private readonly queried: { shard: number; row: number; generation: number }[] = [];
   private readonly removed: { shard: number; row: number; generation: number }[] = [];
   private readonly packet = emptyPacket();
 
   constructor(
-    readonly config: ValidatedConfig,
+    public config: ValidatedConfig,
     readonly shards: number,
     seed: number,
   ) {
@@ -92,17 +108,23 @@ export class Cluster {
     const blocks = new BlockOwners(memory.blocks);
     const dealer = new BlockDealer(config, blocks, this.mailOf(DEALER), new Random(seed));
     this.dealer = dealer;
+    this.shared = new SharedConfig(config, memory.limits, dealer);
+    this.tables = [blocks, new SharedRemotes(memory.remotes)];
     for (let index = 0; index < shards; index++) {
       const onDecided = (words: Int32Array) => void this.decidedLate.push(words[MissEvent.hold / 4]);
       const seat = { index, memory, mail: this.mailOf(index), onDecided };
       const own = { ...config, nat: { ...config.nat, seed: seed * shards + index } };
       this.engines.push(new NatEngine(own, rows(), this.sinkOf(index), undefined, undefined, seat));
     }
-    this.router = new Router(config, this.engines[0].topology, shards, blocks, new SharedRemotes(memory.remotes));
+    this.router = new Router(config, this.engines[0].topology, shards, ...this.tables);
   }
 
   private readonly dealer: BlockDealer | null = null;
-  private readonly limits: SharedLimits | null = null;
+  private readonly shared: SharedConfig | null = null;
+  private readonly missed = new Map<number, Int32Array>();
+  /** Packets that a new configuration may have made another shard's. */
+  private readonly sentBack: number[] = [];
+  private limits: SharedLimits | null = null;
 
   get messages(): number {
     return this.mail.sent;
@@ -123,6 +145,7 @@ export class Cluster {
 
   /** A packet that no rule serves. Its record names its hold, which no other has. */
   miss(words: Int32Array): void {
+    this.missed.set(words[MissEvent.hold / 4], words);
     const shard = this.shardOf(words);
     this.engines[shard].touch(words, 0, 0);
     this.engines[shard].onMiss(words, 0, 0);
@@ -145,6 +168,38 @@ export class Cluster {
 
   settle(nowSeconds: number): void {
     while (this.deliver(1000, nowSeconds));
+  }
+
+  /**
+   * Follows another configuration while messages are under way, as the control thread leads it: what engines have told the
+   * dealer has come to it, and what it has told them is not heard. @returns Packets that went back.
+   */
+  reconfigure(config: ValidatedConfig, nowSeconds: number): number {
+    const { shared, engines, mail } = this;
+    if (shared === null || this.tables === null) throw new Error('one engine has no others');
+    const together = engines.map((engine) => engine.together as ShardFollowing);
+    mail.deliverTo(DEALER);
+    const changes = shared.change(
+      config,
+      together.map((one) => one.holdings()),
+    );
+    mail.forgetFrom(DEALER);
+    const left = shared.keep(together.map((one, shard) => one.follow(structuredClone(changes[shard]))));
+    for (const one of together) one.know(left);
+    this.config = shared.config;
+    this.limits = new SharedLimits(changes[0].limits, config.nat.maxSessions);
+    this.router = new Router(shared.config, engines[0].topology, this.shards, ...this.tables, left);
+    const back = this.sentBack.splice(0);
+    for (const hold of back) this.miss(this.missed.get(hold) as Int32Array);
+    for (const engine of engines) while (engine.reviewSessions(1000, nowSeconds) === null);
+    this.carryOut(nowSeconds);
+    return back.length;
+  }
+
+  /** Shards that look a packet up; the last one decides. */
+  stops(words: Int32Array): number[] {
+    readMiss(words, 0, this.packet);
+    return this.router?.stops(this.packet) ?? [0];
   }
 
   /** What became of a packet, once; null: it waits. */
@@ -206,6 +261,7 @@ export class Cluster {
       drop: (hold, reason) => tell(hold, 'drop', reason),
       dropAll: (hold, reason) => tell(hold, 'drop', reason),
       retry: (hold) => tell(hold, 'retry'),
+      retryAnew: (hold) => this.sentBack.push(hold),
       session: (hold: number, { row, generation, facts, forwardShape, reverseShape }: DecidedSession) => {
         const opened = { shard, row, generation, facts: { ...facts }, shapes: forwardShape | (reverseShape << 16) };
         this.live.add(opened);

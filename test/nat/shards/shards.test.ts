@@ -215,3 +215,71 @@ test.each(CASES)('%s: engines that go on while messages are under way break no r
     endAll(several, seconds + 10);
   }
 });
+
+describe('a configuration that changes while messages are under way', () => {
+  const nat = { portReuseDelay: 3 };
+  const variants = [
+    gateway(nat, WIDE, {}),
+    gateway(nat, ONE, {}),
+    gateway(nat, TINY, {}),
+    gateway(nat, { ranges: ['203.0.113.16-203.0.113.17'], ports: '2010-2300' }, { sessions: 30 }),
+    gateway(nat, MAPPED, { sessionsPerAddress: 9 }),
+  ];
+
+  test.each([2, 4])('%i engines break no rule, every packet is decided on, and all is given back', (shards) => {
+    const random = new Random(shards + 7);
+    const several = new Cluster(variants[0], shards, 5);
+    const waiting = new Set<number>();
+    const counted = { reloads: 0, sentBack: 0, elsewhere: 0, decided: 0 };
+    let seconds = 1000;
+    for (let hold = 1; hold <= 1500; hold++) {
+      if (random.below(10) === 0) seconds += random.below(200) === 0 ? 500 : 1;
+      several.runTimers(seconds);
+      if (random.below(5) === 0 && several.live.size > 0)
+        several.end([...several.live][random.below(several.live.size)], seconds);
+      several.miss(missOfCall(several, randomCall(random, [...endpointsOf(several).values()], ALL), hold, seconds));
+      waiting.add(hold);
+      several.deliver(random.below(3), seconds);
+      if (random.below(25) === 0) {
+        counted.reloads++;
+        counted.sentBack += several.reconfigure(variants[random.below(variants.length)], seconds);
+      }
+      for (const one of waiting) {
+        if (several.takeFate(one) === null) continue;
+        waiting.delete(one);
+        counted.decided++;
+      }
+      if (hold % 10 === 0) counted.elsewhere += judgeStops(several);
+    }
+    several.settle(seconds);
+    several.runTimers(seconds + 10);
+    several.settle(seconds + 10);
+    for (const one of waiting) if (several.takeFate(one) !== null) waiting.delete(one);
+    expect([...waiting]).toEqual([]);
+    for (const [what, count] of Object.entries(counted)) expect([what, count > 20]).toEqual([what, true]);
+    endAll(several, seconds + 10);
+    several.reconfigure(variants[2], seconds + 20);
+    fillAgain(several, seconds + 200);
+  });
+});
+
+/** Whatever configurations there were: nobody has an endpoint twice. @returns Sessions that another shard would decide on by now */
+function judgeStops(cluster: Cluster): number {
+  const owners = new Map<string, string>();
+  let elsewhere = 0;
+  for (const session of cluster.live) {
+    const { facts: f, shard } = session;
+    for (const reverse of [false, true]) {
+      const stops = cluster.stops(packetOf(cluster.config, session, reverse));
+      if (!stops.includes(shard)) throw new Error(`${nameOf(session)} of ${shard} is looked up in ${stops}`);
+      if (stops.at(-1) !== shard) elsewhere++;
+    }
+    if (f.sourceMapping < 0 || !hasPorts(f.protocol)) continue;
+    const scope = cluster.engines[shard].mappings.scope(f.sourceMapping);
+    const from = `${f.vpc} ${f.forwardSource} ${f.forwardSourcePort}`;
+    const to = `${scope} ${f.protocol} ${f.translatedSource} ${f.translatedSourcePort}`;
+    if ((owners.get(to) ?? from) !== from) throw new Error(`${to} is ${from}'s and ${owners.get(to)}'s`);
+    owners.set(to, from);
+  }
+  return elsewhere;
+}
