@@ -7,12 +7,7 @@ export function register(program: Command): void {
     .command('gateway')
     .description('run the gateway on its ports; SIGTERM drains, SIGHUP follows the configuration file')
     .requiredOption('--config <file>', 'configuration of the gateway')
-    .option(
-      '--shards <n>',
-      `lcores with an engine each, 1..${MOST_SHARDS}, that share the work; with more than one the configuration cannot change`,
-      parseShards,
-      1,
-    )
+    .option('--shards <n>', `lcores with an engine each, 1..${MOST_SHARDS}, that share the work`, parseShards, 1)
     .action(async (options: { config: string; shards: number }) => {
       if (options.shards > 1) {
         const { runShards } = await import('./run-shards.js');

@@ -54,12 +54,7 @@ export function register(program: Command): void {
     )
     .option('--offload <mode>', 'immediate, never or after:N; default: offload.mode of the configuration', parseOffload)
     .option('--burst <n>', 'packets received at once; the result does not depend on it', parseBurst, 32)
-    .option(
-      '--shards <n>',
-      `slow paths with an engine each, 1..${MOST_SHARDS}, that share the work; with more than one no --reload`,
-      parseShards,
-      1,
-    )
+    .option('--shards <n>', `slow paths with an engine each, 1..${MOST_SHARDS}, that share the work`, parseShards, 1)
     .option('--flows <file>', 'write the flow table after the last packet, JSON')
     .option('--counters <file>', 'write the counters, JSON')
     .action(run);
