@@ -88,14 +88,18 @@ export class Generator {
   }
 
   frames(kind: Kind): Arrival[] {
-    return this.anyFrames(kind).filter(({ what }) => what.kind !== 'packet' || !this.isKnownFault(what));
+    return this.anyFrames(kind).filter(
+      ({ what, micros }) => what.kind !== 'packet' || !this.isKnownFault(what, micros),
+    );
   }
 
   /** Whether an open fault (known.ts) makes what a packet leads to unforeseeable. */
-  private isKnownFault({ context, packet }: { context: Context; packet: Buffer }): boolean {
-    const { opener, state } = this.model;
-    const { source, destination } = new Packet(packet);
-    const isNew = new Packet(packet).isFragment || state.find(context, tupleOf(new Packet(packet))) === null;
+  private isKnownFault({ context, packet }: { context: Context; packet: Buffer }, micros: number): boolean {
+    const { opener, state, config } = this.model;
+    const { source, destination, isFragment } = new Packet(packet);
+    const session = isFragment ? null : (state.find(context, tupleOf(new Packet(packet)))?.session ?? null);
+    // It may end before the packet comes.
+    const isNew = session === null || sessionDeadline(session, config) <= Math.floor(micros / 1e6);
     return (
       (isNew && meetsLeftOver(this.model, context, source, destination)) ||
       (KNOWN['F-M5'] === 'open' && opener.waiters.isWaiting(context, packet)) ||

@@ -64,7 +64,16 @@ const CHANGES: Readonly<
 
 export const CHANGE_NAMES = Object.keys(CHANGES);
 /** Changes that leave sessions with what another shard would look up by now. */
-const LEAVING = ['a static binding over a live mapping', 'the range of a pool', 'the range of a peering pool'];
+const LEAVING: typeof CHANGES = {
+  'a static binding over a live mapping': CHANGES['a static binding over a live mapping'],
+  'the range of a pool': CHANGES['the range of a pool'],
+  'a peering pool away from a live mapping': (d, _, random, model) => {
+    const red = [...model.state.mappings.values()].filter(({ side, vpc }) => side === 'peering' && vpc === 0);
+    const [first, second] = ['100.64.1.0', '100.64.1.1'];
+    const isFirst = red.length > 0 && formatIpv4(random.pick(red).public.address) === first;
+    d.peeringPools[0].ranges = [isFirst ? second : first];
+  },
+};
 
 /** @param original What the sequence began with. @param shards Of the gateway under test. */
 export function randomReload(
@@ -75,9 +84,10 @@ export function randomReload(
   micros: number,
   shards: number,
 ): Reload {
-  const text = random.pick(shards > 1 && random.chance(0.5) ? LEAVING : CHANGE_NAMES);
+  const changes = shards > 1 && random.chance(0.5) ? LEAVING : CHANGES;
+  const text = random.pick(Object.keys(changes));
   const document = structuredClone(now);
-  CHANGES[text](document, original, random, model);
+  changes[text](document, original, random, model);
   return { micros, document, config: validated(document), text };
 }
 

@@ -70,8 +70,7 @@ export class ShardPorts {
   askAgain(): void {
     const waiting = [...this.waiting.values()].flat();
     this.waiting.clear();
-    for (const { host } of waiting) this.pools.release(host);
-    for (const { again } of waiting) again();
+    this.decideAnew(waiting);
   }
 
   /** Whether the dealer may have a block of an address: it has not said otherwise within the second. */
@@ -103,8 +102,11 @@ export class ShardPorts {
 
   onNoBlock({ protocol, address, nowSeconds }: EngineMessage & { kind: 'no-block' }): void {
     this.refusedAt.set(keyOf(0, protocol, address), nowSeconds);
-    const waiting = this.takeWaiting(protocol, address);
-    // A host that has nothing else there is paired anew.
+    this.decideAnew(this.takeWaiting(protocol, address));
+  }
+
+  /** A host that has nothing else there is paired anew. */
+  private decideAnew(waiting: readonly Waiting[]): void {
     for (const { host } of waiting) this.pools.release(host);
     for (const { again } of waiting) again();
   }
