@@ -68,10 +68,14 @@ const LEAVING: typeof CHANGES = {
   'a static binding over a live mapping': CHANGES['a static binding over a live mapping'],
   'the range of a pool': CHANGES['the range of a pool'],
   'a peering pool away from a live mapping': (d, _, random, model) => {
-    const red = [...model.state.mappings.values()].filter(({ side, vpc }) => side === 'peering' && vpc === 0);
-    const [first, second] = ['100.64.1.0', '100.64.1.1'];
-    const isFirst = red.length > 0 && formatIpv4(random.pick(red).public.address) === first;
-    d.peeringPools[0].ranges = [isFirst ? second : first];
+    const live = [...model.state.mappings.values()].filter(({ side, vpc }) => side === 'peering' && vpc < 2);
+    if (live.length === 0) return;
+    const { vpc, public: end } = random.pick(live);
+    const addresses = [
+      ['100.64.1.0', '100.64.1.1'],
+      ['100.64.2.0', '100.64.2.5'],
+    ][vpc];
+    d.peeringPools[vpc].ranges = addresses.filter((address) => address !== formatIpv4(end.address));
   },
 };
 
