@@ -214,7 +214,8 @@ export class GatewayController {
   private handleTogether(count: number): void {
     const { events, decisions, engine } = this;
     const { words } = events;
-    let touched = events.touch(count);
+    // One alone is waited for where it is read.
+    let touched = count > 1 ? events.touch(count) : 0;
     for (let i = 0; i < count; i++) {
       const at = events.at(i);
       if ((words[at >>> 2] & 0xff) === IS_MISS) touched ^= engine.touch(words, at, i);

@@ -39,6 +39,9 @@ const IS_TCP = SESSION_FLAG_TCP;
 const HEADER_BYTES = RING_HEADER_BYTES;
 const DECISION_BYTES = RING_SLOT_BYTES;
 const EVENT_BYTES = EVENT_SLOT_BYTES;
+const HEADER_WORDS = RING_HEADER_BYTES / 4;
+const EVENT_WORDS = EVENT_SLOT_BYTES / 4;
+const LAST_PLACE = 0x3fff_ffff;
 
 /** Consumer side of the event ring: the lcore writes, JavaScript reads. Single producer, single consumer. */
 export class EventRing {
@@ -73,7 +76,7 @@ export class EventRing {
     const { words, mask } = this;
     const first = this.indexes[CONSUMER];
     let touched = 0;
-    for (let i = 0; i < count; i++) touched ^= words[(HEADER_BYTES + ((first + i) & mask) * EVENT_BYTES) >>> 2];
+    for (let i = 0; i < count; i++) touched ^= words[(HEADER_WORDS + ((first + i) & mask) * EVENT_WORDS) & LAST_PLACE];
     return touched;
   }
 
