@@ -193,5 +193,48 @@ TEST(a_port_that_wants_a_reset_does_nothing_until_it_has_had_it_and_then_has_no_
   CHECK_EQ(rte_pmd_softflow_want_reset(RTE_MAX_ETHPORTS - 1), -ENODEV);
 }
 
+// Rules of a large table are put into its index some rules later (insert_unlinked): whoever polls has to find those
+// that stand in none yet.
+TEST(a_rule_is_met_as_soon_as_it_has_been_created_though_another_thread_polls) {
+  Port port;
+  port.take_pool_of_its_own();
+  // Its filter is on from the 16,385th on.
+  constexpr uint32_t kRules = 40'000, kFiltered = 16'384, kLooks = 20'000, kLately = 12, kBegin = 15'000;
+  std::atomic<uint32_t> created{0}, looks{0};
+  std::thread creator([&] {
+    leave_core();
+    const rte_flow_item_ipv4 mask = ipv4_spec(0xffffffff, 0);
+    rte_flow_error error = {};
+    for (uint32_t i = 0; i < kRules; ++i) {
+      Rule rule;
+      rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(0x0a000000u + i, 0), &mask);
+      rule.action(RTE_FLOW_ACTION_TYPE_DROP);
+      CHECK(rte_flow_create(port.id, &rule.attr, rule.items(), rule.actions(), &error) != nullptr);
+      created.store(i + 1, std::memory_order_release);
+      // Neither gets far ahead of the other, though they may take turns on a core.
+      const uint32_t due = i < kFiltered ? 0 : (i - kFiltered) / 2;
+      while (looks.load(std::memory_order_relaxed) < due) std::this_thread::yield();
+    }
+  });
+  uint32_t met = 0, behind_filter = 0, unmade = 0;
+  for (uint32_t look = 0; look < kLooks;) {
+    const uint32_t count = created.load(std::memory_order_acquire);
+    if (count < kBegin || look > count - kBegin) {
+      std::this_thread::yield();
+      continue;
+    }
+    // One of the last: those whose places in the index come later.
+    met += port.receive(count - 1 - look % kLately) == 0;
+    behind_filter += count > kFiltered;
+    // What no rule is of goes to the application: packets do arrive.
+    if (look % 64 == 0) unmade += port.receive(kRules + look) == 1;
+    looks.store(++look, std::memory_order_relaxed);
+  }
+  creator.join();
+  CHECK_EQ(met, kLooks);
+  CHECK_EQ(unmade, (kLooks + 63) / 64);
+  CHECK(behind_filter > kLooks / 2);
+}
+
 }  // namespace
 }  // namespace sluice::test

@@ -107,9 +107,9 @@ class Port {
     pool_ = rte_pktmbuf_pool_create((name_ + "_pool").c_str(), 255, 0, 0, 2176, SOCKET_ID_ANY);
     if (pool_ == nullptr) std::abort();
   }
-  // How many of `count` UDP packets from 10.0.0.`host` reach the application.
+  // How many of `count` UDP packets from 10.0.0.0 + `host` reach the application.
   // `flags` is what the wire's driver says of them; last_flags is what the application is told.
-  uint16_t receive(uint8_t host, uint16_t count = 1, uint64_t flags = 0) {
+  uint16_t receive(uint32_t host, uint16_t count = 1, uint64_t flags = 0) {
     Ipv4 header;
     header.source = 0x0a000000u + host;
     const Bytes frame = ethernet(kEtherTypeIpv4, ipv4(header, udp(1, 2, {1, 2, 3})));
