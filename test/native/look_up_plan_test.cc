@@ -193,6 +193,43 @@ TEST(planned_look_ups_find_what_unplanned_ones_find_while_rules_come_and_go) {
   }
 }
 
+// Tables whose keys have no bit alike are told from each other by none: more of them fit a packet than look-ups
+// are prepared for.
+TEST(a_packet_that_eight_tables_fit_finds_its_rule_in_any_of_them) {
+  constexpr uint32_t kTables = 8, kRules = 64;
+  Random random(11);
+  Engine engine;
+  BurstMemory memory;
+  struct Wanted {
+    uint32_t source, destination;
+    uint16_t port;
+  };
+  std::vector<Wanted> rules;
+  const rte_flow_item_ipv4 mask = ipv4_spec(0xffffffff, 0xffffffff);
+  for (uint32_t priority = 0; priority < kTables; ++priority) {
+    for (uint32_t i = 0; i < kRules; ++i) {
+      rules.push_back({static_cast<uint32_t>(random()), static_cast<uint32_t>(random()),
+                       static_cast<uint16_t>(priority * kRules + i)});
+      Rule rule;
+      rule.attr.priority = priority;
+      rule.item(RTE_FLOW_ITEM_TYPE_ETH)
+          .item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(rules.back().source, rules.back().destination), &mask);
+      engine.must_add(send_to(rule, rules.back().port));
+    }
+  }
+  for (const Wanted& wanted : rules) {
+    Ipv4 header;
+    header.source = wanted.source;
+    header.destination = wanted.destination;
+    Mbuf mbuf(ethernet(kEtherTypeIpv4, ipv4(header, udp(1, 2, {}))));
+    PacketContext context = context_of(mbuf);
+    PacketContext* burst[] = {&context};
+    Verdict got;
+    engine.engine.process_burst(burst, 1, &got, nullptr, &memory);
+    CHECK_EQ(got.port_id, wanted.port);
+  }
+}
+
 // A gateway's group 0: a punt, else on to the flows' rules. What is remembered of the way there is of one
 // port, and more ports than are remembered take it.
 TEST(packets_of_many_ports_come_to_their_own_rules_behind_a_jump) {
