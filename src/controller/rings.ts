@@ -3,6 +3,7 @@ import type { ValidatedConfig } from '../config/types.js';
 import { writeArguments } from '../nat/arguments.js';
 import type { Egress } from '../nat/egress.js';
 import type { DecidedSession, DecisionSink, SessionTimes } from '../nat/sink.js';
+import { LAST_PLACE } from '../nat/table-memory.js';
 import {
   Decision as D,
   DECISION_FLAG_ADOPTED,
@@ -41,7 +42,7 @@ const DECISION_BYTES = RING_SLOT_BYTES;
 const EVENT_BYTES = EVENT_SLOT_BYTES;
 const HEADER_WORDS = RING_HEADER_BYTES / 4;
 const EVENT_WORDS = EVENT_SLOT_BYTES / 4;
-const LAST_PLACE = 0x3fff_ffff;
+const PLACE = LAST_PLACE;
 
 /** Consumer side of the event ring: the lcore writes, JavaScript reads. Single producer, single consumer. */
 export class EventRing {
@@ -76,7 +77,7 @@ export class EventRing {
     const { words, mask } = this;
     const first = this.indexes[CONSUMER];
     let touched = 0;
-    for (let i = 0; i < count; i++) touched ^= words[(HEADER_WORDS + ((first + i) & mask) * EVENT_WORDS) & LAST_PLACE];
+    for (let i = 0; i < count; i++) touched ^= words[(HEADER_WORDS + ((first + i) & mask) * EVENT_WORDS) & PLACE];
     return touched;
   }
 
