@@ -146,7 +146,7 @@ async function runWith({ resident, seed }: RunOptions, url: string, socket: stri
     onFollowed: () => undefined,
     onEnd: () => undefined,
   });
-  const control = await serveControl({ gateway: live, follower, mirror: null, log }, socket);
+  const control = await serveControl({ gateway: live, ports: live, follower, mirror: null, log }, socket);
   const all = { window: 1024, perSecond: 0, measureLatency: false };
   const filled = await openFlows(gateway, { first: 0, count: resident, ...all });
   if (filled.failed > 0) throw new Error(`${filled.failed} flows were not set up`);

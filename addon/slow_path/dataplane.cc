@@ -325,12 +325,22 @@ Statistics Dataplane::statistics(uint16_t shard) {
 }
 
 void Dataplane::tap(const TapFilter& filter) {
-  lane().run([&] { slow_path().tap().begin(filter); });
+  lane();
+  for (const auto& lane : lanes_) lane->run([&] { lane->path().tap().begin(filter); });
+  tapped_.forget();
 }
 
 uint64_t Dataplane::tapped(std::vector<uint8_t>* records) {
   uint64_t lost = 0;
-  lane().run([&] { lost = slow_path().tap().take(records); });
+  if (options_.shards == 1) {
+    lane().run([&] { lost = slow_path().tap().take(records); });
+    return lost;
+  }
+  const Nanoseconds until = clock();
+  std::vector<std::vector<uint8_t>> parts(options_.shards);
+  for (uint16_t shard = 0; shard < options_.shards; shard++)
+    lane(shard).run([&] { lost += slow_path(shard).tap().take(&parts[shard]); });
+  tapped_.merge(parts, until, records);
   return lost;
 }
 

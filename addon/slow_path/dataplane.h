@@ -16,6 +16,7 @@
 #include "slow_path/port_events.h"
 #include "slow_path/replay.h"
 #include "slow_path/slow_path.h"
+#include "slow_path/tap_merge.h"
 
 namespace sluice {
 
@@ -91,8 +92,9 @@ class Dataplane {
 
   // Of one shard; what NICs and captures count is in the first one's.
   Statistics statistics(uint16_t shard = 0);
-  // Packets are copied from now on, or with no kinds no more.
+  // Of all shards: packets are copied from now on, or with no kinds no more.
   void tap(const TapFilter& filter);
+  // What was copied since the last time, in the order of time. How many packets found no room.
   uint64_t tapped(std::vector<uint8_t>* records);
   // See SlowPath; each call is one portion, between two bursts.
   bool installed_rules(uint8_t port, uint64_t* cursor, std::vector<RuleHandle>* out);
@@ -133,6 +135,7 @@ class Dataplane {
   SharedRegion blocks_memory_, remotes_memory_;
   std::unique_ptr<Steering> steering_;
   std::optional<HandOver> hand_over_;
+  TapMerge tapped_;
   std::unique_ptr<rte_spinlock_t[]> transmit_locks_;  // by port and shard's queue
   // They use all of the above, so they go before it: close() sees to that.
   std::vector<std::unique_ptr<Lane>> lanes_;

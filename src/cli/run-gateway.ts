@@ -68,7 +68,7 @@ export async function runGateway(configPath: string, prefers: Preference): Promi
       },
     });
     if (config.control !== null) {
-      const parts = { gateway, follower, mirror: mirrored, log };
+      const parts = { gateway, ports: gateway, follower, mirror: mirrored, log };
       control = await serveControl(parts, config.control.socket, pair?.routes);
     }
     monitoring = await startMonitoring(gateway, pair?.member ?? null);

@@ -81,7 +81,10 @@ async function startControl(
   const { serveControl } = await import('../controller/control.js');
   const { mergeAnswers } = await import('../controller/shards/merged-api.js');
   // What would ask an engine here never comes to its route.
-  const parts = { follower, mirror: null, log } as Omit<ControlParts, 'version' | 'gateway'> as ControlParts;
+  const parts = { ports: gateway, follower, mirror: null, log } as Omit<
+    ControlParts,
+    'version' | 'gateway'
+  > as ControlParts;
   return serveControl(parts, config.control.socket, (server) => mergeAnswers(server, gateway));
 }
 

@@ -7,7 +7,7 @@ import { GatewayController } from './gateway.js';
 import { LIVE_SIZES, openPorts, type TargetOf, targetOfPorts, watchTemplates } from './live-ports.js';
 import { NatLogLines } from './nat-log-lines.js';
 import { nativePorts } from './native-ports.js';
-import { type CaptureEnd, capturePackets } from './packet-capture.js';
+import { type CaptureEnd, capturePackets, tapOf } from './packet-capture.js';
 import { type RepairReport, repairRules } from './rule-repair.js';
 import { ONLY_ENGINE, RunningEngine } from './running-engine.js';
 
@@ -75,15 +75,8 @@ export class LiveGateway extends RunningEngine {
 
   /** Packets as a pcapng file; one capture at a time. @param isWanted Asked now and then. */
   capture(filter: TapFilter, end: CaptureEnd, isWanted: () => boolean): AsyncGenerator<Buffer> {
-    const { dataplane } = this.controller;
-    const tap = {
-      tap: (one: TapFilter | null) => {
-        if (this.isRunning) dataplane.tap(one);
-      },
-      tapped: () => dataplane.tapped(),
-    };
     return capturePackets(
-      tap,
+      tapOf(this.controller.dataplane, () => this.isRunning),
       this.config,
       filter,
       end,

@@ -15,6 +15,18 @@ export interface CaptureEnd {
   readonly seconds: number;
 }
 
+export type Tap = Pick<Dataplane, 'tap' | 'tapped'>;
+
+/** The tap of a dataplane that may be closed before the capture has ended. */
+export function tapOf(dataplane: Tap, isOpen: () => boolean): Tap {
+  return {
+    tap: (filter) => {
+      if (isOpen()) dataplane.tap(filter);
+    },
+    tapped: () => dataplane.tapped(),
+  };
+}
+
 /**
  * Copies of packets as a pcapng file: an interface a port, each packet with what became of it as its comment. Nothing is
  * held but what has come since it was last looked. Ends by itself, or when the reader goes.
@@ -23,7 +35,7 @@ export interface CaptureEnd {
  * @param isRunning False once nobody wants more.
  */
 export async function* capturePackets(
-  dataplane: Pick<Dataplane, 'tap' | 'tapped'>,
+  dataplane: Tap,
   config: ValidatedConfig,
   filter: TapFilter,
   end: CaptureEnd,

@@ -239,9 +239,9 @@ export interface Dataplane {
 
   statistics(): DataplaneStatistics;
 
-  /** From now on packets are copied; null: no more. One filter at a time. */
+  /** From now on packets are copied, with shards those of all; null: no more. One filter at a time. */
   tap(filter: TapFilter | null): void;
-  /** What was copied since, 4 MiB at most (layout: capture_tap.h), and how many packets found no room. */
+  /** What was copied since, in the order of time, 4 MiB of each shard at most (layout: capture_tap.h), and how many packets found no room. */
   tapped(): { readonly records: Buffer; readonly lost: number };
   /**
    * A portion of the rules that a port's NIC has, whoever made them: handle and owner each. @param cursor 0n at first.

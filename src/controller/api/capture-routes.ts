@@ -26,7 +26,7 @@ interface CaptureQuery {
 }
 
 /** Copies of packets, as a pcapng file that goes on until it has had enough. One at a time. */
-export function captureRoute(server: FastifyInstance, { gateway }: ControlParts): void {
+export function captureRoute(server: FastifyInstance, { ports }: Pick<ControlParts, 'ports'>): void {
   let isTaken = false;
   server.get<{ Querystring: CaptureQuery }>(
     '/v1/capture',
@@ -65,7 +65,7 @@ export function captureRoute(server: FastifyInstance, { gateway }: ControlParts)
       },
     },
     async ({ query }, reply) => {
-      const { config } = gateway;
+      const { config } = ports;
       const net = query.net === undefined ? { address: 0, length: 0 } : prefixOf(query.net);
       const vpc = config.vpcs.find(({ name }) => name === query.vpc);
       if (query.vpc !== undefined && vpc === undefined) throw notFound(`there is no VPC "${query.vpc}"`);
@@ -86,7 +86,7 @@ export function captureRoute(server: FastifyInstance, { gateway }: ControlParts)
       const free = () => {
         isTaken = false;
       };
-      const file = gateway.capture(filter, query, () => isWanted);
+      const file = ports.capture(filter, query, () => isWanted);
       const stream = flowStream(
         whenOver(file, free, () => {
           hasBegun = true;

@@ -9,7 +9,7 @@ import { configRoutes } from './config-routes.js';
 import { flowRoutes } from './flow-routes.js';
 import type { ControlParts } from './parts.js';
 import { apiServer } from './server.js';
-import { stateRoutes } from './state-routes.js';
+import { reconcileRoute, stateRoutes } from './state-routes.js';
 import { traceRoutes } from './trace-routes.js';
 
 export type { ControlParts } from './parts.js';
@@ -24,7 +24,7 @@ export async function engineApi(gateway: RunningEngine, log: Logger): Promise<Fa
   const server = await apiServer('', log);
   const parts = { gateway, mirror: null, version: '' };
   flowRoutes(server, parts);
-  stateRoutes(server, parts, () => Promise.reject(new Error('an engine reconciles no NIC')));
+  stateRoutes(server, parts);
   traceRoutes(server, parts);
   return server;
 }
@@ -39,7 +39,8 @@ export async function controlApi(
   const all = { ...parts, version };
   server.get('/v1/openapi.json', { schema: { hide: true } }, async () => server.swagger());
   flowRoutes(server, all);
-  stateRoutes(server, all, () => all.gateway.reconcile());
+  stateRoutes(server, all);
+  reconcileRoute(server, all);
   traceRoutes(server, all);
   captureRoute(server, all);
   configRoutes(server, all);

@@ -10,9 +10,13 @@ export interface EngineApiParts {
   readonly version: string;
 }
 
+/** What is asked of the ports and their NICs, however many engines there are. */
+export type PortsApi = Pick<LiveGateway, 'config' | 'capture'>;
+
 /** What the control API speaks for. */
 export interface ControlParts extends EngineApiParts {
   readonly gateway: LiveGateway;
+  readonly ports: PortsApi;
   readonly follower: ConfigFollower;
   /** Null: sessions are not mirrored. */
   readonly mirror: { status(): unknown } | null;

@@ -6,10 +6,9 @@ import type { PoolCount } from '../../nat/pool-use.js';
 import { DropReason, DropReasonNames } from '../../native/records.js';
 import { HISTORY_SECONDS } from '../drop-history.js';
 import { protocolName } from '../flow-dump.js';
-import type { RepairReport } from '../rule-repair.js';
 import type { RunningEngine } from '../running-engine.js';
 import { ApiFault, notFound } from './fault.js';
-import type { EngineApiParts } from './parts.js';
+import type { ControlParts, EngineApiParts } from './parts.js';
 import { exactly, FAILURES, ipv4, listOf, orNull, port, ref } from './schemas.js';
 
 const string = { type: 'string' } as const;
@@ -17,15 +16,12 @@ const count = { type: 'integer', minimum: 0 } as const;
 const counts = { type: 'object', additionalProperties: count } as const;
 const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17 } as const;
 
-/** What the gateway is and how it stands. @param reconcile As LiveGateway has it. */
-export function stateRoutes(
-  server: FastifyInstance,
-  parts: EngineApiParts,
-  reconcile: () => Promise<readonly RepairReport[] | null>,
-): void {
+const tags = ['state'];
+const ok = (schema: object) => ({ 200: schema, ...FAILURES });
+
+/** What the gateway is and how it stands. */
+export function stateRoutes(server: FastifyInstance, parts: EngineApiParts): void {
   const { gateway, mirror } = parts;
-  const tags = ['state'];
-  const ok = (schema: object) => ({ 200: schema, ...FAILURES });
   server.get(
     '/v1/status',
     {
@@ -94,25 +90,6 @@ export function stateRoutes(
     },
     async (_request, reply) => reply.type('text/plain').send(gateway.rules().join('\n')),
   );
-  const repaired = exactly({ installed: orNull(count), stale: count, missing: count, failed: count });
-  server.post(
-    '/v1/rules/reconcile',
-    {
-      schema: {
-        tags,
-        summary: 'Compares the rules of the NICs with those that there should be, and mends what differs',
-        description:
-          'By port: rules that it had (null: its driver does not tell); those of nobody, which were destroyed; those ' +
-          'that it had lost, which are made anew (of flows: as there is room); constant ones that it refused.',
-        response: ok({ type: 'object', additionalProperties: repaired }),
-      },
-    },
-    async () => {
-      const reports = await reconcile();
-      if (reports === null) throw new ApiFault(429, 'busy', 'rules are being reconciled now; try again');
-      return Object.fromEntries(reports.map((report, i) => [gateway.config.ports[i].name, report]));
-    },
-  );
   dropRoute(server, gateway);
   server.get(
     '/v1/vpcs',
@@ -166,6 +143,29 @@ export function stateRoutes(
     '/v1/mirror',
     { schema: { tags, summary: 'The mirror in Redis', response: ok({ type: 'object', additionalProperties: true }) } },
     async () => mirror?.status() ?? Promise.reject(notFound('sessions are not mirrored')),
+  );
+}
+
+/** The NICs' rules, of all sessions together. */
+export function reconcileRoute(server: FastifyInstance, { gateway }: Pick<ControlParts, 'gateway'>): void {
+  const repaired = exactly({ installed: orNull(count), stale: count, missing: count, failed: count });
+  server.post(
+    '/v1/rules/reconcile',
+    {
+      schema: {
+        tags,
+        summary: 'Compares the rules of the NICs with those that there should be, and mends what differs',
+        description:
+          'By port: rules that it had (null: its driver does not tell); those of nobody, which were destroyed; those ' +
+          'that it had lost, which are made anew (of flows: as there is room); constant ones that it refused.',
+        response: ok({ type: 'object', additionalProperties: repaired }),
+      },
+    },
+    async () => {
+      const reports = await gateway.reconcile();
+      if (reports === null) throw new ApiFault(429, 'busy', 'rules are being reconciled now; try again');
+      return Object.fromEntries(reports.map((report, i) => [gateway.config.ports[i].name, report]));
+    },
   );
 }
 

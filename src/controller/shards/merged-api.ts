@@ -43,6 +43,7 @@ const OWN = new Set([
   'GET /v1/vteps',
   'GET /v1/vpcs/:name/routes',
   'GET /v1/mirror',
+  'GET /v1/capture',
 ]);
 
 type Query = Record<string, string | number>;

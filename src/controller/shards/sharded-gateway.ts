@@ -8,9 +8,10 @@ import type { ShardMail } from '../../nat/shards/messages.js';
 import { Router } from '../../nat/shards/router.js';
 import { BlockOwners, rowsOfShard, type ShardMemory, SharedRemotes } from '../../nat/shards/shared-state.js';
 import { Topology } from '../../nat/topology.js';
-import type { Dataplane, NativeBinding } from '../../native/binding.js';
+import type { Dataplane, NativeBinding, TapFilter } from '../../native/binding.js';
 import { LIVE_SIZES, openPorts, type TargetOf, targetOfPorts, watchTemplates } from '../live-ports.js';
 import { nativePorts } from '../native-ports.js';
+import { type CaptureEnd, capturePackets, tapOf } from '../packet-capture.js';
 import { TemplateRegistry } from '../templates.js';
 import type { EngineAnswer, EngineRequest, FromShard, ShardMeasures } from './messages.js';
 import { ShardLead } from './shard-lead.js';
@@ -177,6 +178,19 @@ export class ShardedGateway {
   /** By shard. */
   measureEach(): Promise<ShardMeasures[]> {
     return Promise.all(this.threads.map((thread) => thread.measure()));
+  }
+
+  /** Packets of all shards as a pcapng file; one capture at a time. @param isWanted Asked now and then. */
+  capture(filter: TapFilter, end: CaptureEnd, isWanted: () => boolean): AsyncGenerator<Buffer> {
+    const isOpen = () => !this.isClosed;
+    return capturePackets(
+      tapOf(this.dataplane, isOpen),
+      this.config,
+      filter,
+      end,
+      () => this.nowMs(),
+      () => isOpen() && isWanted(),
+    );
   }
 
   /** Gateway clock, milliseconds. */
