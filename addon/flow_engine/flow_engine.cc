@@ -209,6 +209,7 @@ RuleTable* FlowEngine::create_table(const rte_flow_attr& attr, const rte_flow_it
     release_constants(program, &self_->shared);
   } else {
     table->templated = true;
+    if (self_->options.rows_of_table != 0) table->index.expect(self_->options.rows_of_table);
   }
   return table;
 }
@@ -231,8 +232,9 @@ bool FlowEngine::reserve(RuleTable* table, uint32_t rows) {
   const uint64_t bytes = uint64_t{rows} * table->row_bytes;
   self_->expected_bytes += bytes;
   self_->most_expected_bytes = std::max(self_->most_expected_bytes, bytes);
-  return self_->arena.reserve(std::min(self_->expected_bytes, 2 * self_->most_expected_bytes)) &&
-         (table->pattern.shape.ranges != 0 || table->index.reserve(rows));
+  // Pages are cleared in this order, and those of an index are touched first.
+  return (table->pattern.shape.ranges != 0 || table->index.reserve(rows)) &&
+         self_->arena.reserve(std::min(self_->expected_bytes, 2 * self_->most_expected_bytes));
 }
 
 bool FlowEngine::reserve(uint64_t row_bytes) { return self_->arena.reserve(row_bytes); }

@@ -28,6 +28,7 @@ inline constexpr size_t kTags = 8;  // registers of SET_TAG
 
 struct EngineOptions {
   uint32_t max_rules = 1u << 20;
+  uint32_t rows_of_table = 0;  // as many as one of create_table()'s will have, where that is known
   uint16_t vxlan_udp_port = kVxlanUdpPort;
   bool private_actions = false;  // accept kActionSetIcmpIdent
 };
@@ -165,9 +166,9 @@ class FlowEngine {
   int validate_template(const rte_flow_attr& attr, const rte_flow_item* pattern,
                         const rte_flow_action* actions, const rte_flow_action* masks,
                         rte_flow_error* error) const;
-  // Takes the memory for so many rows of a table now, so that inserting does not wait for it: the index at
-  // once, rows in the background. Several tables' rows share twice what the one with most needs: a flow has
-  // two directions, and a shape. False: no memory.
+  // Takes the memory for so many rows of a table now, so that inserting does not wait for it. Its pages are
+  // cleared in the background, and the index is a smaller one until they are. Several tables' rows share twice
+  // what the one with most needs: a flow has two directions, and a shape. False: no memory.
   bool reserve(RuleTable* table, uint32_t rows);
   // Takes memory for rows of so many bytes in all, of whatever tables.
   bool reserve(uint64_t row_bytes);

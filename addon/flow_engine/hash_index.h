@@ -6,7 +6,8 @@
 // more of the hash, so that a wrong row is hardly ever touched. Four bytes a slot make 8 to 16 bytes a rule.
 //
 // Growth needs no rows either: bucket number and tag together are 29 bits of the hash at every size, so a
-// bucket splits by one bit of its tags. Two old buckets move with each insertion; there is no pause.
+// bucket splits by a few bits of its tags. Two old buckets move with each insertion; there is no pause. Where
+// it is known how many entries there will be, the size for all of them follows that for a quarter.
 #pragma once
 
 #include <emmintrin.h>
@@ -24,9 +25,8 @@ namespace sluice {
 class HashIndex {
  public:
   HashIndex() {
-    Level first;
-    first.allocate(kFirstBits);
-    take(first);
+    current_.allocate(kFirstBits);
+    set_limit();
   }
   ~HashIndex() {
     current_.release();
@@ -98,19 +98,20 @@ class HashIndex {
     return true;
   }
 
-  // Room for so many entries at once. False when no memory is left. Only of an empty index.
+  // There may be as many as that: the steps of growth follow from it.
+  void expect(uint32_t entries) {
+    expected_bits_ = bits_for(entries);
+    set_limit();
+  }
+  // The same, and takes the memory now; it is in use when its pages are cleared. False when there is none.
+  // Only of an index without entries.
   bool reserve(uint32_t entries) {
-    uint32_t bits = kFirstBits;
-    while ((8u << bits) - 1 < entries) ++bits;
-    if (size_ != 0 || bits <= current_.bits) return true;
-    Level larger;
-    if (!larger.allocate(bits)) return false;
-    populate(larger.buckets, Level::bytes_of(bits));
-    current_.release();
-    old_.release();
+    if (size_ != 0 || bits_for(entries) <= current_.bits) return true;
+    expect(entries);
     next_.release();
-    take(larger);
-    limit_ = std::max(limit_, std::min(entries, larger.index_mask));
+    if (!next_.allocate(expected_bits_)) return false;
+    populate_soon(next_.buckets, next_.bytes());
+    set_limit();
     return true;
   }
 
@@ -122,10 +123,11 @@ class HashIndex {
  private:
   static constexpr uint32_t kSlots = 15;
   static constexpr uint32_t kFirstBits = 2;
-  // A level of so many buckets is had before it is needed, when a 32nd of the one before is free: its pages take
-  // as long to clear as some ten thousand rules to insert.
+  // A level of so many buckets is had before it is needed, when a 32nd of the one before is free: its pages
+  // take as long to clear as some ten thousand rules to insert. One four times as large when a quarter is free.
   static constexpr uint32_t kHadAheadBits = 15;
-  static constexpr uint32_t kFreeWhenAhead = 32;
+  static constexpr uint32_t kFreeWhenAhead = 32, kFreeWhenFarAhead = 4;
+  static constexpr uint32_t kFarBits = 2;
 
   struct alignas(64) Bucket {
     uint32_t slot[kSlots];
@@ -217,28 +219,45 @@ class HashIndex {
     return false;
   }
 
-  void take(const Level& level) {
-    current_ = level;
-    const bool ahead = level.bits + 1 >= kHadAheadBits;
-    limit_ = level.index_mask - (ahead ? level.index_mask / kFreeWhenAhead : 0);
+  static uint32_t bits_for(uint32_t entries) {
+    uint32_t bits = kFirstBits;
+    while ((8u << bits) - 1 < entries) ++bits;
+    return bits;
+  }
+
+  uint32_t bits_of_next() const {
+    const bool is_far = expected_bits_ > current_.bits && expected_bits_ - current_.bits <= kFarBits;
+    return is_far ? expected_bits_ : current_.bits + 1;
+  }
+
+  void set_limit() {
+    const uint32_t most = current_.index_mask, bits = bits_of_next();
+    const uint32_t free = bits == current_.bits + kFarBits ? kFreeWhenFarAhead : kFreeWhenAhead;
+    limit_ = most - (next_.buckets == nullptr && bits >= kHadAheadBits ? most / free : 0);
   }
 
   template <typename HashOf>
   bool make_room_for(uint32_t row, HashOf&& hash_of) {
     limit_ = current_.index_mask;
     if (row > limit_) return grow(hash_of);
-    if (next_.allocate(current_.bits + 1)) populate_soon(next_.buckets, next_.bytes());
+    if (next_.allocate(bits_of_next())) populate_soon(next_.buckets, next_.bytes());
     return true;
   }
 
   template <typename HashOf>
   bool grow(HashOf&& hash_of) {
     if (old_.buckets != nullptr) migrate(old_.mask + 1, hash_of);
-    Level larger = next_;
-    next_ = Level{};
-    if (larger.buckets == nullptr && !larger.allocate(current_.bits + 1)) return false;
-    old_ = current_;
-    take(larger);
+    Level larger;
+    // The large one goes on waiting for its pages, as long as one of twice the size is little beside it.
+    const bool waits =
+        next_.bits > current_.bits + kFarBits && is_populating(next_.buckets, next_.bytes());
+    if (waits || next_.buckets == nullptr) {
+      if (!larger.allocate(waits ? current_.bits + 1 : bits_of_next())) return false;
+    } else {
+      larger = std::exchange(next_, Level{});
+    }
+    old_ = std::exchange(current_, larger);
+    set_limit();
     migrated_ = 0;
     return true;
   }
@@ -265,6 +284,7 @@ class HashIndex {
   Level old_;   // being emptied into current_, or without buckets
   Level next_;  // had ahead, or without buckets
   uint32_t limit_ = 0;  // the highest row that may be inserted before there is something else to do
+  uint32_t expected_bits_ = 0;  // of the level for all entries, where it is known how many
   uint32_t migrated_ = 0;
   uint32_t size_ = 0;
 };

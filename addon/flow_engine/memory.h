@@ -14,6 +14,8 @@ void populate(void* memory, size_t bytes);
 // The same in the background, in the order of the calls. Returns at once; whoever touches a page that is not
 // cleared yet clears it. Ends with release_zeroed().
 void populate_soon(void* memory, size_t bytes);
+// Whether some of that memory is still to be cleared in the background.
+bool is_populating(const void* memory, size_t bytes);
 // When this returns, nothing in the background touches that memory.
 void stop_populating(void* memory, size_t bytes);
 void release_zeroed(void* memory, size_t bytes);

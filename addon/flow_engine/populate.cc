@@ -24,7 +24,7 @@ constexpr size_t kPiece = 16u << 20;
 constexpr int kNiceness = 5;
 
 struct Span {
-  uint8_t* begin = nullptr;
+  const uint8_t* begin = nullptr;
   size_t bytes = 0;
 
   bool meets(const Span& other) const {
@@ -66,7 +66,7 @@ void work() {
     first = {first.begin + spans.current.bytes, first.bytes - spans.current.bytes};
     if (first.bytes == 0) spans.waiting.pop_front();
     lock.unlock();
-    populate(spans.current.begin, spans.current.bytes);
+    populate(const_cast<uint8_t*>(spans.current.begin), spans.current.bytes);
     lock.lock();
     spans.current = {};
     spans.done.notify_all();
@@ -88,6 +88,14 @@ void populate_soon(void* memory, size_t bytes) {
   }
   spans.waiting.push_back({static_cast<uint8_t*>(memory), bytes});
   spans.wake.notify_one();
+}
+
+bool is_populating(const void* memory, size_t bytes) {
+  const Span asked{static_cast<const uint8_t*>(memory), bytes};
+  Queue& spans = queue();
+  const std::lock_guard lock(spans.mutex);
+  return spans.current.meets(asked) || std::any_of(spans.waiting.begin(), spans.waiting.end(),
+                                                   [&](const Span& span) { return span.meets(asked); });
 }
 
 void stop_populating(void* memory, size_t bytes) {

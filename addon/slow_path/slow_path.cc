@@ -10,6 +10,7 @@ namespace {
 EngineOptions engine_options(const SlowPathOptions& options) {
   EngineOptions engine;
   engine.max_rules = options.max_sessions * 2;
+  engine.rows_of_table = options.max_sessions;
   engine.vxlan_udp_port = options.vxlan_udp_port;
   engine.private_actions = true;
   return engine;

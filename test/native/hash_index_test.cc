@@ -1,6 +1,7 @@
 // The index of rows by hash, against a map, over the sizes at which it grows.
 #include "flow_engine/hash_index.h"
 
+#include <algorithm>
 #include <random>
 #include <unordered_map>
 #include <vector>
@@ -101,16 +102,60 @@ TEST(the_next_level_is_there_before_the_last_row_of_this_one) {
   judged.check_all();
 }
 
-TEST(an_index_reserved_for_all_its_rows_takes_no_memory_ahead) {
+TEST(an_index_reserved_for_all_its_rows_ends_with_one_level_of_that_size) {
   Judged judged(3);
   const uint32_t last = (8u << 14) - 1;
   CHECK(judged.index.reserve(last));
-  const uint64_t before = judged.index.memory_bytes();
-  while (judged.rows() < last) judged.insert();
-  CHECK_EQ(judged.index.memory_bytes(), before);
-  judged.insert();
-  CHECK(judged.index.memory_bytes() > before);
+  CHECK(judged.index.memory_bytes() > 64ull << 14);
+  while (judged.rows() < last - last / 32) judged.insert();
+  CHECK_EQ(judged.index.memory_bytes(), 64ull << 14);
+  while (judged.rows() <= last) judged.insert();
+  CHECK(judged.index.memory_bytes() > 64ull << 14);  // one more than that
   judged.check_all();
+}
+
+TEST(an_index_that_expects_its_rows_is_made_for_all_of_them_when_it_has_a_quarter) {
+  for (const uint32_t rows : {0u, 1u, 100u, (8u << 12) - 1, 8u << 14, (8u << 16) - 1, (8u << 16) + 5}) {
+    Judged judged(4);
+    judged.index.expect(rows);
+    std::vector<uint64_t> sizes;
+    for (uint32_t i = 0; judged.rows() < std::max(rows, 100'000u); ++i) {
+      judged.insert();
+      if (i % 5 == 0) judged.check_some();
+      if (i % 11 == 0) judged.erase_any();
+      const uint64_t bytes = judged.index.memory_bytes();
+      if (sizes.empty() || sizes.back() != bytes) sizes.push_back(bytes);
+    }
+    judged.check_all();
+    if (rows == (8u << 16) - 1) {
+      // A quarter has 1 MB, and is succeeded by all, without a step between.
+      CHECK(std::find(sizes.begin(), sizes.end(), 64ull << 14) != sizes.end());
+      CHECK(std::find(sizes.begin(), sizes.end(), (64ull << 14) + (64ull << 16)) != sizes.end());
+      CHECK(std::find(sizes.begin(), sizes.end(), (64ull << 14) + (64ull << 15)) == sizes.end());
+    }
+  }
+}
+
+TEST(an_index_whose_reserved_level_is_not_cleared_yet_uses_smaller_ones) {
+  // Another thread clears what was asked for before, 256 MB.
+  constexpr size_t kBytes = 256u << 20;
+  void* before = allocate_zeroed(kBytes);
+  CHECK(before != nullptr);
+  populate_soon(before, kBytes);
+  Judged judged(5);
+  CHECK(judged.index.reserve((8u << 16) - 1));
+  bool was_small = false;
+  uint64_t most = 0;
+  for (uint32_t i = 0; i < 40'000; ++i) {
+    judged.insert();
+    if (i % 3 == 0) judged.check_some();
+    was_small |= is_populating(before, kBytes) && judged.rows() > 1000;
+    most = std::max(most, judged.index.memory_bytes());
+  }
+  CHECK(was_small);
+  CHECK(most > (64ull << 16) + (64ull << 8));
+  judged.check_all();
+  release_zeroed(before, kBytes);
 }
 
 }  // namespace
