@@ -29,7 +29,7 @@ uint8_t* RowArena::take(size_t bytes) {
   // Rules that nobody has announced: the next chunk's pages are cleared while this one fills. Few rules need
   // none.
   const bool is_last = filled_ + 1 == chunks_.size();
-  if (!is_reserved_ && is_last && filled_ > 0 && used_ > kChunkBytes / 2 && add_chunk())
+  if (is_last && filled_ > 0 && filled_ >= reserved_ && used_ > kChunkBytes / 2 && add_chunk())
     populate_soon(chunks_.back(), kChunkBytes);
   return block;
 }
@@ -37,11 +37,11 @@ uint8_t* RowArena::take(size_t bytes) {
 void RowArena::give_back(uint8_t* block, size_t bytes) { free_[(bytes + 63) / 64 * 64].push_back(block); }
 
 bool RowArena::reserve(uint64_t bytes) {
-  is_reserved_ = true;
   for (uint64_t had = chunks_.size() * uint64_t{kChunkBytes}; had < bytes; had += kChunkBytes) {
     if (!add_chunk()) return false;
     populate_soon(chunks_.back(), static_cast<size_t>(std::min<uint64_t>(kChunkBytes, bytes - had)));
   }
+  reserved_ = chunks_.size();
   return true;
 }
 

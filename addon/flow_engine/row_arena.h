@@ -31,7 +31,7 @@ class RowArena {
   bool add_chunk();
 
   std::vector<uint8_t*> chunks_;
-  bool is_reserved_ = false;                      // how many rows there will be is known
+  size_t reserved_ = 0;                           // chunks there were when it was last told how many rows there will be
   size_t filled_ = 0;                             // chunks that blocks have been cut from to their end
   size_t used_ = 0;                               // bytes of the one that they are cut from
   std::map<size_t, std::vector<uint8_t*>> free_;  // by size

@@ -73,8 +73,11 @@ void SlowPath::shut_down() {
 }
 
 void SlowPath::reserve_rules() {
-  constexpr uint64_t kRowBytes = 88;  // of the software rules of UDP and TCP between VXLAN and outside
-  if (!engine_.reserve(uint64_t{options_.max_sessions} * 2 * kRowBytes))
+  // Rows of both rules of UDP and TCP between VXLAN and outside. Blocks of rows do not fill the memory that they
+  // are cut from to its end.
+  constexpr uint64_t kBytes = 88 + 104;
+  const uint64_t bytes = uint64_t{options_.max_sessions} * kBytes;
+  if (!engine_.reserve(bytes + bytes / 128))
     throw NativeFault("MEMORY",
                       "no memory for the rules of " + std::to_string(options_.max_sessions) + " sessions",
                       ENOMEM);
