@@ -144,10 +144,11 @@ SteeringSource steering_source(const Napi::Value& value) {
                                static_cast<uint16_t>(u32(binding.Get("port"), "port", 0xffff)),
                                static_cast<uint8_t>(u32(binding.Get("protocol"), "protocol", 0xff))});
   });
-  each("formerEnds", [&](const Napi::Value& one) {
-    const Napi::Object end = object(one, "former end");
-    source.former_ends.push_back({u32(end.Get("address"), "address"), end.Get("left").ToBoolean()});
+  each("external", [&](const Napi::Value& one) {
+    const Napi::Object range = object(one, "external range");
+    source.external.push_back({u32(range.Get("first"), "first"), u32(range.Get("last"), "last")});
   });
+  each("formerEnds", [&](const Napi::Value& one) { source.former_ends.push_back(u32(one, "former end")); });
   each("formerPeering", [&](const Napi::Value& one) {
     const Napi::Object former = object(one, "former peering address");
     source.former_peering.push_back(

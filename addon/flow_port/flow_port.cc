@@ -92,22 +92,43 @@ uint32_t open_flow_queues(uint16_t port_id, uint16_t queues, uint32_t rules) {
   return rte_flow_configure(port_id, &port_attr, queues, attributes.data(), &error) == 0 ? rules : 0;
 }
 
+rte_flow_template_table* SharedTables::table_of(uint16_t port_id, const TemplateSource& source,
+                                                const RuleTemplate& rule, uint32_t rules,
+                                                rte_flow_error* error) {
+  const std::lock_guard guard(mutex_);
+  for (const auto& [of, table] : tables_) {
+    if (of == source) return table;
+  }
+  rte_flow_template_table* table = make_table(port_id, rule, rules, error).table;
+  if (table != nullptr) tables_.emplace_back(source, table);
+  return table;
+}
+
+void SharedTables::forget() {
+  const std::lock_guard guard(mutex_);
+  tables_.clear();
+}
+
+rte_flow_template_table* FlowPort::table_of(const TemplateSource& source, const RuleTemplate& rule) {
+  rte_flow_error error = {};
+  return tables_ != nullptr ? tables_->table_of(port_id_, source, rule, queued_rules_, &error)
+                            : make_table(port_id_, rule, queued_rules_, &error).table;
+}
+
 PortTemplate FlowPort::make_template(const TemplateSource& source, const std::vector<uint16_t>& port_ids) {
   PortTemplate made;
   made.rule = std::make_unique<RuleTemplate>(source, port_ids);
-  rte_flow_error error = {};
   if (!source.second.empty()) {
     made.second = std::make_unique<RuleTemplate>(source.second.front(), port_ids);
     return made;
   }
-  if (open_ && queued_rules_ != 0) made.table = make_table(port_id_, *made.rule, queued_rules_, &error).table;
+  if (open_ && queued_rules_ != 0) made.table = table_of(source, *made.rule);
   return made;
 }
 
-void FlowPort::remake_table(PortTemplate& made) {
-  rte_flow_error error = {};
+void FlowPort::remake_table(PortTemplate& made, const TemplateSource& source) {
   const bool queued = made.second == nullptr && queued_rules_ != 0;
-  made.table = queued ? make_table(port_id_, *made.rule, queued_rules_, &error).table : nullptr;
+  made.table = queued ? table_of(source, *made.rule) : nullptr;
 }
 
 FlowFailure FlowPort::closed_failure() const {
@@ -373,6 +394,7 @@ void FlowPort::close() {
   // A port that waits for its reset may refuse; its driver forgets them then.
   rte_flow_flush(port_id_, &error);
   for (StaticRule& constant : static_rules_) constant.flow = nullptr;
+  if (tables_ != nullptr) tables_->forget();
   rules_ = 0;
   under_way_ = 0;
   queued_rules_ = 0;

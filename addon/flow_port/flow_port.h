@@ -5,7 +5,9 @@
 #include <rte_flow.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "flow_port/rule_template.h"
@@ -43,6 +45,21 @@ struct PortTemplate {
   std::unique_ptr<RuleTemplate> second;  // of a rule that is two
 };
 
+// The template tables of a port's flow queues where it has several: one a template for all of them, since a packet is
+// looked up in each table of a group.
+class SharedTables {
+ public:
+  // Made by whoever asks first. Null when the driver will not have it: `error` says why.
+  rte_flow_template_table* table_of(uint16_t port_id, const TemplateSource& source, const RuleTemplate& rule,
+                                    uint32_t rules, rte_flow_error* error);
+  // They have gone with what the port was.
+  void forget();
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::pair<TemplateSource, rte_flow_template_table*>> tables_;
+};
+
 // Asks a configured, not yet started port for flow queues and resources for so many rules of flows, of all together. How
 // many it grants; 0: the driver has no template API, or not so many queues.
 uint32_t open_flow_queues(uint16_t port_id, uint16_t queues, uint32_t rules);
@@ -55,9 +72,10 @@ struct RuleHandle {
 
 class FlowPort {
  public:
-  // `queued_rules`: what open_flow_queues() granted, or a shard's part of it. `queue`: its own.
-  FlowPort(uint16_t port_id, uint32_t queued_rules, uint16_t queue = 0)
-      : port_id_(port_id), queue_(queue), queued_rules_(queued_rules) {}
+  // `queued_rules`: what open_flow_queues() granted. `queue`: its own. `tables`: of all queues; null: this is the only
+  // one. They outlive this.
+  FlowPort(uint16_t port_id, uint32_t queued_rules, uint16_t queue = 0, SharedTables* tables = nullptr)
+      : port_id_(port_id), queue_(queue), queued_rules_(queued_rules), tables_(tables) {}
   FlowPort(const FlowPort&) = delete;
   FlowPort& operator=(const FlowPort&) = delete;
 
@@ -121,14 +139,14 @@ class FlowPort {
   void flush();
 
   // The port is about to be reset. Rules and template tables go with what it was; until reopen() nothing is asked
-  // of it, and what it is asked for fails with EAGAIN.
+  // of it, and what it is asked for fails with EAGAIN. Of several queues' all close before one reopens.
   void close();
   bool is_open() const { return open_; }
   // It has been reset and started. `queued_rules`: what open_flow_queues() granted this time. Constant rules are made
   // anew; throws NativeFault RULE, and is closed still, when the driver refuses one.
   void reopen(uint32_t queued_rules);
   // The template table of a template that was made before.
-  void remake_table(PortTemplate& made);
+  void remake_table(PortTemplate& made, const TemplateSource& source);
 
   uint32_t rules() const { return rules_; }
 
@@ -137,6 +155,7 @@ class FlowPort {
  private:
   static constexpr int kBatch = 64;
 
+  rte_flow_template_table* table_of(const TemplateSource& source, const RuleTemplate& rule);
   void push();
   int pull(rte_flow_op_result* results);
   FlowFailure closed_failure() const;
@@ -144,6 +163,7 @@ class FlowPort {
   uint16_t port_id_;
   uint16_t queue_;
   uint32_t queued_rules_;   // most rules of a template table; 0: there are no queues
+  SharedTables* tables_;
   uint32_t rules_ = 0;      // of flows; constant ones are not counted
   uint32_t under_way_ = 0;  // operations whose results have not been pulled
   struct StaticRule {

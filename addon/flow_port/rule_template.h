@@ -19,15 +19,18 @@ struct TemplateSource {
   struct Item {
     ItemType type = ItemType::kEnd;
     std::optional<Bytes> spec, mask, last;
+    bool operator==(const Item&) const = default;
   };
   struct Action {
     ActionType type = ActionType::kEnd;
     Bytes conf;
+    bool operator==(const Action&) const = default;
   };
   struct Patch {
     PatchTarget target = PatchTarget::kItem;
     uint32_t index = 0, offset = 0, width = 0, argument = 0;
     bool big_endian = false;
+    bool operator==(const Patch&) const = default;
   };
   uint32_t group = 0;
   uint32_t priority = 0;
@@ -37,6 +40,7 @@ struct TemplateSource {
   std::vector<Patch> patches;
   // The rule that packets go on to by their tag, where one rule cannot do all. None or one.
   std::vector<TemplateSource> second;
+  bool operator==(const TemplateSource&) const = default;
 };
 
 class RuleTemplate {

@@ -94,6 +94,7 @@ void Dataplane::make_lanes(const std::vector<GatewayPort>& ports) {
     steering_ = std::make_unique<Steering>(options_.steering, shards, blocks_memory_, remotes_memory_);
     hand_over_.emplace(shards);
     transmit_locks_ = std::make_unique<rte_spinlock_t[]>(ports.size() * shards);
+    shared_tables_ = std::make_unique<SharedTables[]>(ports.size());
   }
   for (uint16_t shard = 0; shard < shards; shard++) {
     SlowPathOptions options = options_.slow_path;
@@ -125,7 +126,7 @@ GatewayPort Dataplane::port_of_shard(const GatewayPort& port, size_t index, uint
   if (port.transmit_queues < options_.shards)
     own.transmit_lock = &transmit_locks_[index * options_.shards + own.transmit_queue];
   own.flow_queue = shard;
-  own.queued_rules = port.queued_rules / options_.shards;
+  own.shared_tables = &shared_tables_[index];
   return own;
 }
 

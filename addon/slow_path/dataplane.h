@@ -137,6 +137,7 @@ class Dataplane {
   std::optional<HandOver> hand_over_;
   TapMerge tapped_;
   std::unique_ptr<rte_spinlock_t[]> transmit_locks_;  // by port and shard's queue
+  std::unique_ptr<SharedTables[]> shared_tables_;     // by port
   // They use all of the above, so they go before it: close() sees to that.
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::optional<Replay> replay_;

@@ -40,7 +40,7 @@ std::vector<void*> SlowPath::close_port(uint8_t port) {
 void SlowPath::reopen_port(uint8_t port, uint32_t queued_rules) {
   flow_ports_[port]->reopen(queued_rules);
   for (NicTemplate& nic : nic_templates_) {
-    if (nic.port == port) flow_ports_[port]->remake_table(nic.made);
+    if (nic.port == port) flow_ports_[port]->remake_table(nic.made, nic.source);
   }
   ports_[port].queued_rules = queued_rules;
   ports_[port].down = false;

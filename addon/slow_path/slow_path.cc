@@ -48,7 +48,8 @@ SlowPath::SlowPath(const SlowPathOptions& options, std::vector<GatewayPort> port
       scratch_(rte_pktmbuf_alloc(pool)) {
   if (scratch_ == nullptr) throw NativeFault("MEMORY", "no packet buffer", ENOMEM);
   for (const GatewayPort& port : ports_) {
-    flow_ports_.push_back(std::make_unique<FlowPort>(port.port_id, port.queued_rules, port.flow_queue));
+    flow_ports_.push_back(
+        std::make_unique<FlowPort>(port.port_id, port.queued_rules, port.flow_queue, port.shared_tables));
     // What a NIC has kept of a process that was killed is nobody's.
     if (options_.shard == 0) flow_ports_.back()->flush();
   }

@@ -43,6 +43,7 @@ Steering::Steering(const SteeringSource& source, uint16_t shards, const SharedRe
                    const SharedRegion& remotes)
     : shards_(shards),
       peering_(source.peering),
+      external_(source.external),
       blocks_memory_(blocks),
       remotes_memory_(remotes),
       blocks_(blocks),
@@ -58,7 +59,8 @@ Steering::Steering(const SteeringSource& source, uint16_t shards, const SharedRe
     }
   }
   sort_ranges(ranges_);
-  for (const SteeringSource::FormerEnd& end : source.former_ends) former_ends_[end.address] = end.left;
+  sort_ranges(external_);
+  former_ends_.insert(source.former_ends.begin(), source.former_ends.end());
   for (const SteeringSource::FormerPeering& one : source.former_peering)
     former_peering_.emplace(one.address, one.vpc);
 }
@@ -80,11 +82,11 @@ uint16_t Steering::owner(const FlowKey& flow, bool fabric) const {
 }
 
 uint16_t Steering::first(const FlowKey& flow, bool fabric) const {
-  return former_ends_.empty() && former_peering_.empty() ? owner(flow, fabric)
-                                                         : stops(flow, fabric).shards[0];
+  return has_former() ? stops(flow, fabric).shards[0] : owner(flow, fabric);
 }
 
 uint16_t Steering::next(const FlowKey& flow, bool fabric, uint16_t self) const {
+  if (!has_former()) return owner(flow, fabric);
   const Stops all = stops(flow, fabric);
   for (uint16_t i = 0; i + 1 < all.count; i++) {
     if (all.shards[i] == self) return all.shards[i + 1];
@@ -96,7 +98,7 @@ uint16_t Steering::next(const FlowKey& flow, bool fabric, uint16_t self) const {
 Steering::Stops Steering::stops(const FlowKey& flow, bool fabric) const {
   Stops all;
   const uint16_t last = owner(flow, fabric);
-  if (!former_ends_.empty() || !former_peering_.empty()) add_former(flow, fabric, last, &all);
+  if (has_former()) add_former(flow, fabric, last, &all);
   all.shards[all.count++] = last;
   return all;
 }
@@ -131,12 +133,11 @@ uint16_t Steering::meeting_place(const FlowKey& flow, uint16_t identification) c
 
 // The host behind a static binding, else the block's shard, else that of the session which the remote tells.
 int32_t Steering::of_public_end(uint32_t context, const FlowKey& flow) const {
+  // Mostly the other side's: the tables are large, and would be looked at where nobody has been for long. An address
+  // that has left us leads to what live sessions have there, and nowhere else.
+  if (range_of(external_, flow.destination) == nullptr) return kNobody;
   if (const SteeringSource::Binding* binding = binding_of(flow))
     return home_of(binding->private_first + (flow.destination - binding->first));
-  if (!former_ends_.empty()) {
-    const auto former = former_ends_.find(flow.destination);
-    if (former != former_ends_.end() && former->second) return kNobody;
-  }
   return of_dynamic_end(context, flow);
 }
 

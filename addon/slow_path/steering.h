@@ -4,6 +4,7 @@
 #pragma once
 
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "slow_path/packet.h"
@@ -27,10 +28,9 @@ struct SteeringSource {
     uint8_t protocol;
   };
 
-  // An external address at which live sessions use what an older configuration gave.
-  struct FormerEnd {
-    uint32_t address;
-    bool left;  // it is not ours any more
+  // Of external pools and static bindings.
+  struct Range {
+    uint32_t first, last;
   };
   // A VPC for which an address stands in live sessions, and by the configuration no more.
   struct FormerPeering {
@@ -40,8 +40,10 @@ struct SteeringSource {
   std::vector<Vpc> vpcs;
   std::vector<uint32_t> peer_vnis;
   std::vector<Peering> peering;  // ranges that do not overlap
+  std::vector<Range> external;   // that do not overlap
   std::vector<Binding> bindings;
-  std::vector<FormerEnd> former_ends;
+  // External addresses, of now or of before, at which live sessions use what an older configuration gave.
+  std::vector<uint32_t> former_ends;
   std::vector<FormerPeering> former_peering;
 };
 
@@ -59,6 +61,8 @@ class Steering {
   uint16_t first(const FlowKey& flow, bool fabric) const;
   // Who looks it up after `self` did in vain; `self` when it is to decide.
   uint16_t next(const FlowKey& flow, bool fabric, uint16_t self) const;
+  // Whether live sessions have what the configuration would look up elsewhere.
+  bool has_former() const { return !former_ends_.empty() || !former_peering_.empty(); }
   // Where the fragments of a datagram meet, whichever of them came to whom.
   uint16_t meeting_place(const FlowKey& flow, uint16_t identification) const;
 
@@ -87,9 +91,10 @@ class Steering {
   uint16_t shards_;
   std::unordered_map<uint32_t, int32_t> vnis_;  // VPC, or kPeers
   std::vector<SteeringSource::Peering> peering_;
+  std::vector<SteeringSource::Range> external_;
   std::vector<SteeringSource::Binding> ranges_;
   std::unordered_map<uint64_t, SteeringSource::Binding> endpoints_;
-  std::unordered_map<uint32_t, bool> former_ends_;  // by address: whether it has left
+  std::unordered_set<uint32_t> former_ends_;
   std::unordered_multimap<uint32_t, uint32_t> former_peering_;
   SharedRegion blocks_memory_, remotes_memory_;
   SharedTable blocks_, remotes_;

@@ -43,6 +43,8 @@ export interface Steering {
   readonly peerVnis: readonly number[];
   /** Addresses that stand for a VPC in front of others; ranges that do not overlap. */
   readonly peering: readonly { readonly first: number; readonly last: number; readonly vpc: number }[];
+  /** Addresses of external pools and static bindings; ranges that do not overlap. */
+  readonly external: readonly { readonly first: number; readonly last: number }[];
   /** External static bindings. Of one endpoint: its protocol and port; of addresses, each to its own: 0 and 0. */
   readonly bindings: readonly {
     readonly first: number;
@@ -52,8 +54,8 @@ export interface Steering {
     readonly protocol: number;
     readonly port: number;
   }[];
-  /** External addresses at which live sessions use what an older configuration gave; `left`: they are not ours any more. */
-  readonly formerEnds: readonly { readonly address: number; readonly left: boolean }[];
+  /** External addresses, of now or of before, at which live sessions use what an older configuration gave. */
+  readonly formerEnds: readonly number[];
   /** Peering addresses that stand for another VPC in live sessions than by the configuration. */
   readonly formerPeering: readonly { readonly address: number; readonly vpc: number }[];
 }

@@ -1,7 +1,6 @@
-import type { ValidatedConfig } from '../../config/types.js';
+import type { Ipv4Range, ValidatedConfig } from '../../config/types.js';
 import type { Steering } from '../../native/binding.js';
 import { isRetired } from '../alignment.js';
-import { Topology } from '../topology.js';
 import { type LeftOver, NOTHING_LEFT } from './following.js';
 
 interface Peering {
@@ -22,6 +21,7 @@ export function steeringOf(config: ValidatedConfig, leftOver: LeftOver = NOTHING
     vpcs: vpcs.map(({ vni, index }) => ({ vni, index })),
     peerVnis: [...new Set(peers.map(({ vni }) => vni))],
     peering: peeringRanges(config),
+    external: externalRanges(config),
     bindings: config.staticBindings
       .filter(({ side }) => side === 'external')
       .map(({ public: { first, last }, private: { first: host }, protocol, publicPort }) => ({
@@ -31,15 +31,23 @@ export function steeringOf(config: ValidatedConfig, leftOver: LeftOver = NOTHING
         protocol: protocol ?? 0,
         port: publicPort ?? 0,
       })),
-    ...formerOf(config, leftOver),
+    formerEnds: leftOver.addresses,
+    formerPeering: [...new Map(leftOver.peering.map((one) => [`${one.address} ${one.vpc}`, one])).values()],
   };
 }
 
-function formerOf(config: ValidatedConfig, { addresses, peering }: LeftOver) {
-  const topology = addresses.length === 0 ? null : new Topology(config);
-  const formerEnds = addresses.map((address) => ({ address, left: topology?.isExternal(address) !== true }));
-  const formerPeering = new Map(peering.map(({ address, vpc }) => [`${address} ${vpc}`, { address, vpc }]));
-  return { formerEnds, formerPeering: [...formerPeering.values()] };
+/** As Topology.isExternal() has it. */
+function externalRanges({ externalPools, staticBindings }: ValidatedConfig): Ipv4Range[] {
+  const bindings = staticBindings.filter(({ side }) => side === 'external').map((binding) => binding.public);
+  const all = [...externalPools.flatMap(({ ranges }) => ranges), ...bindings].sort((a, b) => a.first - b.first);
+  const joined: Ipv4Range[] = [];
+  for (const { first, last } of all) {
+    const before = joined.at(-1);
+    if (before !== undefined && first <= before.last + 1)
+      joined[joined.length - 1] = { first: before.first, last: Math.max(before.last, last) };
+    else joined.push({ first, last });
+  }
+  return joined;
 }
 
 /** As Topology.peeringOwner() has it: a static binding's public address says more than the pool that it lies in. */

@@ -61,7 +61,7 @@ test.each([
   ['everything', valid(document('everything'))],
   ['dense', dense()],
   ...[1, 2, 3].map((seed): [string, ValidatedConfig] => [`random ${seed}`, random(seed)]),
-])('lcores find the VPCs, peers, peering addresses and bindings that the engines do: %s', (_, config) => {
+])('lcores find the VPCs, peers, external and peering addresses and bindings that the engines do: %s', (_, config) => {
   const topology = new Topology(config);
   const steering = steeringOf(config);
   const addresses = borders(config);
@@ -72,6 +72,10 @@ test.each([
     expect(found.length).toBeLessThan(2);
     expect([address, found[0]?.vpc ?? -1]).toEqual([address, topology.peeringOwner(address)]);
     if (found.length > 0) counted.owned++;
+    expect([address, holds(steering.external, address).length]).toEqual([
+      address,
+      topology.isExternal(address) ? 1 : 0,
+    ]);
     for (const protocol of [1, 6, 17, 47]) {
       for (const port of [80, 443, 1000, 2001, 8080]) {
         const binding = topology.external.byPublic(protocol, address, port);
