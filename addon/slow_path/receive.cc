@@ -76,23 +76,37 @@ void describe_ipv4(Packet* packet) {
 
 void SlowPath::receive(rte_mbuf* frame, uint8_t port_index) {
   Packet packet;
+  if (options_.steering != nullptr) {
+    const Whose whose = steer_unparsed(frame, port_index);
+    if (whose == Whose::kAnothers) return;
+    packet.is_ours = whose == Whose::kOurs;
+  }
   if (begin<false>(frame, port_index, &packet)) receive_parsed(packet);
 }
 
 // What the look-ups of a burst touch is asked for, for all its packets, before the first one waits for it.
-template <bool kHandedOver>
+template <SlowPath::Arrival kArrival>
 void SlowPath::receive_frames(rte_mbuf** frames, uint16_t count, uint8_t port_index) {
   PacketContext* contexts[kAhead];
   const FlowRule* likely[kAhead];
   for (uint16_t done = 0; done < count;) {
     const auto end = static_cast<uint16_t>(std::min<uint32_t>(count, done + kAhead));
     uint16_t parsed = 0;
+    // What is behind a frame of which only the parser can say whose it is stays behind it: both may be of one flow.
+    bool guesses = kArrival == Arrival::kToSteer;
     for (; done < end; done++) {
       if (done + 1 < count) rte_prefetch0(rte_pktmbuf_mtod(frames[done + 1], void*));
+      Whose whose = Whose::kUnknown;
+      if (guesses) {
+        whose = steer_unparsed(frames[done], port_index);
+        if (whose == Whose::kAnothers) continue;
+        guesses = whose == Whose::kOurs;
+      }
       Packet& packet = ahead_[parsed];
       // From memory: one that is made on the stack, field by field, has to wait until it can be copied.
       std::memcpy(&packet, &kNewPacket, sizeof packet);
-      if (!begin<kHandedOver>(frames[done], port_index, &packet)) continue;
+      packet.is_ours = whose == Whose::kOurs;
+      if (!begin<kArrival == Arrival::kHandedOver>(frames[done], port_index, &packet)) continue;
       contexts[parsed++] = &packet.context;
     }
     engine_.look_ahead(contexts, parsed, likely);
@@ -107,11 +121,15 @@ void SlowPath::receive_frames(rte_mbuf** frames, uint16_t count, uint8_t port_in
 }
 
 void SlowPath::receive_burst(rte_mbuf** frames, uint16_t count, uint8_t port_index) {
-  receive_frames<false>(frames, count, port_index);
+  if (options_.steering == nullptr) {
+    receive_frames<Arrival::kAlone>(frames, count, port_index);
+  } else {
+    receive_frames<Arrival::kToSteer>(frames, count, port_index);
+  }
 }
 
 void SlowPath::receive_handed_over(rte_mbuf** frames, uint16_t count, uint8_t port_index) {
-  receive_frames<true>(frames, count, port_index);
+  receive_frames<Arrival::kHandedOver>(frames, count, port_index);
 }
 
 // False: the frame is dropped already.
@@ -260,7 +278,7 @@ void SlowPath::receive_ipv4(Packet& packet) {
     tap_.keep(TapKind::kPunted, packet, packet.flow.port, 0, now_);
   const DropReason reason = check_transport(packet);
   if (reason != DropReason::kNone) return drop(packet, reason);
-  if (options_.steering != nullptr && steer_away(packet)) return;
+  if (options_.steering != nullptr && !packet.is_ours && steer_away(packet)) return;
   if (packet.ttl <= 1) {
     if (options_.steering != nullptr && expires_elsewhere(packet)) return;
     return miss(packet, MissKind::kTtl);

@@ -193,7 +193,9 @@ class SlowPath {
 
  private:
   // receive.cc
-  template <bool kHandedOver>
+  // At the only shard, at one of several, from the one that received it.
+  enum class Arrival : uint8_t { kAlone, kToSteer, kHandedOver };
+  template <Arrival kArrival>
   void receive_frames(rte_mbuf** frames, uint16_t count, uint8_t port);
   void receive_handed_over(rte_mbuf** frames, uint16_t count, uint8_t port);
   template <bool kHandedOver>
@@ -207,6 +209,9 @@ class SlowPath {
   DropReason check_transport(const Packet& packet) const;
 
   // steer.cc
+  enum class Whose : uint8_t { kUnknown, kOurs, kAnothers };
+  Whose steer_unparsed(rte_mbuf* frame, uint8_t port);
+  bool guess_flow(const rte_mbuf* frame, uint8_t port, FlowKey* flow) const;
   bool steer_away(Packet& packet);
   FlowKey steered_by(const Packet& packet) const;
   uint16_t first_of(const Packet& packet) const;

@@ -1,4 +1,6 @@
 // Where a gateway has several slow paths: whose packet is it, and on its way to that one.
+#include <cstring>
+
 #include "slow_path/slow_path.h"
 
 namespace sluice {
@@ -7,7 +9,73 @@ namespace {
 constexpr uint32_t kHandedAtOnce = 32;
 constexpr uint32_t kLookedUpBefore = 1;  // in a frame under way, whose hash nobody needs any more
 
+// Whether an IPv4 header begins there that has no options and is no fragment's.
+bool is_usual(const uint8_t* ip) {
+  return ip[0] == 0x45 && (load_be16(ip + kIpv4FragmentOffset) & (kIpv4MoreFragments | kIpv4OffsetMask)) == 0;
+}
+
+bool is_ipv4_behind(const uint8_t* ethernet) {
+  const uint8_t* ip = ethernet + kEthernetBytes;
+  return load_be16(ip - sizeof(uint16_t)) == kEtherTypeIpv4 && is_usual(ip);
+}
+
 }  // namespace
+
+// The flow of a frame without tags, IP options and fragments, as the parser finds it if the frame is well-formed. False:
+// of another form, or for none of the gateway's addresses.
+bool SlowPath::guess_flow(const rte_mbuf* frame, uint8_t port_index, FlowKey* flow) const {
+  const GatewayPort& port = ports_[port_index];
+  const auto* ethernet = rte_pktmbuf_mtod(frame, const uint8_t*);
+  const bool in_tunnel = port.is_fabric();
+  const uint32_t least = (in_tunnel ? kVxlanStackBytes : 0) + kEthernetBytes + kIpv4Bytes + kIcmpBytes;
+  if (frame->nb_segs != 1 || rte_pktmbuf_data_len(frame) < least || port.options.vlan >= 0) return false;
+  if (std::memcmp(ethernet, port.options.mac, sizeof port.options.mac) != 0 || !is_ipv4_behind(ethernet))
+    return false;
+  if (in_tunnel) {
+    const uint8_t* outer = ethernet + kEthernetBytes;
+    const uint8_t* udp = outer + kIpv4Bytes;
+    if (outer[kIpv4Protocol] != kProtocolUdp || load_be32(outer + kIpv4Destination) != options_.vtep ||
+        load_be16(udp + kL4DestinationPort) != options_.vxlan_udp_port)
+      return false;
+    flow->vni = load_be32(udp + kUdpBytes + kVxlanVni) >> 8;
+    flow->outer_source = load_be32(outer + kIpv4Source);
+    ethernet = udp + kUdpBytes + kVxlanBytes;
+    if (!is_ipv4_behind(ethernet)) return false;
+  }
+  const uint8_t* ip = ethernet + kEthernetBytes;
+  const uint8_t* l4 = ip + kIpv4Bytes;
+  flow->protocol = ip[kIpv4Protocol];
+  flow->source = load_be32(ip + kIpv4Source);
+  flow->destination = load_be32(ip + kIpv4Destination);
+  if (flow->protocol == kProtocolTcp || flow->protocol == kProtocolUdp) {
+    flow->source_port = load_be16(l4 + kL4SourcePort);
+    flow->destination_port = load_be16(l4 + kL4DestinationPort);
+    return true;
+  }
+  if (flow->protocol != kProtocolIcmp || !is_echo(l4[kIcmpType])) return false;
+  flow->source_port = flow->destination_port = load_be16(l4 + kIcmpIdent);
+  return true;
+}
+
+// Mostly a frame is another shard's, who parses it and judges all of it: to do so here as well would be half of what
+// a hand-over costs.
+SlowPath::Whose SlowPath::steer_unparsed(rte_mbuf* frame, uint8_t port_index) {
+  FlowKey flow;
+  // A copy of what came in is taken where it came in.
+  if (!guess_flow(frame, port_index, &flow) || tap_.wants(TapKind::kPunted)) return Whose::kUnknown;
+  GatewayPort& port = ports_[port_index];
+  const uint16_t first = options_.steering->first(flow, port.is_fabric());
+  if (first == options_.shard) return Whose::kOurs;
+  const uint32_t bytes = rte_pktmbuf_pkt_len(frame);
+  if (options_.replay) advance(fields_.stamp(frame));
+  frame->port = port.port_id;
+  frame->hash.usr = 0;
+  // Without room it is dropped like any other.
+  if (!options_.hand_over->give(options_.shard, first, frame)) return Whose::kUnknown;
+  port.received++;
+  port.received_bytes += bytes;
+  return Whose::kAnothers;
+}
 
 // True: somebody else's, and on its way to him (or dropped, for want of room). A packet is steered where it
 // came in, and fragments once more where their datagram meets.
@@ -51,6 +119,10 @@ uint16_t SlowPath::first_of(const Packet& packet) const {
 // A packet that nothing here knows, and that another shard is to look up or to decide on: it was sent here
 // where an older configuration leads, or by one that is no more. True: it is on its way there.
 bool SlowPath::pass_on(Packet& packet) {
+  if (packet.is_ours) {
+    packet.is_ours = false;  // as long as it does not wait
+    if (!options_.steering->has_former()) return false;
+  }
   const bool fabric = ports_[packet.flow.port].is_fabric();
   const uint16_t next = options_.steering->next(steered_by(packet), fabric, options_.shard);
   if (next == options_.shard) return false;
