@@ -22,24 +22,25 @@ export class SharedRuleCount extends RuleCount {
   }
 
   override get most(): number {
-    return Atomics.load(this.words, PEAK);
+    return Math.max(Atomics.load(this.words, PEAK), this.wanted);
   }
 
   override take(rules: number, limit: number): boolean {
     const { words } = this;
-    for (let count = Atomics.load(words, COUNT); count + rules <= limit; ) {
+    // Read as any word, which costs a tenth: when it is another by now, the exchange says so.
+    let count = words[COUNT];
+    if (count + rules > limit) count = Atomics.load(words, COUNT);
+    while (count + rules <= limit) {
       const seen = Atomics.compareExchange(words, COUNT, count, count + rules);
-      if (seen === count) {
-        this.raise(count + rules);
-        return true;
-      }
+      if (seen === count) return true;
       count = seen;
     }
     return false;
   }
 
+  /** The most that there ever were are there just before they become fewer: whoever adds need not look. */
   override giveBack(rules: number): void {
-    Atomics.sub(this.words, COUNT, rules);
+    this.raise(Atomics.sub(this.words, COUNT, rules));
   }
 
   private raise(count: number): void {

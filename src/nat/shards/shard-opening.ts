@@ -90,7 +90,10 @@ export class ShardOpening extends SessionOpening {
   protected override admit(vpc: number, inside: number, packet: MissedPacket): DropReason {
     const { limits } = this.shard;
     const insideAddress = inside >>> 0;
-    const reason = limits.take(this.parts.config.vpcs[vpc], insideAddress, millisecondsOf(packet));
+    const whose = this.parts.config.vpcs[vpc];
+    // As SessionOpening.admit() has it.
+    const nowMs = this.parts.rates[vpc].isUnlimited === true ? 0 : millisecondsOf(packet);
+    const reason = limits.take(whose, insideAddress, nowMs);
     if (reason !== DropReason.none) return reason;
     this.isCounted = true;
     this.countedAddress = insideAddress;

@@ -40,6 +40,11 @@ export function limitsMemory(vpcs: readonly Vpc[], maxSessions: number, seed: nu
   };
 }
 
+/** Whether anybody counts the sessions of a VPC; those of all are counted in any case. */
+function isLimited({ limits }: Vpc): boolean {
+  return limits.sessions !== Number.POSITIVE_INFINITY;
+}
+
 /**
  * Memory for the limits of another configuration, in which no session is counted yet. A VPC whose rate stays has what is
  * left of it.
@@ -95,8 +100,8 @@ export class SharedLimits {
   take(vpc: Vpc, address: number, nowMs: number): DropReason {
     const { limits } = vpc;
     const at = 1 + vpc.index * WORDS_OF_VPC;
-    if (!this.addBelow(at + SESSIONS, limits.sessions)) return DropReason.vpcLimit;
-    if (!this.takeOfAddress(vpc, address)) return this.refuse(at, DropReason.addressLimit);
+    if (isLimited(vpc) && !this.addBelow(at + SESSIONS, limits.sessions)) return DropReason.vpcLimit;
+    if (!this.takeOfAddress(vpc, address)) return this.refuse(vpc, DropReason.addressLimit);
     let reason: DropReason = DropReason.none;
     if (!this.takeToken(vpc, nowMs, 1)) reason = DropReason.rateLimit;
     else if (!this.addBelow(0, this.maxSessions)) {
@@ -105,7 +110,7 @@ export class SharedLimits {
     }
     if (reason === DropReason.none) return reason;
     this.leaveAddress(vpc, address);
-    return this.refuse(at, reason);
+    return this.refuse(vpc, reason);
   }
 
   /** What take() would say. Counts nothing. */
@@ -122,7 +127,7 @@ export class SharedLimits {
   /** Counts a session that there is already, whatever the limits are now. */
   count(vpc: Vpc, address: number): void {
     Atomics.add(this.counts, 0, 1);
-    Atomics.add(this.counts, 1 + vpc.index * WORDS_OF_VPC + SESSIONS, 1);
+    if (isLimited(vpc)) Atomics.add(this.counts, 1 + vpc.index * WORDS_OF_VPC + SESSIONS, 1);
     if (vpc.limits.sessionsPerAddress !== Number.POSITIVE_INFINITY)
       this.addresses.increment(vpc.index, address, 0, MOST_COUNTED);
   }
@@ -130,7 +135,7 @@ export class SharedLimits {
   /** A session has ended. */
   giveBack(vpc: Vpc, address: number): void {
     Atomics.sub(this.counts, 0, 1);
-    Atomics.sub(this.counts, 1 + vpc.index * WORDS_OF_VPC + SESSIONS, 1);
+    if (isLimited(vpc)) Atomics.sub(this.counts, 1 + vpc.index * WORDS_OF_VPC + SESSIONS, 1);
     this.leaveAddress(vpc, address);
   }
 
@@ -157,7 +162,10 @@ export class SharedLimits {
 
   /** Adds 1 to a count that is less than `most`: nobody ever sees it above. @returns Whether it was. */
   private addBelow(at: number, most: number): boolean {
-    for (let count = Atomics.load(this.counts, at); count < most; ) {
+    // Read as any word, which costs a tenth: when it is another by now, the exchange says so.
+    let count = this.counts[at];
+    if (count >= most) count = Atomics.load(this.counts, at);
+    while (count < most) {
       const seen = Atomics.compareExchange(this.counts, at, count, count + 1);
       if (seen === count) return true;
       count = seen;
@@ -165,8 +173,8 @@ export class SharedLimits {
     return false;
   }
 
-  private refuse(at: number, reason: DropReason): DropReason {
-    Atomics.sub(this.counts, at + SESSIONS, 1);
+  private refuse(vpc: Vpc, reason: DropReason): DropReason {
+    if (isLimited(vpc)) Atomics.sub(this.counts, 1 + vpc.index * WORDS_OF_VPC + SESSIONS, 1);
     return reason;
   }
 
