@@ -98,6 +98,7 @@ export class LcoreGateway implements GatewayUnderTest {
 
 /** Everything on this thread: the lcore's round and the decisions take turns. */
 export class OneCoreGateway implements GatewayUnderTest {
+  readonly shards = 1;
   readonly bench: BenchBinding;
   readonly controller: GatewayController;
   private readonly binding: NativeBinding;
@@ -152,6 +153,11 @@ export class OneCoreGateway implements GatewayUnderTest {
       now = performance.now();
     }
     return (now - begin) / 1000;
+  }
+
+  /** Live sessions. */
+  get sessions(): number {
+    return this.controller.engine.sessions.count;
   }
 
   /** So many rounds of both, whatever comes of them. */

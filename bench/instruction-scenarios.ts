@@ -1,14 +1,13 @@
-import { fixture } from './fixture.js';
-import { OneCoreGateway, QUIET } from './gateways.js';
+import { type Fixture, fixture } from './fixture.js';
+import { loadBindings, OneCoreGateway, QUIET } from './gateways.js';
+import type { BenchBinding } from './native.js';
+import { TurnsGateway } from './turns-gateway.js';
 
-/** Sessions that come and go before anything is counted: templates are compiled, tables have grown, V8 has optimised. */
-const WARM_FLOWS = 20_000;
 const FLOWS = 1024;
 /** Each phase is counted so often, one after the other: V8 may still optimise something in one of them. */
 const REPETITIONS = 3;
 /** Rounds of steady traffic that are counted; each takes a burst from either side. */
 const FORWARD_ROUNDS = 64;
-const ALL_FLOWS = WARM_FLOWS + REPETITIONS * FLOWS;
 const BURST = 32;
 /** Packets that wait for a decision at most: several bursts, as on two cores. */
 const WINDOW = 128;
@@ -22,6 +21,21 @@ export interface ScenarioOptions {
   readonly seed: number;
   /** Sessions in the software NIC from their first packet on, or in software for ever. */
   readonly offloaded: boolean;
+  /** Engines and lcores, which take turns; 1: the gateway without any. */
+  readonly shards: number;
+  /** Sessions that open before anything is counted: templates are compiled, tables have grown, V8 has optimised. */
+  readonly warmFlows: number;
+}
+
+/** What is counted of a gateway of one shard or of several. */
+interface CountedGateway {
+  readonly bench: BenchBinding;
+  readonly shards: number;
+  /** Live. */
+  readonly sessions: number;
+  rounds(count: number): void;
+  runTimers(most: number): number;
+  close(): void;
 }
 
 export const PHASES = ['newFlow', 'forward', 'endFlow'] as const;
@@ -48,16 +62,17 @@ export interface Result {
  *
  * @throws Error when a packet was lost or wrong, or nothing counts.
  */
-export async function scenario({ seed, offloaded }: ScenarioOptions): Promise<Result> {
+export async function scenario({ seed, offloaded, shards, warmFlows }: ScenarioOptions): Promise<Result> {
   const made = fixture({
-    flows: ALL_FLOWS,
+    flows: warmFlows + REPETITIONS * FLOWS,
     offload: offloaded ? 'immediate' : 'never',
     seed,
     behindSoftwareNic: offloaded,
     checkEvery: 16,
     idleSeconds: IDLE_SECONDS,
+    ...(shards > 1 ? { queues: shards } : {}),
   });
-  const gateway = new OneCoreGateway(made, BURST);
+  const gateway = shards > 1 ? newTurnsGateway(made, shards) : new OneCoreGateway(made, BURST);
   const counted: Counted[] = [];
   const count = (phase: Phase, work: () => number) => {
     if (!gateway.bench.startCounting()) throw new Error('nothing counts instructions: this is for callgrind');
@@ -67,11 +82,11 @@ export async function scenario({ seed, offloaded }: ScenarioOptions): Promise<Re
     gateway.bench.stopCounting(phase);
     counted.push({ phase, units, heapBytes });
   };
-  open(gateway, 0, WARM_FLOWS);
-  forward(gateway, seed, WARM_FLOWS);
+  open(gateway, 0, warmFlows);
+  forward(gateway, seed, warmFlows);
   for (let i = 0; i < REPETITIONS; i++) {
-    count('newFlow', () => open(gateway, WARM_FLOWS + i * FLOWS, FLOWS));
-    count('forward', () => forward(gateway, seed + i, WARM_FLOWS + (i + 1) * FLOWS));
+    count('newFlow', () => open(gateway, warmFlows + i * FLOWS, FLOWS));
+    count('forward', () => forward(gateway, seed + i, warmFlows + (i + 1) * FLOWS));
   }
   await new Promise((resolve) => setTimeout(resolve, (IDLE_SECONDS + 1.1) * 1000));
   for (let left = REPETITIONS; left > 0; left--) {
@@ -82,19 +97,24 @@ export async function scenario({ seed, offloaded }: ScenarioOptions): Promise<Re
   return { counted, pid: process.pid };
 }
 
+function newTurnsGateway(made: Fixture, shards: number): TurnsGateway {
+  loadBindings().bench.setScenario(made.scenario);
+  return new TurnsGateway(made, shards, BURST);
+}
+
 /** The first packet of each of `count` flows. @returns How many. */
-function open(gateway: OneCoreGateway, first: number, count: number): number {
+function open(gateway: CountedGateway, first: number, count: number): number {
   const { bench } = gateway;
   bench.resetCounters();
-  bench.run('fabric', { ...QUIET, pattern: 'new', first, count, window: WINDOW });
-  gateway.rounds(Math.ceil(count / BURST) + SETTLING_ROUNDS);
+  bench.run('fabric', { ...QUIET, pattern: 'new', first, count, window: WINDOW * gateway.shards });
+  gateway.rounds(Math.ceil(count / BURST / gateway.shards) + SETTLING_ROUNDS);
   const { accepted } = bench.counters().external;
   if (accepted !== count) throw new Error(`${accepted} of ${count} flows were set up in the rounds that it takes`);
   return count;
 }
 
 /** Packets both ways of the flows 0..`flows`-1, drawn at random. @returns How many. */
-function forward(gateway: OneCoreGateway, seed: number, flows: number): number {
+function forward(gateway: CountedGateway, seed: number, flows: number): number {
   const { bench } = gateway;
   bench.resetCounters();
   for (const side of ['fabric', 'external'] as const) {
@@ -104,7 +124,7 @@ function forward(gateway: OneCoreGateway, seed: number, flows: number): number {
   for (const side of ['fabric', 'external'] as const) bench.run(side, QUIET);
   gateway.rounds(1);
   const { fabric, external } = bench.counters();
-  const packets = FORWARD_ROUNDS * BURST * 2;
+  const packets = FORWARD_ROUNDS * BURST * 2 * gateway.shards;
   if (fabric.accepted + external.accepted !== packets) {
     throw new Error(`of ${packets} packets ${fabric.accepted + external.accepted} came out right`);
   }
@@ -112,13 +132,12 @@ function forward(gateway: OneCoreGateway, seed: number, flows: number): number {
 }
 
 /** Ends idle sessions until at most `left` are there. @returns How many ended. */
-function end(gateway: OneCoreGateway, left: number): number {
-  const { sessions } = gateway.controller.engine;
-  const before = sessions.count;
-  while (sessions.count > left) {
-    const asked = gateway.runTimers(Math.min(TIMERS_AT_ONCE, sessions.count - left));
-    if (asked === 0) throw new Error(`${sessions.count - left} idle sessions are not due`);
+function end(gateway: CountedGateway, left: number): number {
+  const before = gateway.sessions;
+  while (gateway.sessions > left) {
+    const asked = gateway.runTimers(Math.min(TIMERS_AT_ONCE, gateway.sessions - left));
+    if (asked === 0) throw new Error(`${gateway.sessions - left} idle sessions are not due`);
     gateway.rounds(SETTLING_ROUNDS);
   }
-  return before - sessions.count;
+  return before - gateway.sessions;
 }

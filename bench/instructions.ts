@@ -31,6 +31,8 @@ const V8_FLAGS = [
 /** Object files whose instructions are the traffic's own, which is no part of a gateway. */
 const TRAFFIC = new Set(['librte_net_bench.so', 'sluice_bench.node']);
 const MOST_FUNCTIONS = 10;
+/** V8 knows the functions of one shard sooner: of several, derived classes take part too. */
+const WARM_FLOWS = { one: 20_000, several: 60_000 } as const;
 
 /** Whose instructions an object file's are. Code that V8 generated has none. */
 function partOf(object: string): Part | null {
@@ -49,7 +51,13 @@ export interface Phase {
 }
 
 /** The least of a phase's repetitions, part by part: what V8 does once only adds. */
-function leastOf(name: string, counted: readonly Counted[], profiles: readonly Profile[], code: CodeMap): Phase {
+function leastOf(
+  name: string,
+  counted: readonly Counted[],
+  profiles: readonly Profile[],
+  code: CodeMap,
+  mostFunctions: number,
+): Phase {
   const least: Record<Part, number> = { javascript: 0, slowPath: 0, softwareNic: 0, libraries: 0, heapBytes: 0 };
   for (const part of PARTS) least[part] = Number.POSITIVE_INFINITY;
   for (const [i, { units, heapBytes }] of counted.entries()) {
@@ -68,7 +76,7 @@ function leastOf(name: string, counted: readonly Counted[], profiles: readonly P
   }
   const functions = [...costs]
     .sort(([, a], [, b]) => b - a)
-    .slice(0, MOST_FUNCTIONS)
+    .slice(0, mostFunctions)
     .map(([key, cost]) => [key, Math.round(cost)] as const);
   return { name, counts: least, functions };
 }
@@ -90,7 +98,7 @@ function functionName(key: string, code: CodeMap): string {
 }
 
 /** Runs a scenario in callgrind. @throws Error with what it said when it failed */
-async function count(options: ScenarioOptions): Promise<Phase[]> {
+export async function count(options: ScenarioOptions, mostFunctions = MOST_FUNCTIONS): Promise<Phase[]> {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-instructions-'));
   try {
     const { counted, pid } = await runInChild<Result>('instructions', 'scenario', options, {
@@ -110,13 +118,14 @@ async function count(options: ScenarioOptions): Promise<Phase[]> {
       .sort(([a], [b]) => a - b)
       .map(([, file]) => readProfile(readFileSync(join(folder, file), 'utf8')));
     const code = readCodeMap(pid);
-    const suffix = options.offloaded ? 'Nic' : 'Software';
+    const suffix = `${options.offloaded ? 'Nic' : 'Software'}${options.shards > 1 ? `${options.shards}Shards` : ''}`;
     return [...new Set(counted.map(({ phase }) => phase))].map((phase) =>
       leastOf(
         `${phase}${suffix}`,
         counted.filter((one) => one.phase === phase),
         profiles.filter(({ name }) => name === phase),
         code,
+        mostFunctions,
       ),
     );
   } finally {
@@ -130,7 +139,13 @@ export const parts = { scenario };
 export async function measure({ seed, update }: BenchOptions): Promise<Report> {
   const conditions = machine();
   const root = packageRoot();
-  const phases = (await Promise.all([count({ seed, offloaded: true }), count({ seed, offloaded: false })])).flat();
+  const one = { seed, shards: 1, warmFlows: WARM_FLOWS.one };
+  const scenarios = [
+    { ...one, offloaded: true },
+    { ...one, offloaded: false },
+    { seed, shards: 2, warmFlows: WARM_FLOWS.several, offloaded: true },
+  ];
+  const phases = (await Promise.all(scenarios.map((options) => count(options)))).flat();
   const now: Baseline = {
     node: process.versions.node,
     compiler: loadBindings().bench.compiler,
