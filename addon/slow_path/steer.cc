@@ -1,4 +1,6 @@
 // Where a gateway has several slow paths: whose packet is it, and on its way to that one.
+#include <rte_prefetch.h>
+
 #include <cstring>
 
 #include "slow_path/slow_path.h"
@@ -189,22 +191,29 @@ void SlowPath::hand_over(Packet& packet, uint16_t owner) {
   packet.context.mbuf = nullptr;
 }
 
+// Those of all shards together, port by port: what a burst is looked up by is asked for side by side, and a flow comes
+// by one port from one shard, in its order.
 uint32_t SlowPath::take_handed_over() {
   if (options_.hand_over == nullptr) return 0;
-  rte_mbuf* frames[kHandedAtOnce];
+  constexpr uint32_t kMost = kHandedAtOnce * Steering::kMostShards;
+  rte_mbuf *frames[kMost], *of_port[kMost];
+  uint16_t port_ids[kMost];
   uint32_t taken = 0;
   for (uint16_t from = 0; from < options_.hand_over->shards(); from++) {
-    if (from == options_.shard) continue;
-    const uint32_t count = options_.hand_over->take(from, options_.shard, frames, kHandedAtOnce);
-    taken += count;
-    for (uint32_t i = 0; i < count;) {
-      uint32_t end = i + 1;
-      while (end < count && frames[end]->port == frames[i]->port) end++;
-      uint8_t port = 0;
-      port_of(frames[i]->port, &port);
-      receive_handed_over(frames + i, static_cast<uint16_t>(end - i), port);
-      i = end;
+    if (from != options_.shard)
+      taken += options_.hand_over->take(from, options_.shard, frames + taken, kHandedAtOnce);
+  }
+  for (uint32_t i = 0; i < taken; i++) rte_prefetch0(frames[i]);
+  // Whoever is received may be gone at once.
+  for (uint32_t i = 0; i < taken; i++) port_ids[i] = frames[i]->port;
+  uint32_t left = taken;
+  for (uint8_t port = 0; left != 0 && port < ports_.size(); port++) {
+    uint16_t count = 0;
+    for (uint32_t i = 0; i < taken; i++) {
+      if (port_ids[i] == ports_[port].port_id) of_port[count++] = frames[i];
     }
+    left -= count;
+    receive_handed_over(of_port, count, port);
   }
   handed_over_ += taken;
   return taken;

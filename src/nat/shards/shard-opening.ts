@@ -25,6 +25,8 @@ interface Asked {
 }
 
 const NOBODY: KnownEnds = { source: null, destination: null };
+// By a name of its own, as in session-opening.ts.
+const HAIRPIN = SessionClass.hairpin;
 
 /**
  * Opens sessions in one of several engines. A miss that needs what another thread has (a block of ports, the other end of
@@ -101,11 +103,14 @@ export class ShardOpening extends SessionOpening {
   }
 
   protected override refuse(packet: MissedPacket, c: Classification): void {
-    if (!this.asksDestination(packet, c)) super.refuse(packet, c);
+    if (this.shard.foreignEnd < 0 || !this.asksDestination(packet, c)) super.refuse(packet, c);
   }
 
   protected override open(packet: MissedPacket, c: Classification): void {
-    if (!this.asksDestination(packet, c) && !this.asksSource(packet, c)) super.open(packet, c);
+    // Most have no end that another shard knows of: they are not to pay for two calls.
+    if (this.shard.foreignEnd >= 0 && this.asksDestination(packet, c)) return;
+    if (c.sessionClass === HAIRPIN && this.asksSource(packet, c)) return;
+    super.open(packet, c);
   }
 
   protected override refuseExhausted(packet: MissedPacket, c: Classification, reason: DropReason, nowMs: number): void {
@@ -125,7 +130,7 @@ export class ShardOpening extends SessionOpening {
   /** A host of ours calls an endpoint whose block is another's: who is behind it? */
   private asksDestination(packet: MissedPacket, c: Classification): boolean {
     const { shard, parts } = this;
-    if (shard.foreignEnd < 0 || c.sourceVpc < 0) return false;
+    if (c.sourceVpc < 0) return false;
     const facts = emptyFacts();
     facts.vpc = c.sourceVpc;
     facts.forwardSource = packet.source;
@@ -142,8 +147,7 @@ export class ShardOpening extends SessionOpening {
     const { shard, parts } = this;
     const { sourceVpc: vpc } = c;
     const { protocol, source, sourcePort } = packet;
-    if (c.sessionClass !== SessionClass.hairpin || c.sourceSide !== 'external' || shard.known.source !== null)
-      return false;
+    if (c.sourceSide !== 'external' || shard.known.source !== null) return false;
     // What is refused anyway is not asked for.
     if (protocol === Protocol.tcp && !isBareSyn(packet.tcpFlags)) return false;
     const { found } = parts.bindings;
