@@ -97,7 +97,7 @@ void SlowPath::receive_frames(rte_mbuf** frames, uint16_t count, uint8_t port_in
     for (; done < end; done++) {
       if (done + 1 < count) rte_prefetch0(rte_pktmbuf_mtod(frames[done + 1], void*));
       Whose whose = Whose::kUnknown;
-      if (guesses) {
+      if (kArrival == Arrival::kToSteer && guesses) {
         whose = steer_unparsed(frames[done], port_index);
         if (whose == Whose::kAnothers) continue;
         guesses = whose == Whose::kOurs;
@@ -105,7 +105,7 @@ void SlowPath::receive_frames(rte_mbuf** frames, uint16_t count, uint8_t port_in
       Packet& packet = ahead_[parsed];
       // From memory: one that is made on the stack, field by field, has to wait until it can be copied.
       std::memcpy(&packet, &kNewPacket, sizeof packet);
-      packet.is_ours = whose == Whose::kOurs;
+      if constexpr (kArrival == Arrival::kToSteer) packet.is_ours = whose == Whose::kOurs;
       if (!begin<kArrival == Arrival::kHandedOver>(frames[done], port_index, &packet)) continue;
       contexts[parsed++] = &packet.context;
     }
