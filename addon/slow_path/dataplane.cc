@@ -29,8 +29,14 @@ rte_mempool* make_pool(const DataplaneOptions& options) {
   const auto buffers = static_cast<uint32_t>(
       options.shards * (held + between + static_cast<uint32_t>(options.ports.size()) * kBuffersPerPort));
   const std::string name = "sluice_frames_" + std::to_string(instance++);
-  rte_mempool* pool = rte_pktmbuf_pool_create(
-      name.c_str(), buffers, 256, 0, static_cast<uint16_t>(room + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
+  const auto create = [&](const char* operations) {
+    const auto bytes = static_cast<uint16_t>(room + RTE_PKTMBUF_HEADROOM);
+    return rte_pktmbuf_pool_create_by_ops(name.c_str(), buffers, 256, 0, bytes, SOCKET_ID_ANY, operations);
+  };
+  // The buffers that were in use last are the next ones: caches and TLBs still have them. A ring would go
+  // round all of them while packets are held.
+  rte_mempool* pool = create("stack");
+  if (pool == nullptr) pool = create(nullptr);  // a DPDK without that driver
   if (pool == nullptr) {
     throw NativeFault("MEMORY",
                       std::to_string(buffers) + " packet buffers of " + std::to_string(room) +
