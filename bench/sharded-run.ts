@@ -1,17 +1,14 @@
 import { pino } from 'pino';
-import { GatewayController } from '../src/controller/gateway.js';
 import { LiveGateway } from '../src/controller/live.js';
-import { LIVE_SIZES } from '../src/controller/live-ports.js';
-import { nativePorts } from '../src/controller/native-ports.js';
 import { nicTarget } from '../src/controller/nic-target.js';
-import { LocalShards } from '../src/controller/shards/local-shards.js';
 import { ShardedGateway } from '../src/controller/shards/sharded-gateway.js';
 import type { DataplaneStatistics } from '../src/native/binding.js';
-import { ealArguments, ownCpus } from '../src/native/eal.js';
+import { ownCpus } from '../src/native/eal.js';
 import { DropReasonNames } from '../src/native/records.js';
 import { type Fixture, fixture } from './fixture.js';
-import { loadBindings, MEMORY_MB, openFlows, Progress, settle, waitFor, waitUntil } from './gateways.js';
+import { loadBindings, openFlows, Progress, settle, waitFor, waitUntil } from './gateways.js';
 import { LCORE, mainThreadSeconds, pagesCleared, threadSeconds } from './thread-times.js';
+import { TurnsGateway } from './turns-gateway.js';
 
 /** New flows a second and shard, while the cost of polls that bring nothing is measured: no lcore begins to sleep. */
 const SPARSE_PER_SECOND = 4000;
@@ -78,32 +75,9 @@ interface AnyGateway {
 }
 
 /** All of it on this thread. */
-function gatewayInTurns({ config, devices }: Fixture, shards: number): AnyGateway {
-  const { root, binding, bench } = loadBindings();
-  const memoryMb = MEMORY_MB * shards;
-  binding.startEal(ealArguments(root, { memoryMb, lcores: 1, pci: [] }));
-  for (const port of config.ports) binding.probeDevice(port.device ?? '');
-  const target = nicTarget(config.offload.target, devices[0].replace(/[0-9]+$/, ''));
-  const options = {
-    ports: nativePorts(config, devices),
-    underlay: config.underlay,
-    maxSessions: config.nat.maxSessions,
-    ...LIVE_SIZES,
-    replay: false,
-  };
-  const local = new LocalShards(config, binding, options, shards, (own, dataplane, seat) => {
-    const clock = () => performance.now();
-    return new GatewayController(own, dataplane, target, true, undefined, clock, seat ?? undefined);
-  });
-  const { templates } = local.first;
-  templates.installStaticRules();
-  for (const controller of local.controllers) if (controller !== local.first) controller.adoptNic(templates.known);
-  const rounds = () => {
-    for (let i = 0; i < ROUNDS_BETWEEN_LOOKS; i++) {
-      for (const { dataplane } of local.controllers) dataplane.poll(BURST);
-      local.handleEvents();
-    }
-  };
+function gatewayInTurns(made: Fixture, shards: number): AnyGateway {
+  const gateway = new TurnsGateway(made, shards, BURST);
+  const { bench, local } = gateway;
   return {
     start: async () => undefined,
     count: async () =>
@@ -114,17 +88,17 @@ function gatewayInTurns({ config, devices }: Fixture, shards: number): AnyGatewa
     async runUntil(done) {
       const progress = new Progress(bench, STALL_MS);
       while (!done()) {
-        rounds();
+        gateway.rounds(ROUNDS_BETWEEN_LOOKS);
         if (progress.stalled()) return false;
       }
       return true;
     },
     async runFor(seconds) {
       const begin = performance.now();
-      while (performance.now() < begin + seconds * 1000) rounds();
+      while (performance.now() < begin + seconds * 1000) gateway.rounds(ROUNDS_BETWEEN_LOOKS);
       return (performance.now() - begin) / 1000;
     },
-    close: async () => local.first.dataplane.close(),
+    close: async () => gateway.close(),
   };
 }
 
