@@ -1,9 +1,8 @@
 import { compile, nativeTemplate } from '../src/compiler/index.js';
 import { compileContext } from '../src/controller/templates.js';
 import { writeArguments } from '../src/nat/arguments.js';
-import { emptyEgress, resolveEgress } from '../src/nat/egress.js';
 import { emptyFacts, OUTSIDE_CONTEXT, type SessionFacts } from '../src/nat/session-table.js';
-import { forwardShape, reverseShape, shapeList } from '../src/nat/shapes.js';
+import { shapeList, shapesOf } from '../src/nat/shapes.js';
 import { Topology } from '../src/nat/topology.js';
 import type { NativeTemplate } from '../src/native/binding.js';
 import { SessionClass } from '../src/native/records.js';
@@ -38,16 +37,12 @@ export function natRules(
     if (!result.ok) throw new Error(`${target} refuses the bench's rules: ${result.diagnostics[0].message}`);
     return nativeTemplate(result.template);
   };
-  const topology = new Topology(config);
+  const { ways } = new Topology(config);
+  const forward = ways.find(facts.reverseContext, facts.translatedDestination);
+  const reverse = ways.find(facts.forwardContext, facts.forwardSource);
+  if (forward === null || reverse === null) throw new Error('the bench has no way to its own hosts');
   const out = new Uint8Array(2 * ARGUMENTS_BYTES);
-  const words = new Int32Array(out.buffer);
-  for (const reverse of [false, true]) {
-    const egress = emptyEgress();
-    const reason = reverse
-      ? resolveEgress(topology, facts.forwardContext, facts.forwardSource, egress)
-      : resolveEgress(topology, facts.reverseContext, facts.translatedDestination, egress);
-    if (reason !== 0) throw new Error('the bench has no way to its own hosts');
-    writeArguments(words, reverse ? ARGUMENTS_BYTES : 0, facts, reverse, egress, AGE_SECONDS, config);
-  }
-  return { templates: [template(forwardShape(facts)), template(reverseShape(facts))], arguments: out };
+  writeArguments(new Int32Array(out.buffer), 0, facts, forward, reverse, AGE_SECONDS);
+  const shapes = shapesOf(facts);
+  return { templates: [template(shapes & 0xffff), template(shapes >>> 16)], arguments: out };
 }

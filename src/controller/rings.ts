@@ -34,7 +34,6 @@ const OFFLOAD_AFTER_PACKETS = D.offloadAfterPackets / 4;
 const PROTOCOL = D.protocol * 8;
 const SESSION_CLASS = D.sessionClass * 8;
 const FORWARD_ARGUMENTS = D.forwardArguments;
-const REVERSE_ARGUMENTS = D.reverseArguments;
 const IS_SESSION = DecisionType.session;
 const IS_TCP = SESSION_FLAG_TCP;
 const HEADER_BYTES = RING_HEADER_BYTES;
@@ -185,10 +184,9 @@ export class DecisionRing implements DecisionSink {
 
   session(hold: number, session: DecidedSession): void {
     const templates = this.templatesOf(session, true);
-    const at = this.begin(IS_SESSION, hold);
+    const at = this.writeSession(IS_SESSION, hold, session, templates, session.tcpState);
     const { words, gate } = this;
     words[(at >>> 2) + OFFLOAD_AFTER_PACKETS] = templates.offloadAfterPackets;
-    this.writeSession(at, session, templates, session.tcpState);
     if (session.adopted !== null) {
       words[(at >>> 2) + FLAGS] |= DECISION_FLAG_ADOPTED;
       this.writeTimes(at, session.adopted);
@@ -205,16 +203,14 @@ export class DecisionRing implements DecisionSink {
 
   /** Installs the NIC's rules of a session that runs in software. */
   offload(session: DecidedSession, templates: SessionTemplates): void {
-    const at = this.begin(DecisionType.offload, NO_HOLD);
-    this.writeSession(at, session, templates, 0);
+    this.writeSession(DecisionType.offload, NO_HOLD, session, templates, 0);
     this.commit();
   }
 
   update(session: DecidedSession): void {
     this.gate?.settle(session.row);
     const templates = this.templatesOf(session, false);
-    const at = this.begin(DecisionType.update, NO_HOLD);
-    this.writeSession(at, session, templates, 0);
+    this.writeSession(DecisionType.update, NO_HOLD, session, templates, 0);
     this.commit();
   }
 
@@ -311,12 +307,21 @@ export class DecisionRing implements DecisionSink {
     this.commit();
   }
 
-  private writeSession(at: number, session: DecidedSession, templates: SessionTemplates, tcpState: number): void {
-    const { words, config } = this;
-    const { facts, forwardEgress, reverseEgress, ageSeconds } = session;
+  /** @returns Byte offset of the decision, which is not committed. */
+  private writeSession(
+    type: DecisionType,
+    hold: number,
+    session: DecidedSession,
+    templates: SessionTemplates,
+    tcpState: number,
+  ): number {
+    const { words } = this;
+    const { facts, forwardEgress, reverseEgress } = session;
     const { protocol } = facts;
+    const at = HEADER_BYTES + (this.produced & this.mask) * DECISION_BYTES;
     const word = at >>> 2;
-    words[word] |= (protocol << PROTOCOL) | (facts.sessionClass << SESSION_CLASS);
+    words[word] = type | (protocol << PROTOCOL) | (facts.sessionClass << SESSION_CLASS);
+    words[word + HOLD] = hold;
     words[word + ROW] = session.row;
     words[word + GENERATION] = session.generation;
     words[word + SOFTWARE_TEMPLATES] = templates.softwareForward | (templates.softwareReverse << 16);
@@ -324,8 +329,8 @@ export class DecisionRing implements DecisionSink {
     // Each direction arrives where the other one leaves.
     words[word + FLAGS] =
       (protocol === 6 ? IS_TCP : 0) | (tcpState << 8) | (reverseEgress.port << 16) | (forwardEgress.port << 24);
-    writeArguments(words, at + FORWARD_ARGUMENTS, facts, false, forwardEgress, ageSeconds, config);
-    writeArguments(words, at + REVERSE_ARGUMENTS, facts, true, reverseEgress, ageSeconds, config);
+    writeArguments(words, at + FORWARD_ARGUMENTS, facts, forwardEgress, reverseEgress, session.ageSeconds);
+    return at;
   }
 
   private writeEgress(at: number, egress: Egress): void {

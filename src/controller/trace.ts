@@ -1,7 +1,7 @@
 import type { ExplainedPacket, ExplainedStage } from '../nat/explain.js';
 import { emptyPacket, IcmpType, type MissedPacket, Protocol } from '../nat/packet.js';
 import { answersItself, emptyFacts, type SessionFacts } from '../nat/session-table.js';
-import { forwardShape, reverseShape, shapeList } from '../nat/shapes.js';
+import { shapeList, shapesOf } from '../nat/shapes.js';
 import { DropReasonNames, RulePath, RulePathNames, SessionCounters, SessionRow } from '../native/records.js';
 import type { GatewayController } from './gateway.js';
 import { offloadReason } from './offload-reason.js';
@@ -60,9 +60,10 @@ function keptFromNic({ protocol, tcpFlags }: MissedPacket): string | null {
 }
 
 function traceDirections(controller: GatewayController, facts: SessionFacts, row: number): TracedDirection[] {
+  const shapes = shapesOf(facts);
   return [
-    traceDirection(controller, forwardShape(facts), row, false),
-    ...(answersItself(facts) ? [] : [traceDirection(controller, reverseShape(facts), row, true)]),
+    traceDirection(controller, shapes & 0xffff, row, false),
+    ...(answersItself(facts) ? [] : [traceDirection(controller, shapes >>> 16, row, true)]),
   ];
 }
 

@@ -11,6 +11,8 @@ export interface AddressPorts<Pool> {
   readonly ports: PortAllocator;
   /** What of them this gateway of a pair owns; null: all. */
   readonly gate: PortGate | null;
+  /** Whether a static binding has the whole address. */
+  isReserved: boolean;
   count: PoolCount;
   /** The pool that gives them out; null after a change of configuration, until one does again. */
   pool: Pool | null;

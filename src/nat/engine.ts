@@ -1,7 +1,6 @@
 import type { ValidatedConfig } from '../config/types.js';
-import { DropReason, SessionRow } from '../native/records.js';
+import { SessionRow } from '../native/records.js';
 import { AdoptedMappings, type AdoptedSession } from './adoption.js';
-import { resolveEgress } from './egress.js';
 import { EngineParts } from './engine-parts.js';
 import { type ExplainedPacket, explainPacket } from './explain.js';
 import type { HostTable } from './host-table.js';
@@ -263,10 +262,12 @@ export class NatEngine {
     const session = this.described;
     const { facts } = session;
     this.sessions.read(row, facts);
-    const noWay =
-      resolveEgress(this.topology, facts.reverseContext, facts.translatedDestination, session.forwardEgress) ||
-      resolveEgress(this.topology, facts.forwardContext, facts.forwardSource, session.reverseEgress);
-    if (noWay !== DropReason.none) return null;
+    const { ways } = this.topology;
+    const forward = ways.find(facts.reverseContext, facts.translatedDestination);
+    const reverse = ways.find(facts.forwardContext, facts.forwardSource);
+    if (forward === null || reverse === null) return null;
+    session.forwardEgress = forward;
+    session.reverseEgress = reverse;
     const shapes = this.sessions.shapes(row);
     session.row = row;
     session.generation = this.sessions.generation(row);

@@ -2,7 +2,7 @@ import { formatEndpoint, formatIpv4, formatMac } from '../config/address.js';
 import { DropReason, DropReasonNames, NO_VNI, SessionClassNames } from '../native/records.js';
 import type { Bindings } from './bindings.js';
 import { type Classification, classifyExternal, classifyFabric, emptyClassification, Verdict } from './classify.js';
-import { type Egress, emptyEgress, resolveEgress } from './egress.js';
+import type { Egress } from './egress.js';
 import type { HostTable } from './host-table.js';
 import { hasPorts, type MappingTable } from './mapping-table.js';
 import { isBareSyn, type MissedPacket, Protocol } from './packet.js';
@@ -220,9 +220,9 @@ class Explanation {
 
   private findWay(direction: string, context: number, address: number): DropReason {
     const { topology } = this.parts;
-    const egress = emptyEgress();
-    const reason = resolveEgress(topology, context, address, egress);
-    if (reason === DropReason.none) return this.pass(`${direction} way`, wayText(egress, topology));
+    const egress = topology.ways.find(context, address);
+    if (egress !== null) return this.pass(`${direction} way`, wayText(egress, topology));
+    const reason = topology.ways.whyNone(context, address);
     const why = reason === DropReason.noRoute ? 'no route leads to' : 'no MAC is known yet on the way to';
     return this.drop(`${direction} way`, reason, `${why} ${formatIpv4(address)}`);
   }

@@ -13,6 +13,8 @@ const CLEARED_AT_ONCE = 128;
 export class GrowingIndex {
   private current: TupleIndex;
   private currentCapacity: number;
+  /** Entries from which on the doubled index is made ready. */
+  private preparesAt: number;
   private count = 0;
   /** Words of the doubled index, cleared up to a place. */
   private coming: Int32Array | null = null;
@@ -28,25 +30,41 @@ export class GrowingIndex {
     private readonly keyHash: (entry: number, index: TupleIndex) => number,
   ) {
     this.currentCapacity = Math.min(capacity, FIRST_CAPACITY);
+    this.preparesAt = Math.ceil(this.currentCapacity * 0.75);
     this.current = new TupleIndex(this.currentCapacity, keyMatches, keyHash, capacity);
   }
 
+  /** As TupleIndex has it; the same however the index grows. */
+  hash(a: number, b: number, c: number, d: number): number {
+    return this.current.hash(a, b, c, d);
+  }
+
   /** As TupleIndex has it. */
-  touch(a: number, b: number, c: number, d: number): number {
-    return this.current.touch(this.current.hash(a, b, c, d));
+  touch(hash: number): number {
+    return this.current.touch(hash);
   }
 
   /** @returns The entry, or -1. */
   find(a: number, b: number, c: number, d: number): number {
-    const entry = this.current.find(a, b, c, d);
-    return entry < 0 && this.old !== null ? this.old.find(a, b, c, d) : entry;
+    return this.findHashed(this.hash(a, b, c, d), a, b, c, d);
+  }
+
+  /** The same, with the key's hash known. */
+  findHashed(hash: number, a: number, b: number, c: number, d: number): number {
+    const entry = this.current.findHashed(hash, a, b, c, d);
+    return entry < 0 && this.old !== null ? this.old.findHashed(hash, a, b, c, d) : entry;
   }
 
   /** The entry's key must already stand in its row and not be in the index, which must have room. */
   insert(entry: number): void {
-    if (this.count >= this.currentCapacity * 0.75) this.prepare();
+    this.insertHashed(this.keyHash(entry, this.current), entry);
+  }
+
+  /** The same, with the key's hash known. */
+  insertHashed(hash: number, entry: number): void {
+    if (this.count >= this.preparesAt) this.prepare();
     this.count++;
-    this.current.insert(entry);
+    this.current.insertHashed(hash, entry);
     if (this.old !== null) this.moveBucket(this.old);
   }
 
@@ -68,8 +86,9 @@ export class GrowingIndex {
     if (this.count < this.currentCapacity) return;
     this.old = this.current;
     this.moved = 0;
-    this.current = new TupleIndex(doubled, this.keyMatches, this.keyHash, this.capacity, this.coming);
+    this.current = new TupleIndex(doubled, this.keyMatches, this.keyHash, this.capacity, this.coming, this.old);
     this.currentCapacity = doubled;
+    this.preparesAt = Math.ceil(doubled * 0.75);
     this.coming = null;
     this.cleared = 0;
   }

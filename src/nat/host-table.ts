@@ -40,19 +40,24 @@ export class HostTable {
     );
   }
 
-  /** Asks for the memory that find() will look at first. @returns Something of it, which the caller must use. */
-  touch(vpc: number, scope: number, address: number): number {
-    return this.index.touch(vpc | (scope << 16), address | 0, 0, 0);
+  /** Hash of a host, for touch(), find() and hold(). */
+  hashOf(vpc: number, scope: number, address: number): number {
+    return this.index.hash(vpc | (scope << 16), address | 0, 0, 0);
   }
 
-  /** @returns Row, or -1. */
-  find(vpc: number, scope: number, address: number): number {
-    return this.index.find(vpc | (scope << 16), address | 0, 0, 0);
+  /** Asks for the memory that find() will look at first. @param hash hashOf() the host. @returns Something of it, which the caller must use. */
+  touch(hash: number): number {
+    return this.index.touch(hash);
   }
 
-  /** Finds or adds a host and holds it until release(). @returns Row, or -1 when the table is full. */
-  hold(vpc: number, scope: number, address: number): number {
-    const known = this.find(vpc, scope, address);
+  /** @param hash hashOf() the rest. @returns Row, or -1. */
+  find(vpc: number, scope: number, address: number, hash = this.hashOf(vpc, scope, address)): number {
+    return this.index.findHashed(hash, vpc | (scope << 16), address | 0, 0, 0);
+  }
+
+  /** Finds or adds a host and holds it until release(). @param hash hashOf() the rest. @returns Row, or -1 when the table is full. */
+  hold(vpc: number, scope: number, address: number, hash = this.hashOf(vpc, scope, address)): number {
+    const known = this.index.findHashed(hash, vpc | (scope << 16), address | 0, 0, 0);
     if (known >= 0) {
       this.add(known, REFERENCES, 1);
       return known;
@@ -68,7 +73,7 @@ export class HostTable {
     w[at + SESSIONS] = 0;
     w[at + REFERENCES] = 1;
     w[at + IS_PAIRED] = 0;
-    this.index.insert(row);
+    this.index.insertHashed(hash, row);
     return row;
   }
 
@@ -89,6 +94,14 @@ export class HostTable {
 
   addSessions(row: number, count: number): void {
     this.add(row, SESSIONS, count);
+  }
+
+  /** A session more of a host that is held already: holds it once more. */
+  join(row: number): void {
+    const w = this.pieces[row >>> PIECE_BITS];
+    const at = (row & PIECE_MASK) * WORDS;
+    w[at + SESSIONS]++;
+    w[at + REFERENCES]++;
   }
 
   /** Whether the host has a public address of its scope. */

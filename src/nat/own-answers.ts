@@ -1,6 +1,6 @@
-import { DropReason } from '../native/records.js';
+import { DropReason, NO_VNI } from '../native/records.js';
 import { type Classification, contextOf } from './classify.js';
-import { type Egress, emptyEgress, resolveEgress } from './egress.js';
+import { egressOf } from './egress.js';
 import type { MissedPacket } from './packet.js';
 import { OUTSIDE_CONTEXT } from './session-table.js';
 import type { DecisionSink } from './sink.js';
@@ -8,8 +8,6 @@ import type { Topology } from './topology.js';
 
 /** What the gateway says in its own name: ICMP errors, echo replies, ARP. */
 export class OwnAnswers {
-  private readonly back: Egress = emptyEgress();
-
   /** @param isStillUsed Whether live mappings have an external address that the configuration no longer names. */
   constructor(
     private readonly topology: Topology,
@@ -29,21 +27,22 @@ export class OwnAnswers {
     const context = contextOf(c);
     // A frame from a VPC or peer gateway that left the configuration meanwhile: nobody to tell.
     const isNobodys = context === OUTSIDE_CONTEXT && packet.port === this.topology.config.fabricPort;
-    if (isNobodys || resolveEgress(this.topology, context, packet.source, this.back) !== DropReason.none) {
-      return this.sink.drop(packet.hold, reason);
-    }
+    const back = isNobodys ? null : this.topology.ways.find(context, packet.source);
+    if (back === null) return this.sink.drop(packet.hold, reason);
     const own =
       context === OUTSIDE_CONTEXT
         ? (this.topology.externalPort?.address?.address ?? 0)
         : ((c.sourceVpc >= 0 ? this.topology.config.vpcs[c.sourceVpc].gatewayAddress : null) ??
           this.topology.config.underlay.vtep);
-    this.sink.icmpError(packet.hold, reason, icmpType, icmpCode, mtu, own, this.back, 0, 0);
+    this.sink.icmpError(packet.hold, reason, icmpType, icmpCode, mtu, own, back, 0, 0);
   }
 
   answerPing(packet: MissedPacket, c: Classification): void {
-    const noWay = resolveEgress(this.topology, contextOf(c), packet.source, this.back);
-    if (noWay !== DropReason.none) this.sink.drop(packet.hold, noWay);
-    else this.sink.echoReply(packet.hold, this.back);
+    const { ways } = this.topology;
+    const context = contextOf(c);
+    const back = ways.find(context, packet.source);
+    if (back === null) this.sink.drop(packet.hold, ways.whyNone(context, packet.source));
+    else this.sink.echoReply(packet.hold, back);
   }
 
   /** ARP requests for addresses of ours are answered; others are consumed in silence. */
@@ -63,15 +62,8 @@ export class OwnAnswers {
         this.isStillUsed(destination);
     }
     if (!ours) return this.sink.drop(packet.hold, DropReason.local);
-    const back = this.back;
-    back.port = packet.port;
-    back.mac = 0;
-    back.vni = 0xffffffff;
-    back.vtep = 0;
-    back.innerMac = 0;
-    if (inVpc >= 0 && resolveEgress(this.topology, inVpc, packet.source, back) !== DropReason.none) {
-      return this.sink.drop(packet.hold, DropReason.local);
-    }
+    const back = inVpc >= 0 ? this.topology.ways.find(inVpc, packet.source) : egressOf(packet.port, NO_VNI, 0, 0, 0);
+    if (back === null) return this.sink.drop(packet.hold, DropReason.local);
     this.sink.arpReply(packet.hold, port.mac, back);
   }
 

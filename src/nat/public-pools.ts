@@ -24,8 +24,9 @@ export const Allocation = {
 /** One pool of the configuration, in one scope: its addresses in turn. */
 export class Pool {
   readonly size: number;
-  /** Next address to pair a new host with: round robin keeps the spread even. */
-  private cursor = 0;
+  /** Next address to pair a new host with, by range and place in it: round robin keeps the spread even. */
+  private range = 0;
+  private offset = 0;
   /** By protocol: the second in which no address had a free port, so that exhaustion costs one look and not a walk. */
   private readonly exhaustedAt = new Map<number, number>();
 
@@ -54,9 +55,16 @@ export class Pool {
 
   /** @returns The address whose turn it is to be looked at, i32; the next one's is after it. */
   nextAddress(): number {
-    const index = this.cursor;
-    this.cursor = index + 1 === this.size ? 0 : index + 1;
-    return this.addressAt(index) | 0;
+    const { ranges, offset } = this;
+    const { first, last } = ranges[this.range];
+    const address = first + offset;
+    if (address === last) {
+      this.range = this.range + 1 === ranges.length ? 0 : this.range + 1;
+      this.offset = 0;
+    } else {
+      this.offset = offset + 1;
+    }
+    return address | 0;
   }
 
   /** A port of the protocol came back. */
@@ -157,15 +165,20 @@ export class PublicPools {
     if (pools.length === 0) return Allocation.noPool;
     for (let i = 0; i < pools.length; i++) {
       const pool = pools[i];
+      if (protocol === 0) {
+        if (!this.pickBare(pool, scope, accepts)) continue;
+        hosts.pair(host, this.picked);
+        this.address = this.picked >>> 0;
+        return 0;
+      }
       // An address whose remaining ports all turn out to be withheld has none from then on: the loop ends.
       for (;;) {
-        if (!this.pickAddress(pool, scope, protocol, nowSeconds, accepts)) break;
-        const address = this.picked;
-        const port =
-          protocol === 0 ? 0 : this.takeFrom(this.portsOf(pool, scope, protocol, address), nowSeconds, subscriber);
+        const set = this.pickAddress(pool, scope, protocol, nowSeconds);
+        if (set === null) break;
+        const port = this.takeFrom(set, nowSeconds, subscriber);
         if (port < 0) continue;
-        hosts.pair(host, address);
-        this.address = address >>> 0;
+        hosts.pair(host, this.picked);
+        this.address = set.address;
         return port;
       }
     }
@@ -173,25 +186,37 @@ export class PublicPools {
     return Allocation.exhausted;
   }
 
-  /** Looks for an address of the pool that will do, from that on whose turn it is. @returns Whether there is one; then it is `picked`. */
-  private pickAddress(
-    pool: Pool,
-    scope: number,
-    protocol: number,
-    nowSeconds: number,
-    accepts: ((address: number) => boolean) | null,
-  ): boolean {
-    // What a remote decides says nothing of the next search.
-    if (accepts === null && pool.isExhausted(protocol, nowSeconds)) return false;
+  /** Looks for an address of the pool that has a free port, from that on whose turn it is. @returns Its ports, or null; the address is `picked`. */
+  private pickAddress(pool: Pool, scope: number, protocol: number, nowSeconds: number): AddressPorts | null {
+    if (pool.isExhausted(protocol, nowSeconds)) return null;
+    const { grants, sets } = this;
     for (let tried = 0; tried < pool.size; tried++) {
       const address = pool.nextAddress();
       this.picked = address;
-      if (this.isReserved(scope, address)) continue;
-      if (protocol !== 0 && this.grants !== null && !this.grants.hasAny(scope, protocol, address >>> 0)) continue;
-      if (accepts !== null && !accepts(address >>> 0)) continue;
-      if (protocol === 0 || this.portsOf(pool, scope, protocol, address).ports.hasFree(nowSeconds)) return true;
+      const known = sets.get(scope, protocol, address);
+      if (known === undefined ? this.isReserved(scope, address) : known.isReserved) continue;
+      if (grants !== null && !grants.hasAny(scope, protocol, address >>> 0)) continue;
+      const set = known === undefined ? this.newSet(pool, scope, protocol, address >>> 0) : known;
+      if (set.pool !== pool) set.pool = pool;
+      if (set.ports.hasFree(nowSeconds)) return set;
     }
-    if (accepts === null) pool.exhaust(protocol, nowSeconds);
+    pool.exhaust(protocol, nowSeconds);
+    return null;
+  }
+
+  /**
+   * Looks for an address of the pool that will do, of which no port is wanted. What a remote decides says nothing of the
+   * next search.
+   *
+   * @returns Whether there is one; then it is `picked`.
+   */
+  private pickBare(pool: Pool, scope: number, accepts: ((address: number) => boolean) | null): boolean {
+    for (let tried = 0; tried < pool.size; tried++) {
+      const address = pool.nextAddress();
+      if (this.isReserved(scope, address) || (accepts !== null && !accepts(address >>> 0))) continue;
+      this.picked = address;
+      return true;
+    }
     return false;
   }
 
@@ -281,10 +306,11 @@ export class PublicPools {
       const pool: { readonly portRange: PortRange } | undefined = pools[side][ranges[side].find(address)];
       const ownedHere = owned.get(keyOf(scope, protocol, address)) ?? [];
       set.pool = null;
+      set.isReserved = this.isReserved(scope, address);
       set.count = this.use.of(scope, protocol, address);
       set.count.owned += ownedHere.length;
       if (pool !== undefined) set.gate?.follow(pool.portRange);
-      set.ports.rebuild(pool?.portRange ?? null, (port) => this.isWithheld(scope, protocol, address, port), ownedHere);
+      set.ports.rebuild(pool?.portRange ?? null, this.withheldOf(scope, protocol, address), ownedHere);
       if (pool !== undefined) openGranted(set);
     }
     this.grants?.exhausted();
@@ -320,7 +346,7 @@ export class PublicPools {
     const owned = this.ownedPorts(mappings);
     for (const { scope, protocol, address, pool, ports } of this.sets.all) {
       const ownedHere = owned.get(keyOf(scope, protocol, address)) ?? [];
-      ports.rebuild(pool?.portRange ?? null, (port) => this.isWithheld(scope, protocol, address, port), ownedHere);
+      ports.rebuild(pool?.portRange ?? null, this.withheldOf(scope, protocol, address), ownedHere);
     }
   }
 
@@ -422,7 +448,17 @@ export class PublicPools {
   private newSet(pool: Pool, scope: number, protocol: number, address: number): AddressPorts {
     const gate = this.grants?.gate(scope, protocol, address, pool.portRange) ?? null;
     const ports = this.newPorts(pool, scope, protocol, address, gate);
-    const set = { scope, protocol, address, ports, gate, count: this.use.of(scope, protocol, address), pool };
+    const isReserved = this.isReserved(scope, address);
+    const set = {
+      scope,
+      protocol,
+      address,
+      ports,
+      gate,
+      isReserved,
+      count: this.use.of(scope, protocol, address),
+      pool,
+    };
     this.sets.add(set);
     openGranted(set);
     return set;
@@ -443,7 +479,7 @@ export class PublicPools {
   ): PortAllocator {
     const { first, last } = portRange;
     const { portBlockSize, log } = this.config.nat;
-    const isWithheld = (port: number) => this.isWithheld(scope, protocol, address, port);
+    const isWithheld = this.withheldOf(scope, protocol, address);
     if (log !== 'blocks') return new PortSet(first, last, portBlockSize, isWithheld, gate);
     const tell = (allocated: boolean) => (subscriber: number, range: PortRange, nowSeconds: number) =>
       this.log.portBlock(allocated, {
@@ -457,6 +493,12 @@ export class PublicPools {
       });
     const observer = { allocated: tell(true), released: tell(false) };
     return new SubscriberBlocks(first, last, portBlockSize, isWithheld, observer, gate);
+  }
+
+  /** isWithheld() of an address's ports, as the configuration is: one that withholds none of them is asked for none. */
+  private withheldOf(scope: number, protocol: number, address: number): (port: number) => boolean {
+    if (scope === 0 && this.topology.leavesAll(address)) return NEVER;
+    return (port) => this.isWithheld(scope, protocol, address, port);
   }
 
   protected isWithheld(scope: number, protocol: number, address: number, port: number): boolean {
@@ -481,6 +523,8 @@ export class PublicPools {
     return owned;
   }
 }
+
+const NEVER = () => false;
 
 function sideOf(scope: number): BindingSide {
   return scope === 0 ? 'external' : 'peering';

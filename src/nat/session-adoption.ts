@@ -1,12 +1,11 @@
-import { DropReason, NO_HOLD } from '../native/records.js';
+import { NO_HOLD } from '../native/records.js';
 import { type AdoptedMappings, type AdoptedSession, Adoption } from './adoption.js';
-import { resolveEgress } from './egress.js';
 import type { HostTable } from './host-table.js';
 import { hasPorts, type MappingTable } from './mapping-table.js';
 import type { RemoteFilter } from './remote-filter.js';
 import type { SessionFacts, SessionTable } from './session-table.js';
 import type { SessionTally } from './session-tally.js';
-import { forwardShape, reverseShape } from './shapes.js';
+import { shapesOf } from './shapes.js';
 import { type DecidedSession, type DecisionSink, emptyDecision, type SessionTimes } from './sink.js';
 import { isFromStranger, type Strangers } from './strangers.js';
 import type { TimerWheel } from './timer-wheel.js';
@@ -78,11 +77,10 @@ export class SessionAdoption {
     if (sessions.forwardIsTaken(facts, hashes[own]) || sessions.reverseIsTaken(facts, hashes[own + 1])) {
       return Adoption.conflict;
     }
-    const topology = this.engine.topology();
-    const noWay =
-      resolveEgress(topology, facts.reverseContext, facts.translatedDestination, decided.forwardEgress) ||
-      resolveEgress(topology, facts.forwardContext, forwardSource, decided.reverseEgress);
-    if (noWay !== DropReason.none) return Adoption.noWay;
+    const { ways } = this.engine.topology();
+    const forward = ways.find(facts.reverseContext, facts.translatedDestination);
+    const reverse = ways.find(facts.forwardContext, forwardSource);
+    if (forward === null || reverse === null) return Adoption.noWay;
     const { adopted } = this.engine;
     facts.sourceMapping =
       source === null ? -1 : adopted.ofSource(facts, source, nowSeconds, hashes[own + 2], hashes[own + 3]);
@@ -100,9 +98,11 @@ export class SessionAdoption {
     this.engine.tally.opened(facts.vpc, facts.sessionClass);
     this.engine.filter.remember(facts);
     decided.facts = facts;
-    decided.forwardShape = forwardShape(facts);
-    decided.reverseShape = reverseShape(facts);
-    const shapes = decided.forwardShape | (decided.reverseShape << 16);
+    decided.forwardEgress = forward;
+    decided.reverseEgress = reverse;
+    const shapes = shapesOf(facts);
+    decided.forwardShape = shapes & 0xffff;
+    decided.reverseShape = shapes >>> 16;
     const row = sessions.insert(facts, shapes, hashes[own], hashes[own + 1]);
     decided.row = row;
     decided.generation = sessions.generation(row);

@@ -2,7 +2,6 @@ import { DropReason, MissKind, SessionClass } from '../native/records.js';
 import { isRetired } from './alignment.js';
 import type { Bindings } from './bindings.js';
 import { classifyExternal, classifyFabric, emptyClassification, Verdict } from './classify.js';
-import { emptyEgress, resolveEgress } from './egress.js';
 import type { MappingTable } from './mapping-table.js';
 import { emptyPacket } from './packet.js';
 import type { PublicPools } from './public-pools.js';
@@ -29,8 +28,6 @@ export class SessionJudge {
   private readonly facts: SessionFacts = emptyFacts();
   private readonly packet = emptyPacket();
   private readonly classified = emptyClassification();
-  private readonly egress = emptyEgress();
-  private readonly before = emptyEgress();
 
   constructor(
     private readonly topology: Topology,
@@ -118,16 +115,16 @@ export class SessionJudge {
   }
 
   private wayOf(context: number, address: number, { previous, neighbour }: ReviewCause): number {
-    const { egress, before } = this;
-    const noWay = resolveEgress(this.topology, context, address, egress);
+    const { ways } = this.topology;
+    const egress = ways.find(context, address);
     // A new neighbour's MAC comes by ARP; until then the old way is better than none.
-    if (noWay === DropReason.unknownVtep) return Fate.keep;
-    if (noWay !== DropReason.none) return Fate.end;
+    if (egress === null) return ways.whyNone(context, address) === DropReason.unknownVtep ? Fate.keep : Fate.end;
     if (neighbour !== null) {
       const leaves = egress.port === neighbour.port && (egress.vtep === 0 || egress.vtep === neighbour.address);
       return leaves ? Fate.update : Fate.keep;
     }
-    if (previous === null || resolveEgress(previous, context, address, before) !== DropReason.none) return Fate.update;
+    const before = previous === null ? null : previous.ways.find(context, address);
+    if (before === null) return Fate.update;
     const same =
       egress.port === before.port &&
       egress.vni === before.vni &&

@@ -7,21 +7,21 @@ import {
   emptyClassification,
   Verdict,
 } from './classify.js';
-import { type Egress, emptyEgress, resolveEgress } from './egress.js';
 import type { EngineParts } from './engine-parts.js';
 import { RefusalLimit } from './limits.js';
 import { hasPorts } from './mapping-table.js';
 import { emptyPacket, IcmpType, isBareSyn, type MissedPacket, millisecondsOf, Protocol, readMiss } from './packet.js';
 import { emptyFacts, OUTSIDE_CONTEXT, peerContext, type SessionFacts } from './session-table.js';
 import { idleSeconds } from './session-timers.js';
-import { forwardShape, reverseShape } from './shapes.js';
+import { shapesOf } from './shapes.js';
 import { type DecidedSession, emptyDecision } from './sink.js';
+import type { SourceHashes } from './source-translation.js';
 import { isFromStranger } from './strangers.js';
 import { SynWaiters } from './syn-waiters.js';
 
 /** Misses that touch() can be told of before onMiss() decides on them. */
 export const MOST_TOGETHER = 32;
-const HASHES = 3;
+const HASHES = 4;
 const NO_CONTEXT = -1;
 
 // By names of their own where every first packet passes: a member of an imported table is looked up anew each time.
@@ -51,18 +51,17 @@ export class SessionOpening {
   private readonly refusals = new RefusalLimit();
 
   // One object each, used again for every packet: nothing is allocated on a first packet's way.
-  /** By event of a batch: the forward tuple's context, its hash, and the hash of the internal endpoint. */
+  /** By event of a batch: the forward tuple's context, its hash, and the hashes of the internal endpoint and of the host. */
   private readonly hashes = new Int32Array(MOST_TOGETHER * HASHES);
   private touchedAt = 0;
   private readonly packet: MissedPacket = emptyPacket();
   private readonly classified: Classification = emptyClassification();
   protected readonly facts: SessionFacts = emptyFacts();
-  private readonly back: Egress = emptyEgress();
-  private readonly onward: Egress = emptyEgress();
+  private readonly sourceHashes: SourceHashes = { inside: 0, host: 0 };
   private readonly decided: DecidedSession;
 
   constructor(protected readonly parts: EngineParts) {
-    this.decided = emptyDecision(this.facts, this.onward, this.back);
+    this.decided = emptyDecision(this.facts);
   }
 
   /**
@@ -95,10 +94,12 @@ export class SessionOpening {
     if (vpc < 0) return 0;
     const hash = sessions.hashOf(vpc, protocol, source, destination, sourcePort, destinationPort);
     const inside = mappings.insideHash(vpc, 0, protocol, source, hasPorts(protocol) ? sourcePort : 0);
+    const host = hosts.hashOf(vpc, 0, source);
     hashes[own] = vpc;
     hashes[own + 1] = hash;
     hashes[own + 2] = inside;
-    return sessions.touch(hash) ^ mappings.touchInside(inside) ^ hosts.touch(vpc, 0, source);
+    hashes[own + 3] = host;
+    return sessions.touch(hash) ^ mappings.touchInside(inside) ^ hosts.touch(host);
   }
 
   /**
@@ -173,9 +174,8 @@ export class SessionOpening {
   runWaiter(): void {
     const waiter = this.waiters.takeFirst();
     if (waiter === null) return;
-    if (resolveEgress(this.parts.topology, OUTSIDE_CONTEXT, waiter.source, this.back) !== DropReason.none) {
-      return this.parts.sink.dropAll(waiter.hold, DropReason.filtered);
-    }
+    const back = this.parts.topology.ways.find(OUTSIDE_CONTEXT, waiter.source);
+    if (back === null) return this.parts.sink.dropAll(waiter.hold, DropReason.filtered);
     this.parts.sink.icmpError(
       waiter.hold,
       DropReason.filtered,
@@ -183,7 +183,7 @@ export class SessionOpening {
       PORT_UNREACHABLE,
       0,
       waiter.destination,
-      this.back,
+      back,
       waiter.dueSeconds,
       waiter.dueNanoseconds,
     );
@@ -198,7 +198,7 @@ export class SessionOpening {
 
   protected open(packet: MissedPacket, c: Classification): void {
     const { parts, facts, hashes, touchedAt } = this;
-    const { sessions, mappings, hosts, sink } = parts;
+    const { sessions, mappings, sink } = parts;
     const bound = parts.bindings.found;
     const { protocol, sourcePort, destinationPort, hold, seconds } = packet;
     const { sourceVpc, destinationVpc } = c;
@@ -222,7 +222,10 @@ export class SessionOpening {
     const forwardHash = isTouched
       ? hashes[touchedAt + 1]
       : sessions.hashOf(context, protocol, source, destination, sourcePort, destinationPort);
-    if (sessions.findHashed(forwardHash, context, protocol, source, destination, sourcePort, destinationPort) >= 0) {
+    if (
+      sessions.mayHave(forwardHash) &&
+      sessions.findHashed(forwardHash, context, protocol, source, destination, sourcePort, destinationPort) >= 0
+    ) {
       return sink.retry(hold);
     }
     if (protocol === TCP && !isBareSyn(packet.tcpFlags)) return sink.drop(hold, DropReason.notSyn);
@@ -240,21 +243,25 @@ export class SessionOpening {
     facts.insideInitiated = sourceVpc >= 0;
     const translatedDestination = facts.translatedDestination | 0;
     const insideAddress = sourceVpc >= 0 ? source : translatedDestination;
-    const onward = resolveEgress(parts.topology, reverseContext, translatedDestination, this.onward);
-    if (onward !== NO_REASON) return this.refuseNoWay(packet, c, onward);
-    const back = resolveEgress(parts.topology, context, source, this.back);
-    if (back !== NO_REASON) return this.refuseNoWay(packet, c, back);
+    const { ways } = parts.topology;
+    const onward = ways.find(reverseContext, translatedDestination);
+    if (onward === null) return this.refuseNoWay(packet, c, ways.whyNone(reverseContext, translatedDestination));
+    const back = ways.find(context, source);
+    if (back === null) return this.refuseNoWay(packet, c, ways.whyNone(context, source));
 
     const limit = this.admit(vpc, insideAddress, packet);
     if (limit !== NO_REASON) return this.refuseExhausted(packet, c, limit, millisecondsOf(packet));
-    const insideHash = isTouched && sourceVpc >= 0 && c.sourceScope === 0 ? hashes[touchedAt + 2] : null;
-    const refused = parts.sources.translate(facts, c, seconds, insideHash);
+    let known: SourceHashes | null = null;
+    if (isTouched && sourceVpc >= 0 && c.sourceScope === 0) {
+      known = this.sourceHashes;
+      known.inside = hashes[touchedAt + 2];
+      known.host = hashes[touchedAt + 3];
+    }
+    const refused = parts.sources.translate(facts, c, seconds, known);
     if (refused !== NO_REASON) return this.refuseExhausted(packet, c, refused, millisecondsOf(packet));
 
     const { sourceMapping, destinationMapping } = facts;
-    const host = this.holdHost(vpc, sourceMapping, c.sourceScope, insideAddress);
-    facts.host = host;
-    hosts.addSessions(host, 1);
+    facts.host = this.joinHost(vpc, sourceMapping, c.sourceScope, insideAddress);
     parts.sessionsOfVpc[vpc]++;
     parts.tally.opened(vpc, facts.sessionClass);
     parts.rates[vpc].spend();
@@ -262,13 +269,14 @@ export class SessionOpening {
     if (destinationMapping >= 0) mappings.addSessions(destinationMapping, 1);
     parts.filter.remember(facts);
     const { decided } = this;
-    const forward = forwardShape(facts);
-    const reverse = reverseShape(facts);
-    const row = sessions.insert(facts, forward | (reverse << 16), forwardHash);
+    const shapes = shapesOf(facts);
+    const row = sessions.insert(facts, shapes, forwardHash);
     const tcpState = protocol === TCP ? BEGINS : NO_STATE;
     const ageSeconds = idleSeconds(parts.config.nat.timeouts, protocol, tcpState);
-    decided.forwardShape = forward;
-    decided.reverseShape = reverse;
+    decided.forwardEgress = onward;
+    decided.reverseEgress = back;
+    decided.forwardShape = shapes & 0xffff;
+    decided.reverseShape = shapes >>> 16;
     decided.row = row;
     decided.generation = sessions.generation(row);
     decided.tcpState = tcpState;
@@ -281,12 +289,17 @@ export class SessionOpening {
     if (protocol === TCP && this.waiters.count > 0) this.answerWaiter(facts);
   }
 
-  /** The inside host, for its limits. Its mapping in the outside's scope holds the same row. */
-  private holdHost(vpc: number, sourceMapping: number, scope: number, address: number): number {
+  /** A session of the inside host, for its limits. Its mapping in the outside's scope holds the same row. */
+  private joinHost(vpc: number, sourceMapping: number, scope: number, address: number): number {
     const { hosts, mappings } = this.parts;
-    if (sourceMapping < 0 || scope !== 0) return hosts.hold(vpc, 0, address);
-    const host = mappings.host(sourceMapping);
-    hosts.holdAgain(host);
+    let host: number;
+    if (sourceMapping < 0 || scope !== 0) {
+      host = hosts.hold(vpc, 0, address);
+      hosts.addSessions(host, 1);
+    } else {
+      host = mappings.host(sourceMapping);
+      hosts.join(host);
+    }
     return host;
   }
 

@@ -159,6 +159,11 @@ export class SessionTable {
     return this.index.touch(hash);
   }
 
+  /** Whether there may be a tuple of that hash: hardly ever of one that is not there. @see TupleIndex.mayHave */
+  mayHave(hash: number): boolean {
+    return this.index.mayHave(hash);
+  }
+
   /** @returns row * 2 + direction (1: the packet is a reply) of the session that a packet belongs to, or -1. */
   find(
     context: number,

@@ -1,10 +1,13 @@
 import type { Action, ArgumentName, FlowList, MatchItem, Value } from '../compiler/ir.js';
 import type { ValidatedConfig } from '../config/types.js';
 import { IcmpType } from './packet.js';
-import { OUTSIDE_CONTEXT, peerOfContext, type SessionFacts } from './session-table.js';
+import { OUTSIDE_CONTEXT, peerContext, type SessionFacts } from './session-table.js';
 
 // By names of their own where every first packet passes: a member of an imported table is looked up anew each time.
 const OUTSIDE = OUTSIDE_CONTEXT;
+/** Contexts below are VPCs'. */
+const FIRST_PEER = peerContext(0);
+const ICMP = 1;
 
 /**
  * A shape is what is left of one direction of a session when its values are taken away: eleven bits. The compiler sees
@@ -28,8 +31,8 @@ const ECHO_REQUESTS = 1 << 9;
 const ECHO_REPLIES = 1 << 10;
 
 function ingressOf(context: number): number {
-  if (context === OUTSIDE) return INGRESS_OUTSIDE;
-  return peerOfContext(context) >= 0 ? INGRESS_PEER : INGRESS_VPC;
+  if (context < FIRST_PEER) return INGRESS_VPC;
+  return context === OUTSIDE ? INGRESS_OUTSIDE : INGRESS_PEER;
 }
 
 function l4Of(protocol: number): number {
@@ -38,39 +41,39 @@ function l4Of(protocol: number): number {
   return protocol === 1 ? L4_ICMP : L4_OTHER;
 }
 
-/** @returns The shape of the initiator's direction. */
-export function forwardShape(f: SessionFacts): number {
-  return (
-    ingressOf(f.forwardContext) |
-    (l4Of(f.protocol) << L4) |
-    (f.translatedSource !== f.forwardSource ? SOURCE_ADDRESS : 0) |
-    (f.translatedDestination !== f.forwardDestination ? DESTINATION_ADDRESS : 0) |
-    (f.translatedSourcePort !== f.forwardSourcePort ? SOURCE_PORT : 0) |
-    (f.translatedDestinationPort !== f.forwardDestinationPort ? DESTINATION_PORT : 0) |
-    (f.reverseContext !== OUTSIDE ? EGRESS_FABRIC : 0) |
-    echoes(f, ECHO_REQUESTS, ECHO_REPLIES)
-  );
-}
-
-/** @returns The shape of the replies' direction. */
-export function reverseShape(f: SessionFacts): number {
-  return (
-    ingressOf(f.reverseContext) |
-    (l4Of(f.protocol) << L4) |
-    (f.translatedDestination !== f.forwardDestination ? SOURCE_ADDRESS : 0) |
-    (f.translatedSource !== f.forwardSource ? DESTINATION_ADDRESS : 0) |
-    (f.translatedDestinationPort !== f.forwardDestinationPort ? SOURCE_PORT : 0) |
-    (f.translatedSourcePort !== f.forwardSourcePort ? DESTINATION_PORT : 0) |
-    (f.forwardContext !== OUTSIDE ? EGRESS_FABRIC : 0) |
-    echoes(f, ECHO_REPLIES, ECHO_REQUESTS)
-  );
-}
-
-/** A request opens a session through a mapping of its sender; through one of its receiver only a reply does. */
-function echoes(f: SessionFacts, ifRequested: number, ifReplied: number): number {
-  if (f.protocol !== 1) return 0;
-  if (f.destinationMapping >= 0) return ifReplied;
-  return f.sourceMapping >= 0 ? ifRequested : 0;
+/** @returns The shapes of a session: of the initiator's direction (low half) and of the replies' (high half). */
+export function shapesOf(f: SessionFacts): number {
+  const { forwardContext, reverseContext, protocol } = f;
+  const l4 = l4Of(protocol) << L4;
+  let forward = ingressOf(forwardContext) | l4 | (reverseContext === OUTSIDE ? 0 : EGRESS_FABRIC);
+  let reverse = ingressOf(reverseContext) | l4 | (forwardContext === OUTSIDE ? 0 : EGRESS_FABRIC);
+  if (f.translatedSource !== f.forwardSource) {
+    forward |= SOURCE_ADDRESS;
+    reverse |= DESTINATION_ADDRESS;
+  }
+  if (f.translatedDestination !== f.forwardDestination) {
+    forward |= DESTINATION_ADDRESS;
+    reverse |= SOURCE_ADDRESS;
+  }
+  if (f.translatedSourcePort !== f.forwardSourcePort) {
+    forward |= SOURCE_PORT;
+    reverse |= DESTINATION_PORT;
+  }
+  if (f.translatedDestinationPort !== f.forwardDestinationPort) {
+    forward |= DESTINATION_PORT;
+    reverse |= SOURCE_PORT;
+  }
+  if (protocol === ICMP) {
+    // A request opens a session through a mapping of its sender; through one of its receiver only a reply does.
+    if (f.destinationMapping >= 0) {
+      forward |= ECHO_REPLIES;
+      reverse |= ECHO_REQUESTS;
+    } else if (f.sourceMapping >= 0) {
+      forward |= ECHO_REQUESTS;
+      reverse |= ECHO_REPLIES;
+    }
+  }
+  return forward | (reverse << 16);
 }
 
 const argument = (name: ArgumentName): Value => ({ argument: name });

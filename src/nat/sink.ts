@@ -7,7 +7,9 @@ export interface DecidedSession {
   row: number;
   generation: number;
   facts: SessionFacts;
+  /** Where the initiator's packets leave; replies come from there. */
   forwardEgress: Egress;
+  /** Where replies leave; the initiator's packets come from there. */
   reverseEgress: Egress;
   forwardShape: number;
   reverseShape: number;

@@ -12,6 +12,14 @@ import type { Topology } from './topology.js';
 const NO_REASON = DropReason.none;
 const SHARED = Tenure.shared;
 
+/** Hashes of a session's source in scope 0, where they were made already. */
+export interface SourceHashes {
+  /** MappingTable's, of the internal endpoint. */
+  inside: number;
+  /** HostTable's, of the host. */
+  host: number;
+}
+
 /** Gives a session its public source: a static binding's, a live mapping's, or a new mapping's. */
 export class SourceTranslation {
   private readonly exhausted = new ExhaustedRemotes();
@@ -30,10 +38,10 @@ export class SourceTranslation {
   /**
    * Fills the translated source and `sourceMapping` of `facts`.
    *
-   * @param knownHash MappingTable's hash of the internal endpoint in scope 0, where it was made already.
+   * @param hashes Of the source, if its mapping's scope is 0 and they were made already.
    * @returns DropReason.none, or why there is none; then nothing changed.
    */
-  translate(facts: SessionFacts, c: Classification, nowSeconds: number, knownHash: number | null): DropReason {
+  translate(facts: SessionFacts, c: Classification, nowSeconds: number, hashes: SourceHashes | null): DropReason {
     const { protocol, vpc, forwardSourcePort } = facts;
     const { mappings, topology } = this;
     const { sourceSide, sourceScope } = c;
@@ -51,9 +59,9 @@ export class SourceTranslation {
     const withPort = hasPorts(protocol);
     if (this.perSession === true && withPort) return this.translateAlone(facts, sourceScope, nowSeconds);
     const port = withPort ? forwardSourcePort : 0;
-    const insideHash = knownHash ?? mappings.insideHash(vpc, sourceScope, protocol, source, port);
+    const insideHash = hashes === null ? mappings.insideHash(vpc, sourceScope, protocol, source, port) : hashes.inside;
     const known = mappings.byInside(vpc, sourceScope, protocol, source, port, insideHash);
-    const mapping = known >= 0 ? known : this.allocate(facts, sourceScope, port, insideHash, nowSeconds);
+    const mapping = known >= 0 ? known : this.allocate(facts, sourceScope, port, insideHash, hashes, nowSeconds);
     if (mapping < 0) return reasonOf(mapping);
     facts.sourceMapping = mapping;
     facts.translatedSource = mappings.publicAddress(mapping);
@@ -182,13 +190,15 @@ export class SourceTranslation {
     scope: number,
     insidePort: number,
     insideHash: number,
+    hashes: SourceHashes | null,
     nowSeconds: number,
   ): number {
     const { protocol, vpc } = facts;
     const { hosts, pools, mappings } = this;
     const inside = facts.forwardSource | 0;
     const withPort = hasPorts(protocol);
-    const host = withPort ? hosts.hold(vpc, scope, inside) : this.holdAddress(facts, scope, nowSeconds);
+    const hostHash = hashes === null ? hosts.hashOf(vpc, scope, inside) : hashes.host;
+    const host = withPort ? hosts.hold(vpc, scope, inside, hostHash) : this.holdAddress(facts, scope, nowSeconds);
     if (host < 0) return withPort ? Allocation.tableFull : host;
     const port = withPort ? pools.take(vpc, scope, protocol, host, inside, nowSeconds) : 0;
     if (port < 0) {

@@ -10,6 +10,7 @@ import type {
 import { AddressMap } from './address-map.js';
 import { AddressPlaces } from './address-places.js';
 import { isRetired } from './alignment.js';
+import { Ways } from './egress.js';
 import { PrefixTable } from './prefix-table.js';
 import { RangeTable } from './range-table.js';
 
@@ -38,6 +39,11 @@ class StaticIndex {
     this.privateAddresses = config.vpcs.map(
       (vpc) => new RangeTable(ranges.filter((b) => b.vpc === vpc.index).map((b) => ({ ...b.private, value: b.index }))),
     );
+  }
+
+  /** Whether anything at a public address is bound. */
+  has(address: number): boolean {
+    return this.mappedAddresses.get(address) >= 0 || this.publicAddresses.find(address) >= 0;
   }
 
   /** The binding behind a public endpoint: a port mapping before an address. */
@@ -118,6 +124,7 @@ export class Topology {
   private readonly externalNeighbours = new NeighbourTable();
   /** Of the external port's next hop; -1: there is none. */
   private readonly nextHopRow: number;
+  readonly ways: Ways;
   private readonly served = new Set<number>();
   private readonly ownVtep: number;
   /** By VPC; -1: none. */
@@ -169,6 +176,7 @@ export class Topology {
     const nextHop = this.externalPort?.nextHop;
     this.nextHopRow = nextHop ? this.externalNeighbours.rowOf(nextHop.address) : -1;
     if (nextHop && nextHop.mac !== null) this.externalNeighbours.set(nextHop.address, nextHop.mac);
+    this.ways = new Ways(this);
   }
 
   /** Takes over what another configuration's topology learned by ARP, as far as this one says nothing else. */
@@ -238,6 +246,11 @@ export class Topology {
     return this.served.size > 0 && this.served.has(endpointKey(protocol, address, port));
   }
 
+  /** Whether no port of an external address is a static binding's or a service's, as far as is easily told. */
+  leavesAll(address: number): boolean {
+    return this.served.size === 0 && !this.external.has(address);
+  }
+
   isBypassed(vpc: number, address: number): boolean {
     return this.bypasses[vpc].find(address) >= 0;
   }
@@ -270,12 +283,14 @@ export class Topology {
       const known = this.config.vteps.some((vtep) => vtep.address === address) || this.isRouteVtep(address);
       if (configured || !known || this.neighbours.get(address) === mac) return false;
       this.neighbours.set(address, mac);
+      this.ways.forget();
       return true;
     }
     const nextHop = this.externalPort?.nextHop;
     if (!nextHop || nextHop.mac !== null || nextHop.address !== address) return false;
     if (this.externalNeighbours.get(address) === mac) return false;
     this.externalNeighbours.set(address, mac);
+    this.ways.forget();
     return true;
   }
 

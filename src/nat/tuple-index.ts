@@ -16,8 +16,8 @@ const SLOTS = BUCKET_WORDS - 1;
 const ENTRIES_PER_BUCKET = 10;
 /** Entries that may wait for their place in the index. */
 const MOST_PENDING = 32;
-/** Of one of them: hash, entry, and the place of the bucket that it belongs in. */
-const PENDING_FIELDS = 3;
+/** Of one of them: the place of the bucket that it belongs in, and the word that will stand there. */
+const PENDING_FIELDS = 2;
 /** Words of 32 bits each that tell which hashes wait: of 1024, so that one search in thirty meets a wrong one at most. */
 const PENDING_WORDS = 32;
 /** Control word: slots in use (low 4 bits), entries that passed the bucket over because it was full (the rest). */
@@ -43,7 +43,9 @@ export class TupleIndex {
   private readonly scale: number;
   private readonly entryBits: number;
   private readonly entryMask: number;
-  private readonly tagMask: number;
+  /** The bits of a slot that are a part of the hash. */
+  private readonly tagBits: number;
+  private readonly secret: Int32Array;
   private readonly seed: number;
   private readonly straight: number;
   private readonly turned: number;
@@ -59,6 +61,7 @@ export class TupleIndex {
    * @param keyHash    Hash of the entry's own key: must call {@link hash} with it.
    * @param numbers    Bound of the entries' numbers, at most 2^30, where it is not the capacity.
    * @param words      Zeros, as many as {@link wordsFor} says, to be used and not made.
+   * @param twin       An index of the same keys: hashes are the same in both.
    */
   constructor(
     capacity: number,
@@ -66,16 +69,17 @@ export class TupleIndex {
     private readonly keyHash: (entry: number, index: TupleIndex) => number,
     numbers = capacity,
     private readonly words: Int32Array = new Int32Array(wordsFor(capacity)),
+    twin: TupleIndex | null = null,
   ) {
     this.buckets = words.length / BUCKET_WORDS;
     this.scale = this.buckets / 0x1_0000_0000;
     this.entryBits = Math.max(1, 32 - Math.clz32(numbers - 1));
-    this.entryMask = 2 ** this.entryBits - 1;
-    this.tagMask = 2 ** (32 - this.entryBits) - 1;
-    const secret = randomFillSync(new Int32Array(3));
-    this.seed = secret[0];
-    this.straight = secret[1] | 1;
-    this.turned = secret[2] | 1;
+    this.entryMask = (1 << this.entryBits) - 1;
+    this.tagBits = ~this.entryMask;
+    this.secret = twin === null ? randomFillSync(new Int32Array(3)) : twin.secret;
+    this.seed = this.secret[0];
+    this.straight = this.secret[1] | 1;
+    this.turned = this.secret[2] | 1;
   }
 
   /**
@@ -104,14 +108,13 @@ export class TupleIndex {
    * others that wait, side by side, or when a search could be for one of them.
    */
   deferHashed(hash: number, entry: number): void {
-    const { pending, pendingHashes } = this;
-    const at = this.pendingCount * PENDING_FIELDS;
-    pending[at] = hash;
-    pending[at + 1] = entry;
-    pending[at + 2] = (this.home(hash) * BUCKET_WORDS) & PLACE;
+    const { pending, pendingHashes, pendingCount } = this;
+    const at = pendingCount * PENDING_FIELDS;
+    pending[at] = (this.home(hash) * BUCKET_WORDS) & PLACE;
+    pending[at + 1] = entry | (hash << this.entryBits);
     pendingHashes[(hash >>> 5) & (PENDING_WORDS - 1)] |= 1 << hash;
-    this.pendingCount++;
-    if (this.pendingCount === MOST_PENDING) this.settle();
+    this.pendingCount = pendingCount + 1;
+    if (pendingCount === MOST_PENDING - 1) this.settle();
   }
 
   /** Whether an entry of this hash may wait for its place. */
@@ -121,27 +124,30 @@ export class TupleIndex {
 
   /** Gives all entries that wait their places. */
   private settle(): void {
-    const { pending, words, pendingHashes, entryBits } = this;
+    const { pending, words, pendingHashes } = this;
     const end = this.pendingCount * PENDING_FIELDS;
     let touched = 0;
-    for (let i = 0; i < end; i += PENDING_FIELDS) {
-      touched ^= words[pending[i + 2]];
-      pendingHashes[(pending[i] >>> 5) & (PENDING_WORDS - 1)] = 0;
-    }
+    for (let i = 0; i < end; i += PENDING_FIELDS) touched ^= words[pending[i]];
     this.touched = touched;
     this.pendingCount = 0;
+    for (let i = 0; i < PENDING_WORDS; i++) pendingHashes[i] = 0;
+    // Without a call in it the loop has the arrays in registers: entries whose bucket is full wait for the end of it.
+    let left = 0;
     for (let i = 0; i < end; i += PENDING_FIELDS) {
-      const hash = pending[i];
-      const at = pending[i + 2];
+      const at = pending[i];
+      const word = pending[i + 1];
       const control = words[at];
       const inUse = control & IN_USE;
-      if (inUse === SLOTS) {
-        this.insertHashed(hash, pending[i + 1]);
-        continue;
+      if (inUse !== SLOTS) {
+        words[at] = control + 1;
+        words[at + inUse + 1] = word;
+      } else {
+        pending[left] = at;
+        pending[left + 1] = word;
+        left += PENDING_FIELDS;
       }
-      words[at] = control + 1;
-      words[at + inUse + 1] = pending[i + 1] | (hash << entryBits);
     }
+    for (let i = 0; i < left; i += PENDING_FIELDS) this.place(pending[i], pending[i + 1]);
   }
 
   /** Asks for the memory that a search will look at first. @param hash Of the key. @returns Something of it, which the caller must use. */
@@ -156,18 +162,68 @@ export class TupleIndex {
 
   /** The same, with the key's hash known. */
   findHashed(hash: number, a: number, b: number, c: number, d: number): number {
+    const first = this.candidate(hash);
+    return first < 0 ? -1 : this.search(first, hash, a, b, c, d);
+  }
+
+  /** Whether there may be an entry of that hash; of those that are not there one in some hundreds. */
+  mayHave(hash: number): boolean {
+    return this.candidate(hash) >= 0;
+  }
+
+  /**
+   * Looks for the hash alone. One slot after the other without a loop: in a loop V8 loads the array anew for each, at
+   * twice the instructions. Slots that are not in use hold anything; since the first that fits counts, one of those that
+   * fits says that none of the others does.
+   *
+   * @returns Place of the slot from which on search() may find it; -1: it is not there.
+   */
+  private candidate(hash: number): number {
     if (this.mayBePending(hash) === true) this.settle();
-    const { words, entryBits } = this;
-    const tag = hash & this.tagMask;
+    const { words, tagBits } = this;
+    const tag = hash << this.entryBits;
+    const at = (this.home(hash) * BUCKET_WORDS) & PLACE;
+    const control = words[at];
+    const inUse = control & IN_USE;
+    let slot = 16;
+    if (((words[at + 1] ^ tag) & tagBits) === 0) slot = 1;
+    else if (((words[at + 2] ^ tag) & tagBits) === 0) slot = 2;
+    else if (((words[at + 3] ^ tag) & tagBits) === 0) slot = 3;
+    else if (((words[at + 4] ^ tag) & tagBits) === 0) slot = 4;
+    else if (inUse > 4) {
+      if (((words[at + 5] ^ tag) & tagBits) === 0) slot = 5;
+      else if (((words[at + 6] ^ tag) & tagBits) === 0) slot = 6;
+      else if (((words[at + 7] ^ tag) & tagBits) === 0) slot = 7;
+      else if (((words[at + 8] ^ tag) & tagBits) === 0) slot = 8;
+      else if (inUse > 8) {
+        if (((words[at + 9] ^ tag) & tagBits) === 0) slot = 9;
+        else if (((words[at + 10] ^ tag) & tagBits) === 0) slot = 10;
+        else if (((words[at + 11] ^ tag) & tagBits) === 0) slot = 11;
+        else if (((words[at + 12] ^ tag) & tagBits) === 0) slot = 12;
+        else if (((words[at + 13] ^ tag) & tagBits) === 0) slot = 13;
+        else if (((words[at + 14] ^ tag) & tagBits) === 0) slot = 14;
+        else if (((words[at + 15] ^ tag) & tagBits) === 0) slot = 15;
+      }
+    }
+    if (slot <= inUse) return at + slot;
+    return control < PASSED_OVER ? -1 : at + inUse + 1;
+  }
+
+  /** @param from Place in the bucket of `hash` to begin at: candidate(). */
+  private search(from: number, hash: number, a: number, b: number, c: number, d: number): number {
+    const { words, entryBits, tagBits } = this;
+    const tag = hash << entryBits;
     const home = this.home(hash);
     let bucket = home;
+    let slot = from;
     do {
       const at = (bucket * BUCKET_WORDS) & PLACE;
       const control = words[at];
       const last = at + (control & IN_USE);
-      for (let slot = at + 1; slot <= last; slot++) {
+      if (bucket !== home) slot = at + 1;
+      for (; slot <= last; slot++) {
         const word = words[slot];
-        if (word >>> entryBits !== tag) continue;
+        if (((word ^ tag) & tagBits) !== 0) continue;
         const entry = word & this.entryMask;
         if (this.keyMatches(entry, a, b, c, d)) return entry;
       }
@@ -184,25 +240,29 @@ export class TupleIndex {
 
   /** The same, with the key's hash known. */
   insertHashed(hash: number, entry: number): void {
+    this.place((this.home(hash) * BUCKET_WORDS) & PLACE, entry | (hash << this.entryBits));
+  }
+
+  /** @param home Place of the bucket that an entry belongs in. @param word Its slot's. */
+  private place(home: number, word: number): void {
     const { words } = this;
-    let bucket = this.home(hash);
-    let at = (bucket * BUCKET_WORDS) & PLACE;
+    let at = home;
     let control = words[at];
     while ((control & IN_USE) === SLOTS) {
       words[at] = control + PASSED_OVER;
-      bucket = this.after(bucket);
-      at = (bucket * BUCKET_WORDS) & PLACE;
+      at += BUCKET_WORDS;
+      if (at === words.length) at = 0;
       control = words[at];
     }
     words[at] = control + 1;
-    words[at + (control & IN_USE) + 1] = entry | (hash << this.entryBits);
+    words[at + (control & IN_USE) + 1] = word;
   }
 
   /** The entry's key must still stand in its row. @returns Whether it was there. */
   remove(entry: number): boolean {
-    const { words } = this;
     const hash = this.keyHash(entry, this);
     if (this.pendingCount !== 0) this.settle();
+    const { words } = this;
     const word = entry | (hash << this.entryBits);
     const home = this.home(hash);
     let bucket = home;
@@ -210,19 +270,26 @@ export class TupleIndex {
       const at = (bucket * BUCKET_WORDS) & PLACE;
       const control = words[at];
       const last = at + (control & IN_USE);
-      for (let slot = at + 1; slot <= last; slot++) {
-        if (words[slot] !== word) continue;
+      let slot = at;
+      do slot++;
+      while (slot <= last && words[slot] !== word);
+      if (slot <= last) {
         words[slot] = words[last];
-        words[at]--;
-        for (let passed = home; passed !== bucket; passed = this.after(passed)) {
-          words[(passed * BUCKET_WORDS) & PLACE] -= PASSED_OVER;
-        }
+        words[at] = control - 1;
+        if (bucket !== home) this.takeBack(home, bucket);
         return true;
       }
       if (control < PASSED_OVER) return false;
       bucket = this.after(bucket);
     } while (bucket !== home);
     return false;
+  }
+
+  /** An entry is gone that had passed over the buckets from `home` to the one before `bucket`. */
+  private takeBack(home: number, bucket: number): void {
+    for (let passed = home; passed !== bucket; passed = this.after(passed)) {
+      this.words[(passed * BUCKET_WORDS) & PLACE] -= PASSED_OVER;
+    }
   }
 
   /** @returns An entry that stands in a bucket, or -1. */

@@ -3,7 +3,7 @@ import type { Classification } from '../classify.js';
 import { hasPorts } from '../mapping-table.js';
 import { Allocation } from '../public-pools.js';
 import type { SessionFacts } from '../session-table.js';
-import { SourceTranslation } from '../source-translation.js';
+import { type SourceHashes, SourceTranslation } from '../source-translation.js';
 import { type Shard, UNUSED } from './shard.js';
 
 /** Public sources of one of several engines. */
@@ -16,9 +16,14 @@ export class ShardSources extends SourceTranslation {
   }
 
   /** The source's own shard has said what it gets, where that is another one. */
-  override translate(facts: SessionFacts, c: Classification, nowSeconds: number, knownHash: number | null): DropReason {
+  override translate(
+    facts: SessionFacts,
+    c: Classification,
+    nowSeconds: number,
+    hashes: SourceHashes | null,
+  ): DropReason {
     const end = this.shard.known.source;
-    if (end === null) return super.translate(facts, c, nowSeconds, knownHash);
+    if (end === null) return super.translate(facts, c, nowSeconds, hashes);
     const { answer, row } = end;
     facts.sourceMapping = -1;
     facts.translatedSource = facts.forwardSource;
