@@ -39,6 +39,12 @@ import { togetherOf } from './together.js';
 const DECISIONS_PER_EVENT = 8;
 // By names of their own where every first packet passes: a member of an imported table is looked up anew each time.
 const IS_MISS = EventType.miss;
+const IS_NEIGHBOUR = EventType.neighbour;
+const IS_QUERIED = EventType.queried;
+const IS_REMOVED = EventType.removed;
+const ROW = SessionEvent.row / 4;
+const GENERATION = SessionEvent.generation / 4;
+const SECONDS = SessionEvent.seconds / 4;
 const NOT_REFUSED = DropReason.none;
 const CONSUMED = DropReason.local;
 const WITHOUT = NO_TEMPLATE;
@@ -342,8 +348,9 @@ export class GatewayController {
   }
 
   private handle(at: number, index: number): void {
-    const { view, words } = this.events;
-    const type = words[at >>> 2] & 0xff;
+    const { words } = this.events;
+    const word = at >>> 2;
+    const type = words[word] & 0xff;
     if (type === IS_MISS) {
       const { decisions } = this;
       this.missesHandled++;
@@ -353,7 +360,8 @@ export class GatewayController {
       if (decisions.refused > CONSUMED) this.recentDrops.note(words, at, decisions.refused);
       return;
     }
-    if (type === EventType.neighbour) {
+    if (type === IS_NEIGHBOUR) {
+      const { view } = this.events;
       const port = view.getUint8(at + NeighbourEvent.port);
       const address = view.getUint32(at + NeighbourEvent.address, true);
       const mac = readMac(view, at + NeighbourEvent.mac);
@@ -361,21 +369,22 @@ export class GatewayController {
       this.onNeighbour?.(port, address, mac);
       return;
     }
-    const row = view.getUint32(at + SessionEvent.row, true);
-    const generation = view.getUint32(at + SessionEvent.generation, true);
-    const seconds = view.getUint32(at + SessionEvent.seconds, true);
+    const row = words[word + ROW];
+    const generation = words[word + GENERATION] >>> 0;
+    const seconds = words[word + SECONDS] >>> 0;
     switch (type) {
-      case EventType.sessionState:
-        return this.engine.onSessionState(row, generation, seconds);
-      case EventType.queried:
+      case IS_QUERIED:
         return this.engine.onQueried(row, generation, seconds);
-      case EventType.removed:
+      case IS_REMOVED:
         this.forgetNicRules(row);
         return this.engine.onRemoved(row, generation, seconds);
+      case EventType.sessionState:
+        return this.engine.onSessionState(row, generation, seconds);
       case EventType.sessionThreshold:
         this.offload(row, generation);
         return;
       case EventType.installFailed: {
+        const { view } = this.events;
         const direction = view.getUint8(at + SessionEvent.direction);
         if (direction === SOFTWARE_TABLE) {
           this.forgetNicRules(row);

@@ -34,7 +34,7 @@ export class RuleRetries {
   }
 
   forget(row: number): void {
-    this.byRow.delete(row);
+    if (this.byRow.size > 0) this.byRow.delete(row);
   }
 
   /** Calls `again` for sessions whose time has come, at most `most`. */

@@ -11,6 +11,7 @@ const NO_REASON = DropReason.none;
 const IS_DROPPED = Verdict.drop;
 const IS_SESSION = Verdict.session;
 const ICMP_ERROR = MissKind.icmpError;
+const NOT_KNOWN = -1;
 
 /** How a packet without a session is to be served. One object is used again for every miss. */
 export interface Classification {
@@ -48,12 +49,15 @@ export function emptyClassification(): Classification {
 /**
  * Says what a packet from the fabric is, after VXLAN decapsulation, by the contract's lines: the first that fits
  * decides. Allocates nothing and changes nothing but `out` and `bindings.found`.
+ *
+ * @param knownVpc localVpcByVni() of the packet, where somebody has asked already.
  */
 export function classifyFabric(
   topology: Topology,
   bindings: Bindings,
   packet: MissedPacket,
   out: Classification,
+  knownVpc = NOT_KNOWN,
 ): void {
   reset(out);
   // Line 1: the second half of site-to-site.
@@ -62,7 +66,7 @@ export function classifyFabric(
     return;
   }
   // Line 2.
-  const vpc = topology.localVpcByVni(packet.vni);
+  const vpc = knownVpc >= 0 ? knownVpc : topology.localVpcByVni(packet.vni);
   if (vpc < 0) return drop(out, DropReason.unknownVni);
   out.sourceVpc = vpc;
   if (!topology.inSubnets(vpc, packet.source | 0)) return drop(out, DropReason.sourceNotInVpc);

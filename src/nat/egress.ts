@@ -73,7 +73,8 @@ export function emptyEgress(): Egress {
  * takes it, and again after a MAC was learned; flows share it.
  */
 export class Ways {
-  private outside: Egress | null = null;
+  /** Where it is known by now: find() of OUTSIDE_CONTEXT without a call. */
+  outside: Egress | null = null;
   private byPeer: (Egress | null)[] = [];
   /** By VPC, then by route. */
   private byRoute: (Egress | null)[][] = [];

@@ -50,6 +50,8 @@ export class EngineParts {
 
   // Of the configuration as it is now.
   config: ValidatedConfig;
+  /** Whether the log is told of each session. */
+  logsSessions: boolean;
   topology: Topology;
   bindings: Bindings;
   sources: SourceTranslation;
@@ -68,6 +70,7 @@ export class EngineParts {
     this.shard = seat === null ? null : new Shard(seat, config);
     const capacity = this.shard?.rows ?? config.nat.maxSessions;
     this.config = config;
+    this.logsSessions = config.nat.log === 'sessions';
     this.topology = new Topology(config);
     this.sessions = new SessionTable(capacity, memory, capacity * (this.shard?.index ?? 0));
     this.mappings = new MappingTable(capacity, memory);
@@ -120,6 +123,7 @@ export class EngineParts {
     while (this.sessionsOfVpc.length < aligned.vpcs.length) this.sessionsOfVpc.push(0);
     this.tally.follow(aligned.vpcs);
     this.config = aligned;
+    this.logsSessions = aligned.nat.log === 'sessions';
     this.topology = new Topology(aligned);
     this.topology.adoptLearned(previous);
     this.pools.reconfigure(aligned, this.topology, this.mappings);

@@ -40,6 +40,11 @@ export class GrowingIndex {
   }
 
   /** As TupleIndex has it. */
+  hash2(a: number, b: number): number {
+    return this.current.hash2(a, b);
+  }
+
+  /** As TupleIndex has it. */
   touch(hash: number): number {
     return this.current.touch(hash);
   }

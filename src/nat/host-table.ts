@@ -36,13 +36,13 @@ export class HostTable {
         const w = this.pieces[row >>> PIECE_BITS];
         return w[at + VPC_AND_SCOPE] === (a | 0) && w[at + ADDRESS] === (b | 0);
       },
-      (row, index) => index.hash(this.word(row, VPC_AND_SCOPE), this.word(row, ADDRESS), 0, 0),
+      (row, index) => index.hash2(this.word(row, VPC_AND_SCOPE), this.word(row, ADDRESS)),
     );
   }
 
   /** Hash of a host, for touch(), find() and hold(). */
   hashOf(vpc: number, scope: number, address: number): number {
-    return this.index.hash(vpc | (scope << 16), address | 0, 0, 0);
+    return this.index.hash2(vpc | (scope << 16), address | 0);
   }
 
   /** Asks for the memory that find() will look at first. @param hash hashOf() the host. @returns Something of it, which the caller must use. */
@@ -83,7 +83,20 @@ export class HostTable {
   }
 
   release(row: number): void {
-    if (this.add(row, REFERENCES, -1) > 0) return;
+    if (this.add(row, REFERENCES, -1) === 0) this.free(row);
+  }
+
+  /** join() is over. */
+  leave(row: number): void {
+    const w = this.pieces[row >>> PIECE_BITS];
+    const at = (row & PIECE_MASK) * WORDS;
+    w[at + SESSIONS]--;
+    const references = w[at + REFERENCES] - 1;
+    w[at + REFERENCES] = references;
+    if (references === 0) this.free(row);
+  }
+
+  private free(row: number): void {
     this.index.remove(row);
     this.rows.release(row);
   }

@@ -34,6 +34,10 @@ export function hasPorts(protocol: number): boolean {
   return protocol === 6 || protocol === 17 || protocol === 1;
 }
 
+function portKey(port: number, protocol: number): number {
+  return (port << 8) | protocol;
+}
+
 /**
  * Dynamic mappings: an internal endpoint with the external one that stands for it, whatever the remote (RFC 4787
  * REQ-1). A mapping lives as long as a session uses it. Scope 0 is the outside, scope n+1 VPC n as a destination.
@@ -57,11 +61,10 @@ export class MappingTable {
         w[(row * WORDS + PORTS) & PLACE] >>> 16 === c &&
         (w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff) === d,
       (row, index) =>
-        index.hash(
+        index.hash3(
           w[(row * WORDS + VPC_AND_SCOPE) & PLACE],
           w[(row * WORDS + INSIDE_ADDRESS) & PLACE],
-          w[(row * WORDS + PORTS) & PLACE] >>> 16,
-          w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff,
+          portKey(w[(row * WORDS + PORTS) & PLACE] >>> 16, w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff),
         ),
       capacity,
       memory(wordsFor(capacity)),
@@ -74,11 +77,10 @@ export class MappingTable {
         (w[(row * WORDS + PORTS) & PLACE] & 0xffff) === c &&
         (w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff) === d,
       (row, index) =>
-        index.hash(
+        index.hash3(
           w[(row * WORDS + VPC_AND_SCOPE) & PLACE] >>> 16,
           w[(row * WORDS + PUBLIC_ADDRESS) & PLACE],
-          w[(row * WORDS + PORTS) & PLACE] & 0xffff,
-          w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff,
+          portKey(w[(row * WORDS + PORTS) & PLACE] & 0xffff, w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff),
         ),
       capacity,
       memory(wordsFor(capacity)),
@@ -91,7 +93,7 @@ export class MappingTable {
 
   /** Hash of an internal endpoint, for byInside(), touchInside() and insert(). */
   insideHash(vpc: number, scope: number, protocol: number, address: number, port: number): number {
-    return this.inside.hash(vpc | (scope << 16), address | 0, port, protocol);
+    return this.inside.hash3(vpc | (scope << 16), address | 0, portKey(port, protocol));
   }
 
   /** Asks for the memory that byInside() will look at first. @returns Something of it, which the caller must use. */
@@ -110,7 +112,7 @@ export class MappingTable {
 
   /** Hash of a public endpoint, for byPublic(), touchOutside() and insert(). */
   publicHash(scope: number, protocol: number, address: number, port: number): number {
-    return this.outside.hash(scope, address | 0, port, protocol);
+    return this.outside.hash3(scope, address | 0, portKey(port, protocol));
   }
 
   /** @param insideHash insideHash() of the rest. @returns Row of the mapping of an internal endpoint, or -1. */

@@ -1,5 +1,6 @@
 /** Rows that were given back are kept in pieces of so many. */
-const PIECE = 4096;
+const PIECE_BITS = 12;
+const PIECE_MASK = 2 ** PIECE_BITS - 1;
 
 /**
  * Rows 0..capacity-1, taken and given back in O(1); the least recently used row comes last. Takes 4 bytes for each row
@@ -28,9 +29,9 @@ export class RowPool {
     if (this.freedCount > 0) {
       this.used++;
       const at = --this.freedCount;
-      const piece = (at / PIECE) | 0;
+      const piece = at >>> PIECE_BITS;
       if (this.freed.length > piece + 2) this.freed.pop();
-      return this.freed[piece][at % PIECE];
+      return this.freed[piece][at & PIECE_MASK];
     }
     if (this.fresh === this.capacity) return -1;
     this.used++;
@@ -38,10 +39,11 @@ export class RowPool {
   }
 
   release(row: number): void {
-    const at = this.freedCount++;
-    const piece = (at / PIECE) | 0;
-    if (piece === this.freed.length) this.freed.push(new Int32Array(PIECE));
-    this.freed[piece][at % PIECE] = row;
+    const { freed, freedCount } = this;
+    const piece = freedCount >>> PIECE_BITS;
+    if (piece === freed.length) freed.push(new Int32Array(1 << PIECE_BITS));
+    freed[piece][freedCount & PIECE_MASK] = row;
+    this.freedCount = freedCount + 1;
     this.used--;
   }
 }

@@ -6,6 +6,8 @@ import { emptyFacts, type SessionFacts, SessionLife } from './session-table.js';
 import { idleSeconds, sessionDeadline } from './session-timers.js';
 import { isFromStranger } from './strangers.js';
 
+/** By its own name: a member of an imported table is looked up anew each time. */
+const FROM_OUTSIDE = SessionClass.externalToVpc;
 /** Value of TCP_TIMER of a state that packets refresh. */
 const ESTABLISHED_TIMER = 2;
 
@@ -37,8 +39,7 @@ export class SessionEnds {
   }
 
   isLive(row: number, generation: number): boolean {
-    const { sessions } = this.parts;
-    return sessions.life(row) === SessionLife.live && sessions.generation(row) === generation;
+    return this.parts.sessions.isLive(row, generation);
   }
 
   /** A TCP state began, or its timer began again. */
@@ -51,33 +52,40 @@ export class SessionEnds {
 
   /** The row's last hits are up to date: the session ends, or its timer runs on. */
   onQueried(row: number, generation: number, nowSeconds: number): void {
-    if (this.replica || !this.isLive(row, generation)) return;
-    this.judgeStranger(row);
-    if (!this.isLive(row, generation) || this.parts.wheel.isArmed(row)) return;
+    const { parts } = this;
+    const { sessions, wheel } = parts;
+    if (this.replica || !sessions.isLive(row, generation)) return;
+    if (parts.strangers.areThere === true) {
+      this.judgeStranger(row);
+      if (!sessions.isLive(row, generation)) return;
+    }
+    if (wheel.isArmed(row)) return;
     const deadline = this.deadlineOf(row);
     if (deadline <= nowSeconds) return this.end(row);
-    this.parts.wheel.arm(row, deadline, nowSeconds);
-    this.parts.changed?.mark(row);
+    wheel.arm(row, deadline, nowSeconds);
+    parts.changed?.mark(row);
   }
 
   /** The rules of a session are gone: its endpoints are given back and rest. */
   onRemoved(row: number, generation: number, nowSeconds: number): void {
-    if (this.parts.sessions.life(row) !== SessionLife.removing || this.parts.sessions.generation(row) !== generation)
-      return;
-    const until = this.replica ? NO_REST : nowSeconds + this.parts.config.nat.portReuseDelaySeconds;
-    this.parts.sessions.read(row, this.ended);
-    this.parts.filter.forget(this.ended);
-    const { sourceMapping, destinationMapping } = this.ended;
-    if (isFromStranger(this.ended)) this.parts.strangers.remove(destinationMapping, row);
-    this.parts.sources.release(this.ended, until);
-    this.askStrangers(sourceMapping);
-    this.askStrangers(destinationMapping);
-    if (this.parts.config.nat.log === 'sessions') this.parts.log.session(false, this.ended, nowSeconds);
-    this.parts.hosts.addSessions(this.ended.host, -1);
-    this.parts.hosts.release(this.ended.host);
-    this.parts.sessionsOfVpc[this.ended.vpc]--;
-    this.parts.tally.ended(this.ended.vpc, this.ended.sessionClass);
-    this.parts.sessions.release(row);
+    const { parts, ended } = this;
+    const { sessions, strangers, hosts } = parts;
+    if (!sessions.isRemoving(row, generation)) return;
+    const until = this.replica ? NO_REST : nowSeconds + parts.config.nat.portReuseDelaySeconds;
+    sessions.read(row, ended);
+    parts.filter.forget(ended);
+    const { sourceMapping, destinationMapping, vpc, sessionClass } = ended;
+    if (destinationMapping >= 0 && isFromStranger(ended)) strangers.remove(destinationMapping, row);
+    parts.sources.release(ended, until);
+    if (strangers.areThere === true) {
+      this.askStrangers(sourceMapping);
+      this.askStrangers(destinationMapping);
+    }
+    if (parts.logsSessions === true) parts.log.session(false, ended, nowSeconds);
+    hosts.leave(ended.host);
+    parts.sessionsOfVpc[vpc]--;
+    parts.tally.ended(vpc, sessionClass);
+    sessions.release(row);
   }
 
   /** The lcore could not take the session (its table is full) and knows nothing of it; the packet is already dropped. */
@@ -96,31 +104,26 @@ export class SessionEnds {
 
   /** Queries sessions that are due, at most `most` of them. @returns How many. */
   runSessionTimers(nowSeconds: number, most: number): number {
+    const { wheel, sink, sessions } = this.parts;
     let count = 0;
     if (this.replica) return 0;
     while (count < most) {
-      const row = this.parts.wheel.takeDue(nowSeconds);
+      const row = wheel.takeDue(nowSeconds);
       if (row < 0) break;
-      this.parts.sink.query(row, this.parts.sessions.generation(row));
+      if (count === 0) sink.hold?.();
+      sink.query(row, sessions.generation(row));
       count++;
     }
+    if (count > 0) sink.show?.();
     return count;
   }
 
   /** Seconds at which a live session ends unless it is refreshed. */
   deadlineOf(row: number): number {
-    const sessionClass = this.parts.sessions.sessionClass(row);
-    const insideInitiated = this.parts.sessions.insideInitiated(row);
+    const { sessions, rows, config } = this.parts;
     // Outbound is the initiator's direction everywhere but for what came from the outside.
-    const outboundIsForward = sessionClass !== SessionClass.externalToVpc || insideInitiated;
-    const { timeouts } = this.parts.config.nat;
-    const deadline = sessionDeadline(
-      this.parts.rows,
-      row,
-      this.parts.sessions.protocol(row),
-      outboundIsForward,
-      timeouts,
-    );
+    const outboundIsForward = sessions.sessionClass(row) !== FROM_OUTSIDE || sessions.insideInitiated(row);
+    const deadline = sessionDeadline(rows, row, sessions.protocol(row), outboundIsForward, config.nat.timeouts);
     return this.decidesSinceSeconds === 0 ? deadline : this.deadlineSinceTakeOver(row, deadline);
   }
 
@@ -137,10 +140,11 @@ export class SessionEnds {
 
   /** Its rules are removed from now on; see onRemoved(). */
   end(row: number): void {
-    this.parts.wheel.disarm(row);
-    this.parts.sessions.unlink(row);
-    this.parts.changed?.mark(row);
-    this.parts.sink.remove(row, this.parts.sessions.generation(row));
+    const { wheel, sessions, sink, changed } = this.parts;
+    wheel.disarm(row);
+    sessions.unlink(row);
+    changed?.mark(row);
+    sink.remove(row, sessions.generation(row));
   }
 
   /** A session less uses a mapping: are all that are left strangers? */

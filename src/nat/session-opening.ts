@@ -116,7 +116,8 @@ export class SessionOpening {
     const c = this.classified;
     const fromFabric = packet.port === parts.config.fabricPort;
     if (packet.kind === TOO_BIG) return this.refuseTooBig(packet);
-    if (fromFabric) classifyFabric(parts.topology, parts.bindings, packet, c);
+    const vpc = this.hashes[this.touchedAt];
+    if (fromFabric) classifyFabric(parts.topology, parts.bindings, packet, c, vpc);
     else classifyExternal(parts.topology, parts.bindings, packet, c);
     if (packet.kind === ICMP_ERROR) return this.passError(words, at, packet, c);
     if (c.verdict === IS_SESSION) return this.open(packet, c);
@@ -198,12 +199,12 @@ export class SessionOpening {
 
   protected open(packet: MissedPacket, c: Classification): void {
     const { parts, facts, hashes, touchedAt } = this;
-    const { sessions, mappings, sink } = parts;
+    const { sessions, mappings, hosts, sink } = parts;
     const bound = parts.bindings.found;
     const { protocol, sourcePort, destinationPort, hold, seconds } = packet;
     const { sourceVpc, destinationVpc } = c;
     const isBound = c.destinationBound === true;
-    const context = contextOf(c);
+    const context = sourceVpc >= 0 ? sourceVpc : contextOf(c);
     facts.protocol = protocol;
     facts.sessionClass = c.sessionClass;
     facts.forwardContext = context;
@@ -244,7 +245,10 @@ export class SessionOpening {
     const translatedDestination = facts.translatedDestination | 0;
     const insideAddress = sourceVpc >= 0 ? source : translatedDestination;
     const { ways } = parts.topology;
-    const onward = ways.find(reverseContext, translatedDestination);
+    const onward =
+      reverseContext === OUTSIDE && ways.outside !== null
+        ? ways.outside
+        : ways.find(reverseContext, translatedDestination);
     if (onward === null) return this.refuseNoWay(packet, c, ways.whyNone(reverseContext, translatedDestination));
     const back = ways.find(context, source);
     if (back === null) return this.refuseNoWay(packet, c, ways.whyNone(context, source));
@@ -261,7 +265,16 @@ export class SessionOpening {
     if (refused !== NO_REASON) return this.refuseExhausted(packet, c, refused, millisecondsOf(packet));
 
     const { sourceMapping, destinationMapping } = facts;
-    facts.host = this.joinHost(vpc, sourceMapping, c.sourceScope, insideAddress);
+    // The inside host, for its limits. Its mapping in the outside's scope holds the same row.
+    let host: number;
+    if (sourceMapping >= 0 && c.sourceScope === 0) {
+      host = mappings.host(sourceMapping);
+      hosts.join(host);
+    } else {
+      host = hosts.hold(vpc, 0, insideAddress);
+      hosts.addSessions(host, 1);
+    }
+    facts.host = host;
     parts.sessionsOfVpc[vpc]++;
     parts.tally.opened(vpc, facts.sessionClass);
     parts.rates[vpc].spend();
@@ -283,24 +296,10 @@ export class SessionOpening {
     decided.ageSeconds = ageSeconds;
     sink.session(hold, decided);
     parts.changed?.mark(row);
-    if (parts.config.nat.log === 'sessions') parts.log.session(true, facts, seconds);
+    if (parts.logsSessions === true) parts.log.session(true, facts, seconds);
     parts.wheel.arm(row, seconds + ageSeconds, seconds);
     if (destinationMapping >= 0 && isFromStranger(facts)) parts.strangers.add(destinationMapping, row);
     if (protocol === TCP && this.waiters.count > 0) this.answerWaiter(facts);
-  }
-
-  /** A session of the inside host, for its limits. Its mapping in the outside's scope holds the same row. */
-  private joinHost(vpc: number, sourceMapping: number, scope: number, address: number): number {
-    const { hosts, mappings } = this.parts;
-    let host: number;
-    if (sourceMapping < 0 || scope !== 0) {
-      host = hosts.hold(vpc, 0, address);
-      hosts.addSessions(host, 1);
-    } else {
-      host = mappings.host(sourceMapping);
-      hosts.join(host);
-    }
-    return host;
   }
 
   /** @returns Why a VPC's host may have no session more, or `none`. @param nowMs Gateway clock. */

@@ -42,7 +42,9 @@ export function peerOfContext(context: number): number {
 /** Life of a session in TypeScript. */
 export const SessionLife = { live: 1, removing: 2 } as const;
 
+const LIFE = 0xff << 16;
 const LIVES = SessionLife.live << 16;
+const IS_REMOVED = SessionLife.removing << 16;
 
 /** What makes a session; addresses u32 host order, ICMP identifiers stand in both ports. */
 export interface SessionFacts {
@@ -287,16 +289,28 @@ export class SessionTable {
     this.index.remove(row * 2);
     this.index.remove(row * 2 + 1);
     const at = (row * WORDS + KIND) & PLACE;
-    this.words[at] = (this.words[at] & ~0xff0000) | (SessionLife.removing << 16);
+    this.words[at] = (this.words[at] & ~LIFE) | IS_REMOVED;
   }
 
   release(row: number): void {
-    this.words[(row * WORDS + KIND) & PLACE] &= ~0xff0000;
+    this.words[(row * WORDS + KIND) & PLACE] &= ~LIFE;
     this.rows.release(row);
   }
 
   life(row: number): number {
     return (this.words[(row * WORDS + KIND) & PLACE] >>> 16) & 0xff;
+  }
+
+  isLive(row: number, generation: number): boolean {
+    const w = this.words;
+    const base = (row * WORDS) & PLACE;
+    return (w[base + KIND] & LIFE) === LIVES && w[base + GENERATION] === (generation | 0);
+  }
+
+  isRemoving(row: number, generation: number): boolean {
+    const w = this.words;
+    const base = (row * WORDS) & PLACE;
+    return (w[base + KIND] & LIFE) === IS_REMOVED && w[base + GENERATION] === (generation | 0);
   }
 
   /** What a session is called in lists, logs and answers. */
@@ -358,14 +372,16 @@ export class SessionTable {
     into.translatedDestination = w[base + TRANSLATED_DESTINATION] >>> 0;
     into.translatedSourcePort = w[base + TRANSLATED_PORTS] >>> 16;
     into.translatedDestinationPort = w[base + TRANSLATED_PORTS] & 0xffff;
-    into.protocol = this.protocol(row);
-    into.sessionClass = this.sessionClass(row);
-    into.sourceMapping = this.sourceMapping(row);
-    into.destinationMapping = this.destinationMapping(row);
-    into.host = this.host(row);
-    into.vpc = this.vpc(row);
-    into.destinationVpc = this.destinationVpc(row);
-    into.insideInitiated = this.insideInitiated(row);
+    const kind = w[base + KIND];
+    into.protocol = kind & 0xff;
+    into.sessionClass = ((kind >>> 8) & 0xff) as SessionClass;
+    into.insideInitiated = kind >>> 24 !== 0;
+    into.sourceMapping = w[base + SOURCE_MAPPING];
+    into.destinationMapping = w[base + DESTINATION_MAPPING];
+    into.host = w[base + HOST];
+    const owners = w[base + OWNERS];
+    into.vpc = owners & 0xffff;
+    into.destinationVpc = (owners >>> 16) - 1;
   }
 
   /** Sessions that live or whose rules are being removed. */

@@ -2,6 +2,13 @@ import type { NatTimeouts } from '../config/types.js';
 import { SessionRow, TCP_TIMER, TcpState } from '../native/records.js';
 import { Protocol } from './packet.js';
 
+// By names of their own where every session's end passes: a member of an imported table is looked up anew each time.
+const ROW_BYTES = SessionRow.size;
+const LAST_FORWARD = SessionRow.lastForwardSeconds;
+const LAST_REVERSE = SessionRow.lastReverseSeconds;
+const CREATED = SessionRow.createdSeconds;
+const { tcp: TCP, udp: UDP, icmp: ICMP } = Protocol;
+
 /** The lcore's session rows, read only. */
 export class NativeRows {
   readonly words: Uint32Array;
@@ -13,11 +20,11 @@ export class NativeRows {
   }
 
   word(row: number, offset: number): number {
-    return this.words[(row * SessionRow.size + offset) >>> 2];
+    return this.words[(row * ROW_BYTES + offset) >>> 2];
   }
 
   byte(row: number, offset: number): number {
-    return this.bytes[row * SessionRow.size + offset];
+    return this.bytes[row * ROW_BYTES + offset];
   }
 }
 
@@ -27,11 +34,11 @@ const ESTABLISHED = 2;
 /** Idle time that governs a session, seconds. */
 export function idleSeconds(timeouts: NatTimeouts, protocol: number, tcpState: number): number {
   switch (protocol) {
-    case Protocol.tcp:
+    case TCP:
       return TCP_TIMER[tcpState] === ESTABLISHED ? timeouts.tcpEstablishedSeconds : timeouts.tcpTransitorySeconds;
-    case Protocol.udp:
+    case UDP:
       return timeouts.udpSeconds;
-    case Protocol.icmp:
+    case ICMP:
       return timeouts.icmpSeconds;
     default:
       return timeouts.otherSeconds;
@@ -53,10 +60,10 @@ export function sessionDeadline(
   outboundIsForward: boolean,
   timeouts: NatTimeouts,
 ): number {
-  const forward = rows.word(row, SessionRow.lastForwardSeconds);
-  const reverse = rows.word(row, SessionRow.lastReverseSeconds);
-  const created = rows.word(row, SessionRow.createdSeconds);
-  if (protocol === Protocol.tcp) {
+  const forward = rows.word(row, LAST_FORWARD);
+  const reverse = rows.word(row, LAST_REVERSE);
+  const created = rows.word(row, CREATED);
+  if (protocol === TCP) {
     const state = rows.byte(row, SessionRow.tcpState);
     if (TCP_TIMER[state] === TRANSITORY || state === TcpState.none) {
       return rows.word(row, SessionRow.stateSinceSeconds) + timeouts.tcpTransitorySeconds;

@@ -48,6 +48,9 @@ export function emptyDecision(facts = emptyFacts(), forward = emptyEgress(), rev
 
 /** What the NAT engine says; the controller carries it out. Nothing is answered: effects come back as events. */
 export interface DecisionSink {
+  /** What follows, until show(), is to be carried out together. */
+  hold?(): void;
+  show?(): void;
   drop(hold: number, reason: DropReason): void;
   /** Drops a packet that waited long, with all of its flow that wait behind it. */
   dropAll(hold: number, reason: DropReason): void;

@@ -163,8 +163,8 @@ export class SourceTranslation {
     const rests = this.perSession && sourceMapping >= 0 && hasPorts(facts.protocol) && untilSeconds >= 0;
     if (rests) this.resting.add(facts, untilSeconds);
     this.exhausted.clear();
-    this.leave(sourceMapping, untilSeconds);
-    this.leave(destinationMapping, untilSeconds);
+    if (sourceMapping >= 0) this.leave(sourceMapping, untilSeconds);
+    if (destinationMapping >= 0) this.leave(destinationMapping, untilSeconds);
   }
 
   protected leave(mapping: number, untilSeconds: number): void {

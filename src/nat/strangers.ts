@@ -18,6 +18,11 @@ interface MappingStrangers {
 export class Strangers {
   private readonly byMapping = new Map<number, MappingStrangers>();
 
+  /** Whether there is any; of what others do nothing comes then. */
+  get areThere(): boolean {
+    return this.byMapping.size > 0;
+  }
+
   add(mapping: number, row: number): void {
     const known = this.byMapping.get(mapping);
     if (known === undefined) this.byMapping.set(mapping, { rows: new Set([row]), asked: new Set() });
@@ -58,5 +63,5 @@ export class Strangers {
 
 /** Whether the outside opened a session through a dynamic mapping. */
 export function isFromStranger(facts: SessionFacts): boolean {
-  return facts.sessionClass === SessionClass.externalToVpc && facts.destinationMapping >= 0;
+  return facts.destinationMapping >= 0 && facts.sessionClass === SessionClass.externalToVpc;
 }

@@ -50,7 +50,7 @@ export class TimerWheel {
   /** Arms or re-arms. @param deadlineSeconds Up to 2^32 - 1. @param nowSeconds Gateway clock; a deadline not after it is due at once. */
   arm(row: number, deadlineSeconds: number, nowSeconds: number): void {
     const { words } = this;
-    this.disarm(row);
+    if (words[(row * WORDS + NEXT) & PLACE] !== 0) this.disarm(row);
     if (this.cursor === null) this.cursor = nowSeconds;
     const at = min(max(deadlineSeconds, this.cursor), this.cursor + this.mask);
     if (at < this.earliest) this.earliest = at;

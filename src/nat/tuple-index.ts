@@ -58,7 +58,7 @@ export class TupleIndex {
   /**
    * @param capacity   Entries the index can hold, numbered 0..numbers-1.
    * @param keyMatches Whether entry's key is (a, b, c, d).
-   * @param keyHash    Hash of the entry's own key: must call {@link hash} with it.
+   * @param keyHash    Hash of the entry's own key: must call {@link hash} with it, or always one of those of fewer words.
    * @param numbers    Bound of the entries' numbers, at most 2^30, where it is not the capacity.
    * @param words      Zeros, as many as {@link wordsFor} says, to be used and not made.
    * @param twin       An index of the same keys: hashes are the same in both.
@@ -98,6 +98,30 @@ export class TupleIndex {
     h ^= (h >>> 15) ^ c;
     h = (imul(h, straight) + imul((h << 16) | (h >>> 16), turned)) | 0;
     h ^= (h >>> 15) ^ d;
+    h = (imul(h, straight) + imul((h << 16) | (h >>> 16), turned)) | 0;
+    h = imul(h ^ (h >>> 15), 0x9e3779b1);
+    return h ^ (h >>> 15);
+  }
+
+  /** The same of a key that is told by its first three words. */
+  hash3(a: number, b: number, c: number): number {
+    const { straight, turned } = this;
+    let h = this.seed ^ a;
+    h = (imul(h, straight) + imul((h << 16) | (h >>> 16), turned)) | 0;
+    h ^= (h >>> 15) ^ b;
+    h = (imul(h, straight) + imul((h << 16) | (h >>> 16), turned)) | 0;
+    h ^= (h >>> 15) ^ c;
+    h = (imul(h, straight) + imul((h << 16) | (h >>> 16), turned)) | 0;
+    h = imul(h ^ (h >>> 15), 0x9e3779b1);
+    return h ^ (h >>> 15);
+  }
+
+  /** The same of a key that is told by its first two words. */
+  hash2(a: number, b: number): number {
+    const { straight, turned } = this;
+    let h = this.seed ^ a;
+    h = (imul(h, straight) + imul((h << 16) | (h >>> 16), turned)) | 0;
+    h ^= (h >>> 15) ^ b;
     h = (imul(h, straight) + imul((h << 16) | (h >>> 16), turned)) | 0;
     h = imul(h ^ (h >>> 15), 0x9e3779b1);
     return h ^ (h >>> 15);
@@ -179,7 +203,7 @@ export class TupleIndex {
    * @returns Place of the slot from which on search() may find it; -1: it is not there.
    */
   private candidate(hash: number): number {
-    if (this.mayBePending(hash) === true) this.settle();
+    if (this.pendingCount !== 0 && this.mayBePending(hash) === true) this.settle();
     const { words, tagBits } = this;
     const tag = hash << this.entryBits;
     const at = (this.home(hash) * BUCKET_WORDS) & PLACE;
