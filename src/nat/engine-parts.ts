@@ -1,4 +1,4 @@
-import type { ValidatedConfig } from '../config/types.js';
+import type { ValidatedConfig, Vpc } from '../config/types.js';
 import { alignConfig } from './alignment.js';
 import { Bindings } from './bindings.js';
 import { HostTable } from './host-table.js';
@@ -58,6 +58,8 @@ export class EngineParts {
   judge: SessionJudge;
   answers: OwnAnswers;
   rates: readonly RateLimit[];
+  /** By VPC: whether its configuration limits sessions in any way. */
+  isLimited: readonly boolean[];
 
   constructor(
     config: ValidatedConfig,
@@ -89,6 +91,7 @@ export class EngineParts {
     this.wheel = new TimerWheel(capacity, memory);
     this.tally = new SessionTally(config.vpcs);
     this.rates = config.vpcs.map(({ limits }) => new RateLimit(limits.newSessionsPerSecond));
+    this.isLimited = config.vpcs.map(hasLimits);
     this.sessionsOfVpc = config.vpcs.map(() => 0);
     this.bindings = this.newBindings();
     this.sources = this.newSources();
@@ -120,6 +123,7 @@ export class EngineParts {
       const same = rate !== undefined && rate.perSecond === limits.newSessionsPerSecond;
       return same ? rate : new RateLimit(limits.newSessionsPerSecond);
     });
+    this.isLimited = aligned.vpcs.map(hasLimits);
     while (this.sessionsOfVpc.length < aligned.vpcs.length) this.sessionsOfVpc.push(0);
     this.tally.follow(aligned.vpcs);
     this.config = aligned;
@@ -155,4 +159,9 @@ export class EngineParts {
   private newAnswers(): OwnAnswers {
     return new OwnAnswers(this.topology, this.sink, (address) => this.pools.isStillUsed(address, this.mappings));
   }
+}
+
+function hasLimits({ limits }: Vpc): boolean {
+  const { sessions, sessionsPerAddress, newSessionsPerSecond } = limits;
+  return [sessions, sessionsPerAddress, newSessionsPerSecond].some((limit) => limit !== Number.POSITIVE_INFINITY);
 }

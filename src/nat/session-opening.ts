@@ -317,8 +317,10 @@ export class SessionOpening {
 
   /** judgeLimits() of a session that opens if nothing else forbids it. */
   protected admit(vpc: number, insideAddress: number, packet: MissedPacket): DropReason {
-    // Without a limit nobody asks when it is: a number that is none of 32 bits would be made for nothing.
-    const nowMs = this.parts.rates[vpc].isUnlimited === true ? 0 : millisecondsOf(packet);
+    const { isLimited, sessions, rates } = this.parts;
+    if (isLimited[vpc] === false) return sessions.isFull ? DropReason.tableFull : NO_REASON;
+    // Without a limit a second nobody asks when it is: a number that is none of 32 bits would be made for nothing.
+    const nowMs = rates[vpc].isUnlimited === true ? 0 : millisecondsOf(packet);
     return this.judgeLimits(vpc, insideAddress, nowMs);
   }
 

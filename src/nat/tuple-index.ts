@@ -171,7 +171,7 @@ export class TupleIndex {
         left += PENDING_FIELDS;
       }
     }
-    for (let i = 0; i < left; i += PENDING_FIELDS) this.place(pending[i], pending[i + 1]);
+    for (let i = 0; i < left; i += PENDING_FIELDS) this.passOver(pending[i], pending[i + 1]);
   }
 
   /** Asks for the memory that a search will look at first. @param hash Of the key. @returns Something of it, which the caller must use. */
@@ -264,13 +264,20 @@ export class TupleIndex {
 
   /** The same, with the key's hash known. */
   insertHashed(hash: number, entry: number): void {
-    this.place((this.home(hash) * BUCKET_WORDS) & PLACE, entry | (hash << this.entryBits));
+    const { words } = this;
+    const at = (this.home(hash) * BUCKET_WORDS) & PLACE;
+    const word = entry | (hash << this.entryBits);
+    const control = words[at];
+    const inUse = control & IN_USE;
+    if (inUse === SLOTS) return this.passOver(at, word);
+    words[at] = control + 1;
+    words[at + inUse + 1] = word;
   }
 
-  /** @param home Place of the bucket that an entry belongs in. @param word Its slot's. */
-  private place(home: number, word: number): void {
+  /** Gives an entry its place whose bucket is full. @param full Place of the bucket. @param word The entry's slot. */
+  private passOver(full: number, word: number): void {
     const { words } = this;
-    let at = home;
+    let at = full;
     let control = words[at];
     while ((control & IN_USE) === SLOTS) {
       words[at] = control + PASSED_OVER;
