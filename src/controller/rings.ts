@@ -191,7 +191,10 @@ export class DecisionRing implements DecisionSink {
       words[(at >>> 2) + FLAGS] |= DECISION_FLAG_ADOPTED;
       this.writeTimes(at, session.adopted);
     }
-    if (gate === null || !gate.take(words, at >>> 2)) this.commit();
+    if (gate?.take(words, at >>> 2)) return;
+    // As commit(): of a batch nothing is shown yet.
+    if (this.isHeld === true) this.produced = (this.produced + 1) | 0;
+    else this.commit();
   }
 
   /** A decision that was kept back. */

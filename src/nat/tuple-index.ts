@@ -154,7 +154,16 @@ export class TupleIndex {
     for (let i = 0; i < end; i += PENDING_FIELDS) touched ^= words[pending[i]];
     this.touched = touched;
     this.pendingCount = 0;
-    for (let i = 0; i < PENDING_WORDS; i++) pendingHashes[i] = 0;
+    for (let i = 0; i < PENDING_WORDS; i += 8) {
+      pendingHashes[i] = 0;
+      pendingHashes[i + 1] = 0;
+      pendingHashes[i + 2] = 0;
+      pendingHashes[i + 3] = 0;
+      pendingHashes[i + 4] = 0;
+      pendingHashes[i + 5] = 0;
+      pendingHashes[i + 6] = 0;
+      pendingHashes[i + 7] = 0;
+    }
     // Without a call in it the loop has the arrays in registers: entries whose bucket is full wait for the end of it.
     let left = 0;
     for (let i = 0; i < end; i += PENDING_FIELDS) {
@@ -196,55 +205,66 @@ export class TupleIndex {
   }
 
   /**
-   * Looks for the hash alone. One slot after the other without a loop: in a loop V8 loads the array anew for each, at
-   * twice the instructions. Slots that are not in use hold anything; since the first that fits counts, one of those that
-   * fits says that none of the others does.
+   * Looks for the hash alone. A bucket's slots one after the other without a loop: in a loop V8 loads the array anew for
+   * each, at twice the instructions. Slots that are not in use hold anything; since the first that fits counts, one of
+   * those that fits says that none of the others does.
    *
-   * @returns Place of the slot from which on search() may find it; -1: it is not there.
+   * @returns Place of the first slot that fits, from which on search() may find it; -1: it is not there.
    */
   private candidate(hash: number): number {
     if (this.pendingCount !== 0 && this.mayBePending(hash) === true) this.settle();
     const { words, tagBits } = this;
     const tag = hash << this.entryBits;
-    const at = (this.home(hash) * BUCKET_WORDS) & PLACE;
-    const control = words[at];
-    const inUse = control & IN_USE;
-    let slot = 16;
-    if (((words[at + 1] ^ tag) & tagBits) === 0) slot = 1;
-    else if (((words[at + 2] ^ tag) & tagBits) === 0) slot = 2;
-    else if (((words[at + 3] ^ tag) & tagBits) === 0) slot = 3;
-    else if (((words[at + 4] ^ tag) & tagBits) === 0) slot = 4;
-    else if (inUse > 4) {
-      if (((words[at + 5] ^ tag) & tagBits) === 0) slot = 5;
-      else if (((words[at + 6] ^ tag) & tagBits) === 0) slot = 6;
-      else if (((words[at + 7] ^ tag) & tagBits) === 0) slot = 7;
-      else if (((words[at + 8] ^ tag) & tagBits) === 0) slot = 8;
-      else if (inUse > 8) {
-        if (((words[at + 9] ^ tag) & tagBits) === 0) slot = 9;
-        else if (((words[at + 10] ^ tag) & tagBits) === 0) slot = 10;
-        else if (((words[at + 11] ^ tag) & tagBits) === 0) slot = 11;
-        else if (((words[at + 12] ^ tag) & tagBits) === 0) slot = 12;
-        else if (((words[at + 13] ^ tag) & tagBits) === 0) slot = 13;
-        else if (((words[at + 14] ^ tag) & tagBits) === 0) slot = 14;
-        else if (((words[at + 15] ^ tag) & tagBits) === 0) slot = 15;
+    const home = this.home(hash);
+    let bucket = home;
+    do {
+      const at = (bucket * BUCKET_WORDS) & PLACE;
+      const control = words[at];
+      const inUse = control & IN_USE;
+      let slot = 16;
+      if (((words[at + 1] ^ tag) & tagBits) === 0) slot = 1;
+      else if (((words[at + 2] ^ tag) & tagBits) === 0) slot = 2;
+      else if (((words[at + 3] ^ tag) & tagBits) === 0) slot = 3;
+      else if (inUse > 3) {
+        if (((words[at + 4] ^ tag) & tagBits) === 0) slot = 4;
+        else if (((words[at + 5] ^ tag) & tagBits) === 0) slot = 5;
+        else if (((words[at + 6] ^ tag) & tagBits) === 0) slot = 6;
+        else if (inUse > 6) {
+          if (((words[at + 7] ^ tag) & tagBits) === 0) slot = 7;
+          else if (((words[at + 8] ^ tag) & tagBits) === 0) slot = 8;
+          else if (((words[at + 9] ^ tag) & tagBits) === 0) slot = 9;
+          else if (inUse > 9) {
+            if (((words[at + 10] ^ tag) & tagBits) === 0) slot = 10;
+            else if (((words[at + 11] ^ tag) & tagBits) === 0) slot = 11;
+            else if (inUse > 11) {
+              if (((words[at + 12] ^ tag) & tagBits) === 0) slot = 12;
+              else if (((words[at + 13] ^ tag) & tagBits) === 0) slot = 13;
+              else if (inUse > 13) {
+                if (((words[at + 14] ^ tag) & tagBits) === 0) slot = 14;
+                else if (((words[at + 15] ^ tag) & tagBits) === 0) slot = 15;
+              }
+            }
+          }
+        }
       }
-    }
-    if (slot <= inUse) return at + slot;
-    return control < PASSED_OVER ? -1 : at + inUse + 1;
+      if (slot <= inUse) return at + slot;
+      if (control < PASSED_OVER) return -1;
+      bucket = this.after(bucket);
+    } while (bucket !== home);
+    return -1;
   }
 
-  /** @param from Place in the bucket of `hash` to begin at: candidate(). */
+  /** @param from Place of the slot to begin at: candidate(). */
   private search(from: number, hash: number, a: number, b: number, c: number, d: number): number {
     const { words, entryBits, tagBits } = this;
     const tag = hash << entryBits;
     const home = this.home(hash);
-    let bucket = home;
+    let bucket = (from / BUCKET_WORDS) | 0;
     let slot = from;
     do {
       const at = (bucket * BUCKET_WORDS) & PLACE;
       const control = words[at];
       const last = at + (control & IN_USE);
-      if (bucket !== home) slot = at + 1;
       for (; slot <= last; slot++) {
         const word = words[slot];
         if (((word ^ tag) & tagBits) !== 0) continue;
@@ -253,6 +273,7 @@ export class TupleIndex {
       }
       if (control < PASSED_OVER) return -1;
       bucket = this.after(bucket);
+      slot = ((bucket * BUCKET_WORDS) & PLACE) + 1;
     } while (bucket !== home);
     return -1;
   }
