@@ -387,7 +387,11 @@ describe('TupleIndex', () => {
     }
     for (let entry = 0; entry < capacity; entry++) {
       check(index.find(keys[entry], 7, 0, 0) === entry, `entry ${entry} is lost`);
+      check(index.mayHave(index.hash(keys[entry], 7, 0, 0)), `entry ${entry} is said not to be there`);
     }
+    let said = 0;
+    for (let i = 0; i < capacity; i++) said += index.mayHave(index.hash(i, 8, 0, 0)) ? 1 : 0;
+    expect(said).toBeLessThan(capacity / 500);
     compared = 0;
     let hops = 0;
     // biome-ignore lint/complexity/useLiteralKeys: TypeScript lets a private member be named in no other way
