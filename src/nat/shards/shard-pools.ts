@@ -1,8 +1,9 @@
 import { keyOf } from '../address-ports.js';
 import type { MappingTable } from '../mapping-table.js';
+import type { Pool } from '../pool.js';
 import type { PortGate } from '../port-gate.js';
 import type { PortAllocator } from '../port-set.js';
-import { type AddressPorts, Allocation, type Pool, PublicPools } from '../public-pools.js';
+import { type AddressPorts, Allocation, PublicPools } from '../public-pools.js';
 import type { HeldPorts } from './following.js';
 import type { Shard } from './shard.js';
 import { ShardPortSet } from './shard-port-set.js';
