@@ -36,7 +36,7 @@ Napi::Value DataplaneObject::installed_rules(const Napi::CallbackInfo& info) {
 Napi::Value DataplaneObject::own_rules(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     std::vector<RuleHandle> rules;
-    const uint32_t next = dataplane_->own_rules(port_index(info[0]), u32(info[1], "row"), &rules);
+    const uint32_t next = dataplane_->own_rules(shard_, port_index(info[0]), u32(info[1], "row"), &rules);
     Napi::Object out = Napi::Object::New(info.Env());
     out.Set("next", next);
     out.Set("rules", pairs_of(info.Env(), rules));
@@ -54,7 +54,7 @@ Napi::Value DataplaneObject::repair_rules(const Napi::CallbackInfo& info) {
     for (size_t i = 0; i + 1 < pairs.ElementLength(); i += 2)
       rules.push_back({reinterpret_cast<rte_flow*>(pairs[i]), reinterpret_cast<void*>(pairs[i + 1])});
     const std::string what = text(info[1], "what");
-    const std::vector<bool> done = dataplane_->repair_rules(port_index(info[0]), what == "missing", rules);
+    const std::vector<bool> done = dataplane_->repair_rules(shard_, port_index(info[0]), what == "missing", rules);
     Napi::Array out = Napi::Array::New(info.Env(), done.size());
     for (uint32_t i = 0; i < done.size(); i++) out.Set(i, Napi::Boolean::New(info.Env(), done[i]));
     return out;
@@ -90,7 +90,7 @@ Napi::Value DataplaneObject::ports_to_reset(const Napi::CallbackInfo& info) {
 
 Napi::Value DataplaneObject::close_port(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const std::vector<void*> lost = dataplane_->close_port(port_index(info[0]));
+    const std::vector<void*> lost = dataplane_->close_port(shard_, port_index(info[0]));
     Napi::BigUint64Array out = Napi::BigUint64Array::New(info.Env(), lost.size());
     for (size_t i = 0; i < lost.size(); i++) out[i] = reinterpret_cast<uintptr_t>(lost[i]);
     return out;

@@ -373,6 +373,7 @@ bool FlowPort::remake_constant(const rte_flow* flow) {
 }
 
 bool FlowPort::destroy_foreign(rte_flow* flow) {
+  if (!open_) return false;
   rte_flow_error error = {};
   return rte_flow_destroy(port_id_, flow, &error) == 0;
 }
@@ -390,9 +391,6 @@ void FlowPort::flush() {
 }
 
 void FlowPort::close() {
-  rte_flow_error error = {};
-  // A port that waits for its reset may refuse; its driver forgets them then.
-  rte_flow_flush(port_id_, &error);
   for (StaticRule& constant : static_rules_) constant.flow = nullptr;
   if (tables_ != nullptr) tables_->forget();
   rules_ = 0;

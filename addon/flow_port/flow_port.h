@@ -138,8 +138,8 @@ class FlowPort {
   // Destroys every rule of the port, ours and what a driver may have left. Can be called twice.
   void flush();
 
-  // The port is about to be reset. Rules and template tables go with what it was; until reopen() nothing is asked
-  // of it, and what it is asked for fails with EAGAIN. Of several queues' all close before one reopens.
+  // The port is about to be flushed and reset. Rules and template tables go with what it was; until reopen() nothing is
+  // asked of it, and what it is asked for fails with EAGAIN. Of several queues' all close before one reopens.
   void close();
   bool is_open() const { return open_; }
   // It has been reset and started. `queued_rules`: what open_flow_queues() granted this time. Constant rules are made

@@ -81,6 +81,7 @@ Dataplane::Dataplane(const DataplaneOptions& options) : options_(options) {
       port_events_.watch(port.port_id, static_cast<uint32_t>(ports.size()));
       ports.push_back(port);
     }
+    nic_counted_.resize(ports.size());
     make_lanes(ports);
   } catch (...) {
     lanes_.clear();
@@ -242,30 +243,45 @@ uint32_t Dataplane::poll(uint16_t shard, uint32_t burst) {
   return lane(shard).round(std::clamp(burst, 1u, SlowPath::kMaxBurst));
 }
 
-std::vector<void*> Dataplane::close_port(uint8_t port) {
-  if (options_.shards > 1) throw NativeFault("STATE", "a port of several shards cannot be reset");
+// The rules of all go when the last one has forgotten its own: nobody asks for one that is not there any more.
+std::vector<void*> Dataplane::close_port(uint16_t shard, uint8_t port) {
   std::vector<void*> lost;
-  lane().run([&] { lost = slow_path().close_port(port); });
+  bool closes = false;
+  lane(shard).run([&] {
+    closes = !slow_path(shard).ports()[port].down;
+    lost = slow_path(shard).close_port(port);
+  });
+  const std::lock_guard guard(closing_);
   reset_.erase(port);
+  if (closes && ++closed_[port] == options_.shards) {
+    // A port that waits for its reset may refuse; its driver forgets them then.
+    rte_flow_error error = {};
+    rte_flow_flush(slow_path().ports()[port].port_id, &error);
+  }
   return lost;
 }
 
-// In the caller's thread, for it takes what a NIC takes to start: the lcore goes on with the other ports. Called again
-// after a constant rule was refused, it goes on with those that are lacking.
+// In the caller's thread, for it takes what a NIC takes to start: lcores go on with the other ports. Called again
+// after a constant rule was refused, it goes on with those that are lacking. They are shard 0's, which comes first.
 void Dataplane::reopen_port(uint8_t port) {
   GatewayPort reset;
   reset.options = slow_path().ports()[port].options;
   reset.port_id = slow_path().ports()[port].port_id;
-  if (!slow_path().ports()[port].down) throw NativeFault("STATE", reset.options.device + " is not closed");
+  const std::lock_guard guard(closing_);
+  if (closed_[port] != options_.shards) throw NativeFault("STATE", reset.options.device + " is not closed");
   if (!reset_.contains(port)) {
     KeptLog log;
     const int result = rte_eth_dev_reset(reset.port_id);
     if (result != 0) refuse_port(reset.options.device, "reset", result, log);
     bring_up(reset, log);
-    reset_[port] = reset.queued_rules;
+    reset_[port] = reset;
   }
-  lane().run([&] { slow_path().reopen_port(port, reset_.at(port)); });
+  for (uint16_t shard = 0; shard < options_.shards; shard++) {
+    const GatewayPort own = options_.shards > 1 ? port_of_shard(reset_.at(port), port, shard) : reset_.at(port);
+    lane(shard).run([&] { slow_path(shard).reopen_port(port, own); });
+  }
   reset_.erase(port);
+  closed_[port] = 0;
 }
 
 void Dataplane::replay_open(const std::vector<CapturePath>& inputs, const std::vector<CapturePath>& outputs) {
@@ -317,7 +333,9 @@ Statistics Dataplane::statistics(uint16_t shard) {
     std::copy_n(path.drops(), kDropReasonCount, statistics.drops);
     for (uint8_t i = 0; i < path.ports().size(); i++) {
       const GatewayPort& port = path.ports()[i];
-      const NicStatistics nic = shard == 0 ? nic_statistics_[i].read() : NicStatistics{};
+      // One that another thread resets just now is not asked.
+      if (shard == 0 && !port.down) nic_counted_[i] = nic_statistics_[i].read();
+      const NicStatistics nic = shard == 0 ? nic_counted_[i] : NicStatistics{};
       statistics.slow_path_packets += port.received;
       statistics.nic_packets += nic.finished;
       statistics.slow_path_bytes += port.received_bytes;
@@ -357,17 +375,19 @@ bool Dataplane::installed_rules(uint8_t port, uint64_t* cursor, std::vector<Rule
   return told;
 }
 
-uint32_t Dataplane::own_rules(uint8_t port, uint32_t row, std::vector<RuleHandle>* out) {
+uint32_t Dataplane::own_rules(uint16_t shard, uint8_t port, uint32_t row, std::vector<RuleHandle>* out) {
   uint32_t next = 0;
-  lane().run([&] { next = slow_path().list_own(port, row, kAuditPortion, out); });
+  lane(shard).run([&] { next = slow_path(shard).list_own(port, row, kAuditPortion, out); });
   return next;
 }
 
-std::vector<bool> Dataplane::repair_rules(uint8_t port, bool missing, const std::vector<RuleHandle>& rules) {
+std::vector<bool> Dataplane::repair_rules(uint16_t shard, uint8_t port, bool missing,
+                                          const std::vector<RuleHandle>& rules) {
   std::vector<bool> done;
-  lane().run([&] {
+  lane(shard).run([&] {
+    SlowPath& path = slow_path(shard);
     for (const RuleHandle& rule : rules)
-      done.push_back(missing ? slow_path().forget_missing(port, rule) : slow_path().destroy_stale(port, rule));
+      done.push_back(missing ? path.forget_missing(port, rule) : path.destroy_stale(port, rule));
   });
   return done;
 }

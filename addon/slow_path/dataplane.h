@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -98,12 +99,13 @@ class Dataplane {
   uint64_t tapped(std::vector<uint8_t>* records);
   // See SlowPath; each call is one portion, between two bursts.
   bool installed_rules(uint8_t port, uint64_t* cursor, std::vector<RuleHandle>* out);
-  uint32_t own_rules(uint8_t port, uint32_t row, std::vector<RuleHandle>* out);
+  uint32_t own_rules(uint16_t shard, uint8_t port, uint32_t row, std::vector<RuleHandle>* out);
   // Whether each was done.
-  std::vector<bool> repair_rules(uint8_t port, bool missing, const std::vector<RuleHandle>& rules);
-  // See SlowPath. Closes a port that asks to be reset.
-  std::vector<void*> close_port(uint8_t port);
-  // Resets a closed port, starts it and opens it. Throws NativeFault PORT or RULE, and it stays closed.
+  std::vector<bool> repair_rules(uint16_t shard, uint8_t port, bool missing, const std::vector<RuleHandle>& rules);
+  // See SlowPath. Closes a port that asks to be reset, as far as one shard has it; of any thread.
+  std::vector<void*> close_port(uint16_t shard, uint8_t port);
+  // Resets a port that all shards have closed, starts it and opens it. Throws NativeFault STATE, PORT or RULE, and it
+  // stays closed.
   void reopen_port(uint8_t port);
   // Never waits for the lcore.
   PortEvents& port_events() { return port_events_; }
@@ -131,7 +133,10 @@ class Dataplane {
   std::vector<uint16_t> opened_;
   std::vector<NicStatisticsReader> nic_statistics_;  // by port
   PortEvents port_events_;
-  std::map<uint8_t, uint32_t> reset_;  // closed ports that have been reset and started: what their flow queues granted
+  std::vector<NicStatistics> nic_counted_;  // by port, as they were read last; shard 0's lcore has them
+  std::mutex closing_;                      // of the next two
+  std::map<uint8_t, uint16_t> closed_;      // ports, by how many shards
+  std::map<uint8_t, GatewayPort> reset_;    // closed ports that have been reset and started
   SharedRegion blocks_memory_, remotes_memory_;
   std::unique_ptr<Steering> steering_;
   std::optional<HandOver> hand_over_;

@@ -27,7 +27,7 @@ std::vector<void*> SlowPath::close_port(uint8_t port) {
       state.installing = 0;
       uint8_t& path = direction == kForward ? session.row->forward_path : session.row->reverse_path;
       path = static_cast<uint8_t>(RulePath::kSoftware);
-      lost.push_back(RuleContext{row, session.row->generation, direction}.pack());
+      lost.push_back(context_of(row, session.row->generation, direction));
     }
   }
   flow_ports_[port]->close();
@@ -37,13 +37,19 @@ std::vector<void*> SlowPath::close_port(uint8_t port) {
   return lost;
 }
 
-void SlowPath::reopen_port(uint8_t port, uint32_t queued_rules) {
-  flow_ports_[port]->reopen(queued_rules);
+void SlowPath::reopen_port(uint8_t port, const GatewayPort& opened) {
+  flow_ports_[port]->reopen(opened.queued_rules);
   for (NicTemplate& nic : nic_templates_) {
     if (nic.port == port) flow_ports_[port]->remake_table(nic.made, nic.source);
   }
-  ports_[port].queued_rules = queued_rules;
-  ports_[port].down = false;
+  GatewayPort& own = ports_[port];
+  own.queued_rules = opened.queued_rules;
+  own.receive_queues = opened.receive_queues;
+  own.transmit_queues = opened.transmit_queues;
+  own.receive_queue = opened.receive_queue;
+  own.transmit_queue = opened.transmit_queue;
+  own.transmit_lock = opened.transmit_lock;
+  own.down = false;
 }
 
 }  // namespace sluice

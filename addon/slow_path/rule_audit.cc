@@ -29,7 +29,7 @@ uint32_t SlowPath::list_own(uint8_t port, uint32_t row, uint32_t rows, std::vect
       const SessionDirection& state = session.state->direction[direction];
       if (state.nic_rule == nullptr || state.installing != 0 || ingress_of(*session.row, direction) != port)
         continue;
-      out->push_back({state.nic_rule, RuleContext{row, session.row->generation, direction}.pack()});
+      out->push_back({state.nic_rule, context_of(row, session.row->generation, direction)});
     }
   }
   return end;
@@ -39,7 +39,7 @@ uint32_t SlowPath::list_own(uint8_t port, uint32_t row, uint32_t rows, std::vect
 bool SlowPath::destroy_stale(uint8_t port, const RuleHandle& rule) {
   FlowPort& flow_port = *flow_ports_[port];
   if (flow_port.is_constant(rule.flow)) return false;
-  const SessionRef session = sessions_.find(RuleContext::unpack(rule.context));
+  const SessionRef session = session_of(rule.context);
   if (session && session.state->direction[session.direction].nic_rule == rule.flow &&
       ingress_of(*session.row, session.direction) == port)
     return false;
@@ -51,7 +51,7 @@ bool SlowPath::destroy_stale(uint8_t port, const RuleHandle& rule) {
 bool SlowPath::forget_missing(uint8_t port, const RuleHandle& rule) {
   FlowPort& flow_port = *flow_ports_[port];
   if (rule.context == nullptr) return flow_port.remake_constant(rule.flow);
-  const SessionRef session = sessions_.find(RuleContext::unpack(rule.context));
+  const SessionRef session = session_of(rule.context);
   if (!session || ingress_of(*session.row, session.direction) != port) return false;
   SessionDirection& state = session.state->direction[session.direction];
   if (state.nic_rule != rule.flow || state.installing != 0) return false;

@@ -229,8 +229,8 @@ FlowPort::Installation SlowPath::install_nic(const SessionRef& session, const De
     second_halves_[arguments.rule_tag] = second;
   }
   const auto result =
-      port.install(made, arguments, RuleContext{session.index, decision.generation, direction}.pack(),
-                   &state.nic_rule, failure);
+      port.install(made, arguments, context_of(session.index, decision.generation, direction), &state.nic_rule,
+                   failure);
   if (result == FlowPort::Installation::kFailed && made.second != nullptr) {
     port.destroy_second(second_halves_.at(arguments.rule_tag));
     second_halves_.erase(arguments.rule_tag);
@@ -260,15 +260,14 @@ void SlowPath::complete_installations() {
     while (replaced) {
       replaced = false;
       port->complete([&](void* context, bool failed) {
-        replaced |= complete_installation(RuleContext::unpack(context), failed);
+        replaced |= complete_installation(session_of(context), failed);
       });
     }
   }
 }
 
 // Whether a rule that the completed one replaces has been given to the NIC to be destroyed.
-bool SlowPath::complete_installation(const RuleContext& context, bool failed) {
-  const SessionRef session = sessions_.find(context);
+bool SlowPath::complete_installation(const SessionRef& session, bool failed) {
   if (!session) return false;
   const auto direction = static_cast<FlowDirection>(session.direction);
   SessionDirection& state = session.state->direction[direction];

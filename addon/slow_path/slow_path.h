@@ -161,11 +161,12 @@ class SlowPath {
   bool forget_missing(uint8_t port, const RuleHandle& rule);
 
   // port_reset.cc
-  // Nothing is asked of the port until reopen_port(). The contexts of the flows' rules that are gone with it.
+  // Nothing is asked of the port until reopen_port(). The contexts of the flows' rules that are gone with it, once the
+  // port has been flushed.
   std::vector<void*> close_port(uint8_t port);
-  // It has been reset and started; `queued_rules` of its flow queue. Throws NativeFault RULE, and is closed
-  // still, where a constant rule is refused.
-  void reopen_port(uint8_t port, uint32_t queued_rules);
+  // It has been reset and started, and is as `opened` says. Throws NativeFault RULE, and is closed still, where a
+  // constant rule is refused.
+  void reopen_port(uint8_t port, const GatewayPort& opened);
 
   EventRing& events() { return events_; }
   const DecisionRing& decisions() const { return decisions_; }
@@ -298,7 +299,7 @@ class SlowPath {
   void destroy_nic(const SessionRef& session, FlowDirection direction, rte_flow* flow, uint16_t id,
                    uint64_t* hits_seen);
   void complete_installations();
-  bool complete_installation(const RuleContext& context, bool failed);
+  bool complete_installation(const SessionRef& session, bool failed);
   void installation_failed(const SessionRef& session, FlowDirection direction, const FlowFailure& failure);
   void remove_session(const SessionRef& session);
   void query_session(const SessionRef& session, uint32_t token);
@@ -313,6 +314,16 @@ class SlowPath {
   SessionEvent counted_event_of(const SessionRef& session, EventType type) const;
   void push_install_failed(uint32_t row, uint32_t generation, uint8_t direction, int error, int rte_type);
   uint8_t ingress_of(const SessionRow& row, uint8_t direction) const;
+  // What a NIC's rule has with it: of all shards' no two are alike.
+  void* context_of(uint32_t row, uint32_t generation, FlowDirection direction) const {
+    return RuleContext{options_.first_row + row, generation, direction}.pack();
+  }
+  // None: it is another shard's, has ended, or never was.
+  SessionRef session_of(const void* context) const {
+    RuleContext of = RuleContext::unpack(context);
+    of.row -= options_.first_row;
+    return sessions_.find(of);
+  }
   uint32_t overhead_of(uint8_t port) const;
 
   // local_answer.cc

@@ -2,19 +2,19 @@ import type { Logger } from 'pino';
 import type { ValidatedConfig } from '../config/types.js';
 import type { ReviewReport } from '../nat/session-review.js';
 import type { NativeBinding, TapFilter } from '../native/binding.js';
-import { FailedNics } from './failed-nics.js';
 import { GatewayController } from './gateway.js';
 import { LIVE_SIZES, openPorts, type TargetOf, targetOfPorts, watchTemplates } from './live-ports.js';
 import { NatLogLines } from './nat-log-lines.js';
 import { nativePorts } from './native-ports.js';
+import { NicRules } from './nic-rules.js';
 import { type CaptureEnd, capturePackets, tapOf } from './packet-capture.js';
-import { type RepairReport, repairRules } from './rule-repair.js';
+import { RuleKeeper } from './rule-keeper.js';
+import type { RepairReport } from './rule-repair.js';
 import { ONLY_ENGINE, RunningEngine } from './running-engine.js';
 
 /** A gateway on live ports: the lcore runs the packets, this thread decides. */
 export class LiveGateway extends RunningEngine {
-  private repairs = false;
-  private readonly failedNics: FailedNics;
+  private readonly nicRules: NicRules;
 
   /** Starts EAL (once a process), opens the ports and starts the lcore. @throws NativeError @throws RangeError for an unknown target */
   constructor(
@@ -39,7 +39,15 @@ export class LiveGateway extends RunningEngine {
     const natLog = config.nat.log === 'none' ? undefined : new NatLogLines(log, () => controller.config);
     const controller: GatewayController = new GatewayController(config, dataplane, target, true, natLog);
     super(controller, binding, log, place);
-    this.failedNics = new FailedNics(this.controller, () => this.isRunning, log);
+    const isRunning = () => this.isRunning;
+    this.nicRules = new NicRules({
+      dataplane,
+      keepers: [new RuleKeeper(this.controller, isRunning)],
+      rowsOfEach: config.nat.maxSessions,
+      config: () => this.config,
+      isRunning,
+      log,
+    });
     const { templates } = this.controller;
     watchTemplates(templates, log);
     templates.installStaticRules();
@@ -59,18 +67,8 @@ export class LiveGateway extends RunningEngine {
   }
 
   /** Makes the NICs' rules those that there should be. @returns By port index, what was found; null: somebody else does it already. */
-  async reconcile(): Promise<readonly RepairReport[] | null> {
-    if (this.repairs) return null;
-    this.repairs = true;
-    try {
-      const recovered = this.failedNics.takeRecovered();
-      const reports = await repairRules(this.controller, () => this.isRunning, recovered);
-      const found = reports.reduce((sum, { stale, missing }) => sum + stale + missing, 0);
-      if (found > 0) this.log.warn({ reports }, 'the rules of a NIC were not those that there should be');
-      return reports;
-    } finally {
-      this.repairs = false;
-    }
+  reconcile(): Promise<readonly RepairReport[] | null> {
+    return this.nicRules.reconcile();
   }
 
   /** Packets as a pcapng file; one capture at a time. @param isWanted Asked now and then. */
@@ -86,8 +84,7 @@ export class LiveGateway extends RunningEngine {
   }
 
   protected override runTimers(): void {
-    this.failedNics.look(performance.now());
-    if (!this.repairs && this.failedNics.takeLook()) void this.reconcile();
+    void this.nicRules.look(performance.now());
     super.runTimers();
   }
 }

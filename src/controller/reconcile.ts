@@ -36,3 +36,14 @@ function without(rules: RuleSet, known: ReadonlyMap<bigint, bigint>): RuleSet {
   }
   return BigUint64Array.from(left);
 }
+
+export function joined(parts: readonly RuleSet[]): RuleSet {
+  if (parts.length === 1) return parts[0];
+  const all = new BigUint64Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

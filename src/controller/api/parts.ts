@@ -11,7 +11,7 @@ export interface EngineApiParts {
 }
 
 /** What is asked of the ports and their NICs, however many engines there are. */
-export type PortsApi = Pick<LiveGateway, 'config' | 'capture'>;
+export type PortsApi = Pick<LiveGateway, 'config' | 'reconcile' | 'capture'>;
 
 /** What the control API speaks for. */
 export interface ControlParts extends EngineApiParts {

@@ -147,7 +147,7 @@ export function stateRoutes(server: FastifyInstance, parts: EngineApiParts): voi
 }
 
 /** The NICs' rules, of all sessions together. */
-export function reconcileRoute(server: FastifyInstance, { gateway }: Pick<ControlParts, 'gateway'>): void {
+export function reconcileRoute(server: FastifyInstance, { ports }: Pick<ControlParts, 'ports'>): void {
   const repaired = exactly({ installed: orNull(count), stale: count, missing: count, failed: count });
   server.post(
     '/v1/rules/reconcile',
@@ -162,9 +162,9 @@ export function reconcileRoute(server: FastifyInstance, { gateway }: Pick<Contro
       },
     },
     async () => {
-      const reports = await gateway.reconcile();
+      const reports = await ports.reconcile();
       if (reports === null) throw new ApiFault(429, 'busy', 'rules are being reconciled now; try again');
-      return Object.fromEntries(reports.map((report, i) => [gateway.config.ports[i].name, report]));
+      return Object.fromEntries(reports.map((report, i) => [ports.config.ports[i].name, report]));
     },
   );
 }

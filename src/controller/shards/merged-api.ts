@@ -44,6 +44,7 @@ const OWN = new Set([
   'GET /v1/vpcs/:name/routes',
   'GET /v1/mirror',
   'GET /v1/capture',
+  'POST /v1/rules/reconcile',
 ]);
 
 type Query = Record<string, string | number>;

@@ -7,6 +7,8 @@ import type { LeftOver, ShardChange, ShardHoldings } from '../../nat/shards/foll
 import type { DealerMessage, EngineMessage } from '../../nat/shards/messages.js';
 import type { LimitsMemory } from '../../nat/shards/shared-limits.js';
 import type { DataplaneStatistics } from '../../native/binding.js';
+import type { RuleSet } from '../reconcile.js';
+import type { Repair, Repaired } from '../rule-keeper.js';
 import type { KnownNic } from '../templates.js';
 
 // What the control thread and the workers of shards say to each other: plain data, in order from one to another.
@@ -73,7 +75,14 @@ export type FollowStep =
   | { readonly step: 'left-over' }
   | { readonly step: 'know'; readonly leftOver: LeftOver };
 
-export type StepAnswer = ShardHoldings | LeftOver | ReviewReport | null;
+/** What RuleKeeping asks of an engine. */
+export type RuleStep =
+  | { readonly step: 'own-rules'; readonly port: number }
+  | { readonly step: 'repair'; readonly port: number; readonly what: Repair; readonly rules: RuleSet }
+  | { readonly step: 'close-port'; readonly port: number }
+  | { readonly step: 'port-reopened'; readonly port: number };
+
+export type StepAnswer = ShardHoldings | LeftOver | ReviewReport | RuleSet | Repaired | number | null;
 
 /** To a worker. */
 export type ToShard =
@@ -83,7 +92,7 @@ export type ToShard =
   | { readonly kind: 'mail'; readonly message: EngineMessage }
   | { readonly kind: 'ask'; readonly id: number; readonly request: EngineRequest }
   | { readonly kind: 'measure'; readonly id: number }
-  | { readonly kind: 'lead'; readonly id: number; readonly step: FollowStep }
+  | { readonly kind: 'lead'; readonly id: number; readonly step: FollowStep | RuleStep }
   | { readonly kind: 'neighbour'; readonly neighbour: Neighbour }
   /** The NIC has more of its constant rules, or fewer. */
   | { readonly kind: 'nic'; readonly nic: KnownNic }

@@ -4,6 +4,7 @@ import type {
   EngineRequest,
   FollowStep,
   FromShard,
+  RuleStep,
   ShardMeasures,
   ShardStart,
   StepAnswer,
@@ -71,8 +72,8 @@ export class ShardThread {
     return this.question((id) => this.send({ kind: 'measure', id }));
   }
 
-  /** One step of a change of configuration. */
-  lead<T extends StepAnswer>(step: FollowStep): Promise<T> {
+  /** One step of what all engines do together. */
+  lead<T extends StepAnswer>(step: FollowStep | RuleStep): Promise<T> {
     return this.question((id) => this.send({ kind: 'lead', id, step }));
   }
 

@@ -11,9 +11,12 @@ import { Topology } from '../../nat/topology.js';
 import type { Dataplane, NativeBinding, TapFilter } from '../../native/binding.js';
 import { LIVE_SIZES, openPorts, type TargetOf, targetOfPorts, watchTemplates } from '../live-ports.js';
 import { nativePorts } from '../native-ports.js';
+import { NicRules } from '../nic-rules.js';
 import { type CaptureEnd, capturePackets, tapOf } from '../packet-capture.js';
+import type { RepairReport } from '../rule-repair.js';
 import { TemplateRegistry } from '../templates.js';
 import type { EngineAnswer, EngineRequest, FromShard, ShardMeasures } from './messages.js';
+import { RemoteRules } from './remote-rules.js';
 import { ShardLead } from './shard-lead.js';
 import { configOfShard } from './shard-seeds.js';
 import { setUpShards, shardOptions } from './shard-setup.js';
@@ -22,8 +25,10 @@ import { SharedConfig } from './shared-config.js';
 import { ruleCountMemory, SharedRuleCount } from './shared-rule-count.js';
 import { sumMeasures } from './sum-measures.js';
 
-/** How often constant rules that a NIC refused are tried again, and NICs looked at. */
+/** How often constant rules that a NIC refused are tried again. */
 const LOOK_MS = 1000;
+/** How often it is looked whether a NIC has failed. */
+const NIC_LOOK_MS = 100;
 /** How often it is asked what sessions have of older configurations, while some have. */
 const LEFT_OVER_MS = 10_000;
 /** In a built tree. */
@@ -44,8 +49,10 @@ export class ShardedGateway {
   private readonly threads: ShardThread[];
   private readonly dealer: BlockDealer;
   private readonly shared: SharedConfig;
+  private readonly rules: NicRules;
   private readonly lead: ShardLead;
   private looks: NodeJS.Timeout | null = null;
+  private nicLooks: NodeJS.Timeout | null = null;
   private leftOverLooks: NodeJS.Timeout | null = null;
   private isClosed = false;
 
@@ -59,7 +66,7 @@ export class ShardedGateway {
     private readonly binding: NativeBinding,
     root: string,
     targetOf: TargetOf,
-    private readonly log: Logger,
+    log: Logger,
     shards: number,
   ) {
     this.failed = new Promise((_, reject) => {
@@ -111,6 +118,14 @@ export class ShardedGateway {
       const onDeath = (fault: Error) => this.fail(deathOf(index, fault));
       return new ShardThread(join(root, WORKER), start, transfer, (said) => this.onTold(index, said), onDeath);
     });
+    this.rules = new NicRules({
+      dataplane: this.dataplane,
+      keepers: this.threads.map((thread) => new RemoteRules(thread)),
+      rowsOfEach: rowsOfShard(config.nat.maxSessions, shards),
+      config: () => this.config,
+      isRunning: () => !this.isClosed,
+      log,
+    });
     this.lead = new ShardLead(this.threads, this.shared, (steering) => this.dataplane.steerBy(steering));
   }
 
@@ -151,6 +166,9 @@ export class ShardedGateway {
     // A frame may be handed to a shard whose lcore is a moment later: it waits in a ring.
     await this.all((thread) => thread.start());
     this.looks = setInterval(() => this.look(), LOOK_MS);
+    // An engine that ends meanwhile is told by its thread.
+    const lookAtNics = () => this.rules.look(performance.now()).catch(() => undefined);
+    this.nicLooks = setInterval(() => void lookAtNics(), NIC_LOOK_MS);
     const lookAtLeftOver = () => this.lead.lookAtLeftOver().catch(() => undefined);
     this.leftOverLooks = setInterval(() => void lookAtLeftOver(), LEFT_OVER_MS);
   }
@@ -160,6 +178,7 @@ export class ShardedGateway {
     if (this.isClosed) return;
     this.isClosed = true;
     if (this.looks !== null) clearInterval(this.looks);
+    if (this.nicLooks !== null) clearInterval(this.nicLooks);
     if (this.leftOverLooks !== null) clearInterval(this.leftOverLooks);
     await Promise.all(this.threads.map((thread) => thread.close()));
     this.dataplane.close();
@@ -178,6 +197,11 @@ export class ShardedGateway {
   /** By shard. */
   measureEach(): Promise<ShardMeasures[]> {
     return Promise.all(this.threads.map((thread) => thread.measure()));
+  }
+
+  /** Makes the NICs' rules those that there should be. @returns By port index, what was found; null: somebody else does it already. @throws Error What an engine has ended with */
+  reconcile(): Promise<readonly RepairReport[] | null> {
+    return this.rules.reconcile();
   }
 
   /** Packets of all shards as a pcapng file; one capture at a time. @param isWanted Asked now and then. */
@@ -226,15 +250,6 @@ export class ShardedGateway {
         for (const thread of this.threads) thread.send({ kind: 'nic', nic: this.templates.known });
       }
     }
-    for (const { port } of this.dataplane.recoveredPorts()) {
-      const remedy = 'with several shards lost rules are not looked for: start the gateway again, or use --shards 1';
-      this.log.error({ port: this.config.ports[port].name }, `the NIC has failed and recovered; ${remedy}`);
-    }
-    const [port] = this.dataplane.portsToReset();
-    if (port === undefined) return;
-    const { name } = this.config.ports[port];
-    const fault = `/ports/${name}: the NIC asks to be reset, which several shards cannot do yet (start the gateway again)`;
-    this.fail(Object.assign(new Error(fault), { code: 'SHARDS' }));
   }
 }
 

@@ -6,12 +6,14 @@ import { loadBinding } from '../../native/binding.js';
 import { GatewayController } from '../gateway.js';
 import { watchTemplates } from '../live-ports.js';
 import { NatLogLines } from '../nat-log-lines.js';
+import { RuleKeeper } from '../rule-keeper.js';
 import { RunningEngine } from '../running-engine.js';
 import { togetherOf } from '../together.js';
 import type {
   EngineRequest,
   FollowStep,
   FromShard,
+  RuleStep,
   ShardMeasures,
   ShardStart,
   StepAnswer,
@@ -59,6 +61,7 @@ watchTemplates(controller.templates, log);
 controller.templates.adopt(start.nic);
 controller.onNeighbour = (port, address, mac) => tell({ kind: 'neighbour', neighbour: { port, address, mac } });
 const engine = new RunningEngine(controller, binding, log, { engines: shards, asksForNeighbours: index === 0 });
+const rules = new RuleKeeper(controller, () => engine.isRunning);
 /** Loaded when somebody asks: it is most of what there would be to load before the first packet. */
 let api: Promise<FastifyInstance> | null = null;
 for (const peer of peers) peer?.on('message', (message) => engine.receive(message));
@@ -82,7 +85,7 @@ function measures(): ShardMeasures {
   };
 }
 
-async function lead(step: FollowStep): Promise<StepAnswer> {
+async function lead(step: FollowStep | RuleStep): Promise<StepAnswer> {
   const together = togetherOf(controller.engine);
   switch (step.step) {
     case 'stand-still':
@@ -98,6 +101,15 @@ async function lead(step: FollowStep): Promise<StepAnswer> {
     case 'know':
       together.know(step.leftOver);
       return null;
+    case 'own-rules':
+      return rules.ownRules(step.port);
+    case 'repair':
+      return rules.repair(step.port, step.what, step.rules);
+    case 'close-port':
+      await rules.closePort(step.port);
+      return null;
+    case 'port-reopened':
+      return rules.portReopened(step.port);
   }
 }
 

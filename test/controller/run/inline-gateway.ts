@@ -8,7 +8,8 @@ import { GatewayController } from '../../../src/controller/gateway.js';
 import { nativePorts } from '../../../src/controller/native-ports.js';
 import { NicRanking } from '../../../src/controller/nic-ranking.js';
 import { nicTarget } from '../../../src/controller/nic-target.js';
-import { repairRules } from '../../../src/controller/rule-repair.js';
+import { RuleKeeper } from '../../../src/controller/rule-keeper.js';
+import { type RuleOwners, repairPort } from '../../../src/controller/rule-repair.js';
 import { SessionWalk } from '../../../src/controller/session-walk.js';
 import type { Dataplane, NativeBinding } from '../../../src/native/binding.js';
 import { ealArguments } from '../../../src/native/eal.js';
@@ -42,6 +43,7 @@ export class InlineGateway {
   readonly refused: string[] = [];
   private readonly binding: NativeBinding;
   private readonly ranking: NicRanking;
+  private readonly owners: RuleOwners;
   private nowMs = 0;
 
   /**
@@ -92,6 +94,8 @@ export class InlineGateway {
     this.controller.templates.probesWith((rule) => this.refused.push(rule));
     this.controller.templates.installStaticRules();
     this.ranking = new NicRanking(this.controller);
+    const keepers = [new RuleKeeper(this.controller, () => true)];
+    this.owners = { dataplane: this.dataplane, keepers, rowsOfEach: made.config.nat.maxSessions };
   }
 
   /** One turn of each. @returns Whether anything happened in software. */
@@ -167,12 +171,14 @@ export class InlineGateway {
   async reconcile(): Promise<{ stale: number; missing: number }[]> {
     const sums = this.config.ports.map(() => ({ stale: 0, missing: 0 }));
     for (let i = 0; i < TRIES; i++) {
-      const found = await repairRules(this.controller, () => true);
-      found.forEach(({ stale, missing }, port) => {
-        sums[port].stale += stale;
-        sums[port].missing += missing;
-      });
-      if (found.every(({ failed }) => failed === 0)) return sums;
+      let failures = 0;
+      for (const [port, sum] of sums.entries()) {
+        const { stale, missing, failed } = await repairPort(this.owners, port, false, () => true);
+        sum.stale += stale;
+        sum.missing += missing;
+        failures += failed;
+      }
+      if (failures === 0) return sums;
     }
     throw new Error('constant rules cannot be made anew');
   }

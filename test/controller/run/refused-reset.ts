@@ -1,39 +1,36 @@
-// A live gateway whose NICs refuse each fifth rule, and ask one after the other to be reset. The last line is JSON.
-import { fixture } from '../../../bench/fixture.js';
-import { LcoreGateway, openFlows } from '../../../bench/gateways.js';
+// A live gateway whose NICs refuse each fifth rule, and ask one after the other to be reset. Argument: shards. The last
+// line is JSON.
+import { liveGateway } from './live-gateway.js';
 
 const FLOWS = 50;
-const PATIENCE_MS = 20_000;
+/** What a template of the gateway needs of constant rules, and a NIC has none of its own making. */
+const FEWEST = 5;
 
 async function main(): Promise<object> {
-  const made = fixture({ flows: FLOWS, offload: 'immediate', seed: 1, behindSoftwareNic: true, checkEvery: 1 });
-  const ports = made.config.ports.map((port) => ({ ...port, device: `${port.device},fail_every=5` }));
-  const gateway = new LcoreGateway({ ...made, config: { ...made.config, ports } });
-  const { bench, controller } = gateway;
+  const gateway = await liveGateway(FLOWS, Number(process.argv[2] ?? 1), ',fail_every=5');
+  const { bench, devices } = gateway;
   /** The NICs' own word: constant rules, for no flow has come. */
-  const rules = () => made.devices.map((device) => bench.installedRules(device).trimEnd().split('\n').length);
-  const until = async (done: () => boolean) => {
-    const end = Date.now() + PATIENCE_MS;
-    while (!done() && Date.now() < end) await gateway.runFor(0.05);
-    return done();
-  };
-  const begun = await until(() => controller.templates.constantRulesLacking === 0);
-  const before = rules();
-  const mended: boolean[] = [];
-  for (const [i, device] of made.devices.entries()) {
-    bench.wantReset(device);
-    await until(() => rules()[i] < before[i]);
-    mended.push(await until(() => rules().every((count, port) => count === before[port])));
-  }
-  const { failed } = await openFlows(gateway, {
-    first: 0,
-    count: FLOWS,
-    window: 8,
-    perSecond: 0,
-    measureLatency: false,
+  const rules = () => devices.map((device) => bench.installedRules(device).trimEnd().split('\n').length);
+  let before = rules();
+  // Those that were refused are tried again, until none is.
+  const begun = await gateway.until(async () => {
+    const then = before;
+    before = rules();
+    return before.every((count, i) => count === then[i] && count > FEWEST) && (await isQuiet());
   });
-  gateway.close();
-  return { begun, enough: before.every((count) => count > 5), mended, failed };
+  async function isQuiet(): Promise<boolean> {
+    await gateway.runFor(1.2);
+    return rules().every((count, i) => count === before[i]);
+  }
+  const mended: boolean[] = [];
+  for (const [i, device] of devices.entries()) {
+    bench.wantReset(device);
+    await gateway.until(() => rules()[i] < before[i]);
+    mended.push(await gateway.until(() => rules().every((count, port) => count === before[port])));
+  }
+  const failed = await gateway.send(0, FLOWS);
+  await gateway.close();
+  return { begun, enough: before.every((count) => count > FEWEST), mended, failed };
 }
 
 main().then(
