@@ -39,7 +39,8 @@ test('hosts behind one route share a way, with its MACs as they stand on the wir
   onWire.writeUIntBE(way?.mac ?? 0, 0, 6);
   onWire.writeUIntBE(route.mac, 6, 6);
   const words = Buffer.alloc(12);
-  [way?.macsWord0, way?.macsWord1, way?.macsWord2].forEach((word, i) => words.writeInt32LE(word ?? 0, i * 4));
+  for (const [i, word] of [way?.macsWord0, way?.macsWord1, way?.macsWord2].entries())
+    words.writeInt32LE(word ?? 0, i * 4);
   expect(words).toEqual(onWire);
   expect(way?.outerSourceWord).toBe(0);
 });
