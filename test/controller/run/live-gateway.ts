@@ -5,6 +5,7 @@ import type { BenchBinding } from '../../../bench/native.js';
 import { nicTarget } from '../../../src/controller/nic-target.js';
 import type { RepairReport } from '../../../src/controller/rule-repair.js';
 import { ShardedGateway } from '../../../src/controller/shards/sharded-gateway.js';
+import type { TemplateRegistry } from '../../../src/controller/templates.js';
 
 const PATIENCE_MS = 20_000;
 /** More threads may work than there are cores. */
@@ -24,6 +25,7 @@ export interface LiveGatewayUnderTest {
   readonly bench: BenchBinding;
   readonly devices: readonly string[];
   count(): Promise<NicCounts>;
+  constantRulesLacking(): number;
   reconcile(): Promise<readonly RepairReport[] | null>;
   runFor(seconds: number): Promise<number>;
   runUntil(done: () => boolean): Promise<boolean>;
@@ -69,6 +71,7 @@ function oneShard(made: Fixture) {
       const { nicRules, nic } = controller.dataplane.statistics();
       return { wanted: controller.nicRulesWanted, rules: nicRules, packets: nic.packets };
     },
+    constantRulesLacking: () => controller.templates.constantRulesLacking,
     reconcile: () => gateway.gateway.reconcile(),
     runFor: (seconds: number) => gateway.runFor(seconds),
     runUntil: (done: () => boolean) => gateway.runUntil(done),
@@ -82,12 +85,14 @@ async function severalShards({ config, scenario }: Fixture, shards: number) {
   const targetOf = (driver: string) => nicTarget(config.offload.target, driver);
   const gateway = new ShardedGateway(config, binding, root, targetOf, pino({ enabled: false }), shards);
   await gateway.start();
+  const { templates } = gateway as unknown as { templates: TemplateRegistry };
   return {
     bench,
     count: async () => {
       const { statistics } = await gateway.measure();
       return { wanted: gateway.nicRules.wanted, rules: statistics.nicRules, packets: statistics.nic.packets };
     },
+    constantRulesLacking: () => templates.constantRulesLacking,
     reconcile: () => gateway.reconcile(),
     runFor: waitFor,
     runUntil: (done: () => boolean) => waitUntil(bench, done, STALL_MS),

@@ -11,17 +11,8 @@ async function main(): Promise<object> {
   const { bench, devices } = gateway;
   /** The NICs' own word: constant rules, for no flow has come. */
   const rules = () => devices.map((device) => bench.installedRules(device).trimEnd().split('\n').length);
-  let before = rules();
-  // Those that were refused are tried again, until none is.
-  const begun = await gateway.until(async () => {
-    const then = before;
-    before = rules();
-    return before.every((count, i) => count === then[i] && count > FEWEST) && (await isQuiet());
-  });
-  async function isQuiet(): Promise<boolean> {
-    await gateway.runFor(1.2);
-    return rules().every((count, i) => count === before[i]);
-  }
+  const begun = await gateway.until(() => gateway.constantRulesLacking() === 0);
+  const before = rules();
   const mended: boolean[] = [];
   for (const [i, device] of devices.entries()) {
     bench.wantReset(device);
