@@ -5,13 +5,16 @@
 #include <rte_flow.h>
 
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "flow_engine/content_store.h"
+#include "flow_engine/encapsulation.h"
 #include "flow_engine/indirect.h"
 #include "flow_engine/pattern.h"
 #include "flow_engine/rss.h"
 #include "packet/tunnel.h"
+#include "packet/wire.h"
 
 namespace sluice {
 
@@ -111,6 +114,12 @@ struct RowOperand {
   uint16_t offset;  // in the row's packed operands
 };
 
+// One of those that are copied, of as many bytes as most are: 2, 4 or 6.
+struct OperandCopy {
+  uint16_t conf;    // where the action's pointer to it stands in the list, in bytes
+  uint16_t offset;  // in the row's packed operands
+};
+
 struct ActionProgram {
   uint8_t ops = 0;
   uint8_t actions = 0;  // length of the list without END
@@ -130,6 +139,14 @@ struct ActionProgram {
   // In the order of the operations: staging a row goes through nothing else.
   RowOperand row_operand[kMaxActions];
   uint8_t row_operands = 0;
+  // The same by what there is to do: those of 2, 4 and 6 bytes end at `copies_end`, then AGE, then what is in `other`,
+  // indexes of row_operand.
+  static constexpr uint8_t kCopies = 3;
+  OperandCopy copy[kMaxActions];
+  uint8_t copies_end[kCopies] = {};
+  uint8_t other[kMaxActions];
+  uint8_t others = 0;
+  bool row_brings_age = false;
 
   bool equals(const ActionProgram& other) const;
   uint64_t hash() const;
@@ -139,6 +156,7 @@ struct ActionProgram {
 struct SharedOperands {
   ContentStore<VxlanHeader> headers;
   ContentStore<RssSpread> spreads;
+  KnownDefinition definition;  // of VXLAN_ENCAP, of one of `headers`
 };
 
 // 0, or -errno with `error` filled. `kTemplate`: a conf may be null where the row brings it; `masks` (may be
@@ -153,7 +171,7 @@ void list_row_operands(ActionProgram* program);
 // 0, or -EINVAL with `error` filled: a row's actions must be of the types that the program was made from.
 int check_types(const ActionProgram& program, const rte_flow_action* actions, rte_flow_error* error);
 // Packs a rule's operands; the actions' types are the program's. On failure nothing is held in `shared`.
-int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
+int encode_in_order(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
                     const EngineOptions& options, SharedOperands* shared, uint8_t* operands,
                     rte_flow_error* error);
 // What all rows have in common, once for the table. On failure nothing is held in `shared`.
@@ -161,5 +179,47 @@ int encode_constants(ActionProgram* program, const rte_flow_action* actions, con
                      const EngineOptions& options, SharedOperands* shared, rte_flow_error* error);
 void release_constants(const ActionProgram& program, SharedOperands* shared);
 void release_operands(const ActionProgram& program, const uint8_t* operands, SharedOperands* shared);
+
+// What encode_operands() leaves of the row's operands: those in `other`, of which there is one at least.
+int encode_others(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
+                  const EngineOptions& options, SharedOperands* shared, uint8_t* operands,
+                  rte_flow_error* error);
+
+// False: one has no conf.
+template <size_t kBytes>
+inline bool copy_operands(const OperandCopy* copy, const OperandCopy* end, const uint8_t* actions,
+                          uint8_t* operands) {
+  for (; copy != end; ++copy) {
+    const auto* conf = load_raw<const void*>(actions + copy->conf);
+    if (__builtin_expect(conf == nullptr, 0)) return false;
+    std::memcpy(operands + copy->offset, conf, kBytes);
+  }
+  return true;
+}
+
+// The same as encode_in_order(), kind by kind. Where anything is wrong that one says what: the first of them.
+__attribute__((always_inline)) inline int encode_operands(const ActionProgram& program, const rte_flow_action* actions,
+                           const rte_flow_attr& attr, const EngineOptions& options, SharedOperands* shared,
+                           uint8_t* operands, rte_flow_error* error) {
+  constexpr uint32_t kMostAgeSeconds = (1u << 24) - 1;
+  const auto in_order = [&] {
+    return encode_in_order(program, actions, attr, options, shared, operands, error);
+  };
+  const auto* list = reinterpret_cast<const uint8_t*>(actions);
+  const OperandCopy *twos = program.copy, *fours = twos + program.copies_end[0],
+                    *sixes = twos + program.copies_end[1], *end = twos + program.copies_end[2];
+  if (__builtin_expect(!copy_operands<2>(twos, fours, list, operands) ||
+                           !copy_operands<4>(fours, sixes, list, operands) ||
+                           !copy_operands<6>(sixes, end, list, operands),
+                       0))
+    return in_order();
+  if (program.row_brings_age) {
+    const auto* age = static_cast<const rte_flow_action_age*>(actions[program.age_action].conf);
+    // A timeout of 1 and more, and zeros in the reserved bits above its 24.
+    if (__builtin_expect(age == nullptr || load_raw<uint32_t>(age) - 1 >= kMostAgeSeconds, 0)) return in_order();
+    store_raw(operands + program.op[program.age_op].operand, age->context);
+  }
+  return program.others == 0 ? 0 : encode_others(program, actions, attr, options, shared, operands, error);
+}
 
 }  // namespace sluice

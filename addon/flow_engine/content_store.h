@@ -36,12 +36,14 @@ class ContentStore {
   }
   // Of what is held already.
   void acquire_again(uint32_t id) { ++entry(id).references; }
-  void release(uint32_t id) {
+  // Whether that was the last reference, and the id means nothing any more.
+  bool release(uint32_t id) {
     Entry& released = entry(id);
-    if (--released.references != 0) return;
+    if (__builtin_expect(--released.references != 0, 1)) return false;
     ids_.erase(key(released.content));
     if (last_ == id) last_ = 0;
     entries_.free(id);
+    return true;
   }
   // Of what is held now, as the containers have it: content, its key and its place in the order.
   uint64_t memory_bytes() const { return ids_.size() * (sizeof(Entry) + sizeof(Content) + kNodeBytes); }

@@ -1,6 +1,7 @@
 #include "flow_engine/encapsulation.h"
 
 #include <cstring>
+#include <iterator>
 
 #include "flow_engine/items.h"
 #include "packet/wire.h"
@@ -59,6 +60,50 @@ const char* read_vxlan_definition(const rte_flow_item* definition, uint16_t vxla
   if (stage != 5) return "the definition must be ETH, VLAN if wanted, IPV4, UDP, VXLAN in this order";
   complete_vxlan_header(header, vxlan_udp_port);
   return nullptr;
+}
+
+namespace {
+
+// The words of KnownDefinition: without the destination MAC and address, the source port and the VNI.
+constexpr int kKnownItems[] = {RTE_FLOW_ITEM_TYPE_ETH, RTE_FLOW_ITEM_TYPE_IPV4, RTE_FLOW_ITEM_TYPE_UDP,
+                               RTE_FLOW_ITEM_TYPE_VXLAN, RTE_FLOW_ITEM_TYPE_END};
+constexpr uint16_t kEthSource = 6;
+static_assert(kEthSource + 8 == kEthernetBytes && kIpv4Destination == 16 && kUdpBytes == 8 && kVxlanBytes == 8);
+// As they stand in memory, little endian.
+constexpr uint64_t kSourcePortMask = 0xffffull << 8 * kL4SourcePort, kVniMask = 0xffffffull << 8 * kVxlanVni;
+
+const uint8_t* spec_of(const rte_flow_item& item) { return static_cast<const uint8_t*>(item.spec); }
+
+}  // namespace
+
+inline KnownDefinition::Words KnownDefinition::words_of(const rte_flow_item* definition) {
+  const uint8_t* ipv4 = spec_of(definition[1]);
+  return {load_raw<uint64_t>(spec_of(definition[0]) + kEthSource),
+          {load_raw<uint64_t>(ipv4), load_raw<uint64_t>(ipv4 + 8)},
+          load_raw<uint64_t>(spec_of(definition[2])) & ~kSourcePortMask,
+          load_raw<uint64_t>(spec_of(definition[3])) & ~kVniMask};
+}
+
+bool KnownDefinition::is_like(const rte_flow_item* definition, VxlanFields* fields) const {
+  if (first_other(definition, kKnownItems, std::size(kKnownItems)) != nullptr) return false;
+  if (definition[0].spec == nullptr || definition[1].spec == nullptr || definition[2].spec == nullptr ||
+      definition[3].spec == nullptr)
+    return false;
+  const Words words = words_of(definition);
+  if (((words.eth ^ words_.eth) | (words.ipv4[0] ^ words_.ipv4[0]) | (words.ipv4[1] ^ words_.ipv4[1]) |
+       (words.udp ^ words_.udp) | (words.vxlan ^ words_.vxlan)) != 0)
+    return false;
+  std::memcpy(fields->destination_mac, spec_of(definition[0]), sizeof fields->destination_mac);
+  fields->destination_be = load_raw<uint32_t>(spec_of(definition[1]) + kIpv4Destination);
+  fields->source_port_be = load_raw<uint16_t>(spec_of(definition[2]) + kL4SourcePort);
+  std::memcpy(fields->vni, spec_of(definition[3]) + kVxlanVni, sizeof fields->vni);
+  return true;
+}
+
+void KnownDefinition::know(const rte_flow_item* definition, uint32_t header) {
+  if (first_other(definition, kKnownItems, std::size(kKnownItems)) != nullptr) return;
+  words_ = words_of(definition);
+  header_ = header;
 }
 
 RawKind classify_raw(const uint8_t* data, size_t size, uint16_t vxlan_udp_port) {

@@ -64,9 +64,12 @@ struct FlowEngine::Implementation {
     uint64_t word[kMaxKeyWords];
   };
   // The steps of rules.cc. add_rule is stage and commit of one rule; with a key, of a pattern without ranges.
-  FlowRule* stage(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
-                  const rte_flow_action* actions, rte_flow_error* error);
+  FlowRule* stage(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
+                  rte_flow_error* error);
+  FlowRule* stage_typed(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
+                        uint32_t* hash, rte_flow_error* error);
   void commit(FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes);
+  int commit(FlowRule* staged, uint32_t hash, uint32_t now_seconds);
   void remove(FlowRule* const* gone, size_t count);
   FlowRule* add_rule(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
                      const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error);
@@ -81,6 +84,7 @@ struct FlowEngine::Implementation {
   FlowRule* fill_and_settle(RuleTable* table, FlowRule* rule, uint32_t hash, const rte_flow_action* actions,
                             uint32_t now_seconds, rte_flow_error* error);
   int settle(RuleTable* table, FlowRule* rule, uint32_t hash, uint32_t now_seconds);
+  int settle_any(RuleTable* table, FlowRule* rule, uint32_t hash, uint32_t now_seconds);
   bool collides(RuleTable* table, FlowRule* rule, uint32_t hash, uint32_t** room) const;
 
   void make_live(RuleTable* table, FlowRule* rule, uint32_t now_seconds);

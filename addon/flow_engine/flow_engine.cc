@@ -252,7 +252,25 @@ FlowRule* FlowEngine::create_row(RuleTable* table, const rte_flow_item* pattern,
 
 FlowRule* FlowEngine::stage_row(RuleTable* table, const rte_flow_item* pattern,
                                 const rte_flow_action* actions, rte_flow_error* error) {
-  return self_->stage(table, table->pattern.sources, pattern, actions, error);
+  return self_->stage(table, pattern, actions, error);
+}
+
+bool FlowEngine::has_types(const RuleTable* table, const rte_flow_item* pattern,
+                           const rte_flow_action* actions) {
+  const PatternSources& sources = table->pattern.sources;
+  const ActionProgram& program = table->program;
+  return first_other(pattern, sources.type, sources.items) == nullptr &&
+         first_other(actions, program.type, program.actions) == nullptr;
+}
+
+FlowRule* FlowEngine::stage_typed_row(RuleTable* table, const rte_flow_item* pattern,
+                                      const rte_flow_action* actions, uint32_t* hash,
+                                      rte_flow_error* error) {
+  return self_->stage_typed(table, pattern, actions, hash, error);
+}
+
+int FlowEngine::commit_row(FlowRule* row, uint32_t hash, uint32_t now_seconds) {
+  return self_->commit(row, hash, now_seconds);
 }
 
 void FlowEngine::commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes) {

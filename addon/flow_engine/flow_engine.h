@@ -181,6 +181,12 @@ class FlowEngine {
   FlowRule* stage_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                       rte_flow_error* error);
   void commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes);
+  // The two steps for who checks types by himself and stages rows long before they are committed: has_types() is what
+  // stage_row begins with, stage_typed_row the rest of it. `hash` is for commit_row, which returns the code.
+  static bool has_types(const RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions);
+  FlowRule* stage_typed_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
+                            uint32_t* hash, rte_flow_error* error);
+  int commit_row(FlowRule* row, uint32_t hash, uint32_t now_seconds);
   // Rows without items and actions: copies of one that was staged from them, in which the caller writes what differs.
   // `values`: a row's key and operands, value_bytes() of its table in all. An image holds the encapsulation headers of
   // its row for as long as the engine lives. False: there is none of rows with ranges, AGE or other shared operands.

@@ -66,6 +66,23 @@ class HashIndex {
     if (const uint32_t free = empty(bucket)) *room = &bucket.slot[__builtin_ctz(free)];
     return 0;
   }
+  // find(), and insert() where nothing was found, of what one bucket tells. kUnknown: nothing was done.
+  enum class Added : uint8_t { kYes, kIsThere, kUnknown };
+  template <typename Matches>
+  Added add(uint32_t hash, uint32_t row, Matches&& matches) {
+    Bucket& bucket = current_.buckets[hash & current_.mask];
+    if (__builtin_expect(bucket.passed != 0 || old_.buckets != nullptr || row > limit_, 0))
+      return Added::kUnknown;
+    for (uint32_t hits = tagged(current_, bucket, hash); __builtin_expect(hits != 0, 0); hits &= hits - 1) {
+      const uint32_t other = bucket.slot[__builtin_ctz(hits)] & current_.index_mask;
+      if (other != 0 && matches(other)) return Added::kIsThere;
+    }
+    const uint32_t free = empty(bucket);
+    if (__builtin_expect(free == 0, 0)) return Added::kUnknown;
+    bucket.slot[__builtin_ctz(free)] = current_.tag(hash) | row;
+    ++size_;
+    return Added::kYes;
+  }
   // False, and nothing done: the index has to grow.
   bool fill(uint32_t* room, uint32_t hash, uint32_t row) {
     if (row > limit_) return false;

@@ -66,19 +66,22 @@ inline int type_of(const rte_flow_action& action) {
 }
 
 // The first of a list's items or actions that is not of the type expected in its place; null: all are. None behind it
-// is read, for a shorter list ends there. Four at a time: each is a load, a comparison and a jump then.
+// is read, for a shorter list ends there. Four at a time, then two: each is a load, a comparison and a jump then.
 template <typename Entry>
-const Entry* first_other(const Entry* list, const int* types, uint8_t count) {
-  for (; count >= 4; count -= 4, list += 4, types += 4) {
+inline const Entry* first_other(const Entry* list, const int* types, uint8_t count) {
+  for (const int* const fours = types + (count & ~3); types != fours; list += 4, types += 4) {
     if (type_of(list[0]) != types[0]) return list;
     if (type_of(list[1]) != types[1]) return list + 1;
     if (type_of(list[2]) != types[2]) return list + 2;
     if (type_of(list[3]) != types[3]) return list + 3;
   }
-  for (; count != 0; --count, ++list, ++types) {
-    if (type_of(*list) != *types) return list;
+  if ((count & 2) != 0) {
+    if (type_of(list[0]) != types[0]) return list;
+    if (type_of(list[1]) != types[1]) return list + 1;
+    list += 2;
+    types += 2;
   }
-  return nullptr;
+  return (count & 1) == 0 || type_of(*list) == *types ? nullptr : list;
 }
 
 // Null for an item that the engine does not know.

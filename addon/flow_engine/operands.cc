@@ -110,6 +110,10 @@ const char* encode(const ActionProgram& program, const Op& op, const rte_flow_ac
       EncapOperand encap{};
       if (!l2) encap.fields = split_vxlan_header(&header);
       encap.header = shared == nullptr ? 0 : shared->headers.acquire(header);
+      if (shared != nullptr && type_of(action) == RTE_FLOW_ACTION_TYPE_VXLAN_ENCAP) {
+        shared->definition.know(static_cast<const rte_flow_action_vxlan_encap*>(conf)->definition,
+                                encap.header);
+      }
       if (l2) {
         store_raw(operand, encap.header);
       } else {
@@ -123,7 +127,8 @@ const char* encode(const ActionProgram& program, const Op& op, const rte_flow_ac
 
 void release(const Op& op, const uint8_t* operands, SharedOperands* shared) {
   if (op.kind == OpKind::kVxlanEncap || op.kind == OpKind::kReplaceL2) {
-    shared->headers.release(load_raw<uint32_t>(operands + op.operand));
+    const auto header = load_raw<uint32_t>(operands + op.operand);
+    if (shared->headers.release(header)) shared->definition.forget(header);
   } else if (op.kind == OpKind::kRss) {
     shared->spreads.release(load_raw<uint32_t>(operands + op.operand));
   } else if (op.kind == OpKind::kIndirectCount || op.kind == OpKind::kIndirectAge) {
@@ -162,6 +167,24 @@ void list_row_operands(ActionProgram* program) {
     program->row_operand[program->row_operands++] = {
         i, op.action, is_plain(op.kind) ? op.operand_bytes : uint8_t{0}, op.operand};
   }
+  uint8_t copies = 0;
+  for (uint8_t width = 0; width < ActionProgram::kCopies; ++width) {
+    for (uint8_t i = 0; i < program->row_operands; ++i) {
+      const RowOperand& operand = program->row_operand[i];
+      if (operand.copied != 2 * (width + 1)) continue;
+      const size_t conf = operand.action * sizeof(rte_flow_action) + offsetof(rte_flow_action, conf);
+      program->copy[copies++] = {static_cast<uint16_t>(conf), operand.offset};
+    }
+    program->copies_end[width] = copies;
+  }
+  for (uint8_t i = 0; i < program->row_operands; ++i) {
+    const RowOperand& operand = program->row_operand[i];
+    if (program->op[operand.op].kind == OpKind::kAge) {
+      program->row_brings_age = true;
+    } else if (operand.copied != 2 && operand.copied != 4 && operand.copied != 6) {
+      program->other[program->others++] = i;
+    }
+  }
 }
 
 int check_types(const ActionProgram& program, const rte_flow_action* actions, rte_flow_error* error) {
@@ -170,19 +193,59 @@ int check_types(const ActionProgram& program, const rte_flow_action* actions, rt
   return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, other, "action differs from the template's");
 }
 
-int encode_operands(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
+int encode_in_order(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
                     const EngineOptions& options, SharedOperands* shared, uint8_t* operands,
                     rte_flow_error* error) {
   const RowOperand* const end = program.row_operand + program.row_operands;
   for (const RowOperand* at = program.row_operand; at != end; ++at) {
     const void* conf = actions[at->action].conf;
-    if (at->copied != 0 && __builtin_expect(conf != nullptr, 1)) {
+    if (at->copied != 0 && conf != nullptr) {
       copy_field(operands + at->offset, conf, at->copied);
-      continue;
+    } else if (const int code =
+                   encode_op(program, at->op, actions, attr, options, shared, operands, error)) {
+      return code;
     }
-    if (const int code = encode_op(program, at->op, actions, attr, options, shared, operands, error)) return code;
   }
   return 0;
+}
+
+// Of a VXLAN_ENCAP whose header is known. False: it has to be read.
+static inline bool encode_known(const rte_flow_action& action, SharedOperands* shared, uint8_t* operand) {
+  if (type_of(action) != RTE_FLOW_ACTION_TYPE_VXLAN_ENCAP || action.conf == nullptr || shared == nullptr)
+    return false;
+  const rte_flow_item* definition = static_cast<const rte_flow_action_vxlan_encap*>(action.conf)->definition;
+  auto* encap = reinterpret_cast<EncapOperand*>(operand);
+  if (definition == nullptr || !shared->definition.is(definition, &encap->fields)) return false;
+  encap->header = shared->definition.header();
+  shared->headers.acquire_again(encap->header);
+  return true;
+}
+
+// Those of `other` from the one of this index on.
+__attribute__((noinline)) static int encode_rest(const ActionProgram& program, uint8_t i,
+                                                 const rte_flow_action* actions, const rte_flow_attr& attr,
+                                                 const EngineOptions& options, SharedOperands* shared,
+                                                 uint8_t* operands, rte_flow_error* error) {
+  for (; i < program.others; ++i) {
+    const RowOperand& operand = program.row_operand[program.other[i]];
+    const rte_flow_action& action = actions[operand.action];
+    if (operand.copied != 0 && action.conf != nullptr) {
+      copy_field(operands + operand.offset, action.conf, operand.copied);
+    } else if (const int code =
+                   encode_op(program, operand.op, actions, attr, options, shared, operands, error)) {
+      return code;
+    }
+  }
+  return 0;
+}
+
+int encode_others(const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
+                  const EngineOptions& options, SharedOperands* shared, uint8_t* operands,
+                  rte_flow_error* error) {
+  const RowOperand& first = program.row_operand[program.other[0]];
+  const bool is_known = encode_known(actions[first.action], shared, operands + first.offset);
+  if (is_known && program.others == 1) return 0;
+  return encode_rest(program, is_known ? 1 : 0, actions, attr, options, shared, operands, error);
 }
 
 int encode_constants(ActionProgram* program, const rte_flow_action* actions, const rte_flow_attr& attr,

@@ -1,6 +1,7 @@
 #include "flow_engine/pattern.h"
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include "flow_engine/flow_engine.h"
@@ -45,6 +46,7 @@ class Compiler {
   void require_absent(uint32_t bits) { out_->shape.required_mask |= level(bits); }
   uint32_t level(uint32_t bits) const { return inner_ ? bits << presence::kInnerShift : bits; }
   void require_last_tag_before_l3();
+  void plan_words();
 
   const rte_flow_attr& attr_;
   const PatternMode mode_;
@@ -207,7 +209,7 @@ int Compiler::add_words(const ItemDescription& description, Slot slot, uint8_t* 
       // VLAN: the eight bytes end where the tag ends, so that they never leave the frame.
       word.offset = static_cast<int8_t>(description.header_bytes - 8);
       std::memcpy(bytes + 8 - description.header_bytes, mask, description.header_bytes);
-      source = {index_, 0, static_cast<uint8_t>(8 * (8 - description.header_bytes)), true};
+      source = {index_, 0, static_cast<uint8_t>(8 * (8 - description.header_bytes)), true, 0, 0};
       std::memset(mask, 0, description.header_bytes);
     } else {
       const uint8_t start =
@@ -215,7 +217,7 @@ int Compiler::add_words(const ItemDescription& description, Slot slot, uint8_t* 
       word.offset = static_cast<int8_t>(start);
       std::memcpy(bytes, mask + start, 8);
       std::memset(mask + start, 0, 8);
-      source = {index_, start, 0, false};
+      source = {index_, start, 0, false, 0, 0};
     }
     word.mask = load_raw<uint64_t>(bytes);
   }
@@ -344,7 +346,7 @@ int Compiler::add_register(const ItemDescription& description) {
   uint8_t bytes[8] = {};
   std::memcpy(bytes + at % 8, &mask, sizeof mask);
   // Specs may be shorter than eight bytes; see gather_values.
-  out_->sources.word[shape.words] = {index_, 0, static_cast<uint8_t>(8 * (at % 8)), true};
+  out_->sources.word[shape.words] = {index_, 0, static_cast<uint8_t>(8 * (at % 8)), true, 0, 0};
   shape.word[shape.words++] = {load_raw<uint64_t>(bytes), Slot::kRegisters, static_cast<int8_t>(at / 8 * 8)};
   return 0;
 }
@@ -396,10 +398,28 @@ int Compiler::run(const rte_flow_item* pattern) {
     if (out_->shape.words == kMaxKeyWords) {
       return refuse(RTE_FLOW_ERROR_TYPE_ITEM_NUM, "pattern", "the pattern matches too many bytes");
     }
-    out_->sources.word[out_->shape.words] = {0, 0, 0, false};
+    out_->sources.word[out_->shape.words] = {0, 0, 0, false, 0, 0};
     out_->shape.word[out_->shape.words++] = {meta_mask_, Slot::kMeta, 0};
   }
+  plan_words();
   return 0;
+}
+
+// What gather_words() goes by.
+void Compiler::plan_words() {
+  PatternSources& sources = out_->sources;
+  const uint8_t words = out_->shape.words;
+  sources.ends_with_port = sources.metas == 1 && sources.meta[0].kind == kMetaPort;
+  if (sources.ends_with_port)
+    sources.word[words - 1] = {sources.meta[0].item, 0, sources.meta[0].shift, true, 0, 0};
+  for (uint8_t i = 0; i < words; ++i) {
+    PatternSources::Word& word = sources.word[i];
+    word.spec = static_cast<uint16_t>(word.item * sizeof(rte_flow_item) + offsetof(rte_flow_item, spec));
+    word.mask = out_->shape.word[i].mask;
+  }
+  const uint8_t from_specs = sources.metas == 0 ? words : static_cast<uint8_t>(words - 1);
+  while (sources.long_words < from_specs && !sources.word[sources.long_words].is_short) ++sources.long_words;
+  sources.is_plain = sources.long_words + sources.ends_with_port == words;
 }
 
 uint64_t meta_value(const PatternSources::Meta& source, const rte_flow_item* pattern) {
@@ -430,8 +450,8 @@ int compile_pattern(const rte_flow_attr& attr, const rte_flow_item* pattern, Pat
   return Compiler(attr, mode, options, out, error).run(pattern);
 }
 
-int gather_words(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
-                 uint64_t* words, rte_flow_error* error) {
+int gather_any_words(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
+                     uint64_t* words, rte_flow_error* error) {
   const auto missing = [&](uint8_t item) {
     return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_SPEC, &pattern[item],
                 named_message(item_name(type_of(pattern[item])), "the template's mask needs a spec"));
@@ -455,11 +475,20 @@ int gather_words(const PatternShape& shape, const PatternSources& sources, const
   return 0;
 }
 
+int check_types(const PatternSources& sources, const rte_flow_item* pattern, rte_flow_error* error) {
+  const rte_flow_item* other = first_other(pattern, sources.type, sources.items);
+  if (__builtin_expect(other == nullptr, 1)) return 0;
+  return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM, other, "item differs from the template's");
+}
+
 int gather_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
                   uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error) {
-  const rte_flow_item* other = first_other(pattern, sources.type, sources.items);
-  if (__builtin_expect(other != nullptr, 0))
-    return fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_ITEM, other, "item differs from the template's");
+  if (const int code = check_types(sources, pattern, error)) return code;
+  return gather_typed_values(shape, sources, pattern, words, low, high, error);
+}
+
+int gather_typed_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
+                        uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error) {
   if (const int code = gather_words(shape, sources, pattern, words, error)) return code;
   for (uint8_t i = 0; i < shape.ranges; ++i) {
     const RangeField& range = shape.range[i];

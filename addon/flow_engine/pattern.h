@@ -9,6 +9,7 @@
 
 #include "flow_engine/items.h"
 #include "flow_engine/packet_view.h"
+#include "packet/wire.h"
 
 namespace sluice {
 
@@ -70,6 +71,8 @@ struct PatternSources {
     uint8_t offset;  // in spec
     uint8_t shift;   // bits
     bool is_short;   // specs of four bytes: META, MARK, VLAN, ICMP6
+    uint16_t spec;   // where the item's pointer to it stands in the list, in bytes
+    uint64_t mask;   // the shape's
   };
   struct Meta {
     uint8_t item;
@@ -77,6 +80,9 @@ struct PatternSources {
     uint8_t shift;
   };
   Word word[kMaxKeyWords];  // the last is of `meta` where there is any
+  uint8_t long_words = 0;   // the first so many are not short, and none of `meta`
+  bool ends_with_port = false;  // REPRESENTED_PORT is all there is in `meta`
+  bool is_plain = false;        // these are all
   uint8_t range_item[kMaxRanges];
   Meta meta[8];
   int type[kMaxItems];  // to tell a row whose items differ from the template's; as the items have them
@@ -113,8 +119,34 @@ int compile_pattern(const rte_flow_attr& attr, const rte_flow_item* pattern, Pat
 int gather_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
                   uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error);
 
+// 0, or -EINVAL with `error` filled: a row's items must be of the types that the sources were made from.
+int check_types(const PatternSources& sources, const rte_flow_item* pattern, rte_flow_error* error);
+// gather_values() without check_types().
+int gather_typed_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
+                        uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error);
 // Only the words, of a pattern whose items are known to be of the sources' types.
-int gather_words(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
-                 uint64_t* words, rte_flow_error* error);
+int gather_any_words(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
+                     uint64_t* words, rte_flow_error* error);
+// The same, of most patterns without looking at the kind of each word. Part of whoever calls it: what a call takes is a
+// third of it.
+__attribute__((always_inline)) inline int gather_words(const PatternShape& shape, const PatternSources& sources,
+                                                       const rte_flow_item* pattern, uint64_t* words,
+                                                       rte_flow_error* error) {
+  const auto* list = reinterpret_cast<const uint8_t*>(pattern);
+  const auto any = [&] { return gather_any_words(shape, sources, pattern, words, error); };
+  if (__builtin_expect(!sources.is_plain, 0)) return any();
+  const PatternSources::Word* word = sources.word;
+  uint64_t* out = words;
+  for (const PatternSources::Word* const end = word + sources.long_words; word != end; ++word) {
+    const auto* spec = load_raw<const uint8_t*>(list + word->spec);
+    if (__builtin_expect(spec == nullptr, 0)) return any();
+    *out++ = load_raw<uint64_t>(spec + word->offset) & word->mask;
+  }
+  if (!sources.ends_with_port) return 0;
+  const auto* port = load_raw<const rte_flow_item_ethdev*>(list + word->spec);
+  if (__builtin_expect(port == nullptr, 0)) return any();
+  *out = uint64_t{port->port_id} << word->shift & word->mask;
+  return 0;
+}
 
 }  // namespace sluice

@@ -75,25 +75,6 @@ FlowRule* RuleTable::lookup(const PacketView& view) const {
   return lookup(view, hash_of(view));
 }
 
-void RuleTable::share_with(const uint64_t* key) {
-  const uint8_t words = pattern.shape.words;
-  if (rows == 0) {
-    for (uint8_t i = 0; i < words; ++i) {
-      common[i / 2].value[i % 2] = key[i];
-      common[i / 2].mask[i % 2] = ~0ull;
-    }
-    return;
-  }
-  Common* of = common;
-  for (const uint64_t* pairs_end = key + (words & ~1); key != pairs_end; key += 2, ++of) {
-    const __m128i other = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(key)),
-                                        _mm_load_si128(reinterpret_cast<const __m128i*>(of->value)));
-    auto* mask = reinterpret_cast<__m128i*>(of->mask);
-    _mm_store_si128(mask, _mm_andnot_si128(other, _mm_load_si128(mask)));
-  }
-  if ((words & 1) != 0) of->mask[0] &= ~(*key ^ of->value[0]);
-}
-
 bool RuleTable::insert(FlowRule* added, uint32_t hash, uint32_t* room) {
   const bool has_ranges = pattern.shape.ranges != 0;
   const bool is_in = room != nullptr && index.fill(room, hash, added->row);

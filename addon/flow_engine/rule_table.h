@@ -43,6 +43,10 @@ struct FlowRule {
     std::memcpy(&with_state, &state, sizeof with_state);
     return with_state >> 8;
   }
+  void set(uint8_t new_state, uint32_t seconds) {
+    const uint32_t with_state = new_state | seconds << 8;
+    std::memcpy(&state, &with_state, sizeof with_state);
+  }
 
   uint16_t table() const { return static_cast<uint16_t>(table_and_sequence >> 48); }
   uint64_t sequence() const { return table_and_sequence & kSequenceMask; }
@@ -135,6 +139,17 @@ struct RuleTable {
   // The same before insert(), which takes the room that was found in the index, if any.
   FlowRule* find(const uint64_t* key, uint32_t hash, uint32_t** room);
   bool insert(FlowRule* rule, uint32_t hash, uint32_t* room);
+  // find() and insert() in one, of a table that is not listed.
+  HashIndex::Added add(FlowRule* rule, uint32_t hash) {
+    const uint64_t* key = rule->key();
+    const auto added =
+        index.add(hash, rule->row, [&](uint32_t other) { return same_key(this->rule(other)->key(), key); });
+    if (__builtin_expect(added != HashIndex::Added::kYes, 0)) return added;
+    share_with(key);
+    ++rows;
+    if (!templated) remember(hash);
+    return added;
+  }
   // Whether no rule has the key, without a look at the index, and the index has room for another rule.
   bool lacks(const FlowRule* rule, uint32_t hash) const {
     return filter != nullptr && index.has_room_for(rule->row) && !filter->may_have(hash);
@@ -145,8 +160,14 @@ struct RuleTable {
   void erase(FlowRule* rule, uint32_t hash);
 
   uint32_t hash_key(const uint64_t* key) const { return hash_key(key, pattern.shape.words); }
+  // What hash_words() would make of it, two words at once.
   uint32_t hash_key(const uint64_t* key, size_t words) const {
-    return hash_words(words, [key](size_t i) { return key[i]; });
+    uint64_t h = seed;
+    const uint64_t second = seed ^ kSecond;
+    for (const uint64_t* const end = key + (words & ~size_t{1}); key != end; key += 2)
+      h = fold(key[0] ^ kFirst ^ h, key[1] ^ second);
+    if ((words & 1) != 0) h = fold(*key ^ h, seed ^ kOdd);
+    return finish(h);
   }
   uint32_t hash_of(const PacketView& view) const {
     return hash_words(pattern.shape.words,
@@ -176,11 +197,35 @@ struct RuleTable {
     uint64_t h = seed;
     size_t i = 0;
     for (; i + 1 < words; i += 2)
-      h = fold(word(i) ^ 0xa0761d6478bd642full ^ h, word(i + 1) ^ seed ^ 0xe7037ed1a0b428dbull);
-    if (i < words) h = fold(word(i) ^ h, seed ^ 0x8ebc6af09c88c6e3ull);
+      h = fold(word(i) ^ kFirst ^ h, word(i + 1) ^ seed ^ kSecond);
+    if (i < words) h = fold(word(i) ^ h, seed ^ kOdd);
+    return finish(h);
+  }
+  static uint32_t finish(uint64_t h) {
     h = fold(h, 0x589965cc75374cc3ull);
     return static_cast<uint32_t>(h ^ h >> 32);
   }
+  static constexpr uint64_t kFirst = 0xa0761d6478bd642full, kSecond = 0xe7037ed1a0b428dbull,
+                            kOdd = 0x8ebc6af09c88c6e3ull;
 };
+
+inline void RuleTable::share_with(const uint64_t* key) {
+  const uint8_t words = pattern.shape.words;
+  if (rows == 0) {
+    for (uint8_t i = 0; i < words; ++i) {
+      common[i / 2].value[i % 2] = key[i];
+      common[i / 2].mask[i % 2] = ~0ull;
+    }
+    return;
+  }
+  Common* of = common;
+  for (const uint64_t* pairs_end = key + (words & ~1); key != pairs_end; key += 2, ++of) {
+    const __m128i other = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(key)),
+                                        _mm_load_si128(reinterpret_cast<const __m128i*>(of->value)));
+    auto* mask = reinterpret_cast<__m128i*>(of->mask);
+    _mm_store_si128(mask, _mm_andnot_si128(other, _mm_load_si128(mask)));
+  }
+  if ((words & 1) != 0) of->mask[0] &= ~(*key ^ of->value[0]);
+}
 
 }  // namespace sluice

@@ -51,7 +51,8 @@ inline uint32_t FlowEngine::Implementation::take_row(RuleTable* table, rte_flow_
   return row;
 }
 
-inline FlowRule* FlowEngine::Implementation::allocate_row(RuleTable* table, rte_flow_error* error) {
+inline __attribute__((always_inline)) FlowRule* FlowEngine::Implementation::allocate_row(
+    RuleTable* table, rte_flow_error* error) {
   const uint32_t row = take_row(table, error);
   if (row == 0) return nullptr;
   FlowRule* rule = table->rule(row);
@@ -73,20 +74,24 @@ FlowRule* FlowEngine::Implementation::copy_row(RuleTable* table, const uint64_t*
   return rule;
 }
 
-// With its key.
-FlowRule* FlowEngine::Implementation::allocate_row(RuleTable* table, const PatternSources& sources,
-                                                   const rte_flow_item* pattern, rte_flow_error* error) {
+// With its key, of items that are of the table's types.
+inline __attribute__((always_inline)) FlowRule* FlowEngine::Implementation::allocate_row(
+    RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern, rte_flow_error* error) {
   FlowRule* rule = allocate_row(table, error);
-  if (rule == nullptr || gather_values(table->pattern.shape, sources, pattern, rule->key(), table->low(rule),
-                                       table->high(rule), error) == 0)
-    return rule;
+  if (rule == nullptr) return nullptr;
+  const PatternShape& shape = table->pattern.shape;
+  const int code = __builtin_expect(shape.ranges == 0, 1)
+                       ? gather_words(shape, sources, pattern, rule->key(), error)
+                       : gather_typed_values(shape, sources, pattern, rule->key(), table->low(rule),
+                                             table->high(rule), error);
+  if (__builtin_expect(code == 0, 1)) return rule;
   table->slab.free(rule->row);
   return nullptr;
 }
 
 // The row is staged then, or given back.
-inline bool FlowEngine::Implementation::fill_row(RuleTable* table, FlowRule* rule,
-                                                 const rte_flow_action* actions, rte_flow_error* error) {
+inline __attribute__((always_inline)) bool FlowEngine::Implementation::fill_row(
+    RuleTable* table, FlowRule* rule, const rte_flow_action* actions, rte_flow_error* error) {
   const ActionProgram& program = table->program;
   if (encode_operands(program, actions, table->attr, options, &shared, table->operands(rule), error) != 0) {
     table->slab.free(rule->row);
@@ -96,25 +101,52 @@ inline bool FlowEngine::Implementation::fill_row(RuleTable* table, FlowRule* rul
     uint32_t timeout = program.age_timeout;
     if (timeout == 0)
       timeout = static_cast<const rte_flow_action_age*>(actions[program.age_action].conf)->timeout;
-    for (int i = 0; i < 3; ++i) rule->age_timeout[i] = static_cast<uint8_t>(timeout >> 8 * i);
+    rule->set(FlowRule::kStaged, timeout);
     table->horizons.cover(rule->row);
+  } else {
+    rule->state = FlowRule::kStaged;
   }
-  rule->state = FlowRule::kStaged;
   ++rules;
   return true;
 }
 
-FlowRule* FlowEngine::Implementation::stage(RuleTable* table, const PatternSources& sources,
-                                            const rte_flow_item* pattern, const rte_flow_action* actions,
-                                            rte_flow_error* error) {
-  if (check_types(table->program, actions, error) != 0) return nullptr;
-  FlowRule* rule = allocate_row(table, sources, pattern, error);
+FlowRule* FlowEngine::Implementation::stage(RuleTable* table, const rte_flow_item* pattern,
+                                            const rte_flow_action* actions, rte_flow_error* error) {
+  if (check_types(table->program, actions, error) != 0 ||
+      check_types(table->pattern.sources, pattern, error) != 0)
+    return nullptr;
+  FlowRule* rule = allocate_row(table, table->pattern.sources, pattern, error);
   return rule != nullptr && fill_row(table, rule, actions, error) ? rule : nullptr;
+}
+
+// The index bucket is asked for, so that it has come when the row is committed.
+FlowRule* FlowEngine::Implementation::stage_typed(RuleTable* table, const rte_flow_item* pattern,
+                                                  const rte_flow_action* actions, uint32_t* hash,
+                                                  rte_flow_error* error) {
+  FlowRule* rule = allocate_row(table, table->pattern.sources, pattern, error);
+  if (rule == nullptr) return nullptr;
+  *hash = table->hash_key(rule->key());
+  table->index.prefetch(*hash);
+  return fill_row(table, rule, actions, error) ? rule : nullptr;
 }
 
 // 0, -EEXIST or -ENOMEM.
 inline int FlowEngine::Implementation::settle(RuleTable* table, FlowRule* rule, uint32_t hash,
                                               uint32_t now_seconds) {
+  if (__builtin_expect(table->is_listed() || !table->twins.empty() || table->filter != nullptr, 0))
+    return settle_any(table, rule, hash, now_seconds);
+  // Then it has rules, none of which its group has copied, and no ranges.
+  link();
+  switch (table->add(rule, hash)) {
+    case HashIndex::Added::kYes: make_live(table, rule, now_seconds); return 0;
+    case HashIndex::Added::kIsThere: rule->state = FlowRule::kFailed; return -EEXIST;
+    case HashIndex::Added::kUnknown: break;
+  }
+  return settle_any(table, rule, hash, now_seconds);
+}
+
+int FlowEngine::Implementation::settle_any(RuleTable* table, FlowRule* rule, uint32_t hash,
+                                           uint32_t now_seconds) {
   if (table->twins.empty() && table->lacks(rule, hash)) {
     table->insert_unlinked(rule, hash);
     make_live(table, rule, now_seconds);
@@ -176,6 +208,10 @@ void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, u
   }
 }
 
+int FlowEngine::Implementation::commit(FlowRule* staged, uint32_t hash, uint32_t now_seconds) {
+  return settle(tables[staged->table()], staged, hash, now_seconds);
+}
+
 void FlowEngine::Implementation::rules_changed(const RuleTable& table) {
   group_to_change(table.attr.group)->copy_constant_rules();
   version = next_version();
@@ -196,7 +232,8 @@ FlowRule* FlowEngine::Implementation::fill_and_settle(RuleTable* table, FlowRule
 FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const PatternSources& sources,
                                                const rte_flow_item* pattern, const rte_flow_action* actions,
                                                uint32_t now_seconds, rte_flow_error* error) {
-  if (check_types(table->program, actions, error) != 0) return nullptr;
+  if (check_types(table->program, actions, error) != 0 || check_types(sources, pattern, error) != 0)
+    return nullptr;
   FlowRule* rule = allocate_row(table, sources, pattern, error);
   if (rule == nullptr) return nullptr;
   const uint32_t hash = table->hash_key(rule->key());

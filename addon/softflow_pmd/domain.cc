@@ -22,8 +22,11 @@ Domain::Domain() {
   if (rte_eth_switch_domain_alloc(&switch_id_) != 0) switch_id_ = RTE_ETH_DEV_SWITCH_DOMAIN_ID_INVALID;
 }
 
-Domain& Domain::get() {
+std::atomic<Domain*> Domain::made_{nullptr};
+
+Domain& Domain::make() {
   static auto* domain = new Domain;
+  made_.store(domain, std::memory_order_release);
   return *domain;
 }
 

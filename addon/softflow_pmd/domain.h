@@ -19,7 +19,10 @@ struct Device;
 class Domain {
  public:
   // Made with the first device, never destroyed: lcores may still poll while the process ends.
-  static Domain& get();
+  static Domain& get() {
+    Domain* made = made_.load(std::memory_order_acquire);
+    return __builtin_expect(made != nullptr, 1) ? *made : make();
+  }
 
   // Readers are receive bursts, the writer changes what they look up: rules, ports. A burst holds it once,
   // not per packet.
@@ -63,6 +66,8 @@ class Domain {
   static constexpr int kNoReader = -2, kSeveralReaders = -1;
 
   Domain();
+  static Domain& make();
+  static std::atomic<Domain*> made_;
   void meet_another_reader(int thread);
   std::atomic<Device*> devices_[RTE_MAX_ETHPORTS] = {};
   uint32_t device_count_ = 0;

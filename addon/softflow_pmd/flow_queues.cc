@@ -20,14 +20,14 @@ uint32_t slots_for(uint32_t size) {
   return slots;
 }
 
-FlowQueue* queue_for(Device& device, uint32_t id, rte_flow_error* error) {
+inline FlowQueue* queue_for(Device& device, uint32_t id, rte_flow_error* error) {
   if (id < device.flows.queues.size()) return device.flows.queues[id].get();
   fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the port has no such flow queue");
   return nullptr;
 }
 
 // The queue with room for one more operation, or null.
-FlowQueue* queue_with_room(Device& device, uint32_t id, rte_flow_error* error) {
+inline __attribute__((always_inline)) FlowQueue* queue_with_room(Device& device, uint32_t id, rte_flow_error* error) {
   FlowQueue* queue = queue_for(device, id, error);
   if (queue == nullptr || !queue->is_full()) return queue;
   fail(error, EAGAIN, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
@@ -35,53 +35,43 @@ FlowQueue* queue_with_room(Device& device, uint32_t id, rte_flow_error* error) {
   return nullptr;
 }
 
-void enqueue(Device& device, FlowQueue& queue, const rte_flow_op_attr* attr, const Operation& operation) {
-  queue.at(queue.tail++) = operation;
-  if (attr == nullptr || !attr->postpone) submit(device, queue);
+// The operation at the queue's tail is whole.
+void enqueued(Device& device, FlowQueue& queue, const rte_flow_op_attr* attr) {
+  ++queue.tail;
+  if (__builtin_expect(attr == nullptr || !attr->postpone, 0)) submit(device, queue);
 }
 
-// A run of operations of one kind on one engine, executed together.
-class Batch {
+void enqueue(Device& device, FlowQueue& queue, const rte_flow_op_attr* attr, const Operation& operation) {
+  queue.at(queue.tail) = operation;
+  enqueued(device, queue, attr);
+}
+
+// A run of rules of one engine that go together, for their cache misses to overlap.
+class Destructions {
  public:
-  explicit Batch(Device& device) : device_(device) {}
-  ~Batch() { execute(); }
-  Batch(const Batch&) = delete;
-  Batch& operator=(const Batch&) = delete;
-  // Operations of another kind may depend on those before: a rule is created, then destroyed.
-  void begin(Operation::Kind kind) {
-    if (count_ != 0 && kind != kind_) execute();
-  }
-  void add(Operation* operation, FlowEngine* engine) {
-    if (count_ != 0 && engine != engine_) execute();
+  explicit Destructions(Device& device) : device_(device) {}
+  ~Destructions() { execute(); }
+  Destructions(const Destructions&) = delete;
+  Destructions& operator=(const Destructions&) = delete;
+  void add(FlowRule* rule, FlowEngine* engine) {
+    if (engine != engine_) execute();
     engine_ = engine;
-    kind_ = operation->kind;
-    operation_[count_] = operation;
-    rule_[count_++] = operation->rule;
+    rule_[count_++] = rule;
+  }
+  // Before operations of another kind, which may depend on them.
+  void execute() {
+    if (count_ == 0) return;
+    for (uint32_t i = 0; i < count_; ++i) count_out(device_, *engine_, rule_[i]);
+    engine_->destroy(rule_, count_);
+    count_ = 0;
   }
 
  private:
-  void execute();
-
   Device& device_;
   FlowEngine* engine_ = nullptr;
-  Operation::Kind kind_ = Operation::Kind::kCreateRule;
   uint32_t count_ = 0;
-  Operation* operation_[kTogether];
   FlowRule* rule_[kTogether];
 };
-
-void Batch::execute() {
-  if (count_ == 0) return;
-  if (kind_ == Operation::Kind::kCreateRule) {
-    int codes[kTogether];
-    engine_->commit_rows(rule_, count_, Domain::get().now_seconds(), codes);
-    for (uint32_t i = 0; i < count_; ++i) operation_[i]->failed = codes[i] != 0;
-  } else {
-    for (uint32_t i = 0; i < count_; ++i) count_out(device_, *engine_, rule_[i]);
-    engine_->destroy(rule_, count_);
-  }
-  count_ = 0;
-}
 
 void execute_handle(Device& device, Operation& operation) {
   rte_flow_error error;
@@ -101,18 +91,20 @@ void execute_handle(Device& device, Operation& operation) {
 
 void execute(Device& device, FlowQueue& queue, uint32_t end) {
   const uint32_t latency_us = device.arguments.insert_latency_us;
-  const uint64_t now = latency_us == 0 ? 0 : rte_get_tsc_cycles();
-  Batch batch(device);
-  for (; queue.submitted != end; ++queue.submitted) {
-    Operation& operation = queue.at(queue.submitted);
-    operation.ready_at = 0;
-    batch.begin(operation.kind);
+  const uint64_t ready_at =
+      latency_us == 0 ? 0 : rte_get_tsc_cycles() + rte_get_tsc_hz() / 1000000 * latency_us;
+  const uint32_t now_seconds = Domain::get().now_seconds();
+  Destructions gone(device);
+  for (uint32_t at = queue.submitted; at != end; ++at) {
+    Operation& operation = queue.at(at);
     if (operation.kind == Operation::Kind::kCreateRule) {
-      if (latency_us != 0) operation.ready_at = now + rte_get_tsc_hz() / 1000000 * latency_us;
-      if (!operation.failed) {
-        batch.add(&operation, &engine_of(device, operation.rule));
-      } else {
+      gone.execute();
+      operation.ready_at = ready_at;
+      if (__builtin_expect(operation.failed, 0)) {
         FlowEngine::abandon(operation.rule);
+      } else {
+        operation.failed =
+            engine_of(device, operation.rule).commit_row(operation.rule, operation.hash, now_seconds) != 0;
       }
     } else if (operation.kind == Operation::Kind::kDestroyRule) {
       // Twice destroyed, or not yet pushed: an application's mistake that must not cost another rule its row.
@@ -120,11 +112,46 @@ void execute(Device& device, FlowQueue& queue, uint32_t end) {
           !FlowEngine::is_finished(operation.rule) || port_of(operation.rule) != device.port_id;
       if (operation.failed) continue;
       FlowEngine::retire(operation.rule);
-      batch.add(&operation, &engine_of(device, operation.rule));
+      gone.add(operation.rule, &engine_of(device, operation.rule));
     } else {
+      gone.execute();
       execute_handle(device, operation);
     }
   }
+  queue.submitted = end;
+}
+
+// No memory for the rule, or what it brings is not what its table wants. Null: refused.
+inline FlowRule* stage(Device& device, TemplateTable& table, const TemplateTable::Rows& rows,
+                const rte_flow_item pattern[], const rte_flow_action actions[], bool has_types, uint32_t* hash,
+                rte_flow_error* error) {
+  if (check_room(device, error) != 0) return nullptr;
+  if (__builtin_expect(table.rules >= table.limit, 0)) {
+    fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the template table is full (nb_flows)");
+    return nullptr;
+  }
+  FlowState& flows = device.flows;
+  if (rows.counts && __builtin_expect(flows.counters >= flows.attr.nb_counters, 0)) {
+    fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
+         "COUNT: all counters that rte_flow_configure asked for are in use (nb_counters)");
+    return nullptr;
+  }
+  if (rows.ages && __builtin_expect(flows.ages >= flows.attr.nb_aging_objects, 0)) {
+    fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
+         "AGE: all aging objects that rte_flow_configure asked for are in use (nb_aging_objects)");
+    return nullptr;
+  }
+  FlowEngine& engine = *table.engine;
+  // Without the types it is refused, and this says why.
+  FlowRule* rule = __builtin_expect(has_types, 1)
+                       ? engine.stage_typed_row(rows.table, pattern, actions, hash, error)
+                       : engine.stage_row(rows.table, pattern, actions, error);
+  if (__builtin_expect(rule == nullptr, 0)) return nullptr;
+  ++table.rules;
+  ++device.rules;
+  flows.counters += rows.counts;
+  flows.ages += rows.ages;
+  return rule;
 }
 
 rte_flow* async_create(rte_eth_dev* dev, uint32_t queue_id, const rte_flow_op_attr* attr,
@@ -135,47 +162,33 @@ rte_flow* async_create(rte_eth_dev* dev, uint32_t queue_id, const rte_flow_op_at
   FlowQueue* queue = queue_with_room(device, queue_id, error);
   if (queue == nullptr) return nullptr;
   auto& table = *reinterpret_cast<TemplateTable*>(table_handle);
-  if (pattern_index >= table.patterns.size() || actions_index >= table.actions.size()) {
+  if (pattern_index >= table.pattern_count || actions_index >= table.actions_count) {
     fail(error, EINVAL, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the table has no template of this index");
     return nullptr;
   }
-  const Places targets{table.patterns[pattern_index]->targets, table.actions[actions_index]->targets};
-  if (check_targets(device, pattern, actions, error, targets) != 0) return nullptr;
+  const TemplateTable::Rows& rows = table.of(pattern_index, actions_index);
+  // Of items and actions in their places it is known which name a port or a queue.
+  const bool has_types = FlowEngine::has_types(rows.table, pattern, actions);
+  if (__builtin_expect(has_types, 1)) {
+    if (__builtin_expect(!names_known_ports(pattern, rows.targets), 0) &&
+        check_places(&device, pattern, actions, &rows.targets, error) != 0)
+      return nullptr;
+  } else if (check_targets(device, pattern, actions, error, {rows.targets.items, rows.targets.actions}) != 0) {
+    return nullptr;
+  }
+  Operation& operation = queue->at(queue->tail);
   FlowRule* rule;
-  bool fails;
   {
     const ChangeGuard changes(Domain::get());
-    if (check_room(device, error) != 0) return nullptr;
-    if (table.rules >= table.limit) {
-      fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the template table is full (nb_flows)");
-      return nullptr;
-    }
-    RuleTable* rows = table.table(pattern_index, actions_index);
-    const FlowState& flows = device.flows;
-    if (FlowEngine::counts(rows) && flows.counters >= flows.attr.nb_counters) {
-      fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
-           "COUNT: all counters that rte_flow_configure asked for are in use (nb_counters)");
-      return nullptr;
-    }
-    if (FlowEngine::ages(rows) && flows.ages >= flows.attr.nb_aging_objects) {
-      fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
-           "AGE: all aging objects that rte_flow_configure asked for are in use (nb_aging_objects)");
-      return nullptr;
-    }
-    FlowEngine& engine = engine_for(device, table.attr.transfer);
-    rule = engine.stage_row(rows, pattern, actions, error);
-    if (rule == nullptr) return nullptr;
-    FlowEngine::set_tag(rule, tag_of(device, table.attr.transfer, static_cast<uint16_t>(queue_id)));
-    ++table.rules;
-    count_in(device, engine, rule);
-    fails = is_to_fail(device);
+    rule = stage(device, table, rows, pattern, actions, has_types, &operation.hash, error);
+    if (__builtin_expect(rule == nullptr, 0)) return nullptr;
+    FlowEngine::set_tag(rule, table.tag | queue_tag(queue_id));
+    operation.failed = is_to_fail(device);
   }
-  Operation operation = {};
   operation.kind = Operation::Kind::kCreateRule;
-  operation.failed = fails;
   operation.rule = rule;
   operation.user_data = user_data;
-  enqueue(device, *queue, attr, operation);
+  enqueued(device, *queue, attr);
   return reinterpret_cast<rte_flow*>(rule);
 }
 
@@ -187,11 +200,12 @@ int async_destroy(rte_eth_dev* dev, uint32_t queue_id, const rte_flow_op_attr* a
   auto* rule = reinterpret_cast<FlowRule*>(flow);
   rte_prefetch0(rule);  // read at the push, by when it has come
   rte_prefetch0(reinterpret_cast<const uint8_t*>(rule) + 64);
-  Operation operation = {};
+  Operation& operation = queue->at(queue->tail);
   operation.kind = Operation::Kind::kDestroyRule;
+  operation.ready_at = 0;
   operation.rule = rule;
   operation.user_data = user_data;
-  enqueue(device, *queue, attr, operation);
+  enqueued(device, *queue, attr);
   return 0;
 }
 

@@ -8,8 +8,9 @@ namespace sluice::softflow {
 
 // A rule's tag: the port it was created through, its flow queue, and whether it is a transfer rule.
 inline constexpr uint32_t kTransferTag = 1u << 31;
+inline uint32_t queue_tag(uint32_t queue) { return queue << 16; }
 inline uint32_t tag_of(const Device& device, bool transfer, uint16_t queue) {
-  return device.port_id | static_cast<uint32_t>(queue) << 16 | (transfer ? kTransferTag : 0);
+  return device.port_id | queue_tag(queue) | (transfer ? kTransferTag : 0);
 }
 inline uint16_t port_of(const FlowRule* rule) { return static_cast<uint16_t>(FlowEngine::tag(rule)); }
 inline uint16_t queue_of(const FlowRule* rule) { return FlowEngine::tag(rule) >> 16 & 0x7fff; }
@@ -36,6 +37,14 @@ int check_targets(const Device& device, const rte_flow_item* pattern, const rte_
 // The same for FlowEngine::create, as TargetCheck::check.
 int check_places(const void* device, const rte_flow_item* pattern, const rte_flow_action* actions,
                  const TargetPlaces* places, rte_flow_error* error);
+// Whether all that a rule names are ports that there are: check_places() has no more to look at then.
+inline bool names_known_ports(const rte_flow_item* pattern, const TargetPlaces& places) {
+  for (uint32_t left = places.items; left != 0; left &= left - 1) {
+    const auto* spec = static_cast<const rte_flow_item_ethdev*>(pattern[__builtin_ctz(left)].spec);
+    if (spec == nullptr || Domain::get().device(spec->port_id) == nullptr) return false;
+  }
+  return places.actions == 0;
+}
 // Where in a template a rule brings a port or a queue.
 uint32_t items_with_targets(const rte_flow_item* pattern);
 uint32_t actions_with_targets(const rte_flow_action* actions, const rte_flow_action* masks);

@@ -31,14 +31,17 @@ struct Operation {
   };
   Kind kind;
   bool failed;
-  rte_flow_update_age update;  // kUpdateHandle
+  uint32_t hash;  // kCreateRule: of the rule's key
   union {
     FlowRule* rule;
     IndirectAction* handle;
   };
-  void* data;  // kQueryHandle: where the answer goes
   void* user_data;
   uint64_t ready_at;  // TSC; rte_flow_pull does not show it before
+  union {
+    void* data;                  // kQueryHandle: where the answer goes
+    rte_flow_update_age update;  // kUpdateHandle
+  };
 };
 
 // A ring with three marks: [head, submitted) is done and waits to be pulled, [submitted, tail) waits to be
@@ -78,10 +81,19 @@ struct TemplateTable {
   uint32_t rules = 0;
   std::vector<PatternTemplate*> patterns;
   std::vector<ActionsTemplate*> actions;
-  std::vector<RuleTable*> tables;  // of each pattern template with each actions template
+  // Of each pattern template with each actions template, and what is asked of them for each rule.
+  struct Rows {
+    RuleTable* table;
+    TargetPlaces targets;
+    bool counts, ages;
+  };
+  std::vector<Rows> rows;
+  uint8_t pattern_count, actions_count;
+  FlowEngine* engine;  // that the rules are of
+  uint32_t tag;        // of the rules, without their flow queue
 
-  RuleTable* table(size_t pattern, size_t actions_index) const {
-    return tables[pattern * actions.size() + actions_index];
+  const Rows& of(uint8_t pattern, uint8_t actions_index) const {
+    return rows[uint32_t{pattern} * actions_count + actions_index];
   }
 };
 

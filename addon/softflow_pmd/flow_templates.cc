@@ -202,8 +202,8 @@ int actions_template_destroy(rte_eth_dev* dev, rte_flow_actions_template* handle
 void drop_tables(Device& device, TemplateTable& table) {
   const WriteGuard guard(Domain::get());
   FlowEngine& engine = engine_for(device, table.attr.transfer);
-  for (RuleTable* rows : table.tables) engine.destroy_table(rows);
-  table.tables.clear();
+  for (const TemplateTable::Rows& rows : table.rows) engine.destroy_table(rows.table);
+  table.rows.clear();
 }
 
 int make_tables(Device& device, TemplateTable& table, rte_flow_error* error) {
@@ -218,7 +218,8 @@ int make_tables(Device& device, TemplateTable& table, rte_flow_error* error) {
       }
       if (rows == nullptr) return -rte_errno;
       FlowEngine::set_owner(rows, &table);
-      table.tables.push_back(rows);
+      table.rows.push_back({rows, {pattern->targets, actions->targets}, FlowEngine::counts(rows),
+                            FlowEngine::ages(rows)});
       // Receive bursts pass by a table without rules, so they need not wait for the pages to be cleared.
       if (!engine.reserve(rows, std::min(table.limit, kReservedRows) / pairs))
         return fail(error, ENOMEM, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
@@ -259,6 +260,10 @@ rte_flow_template_table* template_table_create(rte_eth_dev* dev, const rte_flow_
   auto made = std::make_unique<TemplateTable>();
   made->attr = attr->flow_attr;
   made->limit = attr->nb_flows;
+  made->engine = &engine_for(device, made->attr.transfer);
+  made->tag = tag_of(device, made->attr.transfer, 0);
+  made->pattern_count = pattern_count;
+  made->actions_count = actions_count;
   for (uint8_t i = 0; i < pattern_count; ++i) {
     const auto at = find_in(flows.pattern_templates, patterns[i]);
     if (at == flows.pattern_templates.end()) return refuse("the port has no such pattern template", ENOENT);

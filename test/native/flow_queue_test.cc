@@ -132,6 +132,95 @@ TEST(what_a_rule_brings_wrongly_is_refused_by_name_when_it_is_asked_for) {
   CHECK_EQ(port.xstat("rules"), 0u);
 }
 
+TEST(operations_of_one_push_are_done_in_their_order) {
+  Port port;
+  Table table(port, 8);
+  rte_flow* old = table.add(1, nullptr, true);
+  port.push();
+  port.pull();
+  CHECK_EQ(table.remove(old, nullptr, true), 0);
+  rte_flow* next = table.add(1, nullptr, true);
+  rte_flow* twice = table.add(1, nullptr, true);
+  rte_flow* other = table.add(2, nullptr, true);
+  CHECK_EQ(table.remove(other, nullptr, true), 0);
+  rte_flow* again = table.add(2, nullptr, true);
+  CHECK(next != nullptr && twice != nullptr && again != nullptr);
+  port.push();
+  const auto results = port.pull();
+  CHECK_EQ(results.size(), 6u);
+  for (size_t i = 0; i < results.size(); ++i)
+    CHECK(results[i].status == (i == 2 ? RTE_FLOW_OP_ERROR : RTE_FLOW_OP_SUCCESS));
+  CHECK_EQ(port.receive(1), 0);
+  CHECK_EQ(port.receive(2), 0);
+  for (rte_flow* flow : {next, twice, again}) CHECK_EQ(table.remove(flow), 0);
+  port.pull();
+  CHECK_EQ(port.receive(1), 1);
+  CHECK_EQ(port.xstat("rules"), 0u);
+}
+
+TEST(a_templates_rule_is_refused_for_a_port_that_is_not_there_before_its_types_are_looked_at) {
+  Port port;
+  const rte_flow_item_ethdev all = port_spec(UINT16_MAX), here = port_spec(port.id), nowhere = port_spec(77);
+  const auto list_of = [](const rte_flow_item_ethdev* spec, const rte_flow_item_ethdev* mask, bool has_eth = true) {
+    return std::vector<rte_flow_item>{
+        {RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, spec, nullptr, mask},
+        {has_eth ? RTE_FLOW_ITEM_TYPE_ETH : RTE_FLOW_ITEM_TYPE_IPV4, nullptr, nullptr, nullptr},
+        {RTE_FLOW_ITEM_TYPE_END, nullptr, nullptr, nullptr}};
+  };
+  const auto actions_of = [](const rte_flow_item_ethdev* to, bool counts = true) {
+    return std::vector<rte_flow_action>{
+        {counts ? RTE_FLOW_ACTION_TYPE_COUNT : RTE_FLOW_ACTION_TYPE_DROP, nullptr},
+        {RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT, to},
+        {RTE_FLOW_ACTION_TYPE_END, nullptr}};
+  };
+  rte_flow_pattern_template_attr pattern_attr = {};
+  pattern_attr.transfer = 1;
+  rte_flow_pattern_template* pattern =
+      rte_flow_pattern_template_create(port.id, &pattern_attr, list_of(nullptr, &all).data(), &port.error);
+  rte_flow_actions_template_attr actions_attr = {};
+  actions_attr.transfer = 1;
+  rte_flow_actions_template* actions = rte_flow_actions_template_create(
+      port.id, &actions_attr, actions_of(nullptr).data(), actions_of(nullptr).data(), &port.error);
+  rte_flow_template_table_attr attr = {};
+  attr.flow_attr.transfer = 1;
+  attr.nb_flows = 8;
+  rte_flow_template_table* table =
+      rte_flow_template_table_create(port.id, &attr, &pattern, 1, &actions, 1, &port.error);
+  CHECK(table != nullptr);
+  const auto refusal = [&](const std::vector<rte_flow_item>& items, const std::vector<rte_flow_action>& list,
+                           rte_flow_error_type type, const void* cause) -> std::string {
+    rte_flow_error error = {};
+    if (rte_flow_async_create(port.id, 0, nullptr, table, items.data(), 0, list.data(), 0, nullptr, &error))
+      return "none";
+    CHECK_EQ(error.type, type);
+    CHECK(error.cause == cause);
+    return error.message;
+  };
+  const std::string no_port = "REPRESENTED_PORT: the ethdev is not a port of this switch";
+  auto items = list_of(&nowhere, nullptr);
+  auto list = actions_of(&here);
+  CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_ITEM_SPEC, &items[0]), no_port);
+  items = list_of(&nowhere, nullptr, false);
+  CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_ITEM_SPEC, &items[0]), no_port);
+  items = list_of(&here, nullptr, false);
+  CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_ITEM, &items[1]), std::string("item differs from the template's"));
+  items = list_of(&here, nullptr);
+  list = actions_of(&nowhere);
+  CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &list[1]), no_port);
+  list = actions_of(&nowhere, false);
+  CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &list[1]), no_port);
+  list = actions_of(&here, false);
+  CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_ACTION, &list[0]),
+           std::string("action differs from the template's"));
+  list = actions_of(nullptr);
+  CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &list[1]),
+           std::string("REPRESENTED_PORT: needs a configuration"));
+  CHECK_EQ(port.xstat("rules"), 0u);
+  list = actions_of(&here);
+  CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_NONE, nullptr), std::string("none"));
+  CHECK_EQ(port.xstat("rules"), 1u);
+}
+
 TEST(counters_and_aging_objects_end_where_rte_flow_configure_said) {
   for (const bool counters : {true, false}) {
     Port port("", 0);

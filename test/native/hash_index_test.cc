@@ -32,13 +32,23 @@ class Judged {
     }
     hash_[row] = static_cast<uint32_t>(random_());
     index.prefetch(hash_[row]);
+    live_.push_back(row);
+    if (random_() % 2 == 0) {
+      const auto added = index.add(hash_[row], row, IsRow{row});
+      CHECK(added != HashIndex::Added::kIsThere);
+      if (added == HashIndex::Added::kYes) {
+        const auto again = index.add(hash_[row], row, IsRow{row});
+        CHECK(again == HashIndex::Added::kIsThere);
+        adds++;
+        return;
+      }
+    }
     uint32_t* room;
     CHECK_EQ(index.find(hash_[row], IsRow{row}, &room), 0u);
     if (room == nullptr || !index.fill(room, hash_[row], row)) {
       slow_inserts++;
       CHECK(index.insert(hash_[row], row, [this](uint32_t other) { return hash_[other]; }));
     }
-    live_.push_back(row);
   }
   void erase_any() {
     const size_t at = random_() % live_.size();
@@ -60,7 +70,7 @@ class Judged {
   uint32_t rows() const { return static_cast<uint32_t>(hash_.size()) - 1; }
 
   HashIndex index;
-  uint32_t slow_inserts = 0;
+  uint32_t slow_inserts = 0, adds = 0;
 
  private:
   std::mt19937 random_;
@@ -82,6 +92,7 @@ TEST(rows_are_found_while_the_index_grows_and_its_next_level_is_had_ahead) {
   }
   CHECK(judged.rows() > kAheadRows / 2);
   CHECK(judged.slow_inserts > 1000);
+  CHECK(judged.adds > 1000);
   CHECK(rises > 10);
   judged.check_all();
 }
