@@ -222,7 +222,9 @@ FlowRule* FlowEngine::Implementation::fill_and_settle(RuleTable* table, FlowRule
                                                       const rte_flow_action* actions, uint32_t now_seconds,
                                                       rte_flow_error* error) {
   if (!fill_row(table, rule, actions, error)) return nullptr;
-  const int code = settle(table, rule, hash, now_seconds);
+  // A table that has a filter is the usual one here, and settle() would find it out first.
+  const int code = table->filter != nullptr ? settle_any(table, rule, hash, now_seconds)
+                                            : settle(table, rule, hash, now_seconds);
   if (code == 0) return rule;
   remove(&rule, 1);
   refuse_commit(code, error);
