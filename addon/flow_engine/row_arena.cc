@@ -1,6 +1,7 @@
 #include "flow_engine/row_arena.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "flow_engine/memory.h"
 
@@ -22,16 +23,28 @@ uint8_t* RowArena::take(size_t bytes) {
   if (filled_ < chunks_.size() && kChunkBytes - used_ < bytes) {
     ++filled_;
     used_ = 0;
+    asked_ = std::exchange(asked_of_next_, 0);
   }
   if (filled_ == chunks_.size() && !add_chunk()) return nullptr;
   uint8_t* block = chunks_[filled_] + used_;
   used_ += bytes;
-  // Rules that nobody has announced: the next chunk's pages are cleared while this one fills. Few rules need
-  // none.
-  const bool is_last = filled_ + 1 == chunks_.size();
-  if (is_last && filled_ > 0 && filled_ >= reserved_ && used_ > kChunkBytes / 2 && add_chunk())
-    populate_soon(chunks_.back(), kChunkBytes);
+  if (filled_ >= reserved_) clear_ahead();
   return block;
+}
+
+// Rules that nobody has announced: some pages are cleared while those before them fill. The first few come too
+// soon for that, and more often than not there are only few.
+void RowArena::clear_ahead() {
+  if (filled_ == 0 && used_ < kAheadBytes) return;
+  if (used_ + kAheadBytes / 2 <= asked_ && asked_ < kChunkBytes) return;
+  if (asked_ < kChunkBytes) {
+    asked_ = std::max(asked_, used_ / kAheadBytes * kAheadBytes);
+    populate_soon(chunks_[filled_] + asked_, kAheadBytes);
+    asked_ += kAheadBytes;
+  } else if (used_ > kChunkBytes - kAheadBytes / 2 && filled_ + 1 == chunks_.size() && add_chunk()) {
+    populate_soon(chunks_.back(), kAheadBytes);
+    asked_of_next_ = kAheadBytes;
+  }
 }
 
 void RowArena::give_back(uint8_t* block, size_t bytes) { free_[(bytes + 63) / 64 * 64].push_back(block); }

@@ -46,6 +46,7 @@ TEST(a_value_that_is_another_key_s_names_no_shard_that_there_is_not) {
   const SharedRegion blocks = table_memory(), remotes = table_memory();
   SteeringSource source;
   source.vpcs.push_back({100, 0});
+  source.external.push_back({kAddress, kAddress});
   const Steering steering(source, 2, blocks, remotes);
   FlowKey flow = {};
   flow.protocol = 47;
