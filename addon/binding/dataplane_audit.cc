@@ -54,7 +54,8 @@ Napi::Value DataplaneObject::repair_rules(const Napi::CallbackInfo& info) {
     for (size_t i = 0; i + 1 < pairs.ElementLength(); i += 2)
       rules.push_back({reinterpret_cast<rte_flow*>(pairs[i]), reinterpret_cast<void*>(pairs[i + 1])});
     const std::string what = text(info[1], "what");
-    const std::vector<bool> done = dataplane_->repair_rules(shard_, port_index(info[0]), what == "missing", rules);
+    const std::vector<bool> done =
+        dataplane_->repair_rules(shard_, port_index(info[0]), what == "missing", rules);
     Napi::Array out = Napi::Array::New(info.Env(), done.size());
     for (uint32_t i = 0; i < done.size(); i++) out.Set(i, Napi::Boolean::New(info.Env(), done[i]));
     return out;

@@ -139,8 +139,8 @@ struct ActionProgram {
   // In the order of the operations: staging a row goes through nothing else.
   RowOperand row_operand[kMaxActions];
   uint8_t row_operands = 0;
-  // The same by what there is to do: those of 2, 4 and 6 bytes end at `copies_end`, then AGE, then what is in `other`,
-  // indexes of row_operand.
+  // The same by what there is to do: those of 2, 4 and 6 bytes end at `copies_end`, then AGE, then what is in
+  // `other`, indexes of row_operand.
   static constexpr uint8_t kCopies = 3;
   OperandCopy copy[kMaxActions];
   uint8_t copies_end[kCopies] = {};
@@ -198,9 +198,9 @@ inline bool copy_operands(const OperandCopy* copy, const OperandCopy* end, const
 }
 
 // The same as encode_in_order(), kind by kind. Where anything is wrong that one says what: the first of them.
-__attribute__((always_inline)) inline int encode_operands(const ActionProgram& program, const rte_flow_action* actions,
-                           const rte_flow_attr& attr, const EngineOptions& options, SharedOperands* shared,
-                           uint8_t* operands, rte_flow_error* error) {
+__attribute__((always_inline)) inline int encode_operands(
+    const ActionProgram& program, const rte_flow_action* actions, const rte_flow_attr& attr,
+    const EngineOptions& options, SharedOperands* shared, uint8_t* operands, rte_flow_error* error) {
   constexpr uint32_t kMostAgeSeconds = (1u << 24) - 1;
   const auto in_order = [&] {
     return encode_in_order(program, actions, attr, options, shared, operands, error);
@@ -216,7 +216,8 @@ __attribute__((always_inline)) inline int encode_operands(const ActionProgram& p
   if (program.row_brings_age) {
     const auto* age = static_cast<const rte_flow_action_age*>(actions[program.age_action].conf);
     // A timeout of 1 and more, and zeros in the reserved bits above its 24.
-    if (__builtin_expect(age == nullptr || load_raw<uint32_t>(age) - 1 >= kMostAgeSeconds, 0)) return in_order();
+    if (__builtin_expect(age == nullptr || load_raw<uint32_t>(age) - 1 >= kMostAgeSeconds, 0))
+      return in_order();
     store_raw(operands + program.op[program.age_op].operand, age->context);
   }
   return program.others == 0 ? 0 : encode_others(program, actions, attr, options, shared, operands, error);

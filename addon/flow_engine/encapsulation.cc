@@ -68,7 +68,8 @@ namespace {
 constexpr int kKnownItems[] = {RTE_FLOW_ITEM_TYPE_ETH, RTE_FLOW_ITEM_TYPE_IPV4, RTE_FLOW_ITEM_TYPE_UDP,
                                RTE_FLOW_ITEM_TYPE_VXLAN, RTE_FLOW_ITEM_TYPE_END};
 constexpr uint16_t kEthSource = 6;
-static_assert(kEthSource + 8 == kEthernetBytes && kIpv4Destination == 16 && kUdpBytes == 8 && kVxlanBytes == 8);
+static_assert(kEthSource + 8 == kEthernetBytes && kIpv4Destination == 16 && kUdpBytes == 8 &&
+              kVxlanBytes == 8);
 // As they stand in memory, little endian.
 constexpr uint64_t kSourcePortMask = 0xffffull << 8 * kL4SourcePort, kVniMask = 0xffffffull << 8 * kVxlanVni;
 

@@ -14,8 +14,9 @@ enum class RawKind : uint8_t { kUnsupported, kEthernet, kVxlan };
 const char* read_vxlan_definition(const rte_flow_item* definition, uint16_t vxlan_udp_port,
                                   VxlanHeader* header);
 
-// The definition that was read last, and the header that it gave: most differ from the one before in VxlanFields alone,
-// and need not be read. Only one of ETH, IPV4, UDP and VXLAN, without any item between, is known.
+// The definition that was read last, and the header that it gave: most differ from the one before in
+// VxlanFields alone, and need not be read. Only one of ETH, IPV4, UDP and VXLAN, without any item between, is
+// known.
 class KnownDefinition {
  public:
   // Whether a definition would give the known header, and what its fields are then.

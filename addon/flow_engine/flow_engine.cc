@@ -264,8 +264,7 @@ bool FlowEngine::has_types(const RuleTable* table, const rte_flow_item* pattern,
 }
 
 FlowRule* FlowEngine::stage_typed_row(RuleTable* table, const rte_flow_item* pattern,
-                                      const rte_flow_action* actions, uint32_t* hash,
-                                      rte_flow_error* error) {
+                                      const rte_flow_action* actions, uint32_t* hash, rte_flow_error* error) {
   return self_->stage_typed(table, pattern, actions, hash, error);
 }
 

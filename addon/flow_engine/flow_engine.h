@@ -167,8 +167,8 @@ class FlowEngine {
                         const rte_flow_action* actions, const rte_flow_action* masks,
                         rte_flow_error* error) const;
   // Takes the memory for so many rows of a table now, so that inserting does not wait for it. Its pages are
-  // cleared in the background, and the index is a smaller one until they are. Several tables' rows share twice
-  // what the one with most needs: a flow has two directions, and a shape. False: no memory.
+  // cleared in the background, and the index is a smaller one until they are. Several tables' rows share
+  // twice what the one with most needs: a flow has two directions, and a shape. False: no memory.
   bool reserve(RuleTable* table, uint32_t rows);
   // Takes memory for rows of so many bytes in all, of whatever tables.
   bool reserve(uint64_t row_bytes);
@@ -181,8 +181,9 @@ class FlowEngine {
   FlowRule* stage_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                       rte_flow_error* error);
   void commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes);
-  // The two steps for who checks types by himself and stages rows long before they are committed: has_types() is what
-  // stage_row begins with, stage_typed_row the rest of it. `hash` is for commit_row, which returns the code.
+  // The two steps for who checks types by himself and stages rows long before they are committed: has_types()
+  // is what stage_row begins with, stage_typed_row the rest of it. `hash` is for commit_row, which returns
+  // the code.
   static bool has_types(const RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions);
   FlowRule* stage_typed_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                             uint32_t* hash, rte_flow_error* error);

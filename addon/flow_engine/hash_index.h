@@ -141,7 +141,8 @@ class HashIndex {
   static constexpr uint32_t kSlots = 15;
   static constexpr uint32_t kFirstBits = 2;
   // A level of so many buckets is had before it is needed, when a 32nd of the one before is free: its pages
-  // take as long to clear as some ten thousand rules to insert. One four times as large when a quarter is free.
+  // take as long to clear as some ten thousand rules to insert. One four times as large when a quarter is
+  // free.
   static constexpr uint32_t kHadAheadBits = 15;
   static constexpr uint32_t kFreeWhenAhead = 32, kFreeWhenFarAhead = 4;
   static constexpr uint32_t kFarBits = 2;
@@ -266,8 +267,7 @@ class HashIndex {
     if (old_.buckets != nullptr) migrate(old_.mask + 1, hash_of);
     Level larger;
     // The large one goes on waiting for its pages, as long as one of twice the size is little beside it.
-    const bool waits =
-        next_.bits > current_.bits + kFarBits && is_populating(next_.buckets, next_.bytes());
+    const bool waits = next_.bits > current_.bits + kFarBits && is_populating(next_.buckets, next_.bytes());
     if (waits || next_.buckets == nullptr) {
       if (!larger.allocate(waits ? current_.bits + 1 : bits_of_next())) return false;
     } else {

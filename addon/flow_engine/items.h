@@ -65,8 +65,9 @@ inline int type_of(const rte_flow_action& action) {
   return type;
 }
 
-// The first of a list's items or actions that is not of the type expected in its place; null: all are. None behind it
-// is read, for a shorter list ends there. Four at a time, then two: each is a load, a comparison and a jump then.
+// The first of a list's items or actions that is not of the type expected in its place; null: all are. None
+// behind it is read, for a shorter list ends there. Four at a time, then two: each is a load, a comparison
+// and a jump then.
 template <typename Entry>
 inline const Entry* first_other(const Entry* list, const int* types, uint8_t count) {
   for (const int* const fours = types + (count & ~3); types != fours; list += 4, types += 4) {

@@ -201,8 +201,7 @@ int encode_in_order(const ActionProgram& program, const rte_flow_action* actions
     const void* conf = actions[at->action].conf;
     if (at->copied != 0 && conf != nullptr) {
       copy_field(operands + at->offset, conf, at->copied);
-    } else if (const int code =
-                   encode_op(program, at->op, actions, attr, options, shared, operands, error)) {
+    } else if (const int code = encode_op(program, at->op, actions, attr, options, shared, operands, error)) {
       return code;
     }
   }

@@ -487,8 +487,9 @@ int gather_values(const PatternShape& shape, const PatternSources& sources, cons
   return gather_typed_values(shape, sources, pattern, words, low, high, error);
 }
 
-int gather_typed_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
-                        uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error) {
+int gather_typed_values(const PatternShape& shape, const PatternSources& sources,
+                        const rte_flow_item* pattern, uint64_t* words, uint8_t* low, uint8_t* high,
+                        rte_flow_error* error) {
   if (const int code = gather_words(shape, sources, pattern, words, error)) return code;
   for (uint8_t i = 0; i < shape.ranges; ++i) {
     const RangeField& range = shape.range[i];

@@ -122,14 +122,16 @@ int gather_values(const PatternShape& shape, const PatternSources& sources, cons
 // 0, or -EINVAL with `error` filled: a row's items must be of the types that the sources were made from.
 int check_types(const PatternSources& sources, const rte_flow_item* pattern, rte_flow_error* error);
 // gather_values() without check_types().
-int gather_typed_values(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
-                        uint64_t* words, uint8_t* low, uint8_t* high, rte_flow_error* error);
+int gather_typed_values(const PatternShape& shape, const PatternSources& sources,
+                        const rte_flow_item* pattern, uint64_t* words, uint8_t* low, uint8_t* high,
+                        rte_flow_error* error);
 // Only the words, of a pattern whose items are known to be of the sources' types.
 int gather_any_words(const PatternShape& shape, const PatternSources& sources, const rte_flow_item* pattern,
                      uint64_t* words, rte_flow_error* error);
-// The same, of most patterns without looking at the kind of each word. Part of whoever calls it: what a call takes is a
-// third of it.
-__attribute__((always_inline)) inline int gather_words(const PatternShape& shape, const PatternSources& sources,
+// The same, of most patterns without looking at the kind of each word. Part of whoever calls it: what a call
+// takes is a third of it.
+__attribute__((always_inline)) inline int gather_words(const PatternShape& shape,
+                                                       const PatternSources& sources,
                                                        const rte_flow_item* pattern, uint64_t* words,
                                                        rte_flow_error* error) {
   const auto* list = reinterpret_cast<const uint8_t*>(pattern);

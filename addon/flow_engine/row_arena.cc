@@ -32,8 +32,8 @@ uint8_t* RowArena::take(size_t bytes) {
   return block;
 }
 
-// Rules that nobody has announced: some pages are cleared while those before them fill. The first few come too
-// soon for that, and more often than not there are only few.
+// Rules that nobody has announced: some pages are cleared while those before them fill. The first few come
+// too soon for that, and more often than not there are only few.
 void RowArena::clear_ahead() {
   if (filled_ == 0 && used_ < kAheadBytes) return;
   if (used_ + kAheadBytes / 2 <= asked_ && asked_ < kChunkBytes) return;

@@ -33,10 +33,10 @@ class RowArena {
   void clear_ahead();
 
   std::vector<uint8_t*> chunks_;
-  size_t reserved_ = 0;                           // chunks there were when it was last told how many rows there will be
+  size_t reserved_ = 0;  // chunks there were when it was last told how many rows there will be
   size_t filled_ = 0;                             // chunks that blocks have been cut from to their end
   size_t used_ = 0;                               // bytes of the one that they are cut from
-  size_t asked_ = 0, asked_of_next_ = 0;          // bytes of it and of the next one whose pages were asked for
+  size_t asked_ = 0, asked_of_next_ = 0;  // bytes of it and of the next one whose pages were asked for
   std::map<size_t, std::vector<uint8_t*>> free_;  // by size
 };
 

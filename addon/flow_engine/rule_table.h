@@ -196,8 +196,7 @@ struct RuleTable {
   uint32_t hash_words(size_t words, Word&& word) const {
     uint64_t h = seed;
     size_t i = 0;
-    for (; i + 1 < words; i += 2)
-      h = fold(word(i) ^ kFirst ^ h, word(i + 1) ^ seed ^ kSecond);
+    for (; i + 1 < words; i += 2) h = fold(word(i) ^ kFirst ^ h, word(i + 1) ^ seed ^ kSecond);
     if (i < words) h = fold(word(i) ^ h, seed ^ kOdd);
     return finish(h);
   }

@@ -45,8 +45,8 @@ struct PortTemplate {
   std::unique_ptr<RuleTemplate> second;  // of a rule that is two
 };
 
-// The template tables of a port's flow queues where it has several: one a template for all of them, since a packet is
-// looked up in each table of a group.
+// The template tables of a port's flow queues where it has several: one a template for all of them, since a
+// packet is looked up in each table of a group.
 class SharedTables {
  public:
   // Made by whoever asks first. Null when the driver will not have it: `error` says why.
@@ -72,8 +72,8 @@ struct RuleHandle {
 
 class FlowPort {
  public:
-  // `queued_rules`: what open_flow_queues() granted. `queue`: its own. `tables`: of all queues; null: this is the only
-  // one. They outlive this.
+  // `queued_rules`: what open_flow_queues() granted. `queue`: its own. `tables`: of all queues; null: this is
+  // the only one. They outlive this.
   FlowPort(uint16_t port_id, uint32_t queued_rules, uint16_t queue = 0, SharedTables* tables = nullptr)
       : port_id_(port_id), queue_(queue), queued_rules_(queued_rules), tables_(tables) {}
   FlowPort(const FlowPort&) = delete;
@@ -138,8 +138,9 @@ class FlowPort {
   // Destroys every rule of the port, ours and what a driver may have left. Can be called twice.
   void flush();
 
-  // The port is about to be flushed and reset. Rules and template tables go with what it was; until reopen() nothing is
-  // asked of it, and what it is asked for fails with EAGAIN. Of several queues' all close before one reopens.
+  // The port is about to be flushed and reset. Rules and template tables go with what it was; until reopen()
+  // nothing is asked of it, and what it is asked for fails with EAGAIN. Of several queues' all close before
+  // one reopens.
   void close();
   bool is_open() const { return open_; }
   // It has been reset and started. `queued_rules`: what open_flow_queues() granted this time. Constant rules are made

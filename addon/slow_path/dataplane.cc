@@ -243,7 +243,8 @@ uint32_t Dataplane::poll(uint16_t shard, uint32_t burst) {
   return lane(shard).round(std::clamp(burst, 1u, SlowPath::kMaxBurst));
 }
 
-// The rules of all go when the last one has forgotten its own: nobody asks for one that is not there any more.
+// The rules of all go when the last one has forgotten its own: nobody asks for one that is not there any
+// more.
 std::vector<void*> Dataplane::close_port(uint16_t shard, uint8_t port) {
   std::vector<void*> lost;
   bool closes = false;
@@ -261,8 +262,9 @@ std::vector<void*> Dataplane::close_port(uint16_t shard, uint8_t port) {
   return lost;
 }
 
-// In the caller's thread, for it takes what a NIC takes to start: lcores go on with the other ports. Called again
-// after a constant rule was refused, it goes on with those that are lacking. They are shard 0's, which comes first.
+// In the caller's thread, for it takes what a NIC takes to start: lcores go on with the other ports. Called
+// again after a constant rule was refused, it goes on with those that are lacking. They are shard 0's, which
+// comes first.
 void Dataplane::reopen_port(uint8_t port) {
   GatewayPort reset;
   reset.options = slow_path().ports()[port].options;
@@ -277,7 +279,8 @@ void Dataplane::reopen_port(uint8_t port) {
     reset_[port] = reset;
   }
   for (uint16_t shard = 0; shard < options_.shards; shard++) {
-    const GatewayPort own = options_.shards > 1 ? port_of_shard(reset_.at(port), port, shard) : reset_.at(port);
+    const GatewayPort own =
+        options_.shards > 1 ? port_of_shard(reset_.at(port), port, shard) : reset_.at(port);
     lane(shard).run([&] { slow_path(shard).reopen_port(port, own); });
   }
   reset_.erase(port);

@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "slow_path/nic_statistics.h"
 #include "slow_path/dpdk_log.h"
 #include "slow_path/lane.h"
+#include "slow_path/nic_statistics.h"
 #include "slow_path/port_events.h"
 #include "slow_path/replay.h"
 #include "slow_path/slow_path.h"
@@ -101,11 +101,12 @@ class Dataplane {
   bool installed_rules(uint8_t port, uint64_t* cursor, std::vector<RuleHandle>* out);
   uint32_t own_rules(uint16_t shard, uint8_t port, uint32_t row, std::vector<RuleHandle>* out);
   // Whether each was done.
-  std::vector<bool> repair_rules(uint16_t shard, uint8_t port, bool missing, const std::vector<RuleHandle>& rules);
+  std::vector<bool> repair_rules(uint16_t shard, uint8_t port, bool missing,
+                                 const std::vector<RuleHandle>& rules);
   // See SlowPath. Closes a port that asks to be reset, as far as one shard has it; of any thread.
   std::vector<void*> close_port(uint16_t shard, uint8_t port);
-  // Resets a port that all shards have closed, starts it and opens it. Throws NativeFault STATE, PORT or RULE, and it
-  // stays closed.
+  // Resets a port that all shards have closed, starts it and opens it. Throws NativeFault STATE, PORT or
+  // RULE, and it stays closed.
   void reopen_port(uint8_t port);
   // Never waits for the lcore.
   PortEvents& port_events() { return port_events_; }

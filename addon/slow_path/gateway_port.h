@@ -27,7 +27,7 @@ struct GatewayPort {
 
   PortOptions options;
   uint16_t port_id = 0;
-  uint32_t queued_rules = 0;  // that its flow queues may install; 0: it has none
+  uint32_t queued_rules = 0;                         // that its flow queues may install; 0: it has none
   uint16_t receive_queues = 1, transmit_queues = 1;  // that it has
   uint16_t receive_queue = 0;  // kNoQueue: other shards receive for this one
   uint16_t transmit_queue = 0;

@@ -81,7 +81,7 @@ struct Packet {
   bool ipv4 = false;           // false: ARP
   bool handed_over = false;    // by the shard that received it
   bool looked_up_before = false;  // in vain, by another shard that an older configuration led to
-  bool is_ours = false;        // found before it was parsed: this shard looks it up first
+  bool is_ours = false;           // found before it was parsed: this shard looks it up first
   int8_t ahead = -1;           // index of the look-up that is under way, -1: none
 
   uint8_t* frame() const { return rte_pktmbuf_mtod(context.mbuf, uint8_t*); }

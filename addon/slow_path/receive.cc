@@ -92,7 +92,8 @@ void SlowPath::receive_frames(rte_mbuf** frames, uint16_t count, uint8_t port_in
   for (uint16_t done = 0; done < count;) {
     const auto end = static_cast<uint16_t>(std::min<uint32_t>(count, done + kAhead));
     uint16_t parsed = 0;
-    // What is behind a frame of which only the parser can say whose it is stays behind it: both may be of one flow.
+    // What is behind a frame of which only the parser can say whose it is stays behind it: both may be of one
+    // flow.
     bool guesses = kArrival == Arrival::kToSteer;
     for (; done < end; done++) {
       if (done + 1 < count) rte_prefetch0(rte_pktmbuf_mtod(frames[done + 1], void*));

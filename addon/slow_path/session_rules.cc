@@ -228,9 +228,8 @@ FlowPort::Installation SlowPath::install_nic(const SessionRef& session, const De
     }
     second_halves_[arguments.rule_tag] = second;
   }
-  const auto result =
-      port.install(made, arguments, context_of(session.index, decision.generation, direction), &state.nic_rule,
-                   failure);
+  const auto result = port.install(made, arguments, context_of(session.index, decision.generation, direction),
+                                   &state.nic_rule, failure);
   if (result == FlowPort::Installation::kFailed && made.second != nullptr) {
     port.destroy_second(second_halves_.at(arguments.rule_tag));
     second_halves_.erase(arguments.rule_tag);

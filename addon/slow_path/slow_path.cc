@@ -74,8 +74,8 @@ void SlowPath::shut_down() {
 }
 
 void SlowPath::reserve_rules() {
-  // Rows of both rules of UDP and TCP between VXLAN and outside. Blocks of rows do not fill the memory that they
-  // are cut from to its end.
+  // Rows of both rules of UDP and TCP between VXLAN and outside. Blocks of rows do not fill the memory that
+  // they are cut from to its end.
   constexpr uint64_t kBytes = 88 + 104;
   const uint64_t bytes = uint64_t{options_.max_sessions} * kBytes;
   if (!engine_.reserve(bytes + bytes / 128))

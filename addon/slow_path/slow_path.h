@@ -161,11 +161,11 @@ class SlowPath {
   bool forget_missing(uint8_t port, const RuleHandle& rule);
 
   // port_reset.cc
-  // Nothing is asked of the port until reopen_port(). The contexts of the flows' rules that are gone with it, once the
-  // port has been flushed.
+  // Nothing is asked of the port until reopen_port(). The contexts of the flows' rules that are gone with it,
+  // once the port has been flushed.
   std::vector<void*> close_port(uint8_t port);
-  // It has been reset and started, and is as `opened` says. Throws NativeFault RULE, and is closed still, where a
-  // constant rule is refused.
+  // It has been reset and started, and is as `opened` says. Throws NativeFault RULE, and is closed still,
+  // where a constant rule is refused.
   void reopen_port(uint8_t port, const GatewayPort& opened);
 
   EventRing& events() { return events_; }

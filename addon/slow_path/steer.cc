@@ -23,8 +23,8 @@ bool is_ipv4_behind(const uint8_t* ethernet) {
 
 }  // namespace
 
-// The flow of a frame without tags, IP options and fragments, as the parser finds it if the frame is well-formed. False:
-// of another form, or for none of the gateway's addresses.
+// The flow of a frame without tags, IP options and fragments, as the parser finds it if the frame is
+// well-formed. False: of another form, or for none of the gateway's addresses.
 bool SlowPath::guess_flow(const rte_mbuf* frame, uint8_t port_index, FlowKey* flow) const {
   const GatewayPort& port = ports_[port_index];
   const auto* ethernet = rte_pktmbuf_mtod(frame, const uint8_t*);
@@ -59,8 +59,8 @@ bool SlowPath::guess_flow(const rte_mbuf* frame, uint8_t port_index, FlowKey* fl
   return true;
 }
 
-// Mostly a frame is another shard's, who parses it and judges all of it: to do so here as well would be half of what
-// a hand-over costs.
+// Mostly a frame is another shard's, who parses it and judges all of it: to do so here as well would be half
+// of what a hand-over costs.
 SlowPath::Whose SlowPath::steer_unparsed(rte_mbuf* frame, uint8_t port_index) {
   FlowKey flow;
   // A copy of what came in is taken where it came in.
@@ -191,8 +191,8 @@ void SlowPath::hand_over(Packet& packet, uint16_t owner) {
   packet.context.mbuf = nullptr;
 }
 
-// Those of all shards together, port by port: what a burst is looked up by is asked for side by side, and a flow comes
-// by one port from one shard, in its order.
+// Those of all shards together, port by port: what a burst is looked up by is asked for side by side, and a
+// flow comes by one port from one shard, in its order.
 uint32_t SlowPath::take_handed_over() {
   if (options_.hand_over == nullptr) return 0;
   constexpr uint32_t kMost = kHandedAtOnce * Steering::kMostShards;

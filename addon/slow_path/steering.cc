@@ -133,8 +133,8 @@ uint16_t Steering::meeting_place(const FlowKey& flow, uint16_t identification) c
 
 // The host behind a static binding, else the block's shard, else that of the session which the remote tells.
 int32_t Steering::of_public_end(uint32_t context, const FlowKey& flow) const {
-  // Mostly the other side's: the tables are large, and would be looked at where nobody has been for long. An address
-  // that has left us leads to what live sessions have there, and nowhere else.
+  // Mostly the other side's: the tables are large, and would be looked at where nobody has been for long. An
+  // address that has left us leads to what live sessions have there, and nowhere else.
   if (range_of(external_, flow.destination) == nullptr) return kNobody;
   if (const SteeringSource::Binding* binding = binding_of(flow))
     return home_of(binding->private_first + (flow.destination - binding->first));

@@ -27,7 +27,8 @@ inline FlowQueue* queue_for(Device& device, uint32_t id, rte_flow_error* error) 
 }
 
 // The queue with room for one more operation, or null.
-inline __attribute__((always_inline)) FlowQueue* queue_with_room(Device& device, uint32_t id, rte_flow_error* error) {
+inline __attribute__((always_inline)) FlowQueue* queue_with_room(Device& device, uint32_t id,
+                                                                 rte_flow_error* error) {
   FlowQueue* queue = queue_for(device, id, error);
   if (queue == nullptr || !queue->is_full()) return queue;
   fail(error, EAGAIN, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
@@ -123,8 +124,8 @@ void execute(Device& device, FlowQueue& queue, uint32_t end) {
 
 // No memory for the rule, or what it brings is not what its table wants. Null: refused.
 inline FlowRule* stage(Device& device, TemplateTable& table, const TemplateTable::Rows& rows,
-                const rte_flow_item pattern[], const rte_flow_action actions[], bool has_types, uint32_t* hash,
-                rte_flow_error* error) {
+                       const rte_flow_item pattern[], const rte_flow_action actions[], bool has_types,
+                       uint32_t* hash, rte_flow_error* error) {
   if (check_room(device, error) != 0) return nullptr;
   if (__builtin_expect(table.rules >= table.limit, 0)) {
     fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "the template table is full (nb_flows)");
@@ -173,7 +174,8 @@ rte_flow* async_create(rte_eth_dev* dev, uint32_t queue_id, const rte_flow_op_at
     if (__builtin_expect(!names_known_ports(pattern, rows.targets), 0) &&
         check_places(&device, pattern, actions, &rows.targets, error) != 0)
       return nullptr;
-  } else if (check_targets(device, pattern, actions, error, {rows.targets.items, rows.targets.actions}) != 0) {
+  } else if (check_targets(device, pattern, actions, error, {rows.targets.items, rows.targets.actions}) !=
+             0) {
     return nullptr;
   }
   Operation& operation = queue->at(queue->tail);

@@ -218,8 +218,8 @@ int make_tables(Device& device, TemplateTable& table, rte_flow_error* error) {
       }
       if (rows == nullptr) return -rte_errno;
       FlowEngine::set_owner(rows, &table);
-      table.rows.push_back({rows, {pattern->targets, actions->targets}, FlowEngine::counts(rows),
-                            FlowEngine::ages(rows)});
+      table.rows.push_back(
+          {rows, {pattern->targets, actions->targets}, FlowEngine::counts(rows), FlowEngine::ages(rows)});
       // Receive bursts pass by a table without rules, so they need not wait for the pages to be cleared.
       if (!engine.reserve(rows, std::min(table.limit, kReservedRows) / pairs))
         return fail(error, ENOMEM, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,

@@ -161,7 +161,8 @@ TEST(operations_of_one_push_are_done_in_their_order) {
 TEST(a_templates_rule_is_refused_for_a_port_that_is_not_there_before_its_types_are_looked_at) {
   Port port;
   const rte_flow_item_ethdev all = port_spec(UINT16_MAX), here = port_spec(port.id), nowhere = port_spec(77);
-  const auto list_of = [](const rte_flow_item_ethdev* spec, const rte_flow_item_ethdev* mask, bool has_eth = true) {
+  const auto list_of = [](const rte_flow_item_ethdev* spec, const rte_flow_item_ethdev* mask,
+                          bool has_eth = true) {
     return std::vector<rte_flow_item>{
         {RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT, spec, nullptr, mask},
         {has_eth ? RTE_FLOW_ITEM_TYPE_ETH : RTE_FLOW_ITEM_TYPE_IPV4, nullptr, nullptr, nullptr},
@@ -203,7 +204,8 @@ TEST(a_templates_rule_is_refused_for_a_port_that_is_not_there_before_its_types_a
   items = list_of(&nowhere, nullptr, false);
   CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_ITEM_SPEC, &items[0]), no_port);
   items = list_of(&here, nullptr, false);
-  CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_ITEM, &items[1]), std::string("item differs from the template's"));
+  CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_ITEM, &items[1]),
+           std::string("item differs from the template's"));
   items = list_of(&here, nullptr);
   list = actions_of(&nowhere);
   CHECK_EQ(refusal(items, list, RTE_FLOW_ERROR_TYPE_ACTION_CONF, &list[1]), no_port);
@@ -362,7 +364,8 @@ TEST(a_million_rules_created_and_destroyed_leave_no_memory_behind) {
     if (round + 1 == kSettled) before = Memory::now();
   }
   const Memory after = Memory::now();
-  // Less than a byte for sixteen rules: malloc() keeps some freed blocks for each thread, and calls them used.
+  // Less than a byte for sixteen rules: malloc() keeps some freed blocks for each thread, and calls them
+  // used.
   CHECK(after.heap < before.heap + kRounds * kRules / 16);
   CHECK_EQ(after.mapped, before.mapped);
 }

@@ -1,6 +1,6 @@
-// Rows staged the fast way, and the same ones word by word and in the order of their operations: every byte, every
-// refusal and every id of a shared header is compared. SLUICE_ROUNDS (default 3000 templates) and SLUICE_SEED change
-// the run; it fails if an outcome was never reached.
+// Rows staged the fast way, and the same ones word by word and in the order of their operations: every byte,
+// every refusal and every id of a shared header is compared. SLUICE_ROUNDS (default 3000 templates) and
+// SLUICE_SEED change the run; it fails if an outcome was never reached.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -60,8 +60,8 @@ struct Side {
            encode_constants(&program, rule.actions(), rule.attr, options, &shared, &error) == 0;
   }
   template <typename Words, typename Operands>
-  Answer stage(const rte_flow_attr& attr, const rte_flow_item* items, const rte_flow_action* actions, Words&& words,
-               Operands&& encode) {
+  Answer stage(const rte_flow_attr& attr, const rte_flow_item* items, const rte_flow_action* actions,
+               Words&& words, Operands&& encode) {
     Answer answer;
     answer.words.assign(pattern.shape.words, 0xaa);
     answer.operands.assign(program.operand_bytes, 0xaa);
@@ -172,8 +172,8 @@ TEST(a_row_is_the_same_staged_at_one_go_and_step_by_step) {
         }
         if (action.type == RTE_FLOW_ACTION_TYPE_VXLAN_ENCAP) {
           encaps.push_back(std::make_unique<Rule>());
-          add_vxlan_encap(*encaps.back(), static_cast<uint32_t>(random() % 5), static_cast<uint32_t>(random() % 3),
-                          chance(random, 10));
+          add_vxlan_encap(*encaps.back(), static_cast<uint32_t>(random() % 5),
+                          static_cast<uint32_t>(random() % 3), chance(random, 10));
           action.conf = encaps.back()->actions()[0].conf;
           definition = static_cast<const rte_flow_action_vxlan_encap*>(action.conf)->definition;
           change_definition(random, const_cast<rte_flow_item*>(definition));
@@ -185,8 +185,10 @@ TEST(a_row_is_the_same_staged_at_one_go_and_step_by_step) {
       }
       VxlanFields fields;
       const bool is_known = encaps.size() == 1 && fast.shared.definition.is(definition, &fields);
-      const Answer at_once = fast.stage(rule.attr, items.data(), actions.data(), gather_words, encode_operands);
-      const Answer by_step = slow.stage(rule.attr, items.data(), actions.data(), gather_any_words, encode_in_order);
+      const Answer at_once =
+          fast.stage(rule.attr, items.data(), actions.data(), gather_words, encode_operands);
+      const Answer by_step =
+          slow.stage(rule.attr, items.data(), actions.data(), gather_any_words, encode_in_order);
       if (!same(at_once, by_step)) {
         fail_check(__FILE__, __LINE__,
                    "round " + std::to_string(round) + " row " + std::to_string(n) + ": " +
@@ -203,10 +205,10 @@ TEST(a_row_is_the_same_staged_at_one_go_and_step_by_step) {
       } else {
         const std::string message = at_once.error.message;
         ++reached[at_once.error.type == RTE_FLOW_ERROR_TYPE_ITEM_SPEC ? "refused: no spec"
-                  : message.starts_with("AGE")                         ? "refused: AGE"
-                  : message.ends_with("needs a configuration")         ? "refused: no conf"
-                  : message.starts_with("VXLAN_ENCAP")                 ? "refused: definition"
-                                                                       : "refused: " + message];
+                  : message.starts_with("AGE")                        ? "refused: AGE"
+                  : message.ends_with("needs a configuration")        ? "refused: no conf"
+                  : message.starts_with("VXLAN_ENCAP")                ? "refused: definition"
+                                                                      : "refused: " + message];
       }
       if (!fast.rows.empty() && chance(random, 40)) {
         const size_t gone = random() % fast.rows.size();
@@ -222,9 +224,9 @@ TEST(a_row_is_the_same_staged_at_one_go_and_step_by_step) {
     CHECK_EQ(fast.shared.definition.header(), 0u);
   }
   for (const char* name :
-       {"a row", "a row without what its table has", "a known header", "a header that was read", "a row with AGE",
-        "a row with a port", "refused: no spec", "refused: AGE", "refused: no conf", "refused: definition",
-        "a known header that went"}) {
+       {"a row", "a row without what its table has", "a known header", "a header that was read",
+        "a row with AGE", "a row with a port", "refused: no spec", "refused: AGE", "refused: no conf",
+        "refused: definition", "a known header that went"}) {
     if (reached[name] == 0) fail_check(__FILE__, __LINE__, std::string("never reached: ") + name);
   }
   for (const auto& [what, times] : reached)
