@@ -115,6 +115,7 @@ function run(task: ThreadTask): ThreadDone {
     while (made < count) {
       misses.fill();
       for (let i = 0; i < MOST_TOGETHER; i++) engine.touch(misses.words, i * MissEvent.size, i);
+      engine.fetch();
       for (let i = 0; i < MOST_TOGETHER; i++) engine.onMiss(misses.words, i * MissEvent.size, i);
       made += MOST_TOGETHER;
       if (asked > 0) readMail();

@@ -224,9 +224,10 @@ export class GatewayController {
     let touched = (words[events.at(0) >>> 2] & 0xff) === IS_MISS ? events.touch(count) : 0;
     for (let i = 0; i < count; i++) {
       const at = events.at(i);
-      if ((words[at >>> 2] & 0xff) === IS_MISS) touched ^= engine.touch(words, at, i);
+      if ((words[at >>> 2] & 0xff) === IS_MISS) engine.touch(words, at, i);
     }
     this.touched = touched;
+    engine.fetch();
     decisions.hold();
     try {
       for (let i = 0; i < count; i++) this.handle(events.at(i), i);

@@ -109,8 +109,13 @@ export class NatEngine {
   }
 
   /** As SessionOpening has it. */
-  touch(words: Int32Array, at: number, index: number): number {
-    return this.opening.touch(words, at, index);
+  touch(words: Int32Array, at: number, index: number): void {
+    this.opening.touch(words, at, index);
+  }
+
+  /** As SessionOpening has it. */
+  fetch(): void {
+    this.opening.fetch();
   }
 
   /** As SessionOpening has it. */

@@ -44,9 +44,14 @@ export class GrowingIndex {
     return this.current.hash2(a, b);
   }
 
+  /** As TupleIndex has it, until it grows. */
+  placeOf(hash: number): number {
+    return this.current.placeOf(hash);
+  }
+
   /** As TupleIndex has it. */
-  touch(hash: number): number {
-    return this.current.touch(hash);
+  touchAll(places: Int32Array, count: number): number {
+    return this.current.touchAll(places, count);
   }
 
   /** @returns The entry, or -1. */

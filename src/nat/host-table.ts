@@ -40,14 +40,19 @@ export class HostTable {
     );
   }
 
-  /** Hash of a host, for touch(), find() and hold(). */
+  /** Hash of a host, for placeOf(), find() and hold(). */
   hashOf(vpc: number, scope: number, address: number): number {
     return this.index.hash2(vpc | (scope << 16), address | 0);
   }
 
-  /** Asks for the memory that find() will look at first. @param hash hashOf() the host. @returns Something of it, which the caller must use. */
-  touch(hash: number): number {
-    return this.index.touch(hash);
+  /** Where find() will look first. @param hash hashOf() the host. */
+  placeOf(hash: number): number {
+    return this.index.placeOf(hash);
+  }
+
+  /** Asks for the memory at such places. @returns Something of it, which the caller must use. */
+  touchAll(places: Int32Array, count: number): number {
+    return this.index.touchAll(places, count);
   }
 
   /** @param hash hashOf() the rest. @returns Row, or -1. */

@@ -101,7 +101,17 @@ export class MappingTable {
     return this.inside.touch(insideHash);
   }
 
-  /** The same for byPublic(). */
+  /** Where byInside() will look first. */
+  placeOfInside(insideHash: number): number {
+    return this.inside.placeOf(insideHash);
+  }
+
+  /** touchInside() for several. @param places placeOfInside() their hashes. */
+  touchAllInside(places: Int32Array, count: number): number {
+    return this.inside.touchAll(places, count);
+  }
+
+  /** The same as touchInside() for byPublic(). */
   touchPublic(scope: number, protocol: number, address: number, port: number): number {
     return this.touchOutside(this.publicHash(scope, protocol, address, port));
   }

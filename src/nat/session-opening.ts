@@ -54,6 +54,16 @@ export class SessionOpening {
   /** By event of a batch: the forward tuple's context, its hash, and the hashes of the internal endpoint and of the host. */
   private readonly hashes = new Int32Array(MOST_TOGETHER * HASHES);
   private touchedAt = 0;
+  /** Where the indexes will be looked at, for the events that fetch() was not called for yet. */
+  private readonly places = {
+    session: new Int32Array(MOST_TOGETHER),
+    inside: new Int32Array(MOST_TOGETHER),
+    host: new Int32Array(MOST_TOGETHER),
+    count: 0,
+  };
+  private touchedPublic = 0;
+  /** What fetch() saw of the memory: without a use for it V8 would read nothing. */
+  fetched = 0;
   private readonly packet: MissedPacket = emptyPacket();
   private readonly classified: Classification = emptyClassification();
   protected readonly facts: SessionFacts = emptyFacts();
@@ -65,18 +75,19 @@ export class SessionOpening {
   }
 
   /**
-   * Asks for the memory that onMiss() will look at, so that the misses of a batch wait for it together.
+   * Finds out where onMiss() will look, for fetch(). To be called once for each event of a batch, before any onMiss().
    *
    * @param words Of the event ring. @param at Byte offset of the event. @param index Of the event in its batch.
-   * @returns Something of that memory: a caller that used none of it would have asked for nothing.
    */
-  touch(words: Int32Array, at: number, index: number): number {
+  touch(words: Int32Array, at: number, index: number): void {
     const word = at >>> 2;
     const head = words[word];
-    const { hashes, parts } = this;
+    const { hashes, parts, places } = this;
     const own = index * HASHES;
+    const place = index === 0 ? 0 : places.count;
+    places.count = place;
     hashes[own] = NO_CONTEXT;
-    if (((head >>> KIND) & 0xff) !== IPV4) return 0;
+    if (((head >>> KIND) & 0xff) !== IPV4) return;
     const { sessions, mappings, hosts } = parts;
     const protocol = head >>> PROTOCOL;
     const source = words[word + SOURCE];
@@ -88,10 +99,15 @@ export class SessionOpening {
       const hash = sessions.hashOf(OUTSIDE, protocol, source, destination, sourcePort, destinationPort);
       hashes[own] = OUTSIDE;
       hashes[own + 1] = hash;
-      return sessions.touch(hash) ^ mappings.touchPublic(0, protocol, destination, destinationPort);
+      places.session[place] = sessions.placeOf(hash);
+      places.inside[place] = 0;
+      places.host[place] = 0;
+      places.count = place + 1;
+      this.touchedPublic = mappings.touchPublic(0, protocol, destination, destinationPort);
+      return;
     }
     const vpc = parts.topology.localVpcByVni(words[word + VNI]);
-    if (vpc < 0) return 0;
+    if (vpc < 0) return;
     const hash = sessions.hashOf(vpc, protocol, source, destination, sourcePort, destinationPort);
     const inside = mappings.insideHash(vpc, 0, protocol, source, hasPorts(protocol) ? sourcePort : 0);
     const host = hosts.hashOf(vpc, 0, source);
@@ -99,7 +115,23 @@ export class SessionOpening {
     hashes[own + 1] = hash;
     hashes[own + 2] = inside;
     hashes[own + 3] = host;
-    return sessions.touch(hash) ^ mappings.touchInside(inside) ^ hosts.touch(host);
+    places.session[place] = sessions.placeOf(hash);
+    places.inside[place] = mappings.placeOfInside(inside);
+    places.host[place] = hosts.placeOf(host);
+    places.count = place + 1;
+  }
+
+  /** Asks for the memory at all those places, so that the misses of a batch wait for it together. */
+  fetch(): void {
+    const { places } = this;
+    const { sessions, mappings, hosts } = this.parts;
+    const { count } = places;
+    places.count = 0;
+    this.fetched =
+      sessions.touchAll(places.session, count) ^
+      mappings.touchAllInside(places.inside, count) ^
+      hosts.touchAll(places.host, count) ^
+      this.touchedPublic;
   }
 
   /**

@@ -161,6 +161,16 @@ export class SessionTable {
     return this.index.touch(hash);
   }
 
+  /** Where that is. */
+  placeOf(hash: number): number {
+    return this.index.placeOf(hash);
+  }
+
+  /** touch() for several. @param places placeOf() their hashes. */
+  touchAll(places: Int32Array, count: number): number {
+    return this.index.touchAll(places, count);
+  }
+
   /** Whether there may be a tuple of that hash: hardly ever of one that is not there. @see TupleIndex.mayHave */
   mayHave(hash: number): boolean {
     return this.index.mayHave(hash);
