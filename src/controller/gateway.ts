@@ -221,12 +221,11 @@ export class GatewayController {
     const { events, decisions, engine } = this;
     const { words } = events;
     // Of other events than misses the loop below reads nothing but what it asks for.
-    let touched = (words[events.at(0) >>> 2] & 0xff) === IS_MISS ? events.touch(count) : 0;
+    this.touched = (words[events.at(0) >>> 2] & 0xff) === IS_MISS ? events.touch(count) : 0;
     for (let i = 0; i < count; i++) {
       const at = events.at(i);
       if ((words[at >>> 2] & 0xff) === IS_MISS) engine.touch(words, at, i);
     }
-    this.touched = touched;
     engine.fetch();
     decisions.hold();
     try {
