@@ -223,8 +223,10 @@ class Redis:
 class Member:
     """A `sluice gateway` or `sluice standby` of the pair."""
 
-    def __init__(self, network, node, folder, command="gateway", settings=None, control=None, **changes):
-        self.network, self.node, self.control, self.changes = network, node, control, changes
+    def __init__(self, network, node, folder, command="gateway", settings=None, control=(), **changes):
+        """`control`: files of controls/ that are preloaded, one name or several"""
+        self.network, self.node, self.changes = network, node, changes
+        self.controls = [control] if isinstance(control, str) else list(control or ())
         self.namespace = network.gateways[node]
         self.folder = Path(folder) / node
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -251,7 +253,7 @@ class Member:
         temporary.rename(self.folder / "ha_config.json")
 
     def start(self):
-        preload = [] if self.control is None else ["env", f"NODE_OPTIONS=--require={CONTROLS / self.control}"]
+        preload = ["env", "NODE_OPTIONS=" + " ".join(f"--require={CONTROLS / name}" for name in self.controls)] if self.controls else []
         self.process = self.namespace.start(*preload, SLUICE, self.command, "--config", str(self.folder / "gateway.json"))
         return self
 

@@ -55,9 +55,9 @@ def served(pings):
 # 3: SIGSTOP beyond the lease, then CONT.
 
 
-def stopped_and_continued(active, standby, pings, wires):
+def stopped_and_continued(active, standby, pings, wires, stop=signal.SIGSTOP):
     served(pings)
-    active.signal(signal.SIGSTOP)
+    active.signal(stop)
     standby.wait_until_active()
     served(pings)
     active.signal(signal.SIGCONT)
@@ -75,9 +75,20 @@ def test_3_a_gateway_that_was_stopped_beyond_its_lease_sends_nothing_when_it_goe
     assert active.counters()["drops"]["not-active"] > 0
 
 
+# Whichever of its threads runs first decides what a gateway without the limit does; here it is the lcore, with its
+# backlog of frames, while the event loop is busy.
+
+
+def test_3_it_sends_nothing_before_its_event_loop_has_looked_either(member, pings, wires):
+    active, standby = pair_of(member, {"control": "stop-then-block.cjs", **NEVER}, NEVER)
+    seen = stopped_and_continued(active, standby, pings, wires, stop=signal.SIGUSR2)
+    assert {packet.node for packet in seen} == {"a", "b"}
+    assert two_speakers(seen) == []
+
+
 def test_3_without_the_native_limit_it_does_send(member, pings, wires):
-    active, standby = pair_of(member, {"control": "no-native-limit.cjs", **NEVER}, NEVER)
-    assert two_speakers(stopped_and_continued(active, standby, pings, wires)) != []
+    active, standby = pair_of(member, {"control": ("no-native-limit.cjs", "stop-then-block.cjs"), **NEVER}, NEVER)
+    assert two_speakers(stopped_and_continued(active, standby, pings, wires, stop=signal.SIGUSR2)) != []
 
 
 # 4: the event loop is blocked for 3 s while the data plane lives.
