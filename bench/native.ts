@@ -194,7 +194,7 @@ export interface BenchBinding {
   /** Writes what was counted since as callgrind's dump of that name. */
   stopCounting(phase: string): void;
   /** Bytes of the lcore's structures, one each a session. */
-  sizes(): { readonly sessionRow: number; readonly sessionCounters: number; readonly sessionState: number };
+  sizes(): { readonly sessionRow: number; readonly sessionCounters: number; readonly nicRules: number };
 }
 
 export function loadBenchBinding(root: string): BenchBinding {

@@ -300,11 +300,14 @@ int Compiler::add_action() {
   const bool ports = pattern_.tcp || pattern_.udp;
   switch (type_of(*action_)) {
     case RTE_FLOW_ACTION_TYPE_COUNT:
+      if (options_.keeper != nullptr) break;
       if (out_->counts || counts_elsewhere_)
         return refuse(RTE_FLOW_ERROR_TYPE_ACTION, "may appear only once", EINVAL);
       out_->counts = true;
       return add(OpKind::kCount, 0);
-    case RTE_FLOW_ACTION_TYPE_AGE: return add_age();
+    case RTE_FLOW_ACTION_TYPE_AGE:
+      if (options_.keeper != nullptr) break;
+      return add_age();
     case RTE_FLOW_ACTION_TYPE_INDIRECT: return add_indirect();
     case RTE_FLOW_ACTION_TYPE_MARK: return add_with_conf(OpKind::kMark, 4);
     case RTE_FLOW_ACTION_TYPE_JUMP: return fate(OpKind::kJump, 4);

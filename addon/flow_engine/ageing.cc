@@ -17,15 +17,15 @@ void walk(RuleTable* table, uint32_t run, uint32_t now_seconds, const std::funct
   uint32_t first = 0;
   for (uint32_t row = begin; row < end; ++row) {
     FlowRule* rule = table->rule(row);
-    const uint8_t state = __atomic_load_n(&rule->state, __ATOMIC_RELAXED);
-    const uint32_t timeout = rule->timeout();
-    if ((state & FlowRule::kLive) == 0 || timeout == 0) continue;
+    const uint32_t state = __atomic_load_n(&rule->row_and_state, __ATOMIC_RELAXED);
+    const uint32_t timeout = rule->history().age_timeout;
+    if ((state & FlowRule::kLifeMask) != FlowRule::kLive || timeout == 0) continue;
     uint32_t next = AgeHorizons::after_hit(now_seconds, timeout);
     if ((state & FlowRule::kAged) == 0) {
-      const uint32_t last_hit = __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED);
+      const uint32_t last_hit = __atomic_load_n(&rule->history().last_hit_seconds, __ATOMIC_RELAXED);
       bool is_reported = false;
       if (FlowEngine::has_aged(now_seconds, last_hit, timeout) && visit(rule)) {
-        __atomic_fetch_or(&rule->state, FlowRule::kAged, __ATOMIC_RELAXED);
+        __atomic_fetch_or(&rule->row_and_state, FlowRule::kAged, __ATOMIC_RELAXED);
         is_reported = true;
       }
       // Where it was hit by a clock ahead of this one, the next hit may be earlier.

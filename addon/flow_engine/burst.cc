@@ -131,11 +131,11 @@ FlowRule* fetch_rules(Lookup* lookup) {
     const uint32_t row = table->index.candidate(prepared.hash);
     if (row == 0) continue;
     likely = prepared.likely = table->rule(row);
-    const auto* rule = reinterpret_cast<const uint8_t*>(likely);
+    const auto* begin = reinterpret_cast<const uint8_t*>(likely) - table->rule_at;
     // Rows are eight-byte aligned and up to some hundred bytes long: two or three lines.
-    rte_prefetch0(rule);
-    rte_prefetch0(rule + 64);
-    if (table->row_bytes > 72) rte_prefetch0(rule + table->row_bytes - 1);
+    rte_prefetch0(begin);
+    rte_prefetch0(begin + 64);
+    if (table->row_bytes > 72) rte_prefetch0(begin + table->row_bytes - 1);
   }
   return likely;
 }
@@ -150,6 +150,9 @@ FlowRule* look_up(const Lookup::Prepared& prepared, const Lookup& lookup) {
 
 // The rule that a packet hits: of the highest priority, then the oldest.
 struct Best {
+  explicit Best(const Group* searched) : group(searched) {}
+
+  const Group* group;
   FlowRule* rule = nullptr;
   uint32_t priority = UINT32_MAX;
 
@@ -158,7 +161,7 @@ struct Best {
   // `other` may be null.
   void offer(FlowRule* other, uint32_t other_priority) {
     if (other == nullptr) return;
-    if (rule != nullptr && other_priority == priority && rule->sequence() < other->sequence()) return;
+    if (rule != nullptr && other_priority == priority && group->comes_first(rule, other)) return;
     rule = other;
     priority = other_priority;
   }
@@ -166,7 +169,7 @@ struct Best {
 
 // `prepared` may be null.
 FlowRule* best_of(const Shortlist& shortlist, const PacketView& view, const Lookup* prepared) {
-  Best best;
+  Best best(shortlist.group());
   if (const Group::Constant* constant = shortlist.find_constant(view))
     best.offer(constant->rule, constant->priority);
   uint8_t next = 0;
@@ -187,7 +190,7 @@ FlowRule* best_of(const Shortlist& shortlist, const PacketView& view, const Look
 
 FlowRule* best_prepared(const Lookup& lookup) {
   if (lookup.prepared == 1) return look_up(lookup.table[0], lookup);
-  Best best;
+  Best best(lookup.group);
   for (uint8_t i = 0; i < lookup.prepared; ++i) {
     const Lookup::Prepared& prepared = lookup.table[i];
     if (best.comes_before(prepared.priority)) break;
@@ -247,7 +250,7 @@ bool FlowEngine::Implementation::enter(Lookup* lookup, Shortlists* shortlists, P
     *group_number = run(rule, packet, ApplyScope::kAll, verdict);
     if (*group_number == 0) return false;
     before = shortlist = nullptr;
-    is_seen = !tables[rule->table()]->program.rewrites;
+    is_seen = !table_of(rule)->program.rewrites;
     lookup->is_placed = lookup->is_placed && is_seen;
   }
   ++counters->misses[GroupCounters::index(*group_number)];
@@ -329,7 +332,7 @@ Verdict FlowEngine::process(PacketContext& packet, GroupCounters* counters) {
 }
 
 bool FlowEngine::hits(const FlowRule* rule, const PacketContext& packet) const {
-  const RuleTable* table = self_->tables[rule->table()];
+  const RuleTable* table = self_->table_of(rule);
   const Group* searched = self_->group(table->attr.group);
   PacketView view;
   view_of(packet, *searched, &view);

@@ -48,6 +48,9 @@ struct FlowEngine::Implementation {
     for (RuleTable* table : tables) delete table;
   }
 
+  RuleTable* table_of(const FlowRule* rule) const {
+    return options.keeper == nullptr ? tables[rule->history().table()] : options.keeper->table_of(rule->tag);
+  }
   int check_attributes(const rte_flow_attr& attr, rte_flow_error* error) const;
   int compile(const rte_flow_attr& attr, const rte_flow_item* pattern, const rte_flow_action* actions,
               const rte_flow_action* masks, PatternMode mode, CompiledPattern* compiled,
@@ -71,6 +74,8 @@ struct FlowEngine::Implementation {
   void commit(FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes);
   int commit(FlowRule* staged, uint32_t hash, uint32_t now_seconds);
   void remove(FlowRule* const* gone, size_t count);
+  void remove(RuleTable* table, FlowRule* gone);
+  void take_out(RuleTable* table, FlowRule* gone, uint32_t hash);
   FlowRule* add_rule(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
                      const rte_flow_action* actions, uint32_t now_seconds, rte_flow_error* error);
   FlowRule* add_rule(RuleTable* table, const Key& key, const rte_flow_action* actions, uint32_t now_seconds,
@@ -110,7 +115,7 @@ struct FlowEngine::Implementation {
   void rules_changed(const RuleTable& table);
   FlowRule* match(const PacketContext& packet, uint32_t group_number) const;
   uint32_t run(FlowRule* rule, PacketContext& packet, ApplyScope scope, Verdict* verdict) const {
-    return execute(*tables[rule->table()], rule, shared, {options.vxlan_udp_port, is_shared}, scope, packet,
+    return execute(*table_of(rule), rule, shared, {options.vxlan_udp_port, is_shared}, scope, packet,
                    verdict);
   }
   bool enter(Lookup* lookup, Shortlists* shortlists, PacketContext& packet, uint32_t* group_number,

@@ -20,15 +20,18 @@ uint32_t counted_bytes(const PacketContext& packet) {
   return packet.mbuf->data_len;
 }
 
-template <typename Counted>  // FlowRule or IndirectAction; alone or not, queries may read meanwhile
-void count(Counted* counted, uint32_t bytes, bool shared) {
+// Alone or not, queries may read meanwhile.
+void count(uint64_t* counted_packets, uint64_t* counted_bytes, uint32_t bytes, bool shared) {
   if (shared) {
-    __atomic_fetch_add(&counted->packets, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&counted->bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_fetch_add(counted_packets, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(counted_bytes, bytes, __ATOMIC_RELAXED);
   } else {
-    __atomic_store_n(&counted->packets, counted->packets + 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&counted->bytes, counted->bytes + bytes, __ATOMIC_RELAXED);
+    __atomic_store_n(counted_packets, *counted_packets + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(counted_bytes, *counted_bytes + bytes, __ATOMIC_RELAXED);
   }
+}
+void count(FlowRule* rule, uint32_t bytes, bool shared) {
+  count(&rule->history().packets, &rule->history().bytes, bytes, shared);
 }
 
 // Arithmetic of MODIFY_FIELD is modulo the field's width (mlx5 decrements a TTL by adding 0xff).
@@ -242,9 +245,9 @@ DropCause cause_of(PushResult result) {
 }
 
 void keep_from_ageing(FlowRule* rule, uint32_t now_seconds) {
-  __atomic_store_n(&rule->last_hit_seconds, now_seconds, __ATOMIC_RELAXED);
-  if ((rule->state & FlowRule::kAged) != 0)
-    __atomic_fetch_and(&rule->state, static_cast<uint8_t>(~FlowRule::kAged), __ATOMIC_RELAXED);
+  __atomic_store_n(&rule->history().last_hit_seconds, now_seconds, __ATOMIC_RELAXED);
+  if ((rule->row_and_state & FlowRule::kAged) != 0)
+    __atomic_fetch_and(&rule->row_and_state, ~FlowRule::kAged, __ATOMIC_RELAXED);
 }
 
 void decide(const Op& op, const uint8_t* operand, Verdict* verdict) {
@@ -345,9 +348,11 @@ uint32_t run_operations(const RuleTable& table, FlowRule* rule, const SharedOper
           modify(frame, outer, op, operand);
         }
         break;
-      case OpKind::kIndirectCount:
-        count(load_raw<IndirectAction*>(operand), counted_bytes(packet), options.shared);
+      case OpKind::kIndirectCount: {
+        auto* handle = load_raw<IndirectAction*>(operand);
+        count(&handle->packets, &handle->bytes, counted_bytes(packet), options.shared);
         break;
+      }
       case OpKind::kIndirectAge: {
         auto* age = load_raw<IndirectAction*>(operand);
         __atomic_store_n(&age->last_hit_seconds, packet.now_seconds, __ATOMIC_RELAXED);

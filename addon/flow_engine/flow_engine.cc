@@ -63,11 +63,12 @@ RuleTable* FlowEngine::Implementation::add_table(const rte_flow_attr& attr, cons
     fail(error, ENOSPC, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr, "too many different rule shapes");
     return nullptr;
   }
-  auto* table = new RuleTable(attr, pattern, program, seed, &arena);
+  auto* table = new RuleTable(attr, pattern, program, options.keeper == nullptr, seed, &arena);
   table->id = static_cast<uint16_t>(id);
   if (id == tables.size()) tables.push_back(nullptr);
   tables[id] = table;
   Group* group = group_to_change(attr.group);
+  group->knows_order = options.keeper == nullptr;
   for (const Group::Candidate& candidate : group->tables) {
     RuleTable* other = candidate.table;
     if (candidate.priority != attr.priority || !other->pattern.shape.equals(pattern.shape)) continue;
@@ -190,9 +191,16 @@ void FlowEngine::link() { self_->link(); }
 
 void FlowEngine::destroy(FlowRule* rule) { self_->remove(&rule, 1); }
 void FlowEngine::destroy(FlowRule* const* rules, size_t count) { self_->remove(rules, count); }
+void FlowEngine::destroy(RuleTable* table, FlowRule* rule) { self_->remove(table, rule); }
 
 void FlowEngine::flush() {
-  for_each([this](FlowRule* rule) { self_->remove(&rule, 1); }, true);
+  self_->link();
+  for (RuleTable* table : self_->tables) {
+    for (uint32_t row = 1; table != nullptr && row <= table->slab.high(); ++row) {
+      FlowRule* rule = table->rule(row);
+      if (rule->life() != 0) self_->take_out(table, rule, table->hash_key(rule->key()));
+    }
+  }
   self_->drop_empty_tables();
 }
 
@@ -242,7 +250,7 @@ bool FlowEngine::reserve(uint64_t row_bytes) { return self_->arena.reserve(row_b
 void FlowEngine::destroy_table(RuleTable* table) { self_->remove_table(table); }
 
 void FlowEngine::set_owner(RuleTable* table, void* owner) { table->owner = owner; }
-void* FlowEngine::owner(const FlowRule* rule) const { return self_->tables[rule->table()]->owner; }
+void* FlowEngine::owner(const FlowRule* rule) const { return self_->table_of(rule)->owner; }
 
 FlowRule* FlowEngine::create_row(RuleTable* table, const rte_flow_item* pattern,
                                  const rte_flow_action* actions, uint32_t now_seconds,
@@ -278,7 +286,7 @@ void FlowEngine::commit_rows(FlowRule* const* rows, size_t count, uint32_t now_s
 
 void* FlowEngine::age_context(const FlowRule* rule) const {
   auto* own = const_cast<FlowRule*>(rule);
-  const RuleTable& table = *self_->tables[rule->table()];
+  const RuleTable& table = *self_->table_of(rule);
   if (!table.program.ages) return own;
   const Op& age = table.program.op[table.program.age_op];
   const uint8_t* operands = age.constant ? table.program.constants.data() : table.operands(own);
@@ -287,29 +295,28 @@ void* FlowEngine::age_context(const FlowRule* rule) const {
   return context == nullptr ? own : context;
 }
 
-uint32_t FlowEngine::age_timeout(const FlowRule* rule) const { return rule->timeout(); }
+uint32_t FlowEngine::age_timeout(const FlowRule* rule) const {
+  return self_->options.keeper == nullptr ? rule->history().age_timeout : 0;
+}
 
-bool FlowEngine::counts(const FlowRule* rule) const { return self_->tables[rule->table()]->program.counts; }
+bool FlowEngine::counts(const FlowRule* rule) const { return self_->table_of(rule)->program.counts; }
 
 const rte_flow_attr& FlowEngine::attributes(const FlowRule* rule) const {
-  return self_->tables[rule->table()]->attr;
+  return self_->table_of(rule)->attr;
 }
 
 RuleCounters FlowEngine::counters(const FlowRule* rule) const {
-  return RuleCounters{__atomic_load_n(&rule->packets, __ATOMIC_RELAXED),
-                      __atomic_load_n(&rule->bytes, __ATOMIC_RELAXED),
-                      __atomic_load_n(&rule->last_hit_seconds, __ATOMIC_RELAXED)};
+  if (self_->options.keeper != nullptr) return {};
+  const RuleHistory& history = rule->history();
+  return RuleCounters{__atomic_load_n(&history.packets, __ATOMIC_RELAXED),
+                      __atomic_load_n(&history.bytes, __ATOMIC_RELAXED),
+                      __atomic_load_n(&history.last_hit_seconds, __ATOMIC_RELAXED)};
 }
 
 RuleCounters FlowEngine::take_counters(FlowRule* rule) {
   const RuleCounters taken = counters(rule);
-  rule->packets = rule->bytes = 0;
+  if (self_->options.keeper == nullptr) rule->history().packets = rule->history().bytes = 0;
   return taken;
-}
-
-void FlowEngine::count(FlowRule* rule, uint64_t packets, uint64_t bytes) {
-  rule->packets += packets;
-  rule->bytes += bytes;
 }
 
 void FlowEngine::set_shared(bool shared) { self_->is_shared = shared; }
@@ -331,7 +338,7 @@ void FlowEngine::for_each(const std::function<void(FlowRule*)>& visit, bool unfi
   for (size_t id = 0; id < self_->tables.size(); ++id) {
     for (uint32_t row = 1; self_->tables[id] != nullptr && row <= self_->tables[id]->slab.high(); ++row) {
       FlowRule* rule = self_->tables[id]->rule(row);
-      if (unfinished ? rule->state != 0 : rule->live()) visit(rule);
+      if (unfinished ? rule->life() != 0 : rule->live()) visit(rule);
     }
   }
 }
@@ -348,26 +355,30 @@ bool FlowEngine::visit(AgeCursor* cursor, uint32_t rows, const std::function<voi
   return true;
 }
 
-bool FlowEngine::ages(const FlowRule* rule) const { return self_->tables[rule->table()]->program.ages; }
+bool FlowEngine::ages(const FlowRule* rule) const { return self_->table_of(rule)->program.ages; }
 
 bool FlowEngine::is_live(const FlowRule* rule) { return rule->live(); }
 bool FlowEngine::is_finished(const FlowRule* rule) {
-  return (rule->state & (FlowRule::kLive | FlowRule::kFailed)) != 0 &&
-         (rule->state & FlowRule::kRetired) == 0;
+  const uint32_t state = rule->row_and_state & (FlowRule::kLifeMask | FlowRule::kRetired);
+  return state == FlowRule::kLive || state == FlowRule::kFailed;
 }
 void FlowEngine::retire(FlowRule* rule) {
-  __atomic_fetch_or(&rule->state, FlowRule::kRetired, __ATOMIC_RELAXED);
+  __atomic_fetch_or(&rule->row_and_state, FlowRule::kRetired, __ATOMIC_RELAXED);
 }
-void FlowEngine::abandon(FlowRule* staged) { staged->state = FlowRule::kFailed; }
+void FlowEngine::abandon(FlowRule* staged) { staged->set_life(FlowRule::kFailed); }
 bool FlowEngine::counts(const RuleTable* table) { return table->program.counts; }
 bool FlowEngine::ages(const RuleTable* table) { return table->program.ages; }
+
+FlowRule* FlowEngine::rule(const RuleTable* table, uint32_t row) { return table->rule(row); }
+uint32_t FlowEngine::row(const FlowRule* rule) { return rule->row(); }
 
 void FlowEngine::set_tag(FlowRule* rule, uint32_t tag) { rule->tag = tag; }
 uint32_t FlowEngine::tag(const FlowRule* rule) { return rule->tag; }
 
 void FlowEngine::dump(const FlowRule* rule, FILE* file) const {
-  const RuleTable& table = *self_->tables[rule->table()];
-  std::fprintf(file, "rule %" PRIu64 " group %u priority %u %s key", rule->sequence(), table.attr.group,
+  const RuleTable& table = *self_->table_of(rule);
+  std::fprintf(file, "rule %" PRIu64 " group %u priority %u %s key",
+               table.has_histories() ? rule->history().sequence() : rule->row(), table.attr.group,
                table.attr.priority, table.attr.transfer ? "transfer" : "ingress");
   for (uint8_t i = 0; i < table.pattern.shape.words; ++i) {
     std::fprintf(file, " %016" PRIx64 "/%016" PRIx64, __builtin_bswap64(rule->key()[i]),

@@ -26,11 +26,27 @@ inline constexpr int kItemIcmpIdent = RTE_FLOW_ITEM_TYPE_ICMP;
 
 inline constexpr size_t kTags = 8;  // registers of SET_TAG
 
+struct RuleTable;
+
+// The engine's user as the one who knows of each rule which table it is of, and what has hit it. Rules take 32 bytes
+// less then, and have neither COUNT nor AGE. Nor is it known when they were created: of two that a packet hits at one
+// priority it gets either.
+class RuleKeeper {
+ public:
+  // Of a committed rule with this tag, or one about to be committed.
+  virtual RuleTable* table_of(uint32_t tag) const = 0;
+
+ protected:
+  ~RuleKeeper() = default;
+};
+
 struct EngineOptions {
   uint32_t max_rules = 1u << 20;
   uint32_t rows_of_table = 0;  // as many as one of create_table()'s will have, where that is known
   uint16_t vxlan_udp_port = kVxlanUdpPort;
   bool private_actions = false;  // accept kActionSetIcmpIdent
+  // Null: the engine keeps it all itself.
+  const RuleKeeper* keeper = nullptr;
 };
 
 // A row that others of its table are copied from, see FlowEngine::stage_copy.
@@ -79,6 +95,12 @@ struct Verdict {
   uint16_t port_id = 0;
   uint16_t queue = 0;
   DropCause cause = DropCause::kAction;
+};
+
+// Host order.
+struct RuleTuple {
+  uint32_t source = 0, destination = 0;
+  uint16_t source_port = 0, destination_port = 0;
 };
 
 // Which of a rule's actions apply() runs.
@@ -144,6 +166,7 @@ class FlowEngine {
 
   void destroy(FlowRule* rule);
   void destroy(FlowRule* const* rules, size_t count);  // faster than one by one: their cache misses overlap
+  void destroy(RuleTable* table, FlowRule* rule);                // its table's number is the caller's to know
   void flush();
 
   // Templates: masks of `pattern` and confs of `actions` are fixed once; rows bring specs and confs.
@@ -191,7 +214,7 @@ class FlowEngine {
   // Rows without items and actions: copies of one that was staged from them, in which the caller writes what differs.
   // `values`: a row's key and operands, value_bytes() of its table in all. An image holds the encapsulation headers of
   // its row for as long as the engine lives. False: there is none of rows with ranges, AGE or other shared operands.
-  bool image_of(FlowRule* staged, RowImage* image);
+  bool image_of(RuleTable* table, FlowRule* staged, RowImage* image);
   FlowRule* stage_copy(const RowImage& image, uint8_t** values, rte_flow_error* error);
   static const uint8_t* values(const FlowRule* row);
   static size_t value_bytes(const RuleTable* table);
@@ -226,8 +249,6 @@ class FlowEngine {
   void* age_context(const FlowRule* rule) const;  // AGE's context verbatim (the rule itself when NULL)
   RuleCounters counters(const FlowRule* rule) const;
   RuleCounters take_counters(FlowRule* rule);  // and resets them
-  // For rules without COUNT, whose packets the caller counts itself.
-  static void count(FlowRule* rule, uint64_t packets, uint64_t bytes);
   uint32_t rules() const;
   uint64_t memory_bytes() const;  // of tables, rows, indexes and what rules share
   bool has_rules() const { return rules() != 0; }
@@ -265,6 +286,12 @@ class FlowEngine {
   static bool ages(const RuleTable* table);
   uint32_t age_timeout(const FlowRule* rule) const;  // seconds; 0 without AGE
   bool counts(const FlowRule* rule) const;
+  // A rule by its table and number, which stays the same as long as the rule is there. Numbers begin with 1.
+  static FlowRule* rule(const RuleTable* table, uint32_t row);
+  static uint32_t row(const FlowRule* rule);
+  // What a rule's SET_IPV4_*, SET_TP_* and SET_ICMP_IDENT (which sets both ports here) make of a tuple; what they do not
+  // set stays. MODIFY_FIELD is not looked at.
+  void translate(const FlowRule* rule, RuleTuple* tuple) const;
   // A number of the caller's, kept with the rule.
   static void set_tag(FlowRule* rule, uint32_t tag);
   static uint32_t tag(const FlowRule* rule);

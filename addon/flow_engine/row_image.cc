@@ -14,8 +14,7 @@ size_t FlowEngine::value_bytes(const RuleTable* table) {
   return table->operands_at + table->program.operand_bytes - sizeof(FlowRule);
 }
 
-bool FlowEngine::image_of(FlowRule* staged, RowImage* image) {
-  RuleTable* table = self_->tables[staged->table()];
+bool FlowEngine::image_of(RuleTable* table, FlowRule* staged, RowImage* image) {
   const ActionProgram& program = table->program;
   if (table->pattern.shape.ranges != 0 || program.ages) return false;
   std::vector<uint16_t> headers;
@@ -27,7 +26,7 @@ bool FlowEngine::image_of(FlowRule* staged, RowImage* image) {
   image->table = table;
   image->headers = std::move(headers);
   // Behind the operands stands what the row's memory was used for before.
-  image->words.assign(table->row_bytes / sizeof(uint64_t), 0);
+  image->words.assign((table->row_bytes - table->rule_at) / sizeof(uint64_t), 0);
   std::memcpy(image->words.data(), staged, sizeof(FlowRule) + value_bytes(table));
   for (const uint16_t at : image->headers)
     self_->shared.headers.acquire_again(load_raw<uint32_t>(table->operands(staged) + at));

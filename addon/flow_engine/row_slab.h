@@ -14,6 +14,8 @@ namespace sluice {
 
 class RowSlab {
  public:
+  static constexpr uint32_t kMostRows = 1u << 28;  // numbers are below that
+
   // Without an arena, later blocks are memory of their own. An arena outlives its slabs.
   explicit RowSlab(uint32_t row_bytes, RowArena* arena = nullptr) : row_bytes_(row_bytes), arena_(arena) {}
   ~RowSlab() {
@@ -67,7 +69,6 @@ class RowSlab {
   static constexpr uint32_t kSmallBlocks = 5;
   static constexpr uint32_t kSmallRows = kFirst * ((1u << kSmallBlocks) - 1);
   static constexpr uint32_t kLargeBits = 11;
-  static constexpr uint32_t kMostRows = UINT32_MAX;
 
   static uint32_t small_block_of(uint32_t row) {
     return 25u - static_cast<uint32_t>(__builtin_clz(row + kFirst - 1));

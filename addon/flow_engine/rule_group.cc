@@ -99,8 +99,8 @@ void Group::copy_constant_rules() {
     all_constant = all_constant && candidate.copied;
     if (candidate.copied) copy(*candidate.table);
   }
-  std::sort(constants.begin(), constants.end(), [](const Constant& a, const Constant& b) {
-    return a.priority != b.priority ? a.priority < b.priority : a.rule->sequence() < b.rule->sequence();
+  std::stable_sort(constants.begin(), constants.end(), [this](const Constant& a, const Constant& b) {
+    return a.priority != b.priority ? a.priority < b.priority : knows_order && comes_first(a.rule, b.rule);
   });
 }
 

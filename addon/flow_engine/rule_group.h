@@ -53,6 +53,11 @@ struct Group {
     }
   };
 
+  // Whether a packet that hits both, at one priority, belongs to `a`, which was found first.
+  bool comes_first(const FlowRule* a, const FlowRule* b) const {
+    return !knows_order || a->history().sequence() < b->history().sequence();
+  }
+
   void add(RuleTable* table);
   void remove(const RuleTable* table);
   // To be called when the rules of a listed table have changed.
@@ -68,6 +73,7 @@ struct Group {
   std::vector<Constant> constants;  // by priority, then by the rules' creation
   std::vector<Comparison> comparisons;
   bool matches_integrity = false;
+  bool knows_order = true;  // in which rules were created
   bool all_constant = false;  // all rules are copied: a look-up waits for no memory
 
  private:

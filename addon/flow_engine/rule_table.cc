@@ -16,12 +16,13 @@ uint32_t layout(const CompiledPattern& pattern) {
 }  // namespace
 
 RuleTable::RuleTable(const rte_flow_attr& attributes, const CompiledPattern& compiled,
-                     const ActionProgram& actions, uint64_t secret, RowArena* arena)
+                     const ActionProgram& actions, bool has_histories, uint64_t secret, RowArena* arena)
     : attr(attributes),
       pattern(compiled),
       program(actions),
+      rule_at(has_histories ? sizeof(RuleHistory) : 0),
       operands_at(layout(compiled)),
-      row_bytes((layout(compiled) + actions.operand_bytes + 7) / 8 * 8),
+      row_bytes((rule_at + operands_at + actions.operand_bytes + 7) / 8 * 8),
       seed(secret),
       slab(row_bytes, arena) {}
 
@@ -77,9 +78,9 @@ FlowRule* RuleTable::lookup(const PacketView& view) const {
 
 bool RuleTable::insert(FlowRule* added, uint32_t hash, uint32_t* room) {
   const bool has_ranges = pattern.shape.ranges != 0;
-  const bool is_in = room != nullptr && index.fill(room, hash, added->row);
+  const bool is_in = room != nullptr && index.fill(room, hash, added->row());
   if (!has_ranges && !is_in &&
-      !index.insert(hash, added->row, [this](uint32_t row) { return hash_key(rule(row)->key()); })) {
+      !index.insert(hash, added->row(), [this](uint32_t row) { return hash_key(rule(row)->key()); })) {
     return false;
   }
   if (!has_ranges) share_with(added->key());
@@ -90,7 +91,7 @@ bool RuleTable::insert(FlowRule* added, uint32_t hash, uint32_t* room) {
   }
   listed = has_ranges || rows <= kFew;
   if (listed) {
-    listed_rows.push_back(added->row);
+    listed_rows.push_back(added->row());
   } else {
     listed_rows.clear();
   }
@@ -115,7 +116,7 @@ void RuleTable::remember(uint32_t hash) {
     filter = std::make_unique<AbsenceFilter>();
     for (uint32_t row = 1; row <= slab.high(); ++row) {
       const FlowRule* present = rule(row);
-      if ((present->state & (FlowRule::kLive | FlowRule::kStaged)) != 0)
+      if (present->life() == FlowRule::kLive || present->life() == FlowRule::kStaged)
         filter->add(hash_key(present->key()));
     }
   }
@@ -123,8 +124,8 @@ void RuleTable::remember(uint32_t hash) {
 
 void RuleTable::erase(FlowRule* removed, uint32_t hash) {
   --rows;
-  if (listed) listed_rows.erase(std::find(listed_rows.begin(), listed_rows.end(), removed->row));
-  if (pattern.shape.ranges == 0) index.erase(hash, removed->row);
+  if (listed) listed_rows.erase(std::find(listed_rows.begin(), listed_rows.end(), removed->row()));
+  if (pattern.shape.ranges == 0) index.erase(hash, removed->row());
   if (rows == 0) filter.reset();
   if (rows == 0) listed = true;  // a table that shrinks to a few rules stays with its index
 }

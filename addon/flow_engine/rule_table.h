@@ -19,45 +19,53 @@
 
 namespace sluice {
 
-// One installed rule, followed by its masked key words, its ranges (low, high) and its packed operands.
-struct FlowRule {
+// What rules have in front of them, unless the engine's user keeps all that.
+struct RuleHistory {
   static constexpr uint64_t kSequenceMask = (1ull << 48) - 1;
 
-  uint32_t row;               // first, where the slab's free list runs; only of rules that are gone
-  uint32_t last_hit_seconds;  // AGE
-  uint64_t packets;
-  uint64_t bytes;
-  uint64_t table_and_sequence;  // 16 bits of table, 48 of creation order
-  uint8_t state;                // kLive, kAged
-  uint8_t age_timeout[3];       // seconds, little endian; 0 without AGE
-  uint32_t tag;                 // the engine's user's own
-
-  static constexpr uint8_t kLive = 1;
-  static constexpr uint8_t kAged = 2;      // reported as aged and not hit since
-  static constexpr uint8_t kStaged = 4;    // not yet in the table
-  static constexpr uint8_t kRetired = 16;  // its destruction is under way
-  static constexpr uint8_t kFailed = 8;    // never in the table: waits for its owner to destroy it
-  bool live() const { return (state & kLive) != 0; }
-  uint32_t timeout() const {
-    uint32_t with_state;  // read at one go; the state beside it may change meanwhile
-    std::memcpy(&with_state, &state, sizeof with_state);
-    return with_state >> 8;
-  }
-  void set(uint8_t new_state, uint32_t seconds) {
-    const uint32_t with_state = new_state | seconds << 8;
-    std::memcpy(&state, &with_state, sizeof with_state);
-  }
+  uint32_t last_hit_seconds = 0;  // AGE
+  uint32_t age_timeout = 0;       // seconds; 0 without AGE
+  uint64_t packets = 0;
+  uint64_t bytes = 0;
+  uint64_t table_and_sequence = 0;  // 16 bits of table, 48 of creation order
 
   uint16_t table() const { return static_cast<uint16_t>(table_and_sequence >> 48); }
   uint64_t sequence() const { return table_and_sequence & kSequenceMask; }
+};
+static_assert(sizeof(RuleHistory) == 32);
+
+// One installed rule, followed by its masked key words, its ranges (low, high) and its packed operands. The slab's free
+// list runs through the first word of what is gone.
+struct FlowRule {
+  uint32_t row_and_state = 0;
+  uint32_t tag = 0;  // the engine's user's own
+
+  static constexpr uint32_t kRowMask = RowSlab::kMostRows - 1;
+  // One of these; none: the rule is gone.
+  static constexpr uint32_t kStaged = 1u << 28;  // not yet in the table
+  static constexpr uint32_t kLive = 2u << 28;
+  static constexpr uint32_t kFailed = 3u << 28;  // never in the table: waits for its owner to destroy it
+  static constexpr uint32_t kLifeMask = 3u << 28;
+  // Beside them.
+  static constexpr uint32_t kAged = 1u << 30;     // reported as aged and not hit since
+  static constexpr uint32_t kRetired = 1u << 31;  // its destruction is under way
+
+  uint32_t row() const { return row_and_state & kRowMask; }
+  uint32_t life() const { return row_and_state & kLifeMask; }
+  void set_life(uint32_t life) { row_and_state = row() | life; }
+  bool live() const { return life() == kLive; }
+
+  RuleHistory& history() { return reinterpret_cast<RuleHistory*>(this)[-1]; }
+  const RuleHistory& history() const { return reinterpret_cast<const RuleHistory*>(this)[-1]; }
   uint64_t* key() { return reinterpret_cast<uint64_t*>(this + 1); }
   const uint64_t* key() const { return reinterpret_cast<const uint64_t*>(this + 1); }
 };
-static_assert(sizeof(FlowRule) == 40);
+static_assert(sizeof(FlowRule) == 8);
+static_assert(FlowRule::kStaged == RowSlab::kMostRows);
 
 struct RuleTable {
   RuleTable(const rte_flow_attr& attributes, const CompiledPattern& compiled, const ActionProgram& actions,
-            uint64_t seed, RowArena* arena);
+            bool has_histories, uint64_t seed, RowArena* arena);
 
   uint32_t rows = 0;
   uint16_t id = 0;
@@ -67,6 +75,7 @@ struct RuleTable {
   rte_flow_attr attr;
   CompiledPattern pattern;
   ActionProgram program;
+  uint32_t rule_at;      // offset from the row's start, where there may be a history
   uint32_t operands_at;  // offset from the rule's start
   uint32_t row_bytes;
   uint64_t seed;
@@ -96,7 +105,8 @@ struct RuleTable {
   // So few that their group keeps copies of them.
   bool has_constant_rules() const { return listed && listed_rows.size() <= kFew; }
   uint32_t size() const { return rows; }
-  FlowRule* rule(uint32_t row) const { return reinterpret_cast<FlowRule*>(slab.at(row)); }
+  FlowRule* rule(uint32_t row) const { return reinterpret_cast<FlowRule*>(slab.at(row) + rule_at); }
+  bool has_histories() const { return rule_at != 0; }
   uint8_t* low(FlowRule* rule) const { return reinterpret_cast<uint8_t*>(rule->key() + pattern.shape.words); }
   uint8_t* high(FlowRule* rule) const { return low(rule) + pattern.shape.ranges * kMaxRangeBytes; }
   const uint8_t* low(const FlowRule* rule) const {
@@ -143,7 +153,7 @@ struct RuleTable {
   HashIndex::Added add(FlowRule* rule, uint32_t hash) {
     const uint64_t* key = rule->key();
     const auto added =
-        index.add(hash, rule->row, [&](uint32_t other) { return same_key(this->rule(other)->key(), key); });
+        index.add(hash, rule->row(), [&](uint32_t other) { return same_key(this->rule(other)->key(), key); });
     if (__builtin_expect(added != HashIndex::Added::kYes, 0)) return added;
     share_with(key);
     ++rows;
@@ -152,7 +162,7 @@ struct RuleTable {
   }
   // Whether no rule has the key, without a look at the index, and the index has room for another rule.
   bool lacks(const FlowRule* rule, uint32_t hash) const {
-    return filter != nullptr && index.has_room_for(rule->row) && !filter->may_have(hash);
+    return filter != nullptr && index.has_room_for(rule->row()) && !filter->may_have(hash);
   }
   // insert() in two steps, of a rule that lacks() is true for: the second looks at the index.
   void insert_unlinked(FlowRule* rule, uint32_t hash);

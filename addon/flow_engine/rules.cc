@@ -56,9 +56,12 @@ inline __attribute__((always_inline)) FlowRule* FlowEngine::Implementation::allo
   const uint32_t row = take_row(table, error);
   if (row == 0) return nullptr;
   FlowRule* rule = table->rule(row);
-  *rule = FlowRule{};
-  rule->row = row;
-  rule->table_and_sequence = static_cast<uint64_t>(table->id) << 48;
+  if (__builtin_expect(table->has_histories(), 1)) {
+    rule->history() = RuleHistory{};
+    rule->history().table_and_sequence = uint64_t{table->id} << 48;
+  }
+  rule->row_and_state = row;
+  rule->tag = 0;
   return rule;
 }
 
@@ -68,8 +71,12 @@ FlowRule* FlowEngine::Implementation::copy_row(RuleTable* table, const uint64_t*
   if (row == 0) return nullptr;
   FlowRule* rule = table->rule(row);
   auto* words = reinterpret_cast<uint64_t*>(rule);
-  for (uint32_t i = 0; i < table->row_bytes / sizeof(uint64_t); ++i) words[i] = image[i];
-  rule->row = row;
+  for (uint32_t i = 0; i < (table->row_bytes - table->rule_at) / sizeof(uint64_t); ++i) words[i] = image[i];
+  if (table->has_histories()) {
+    rule->history() = RuleHistory{};
+    rule->history().table_and_sequence = uint64_t{table->id} << 48;
+  }
+  rule->row_and_state = row | FlowRule::kStaged;
   ++rules;
   return rule;
 }
@@ -85,7 +92,7 @@ inline __attribute__((always_inline)) FlowRule* FlowEngine::Implementation::allo
                        : gather_typed_values(shape, sources, pattern, rule->key(), table->low(rule),
                                              table->high(rule), error);
   if (__builtin_expect(code == 0, 1)) return rule;
-  table->slab.free(rule->row);
+  table->slab.free(rule->row());
   return nullptr;
 }
 
@@ -94,18 +101,17 @@ inline __attribute__((always_inline)) bool FlowEngine::Implementation::fill_row(
     RuleTable* table, FlowRule* rule, const rte_flow_action* actions, rte_flow_error* error) {
   const ActionProgram& program = table->program;
   if (encode_operands(program, actions, table->attr, options, &shared, table->operands(rule), error) != 0) {
-    table->slab.free(rule->row);
+    table->slab.free(rule->row());
     return false;
   }
   if (program.ages) {
     uint32_t timeout = program.age_timeout;
     if (timeout == 0)
       timeout = static_cast<const rte_flow_action_age*>(actions[program.age_action].conf)->timeout;
-    rule->set(FlowRule::kStaged, timeout);
-    table->horizons.cover(rule->row);
-  } else {
-    rule->state = FlowRule::kStaged;
+    rule->history().age_timeout = timeout;
+    table->horizons.cover(rule->row());
   }
+  rule->set_life(FlowRule::kStaged);
   ++rules;
   return true;
 }
@@ -139,7 +145,7 @@ inline int FlowEngine::Implementation::settle(RuleTable* table, FlowRule* rule, 
   link();
   switch (table->add(rule, hash)) {
     case HashIndex::Added::kYes: make_live(table, rule, now_seconds); return 0;
-    case HashIndex::Added::kIsThere: rule->state = FlowRule::kFailed; return -EEXIST;
+    case HashIndex::Added::kIsThere: rule->set_life(FlowRule::kFailed); return -EEXIST;
     case HashIndex::Added::kUnknown: break;
   }
   return settle_any(table, rule, hash, now_seconds);
@@ -151,7 +157,7 @@ int FlowEngine::Implementation::settle_any(RuleTable* table, FlowRule* rule, uin
     table->insert_unlinked(rule, hash);
     make_live(table, rule, now_seconds);
     if (unlinked_count == kUnlinked) link_first();
-    unlinked[(unlinked_first + unlinked_count++) % kUnlinked] = {table, rule->row, hash};
+    unlinked[(unlinked_first + unlinked_count++) % kUnlinked] = {table, rule->row(), hash};
     return 0;
   }
   link();
@@ -162,7 +168,7 @@ int FlowEngine::Implementation::settle_any(RuleTable* table, FlowRule* rule, uin
                    : table->insert(rule, hash, room)  ? 0
                                                       : -ENOMEM;
   if (code != 0) {
-    rule->state = FlowRule::kFailed;
+    rule->set_life(FlowRule::kFailed);
     return code;
   }
   if (was_empty && !table->templated) --empty_derived;
@@ -173,12 +179,14 @@ int FlowEngine::Implementation::settle_any(RuleTable* table, FlowRule* rule, uin
 
 inline void FlowEngine::Implementation::make_live(RuleTable* table, FlowRule* rule,
                                                   uint32_t now_seconds) {
-  rule->table_and_sequence |= next_sequence++ & FlowRule::kSequenceMask;
-  rule->last_hit_seconds = now_seconds;
-  rule->state = FlowRule::kLive;
+  rule->set_life(FlowRule::kLive);
+  if (!table->has_histories()) return;
+  RuleHistory& history = rule->history();
+  history.table_and_sequence |= next_sequence++ & RuleHistory::kSequenceMask;
+  history.last_hit_seconds = now_seconds;
   if (!table->program.ages) return;
   note_age_clock(now_seconds);
-  table->horizons.lower(rule->row, AgeHorizons::after_hit(now_seconds, rule->timeout()));
+  table->horizons.lower(rule->row(), AgeHorizons::after_hit(now_seconds, history.age_timeout));
 }
 
 inline void FlowEngine::Implementation::link_first() {
@@ -198,18 +206,18 @@ void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, u
   for (size_t begin = 0; begin < count; begin += kTogether) {
     const size_t end = begin + kTogether < count ? begin + kTogether : count;
     for (size_t i = begin; i < end; ++i) {
-      const RuleTable* table = tables[staged[i]->table()];
+      const RuleTable* table = table_of(staged[i]);
       hash[i - begin] = table->hash_key(staged[i]->key());
       table->index.prefetch(hash[i - begin]);
       for (const RuleTable* other : table->twins) other->index.prefetch(hash[i - begin]);
     }
     for (size_t i = begin; i < end; ++i)
-      codes[i] = settle(tables[staged[i]->table()], staged[i], hash[i - begin], now_seconds);
+      codes[i] = settle(table_of(staged[i]), staged[i], hash[i - begin], now_seconds);
   }
 }
 
 int FlowEngine::Implementation::commit(FlowRule* staged, uint32_t hash, uint32_t now_seconds) {
-  return settle(tables[staged->table()], staged, hash, now_seconds);
+  return settle(table_of(staged), staged, hash, now_seconds);
 }
 
 void FlowEngine::Implementation::rules_changed(const RuleTable& table) {
@@ -226,7 +234,7 @@ FlowRule* FlowEngine::Implementation::fill_and_settle(RuleTable* table, FlowRule
   const int code = table->filter != nullptr ? settle_any(table, rule, hash, now_seconds)
                                             : settle(table, rule, hash, now_seconds);
   if (code == 0) return rule;
-  remove(&rule, 1);
+  remove(table, rule);
   refuse_commit(code, error);
   return nullptr;
 }
@@ -252,6 +260,27 @@ FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const Key& key,
   return fill_and_settle(table, rule, key.hash, actions, now_seconds, error);
 }
 
+// Of which no look-up is under way, nor an entry of an index to be written.
+void FlowEngine::Implementation::take_out(RuleTable* table, FlowRule* rule, uint32_t hash) {
+  const bool was_live = rule->live();
+  if (was_live) {
+    table->erase(rule, hash);
+    if (table->has_constant_rules()) rules_changed(*table);
+  }
+  release_operands(table->program, table->operands(rule), &shared);
+  const uint32_t row = rule->row();
+  rule->row_and_state = 0;
+  table->slab.free(row);
+  --rules;
+  if (was_live && table->size() == 0 && !table->templated) ++empty_derived;
+}
+
+void FlowEngine::Implementation::remove(RuleTable* table, FlowRule* rule) {
+  link();
+  take_out(table, rule, table->hash_key(rule->key()));
+  if (empty_derived > kEmptyTablesKept) drop_empty_tables();
+}
+
 void FlowEngine::Implementation::remove(FlowRule* const* gone, size_t count) {
   link();
   uint32_t hash[kTogether];
@@ -265,24 +294,11 @@ void FlowEngine::Implementation::remove(FlowRule* const* gone, size_t count) {
       }
     }
     for (size_t i = begin; i < end; ++i) {
-      const RuleTable* table = tables[gone[i]->table()];
+      const RuleTable* table = table_of(gone[i]);
       hash[i - begin] = table->hash_key(gone[i]->key());
       table->index.prefetch(hash[i - begin]);
     }
-    for (size_t i = begin; i < end; ++i) {
-      FlowRule* rule = gone[i];
-      RuleTable* table = tables[rule->table()];
-      const bool was_live = rule->live();
-      if (was_live) {
-        table->erase(rule, hash[i - begin]);
-        if (table->has_constant_rules()) rules_changed(*table);
-      }
-      release_operands(table->program, table->operands(rule), &shared);
-      rule->state = 0;
-      table->slab.free(rule->row);
-      --rules;
-      if (was_live && table->size() == 0 && !table->templated) ++empty_derived;
-    }
+    for (size_t i = begin; i < end; ++i) take_out(table_of(gone[i]), gone[i], hash[i - begin]);
   }
   if (empty_derived > kEmptyTablesKept) drop_empty_tables();
 }

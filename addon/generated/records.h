@@ -249,6 +249,8 @@ inline constexpr uint32_t kMissOptions = 4u;
 inline constexpr uint32_t kMissLaterFragment = 8u;
 // Session flag: run the TCP state machine.
 inline constexpr uint32_t kSessionFlagTcp = 1u;
+// Session flag: a session-state event found no room in the ring.
+inline constexpr uint32_t kSessionFlagStateOwed = 2u;
 // session: it has lived elsewhere; tcpState and the *Seconds fields say how it stands.
 inline constexpr uint32_t kDecisionFlagAdopted = 64u;
 // retry: the configuration has changed meanwhile; the packet may be missed again, as if it had just come.
@@ -256,60 +258,48 @@ inline constexpr uint32_t kDecisionFlagAnew = 32u;
 // drop, icmp-error: packets of the flow that wait behind the held one are dropped with it.
 inline constexpr uint32_t kDecisionFlagFlow = 128u;
 
-// One session, one cache line. Written by the lcore alone; TypeScript reads it as external memory.
+// One session. Written by the lcore alone; TypeScript reads it as external memory. What tells which packets are its stands in its rules.
 struct alignas(8) SessionRow {
   uint32_t generation;
-  uint32_t forward_source_address;
-  uint32_t forward_destination_address;
-  uint16_t forward_source_port;
-  uint16_t forward_destination_port;
-  uint32_t translated_source_address;
-  uint32_t translated_destination_address;
-  uint16_t translated_source_port;
-  uint16_t translated_destination_port;
-  uint8_t protocol;
-  uint8_t session_class;
-  uint8_t tcp_state;
-  uint8_t flags;
+  uint32_t nic_rules;
+  uint32_t software_forward_rule;
+  uint32_t software_reverse_rule;
   uint32_t last_forward_seconds;
   uint32_t last_reverse_seconds;
   uint32_t state_since_seconds;
-  uint32_t software_packets;
-  uint32_t offload_after_packets;
+  uint32_t created_seconds;
+  uint32_t packets_until_threshold;
+  uint16_t software_forward_template;
+  uint16_t software_reverse_template;
+  uint8_t tcp_state;
+  uint8_t flags;
   uint8_t forward_path;
   uint8_t reverse_path;
+  uint16_t nic_error;
   uint8_t forward_port;
   uint8_t reverse_port;
-  uint32_t created_seconds;
-  int32_t nic_error;
 };
-static_assert(sizeof(SessionRow) == 64);
+static_assert(sizeof(SessionRow) == 48);
 static_assert(offsetof(SessionRow, generation) == 0);
-static_assert(offsetof(SessionRow, forward_source_address) == 4);
-static_assert(offsetof(SessionRow, forward_destination_address) == 8);
-static_assert(offsetof(SessionRow, forward_source_port) == 12);
-static_assert(offsetof(SessionRow, forward_destination_port) == 14);
-static_assert(offsetof(SessionRow, translated_source_address) == 16);
-static_assert(offsetof(SessionRow, translated_destination_address) == 20);
-static_assert(offsetof(SessionRow, translated_source_port) == 24);
-static_assert(offsetof(SessionRow, translated_destination_port) == 26);
-static_assert(offsetof(SessionRow, protocol) == 28);
-static_assert(offsetof(SessionRow, session_class) == 29);
-static_assert(offsetof(SessionRow, tcp_state) == 30);
-static_assert(offsetof(SessionRow, flags) == 31);
-static_assert(offsetof(SessionRow, last_forward_seconds) == 32);
-static_assert(offsetof(SessionRow, last_reverse_seconds) == 36);
-static_assert(offsetof(SessionRow, state_since_seconds) == 40);
-static_assert(offsetof(SessionRow, software_packets) == 44);
-static_assert(offsetof(SessionRow, offload_after_packets) == 48);
-static_assert(offsetof(SessionRow, forward_path) == 52);
-static_assert(offsetof(SessionRow, reverse_path) == 53);
-static_assert(offsetof(SessionRow, forward_port) == 54);
-static_assert(offsetof(SessionRow, reverse_port) == 55);
-static_assert(offsetof(SessionRow, created_seconds) == 56);
-static_assert(offsetof(SessionRow, nic_error) == 60);
+static_assert(offsetof(SessionRow, nic_rules) == 4);
+static_assert(offsetof(SessionRow, software_forward_rule) == 8);
+static_assert(offsetof(SessionRow, software_reverse_rule) == 12);
+static_assert(offsetof(SessionRow, last_forward_seconds) == 16);
+static_assert(offsetof(SessionRow, last_reverse_seconds) == 20);
+static_assert(offsetof(SessionRow, state_since_seconds) == 24);
+static_assert(offsetof(SessionRow, created_seconds) == 28);
+static_assert(offsetof(SessionRow, packets_until_threshold) == 32);
+static_assert(offsetof(SessionRow, software_forward_template) == 36);
+static_assert(offsetof(SessionRow, software_reverse_template) == 38);
+static_assert(offsetof(SessionRow, tcp_state) == 40);
+static_assert(offsetof(SessionRow, flags) == 41);
+static_assert(offsetof(SessionRow, forward_path) == 42);
+static_assert(offsetof(SessionRow, reverse_path) == 43);
+static_assert(offsetof(SessionRow, nic_error) == 44);
+static_assert(offsetof(SessionRow, forward_port) == 46);
+static_assert(offsetof(SessionRow, reverse_port) == 47);
 
-// Packets and bytes of a session, NIC and software together, as of the last query. Bytes are inner IPv4 total lengths.
+// Packets and bytes of a session: in software as they come, and of the NIC's as of the last query. Bytes are inner IPv4 total lengths.
 struct alignas(8) SessionCounters {
   double forward_packets;
   double forward_bytes;

@@ -117,7 +117,7 @@ void Dataplane::make_lanes(const std::vector<GatewayPort>& ports) {
     if (!options.replay) {
       const SessionTable& sessions = path->sessions();
       for (const SharedRegion& region :
-           {sessions.rows_memory(), sessions.counters_memory(), sessions.states_memory()})
+           {sessions.rows_memory(), sessions.counters_memory()})
         populate_soon(region->as<void>(), region->bytes());
       path->reserve_rules();
     }

@@ -98,7 +98,7 @@ void SlowPath::follow(const Datagram& datagram, Packet& packet) {
   if (datagram.state == DatagramState::kDropped) return drop(packet, datagram.reason);
   if (datagram.state == DatagramState::kElsewhere) return hand_over(packet, datagram.shard);
   const SessionRef session = sessions_.find(datagram.row, datagram.generation, datagram.direction);
-  FlowRule* rule = session ? session.state->direction[session.direction].software_rule : nullptr;
+  FlowRule* rule = session ? software_rule(session, session.direction) : nullptr;
   if (rule == nullptr) return drop(packet, DropReason::kNoBinding);  // the session ended meanwhile
   packet.icmp_error = datagram.icmp_error;
   if (packet.icmp_error) return deliver_icmp_error(packet, rule, session);

@@ -123,25 +123,11 @@ void set_quoted_port(QuotedEditor& editor, const Quoted& quoted, uint16_t offset
 }
 
 void set_address(uint8_t* ip, uint16_t offset, uint32_t address) {
+  if (load_be32(ip + offset) == address) return;
   const auto old = load_raw<uint32_t>(ip + offset);
   store_be32(ip + offset, address);
   store_raw(ip + kIpv4Checksum,
             checksum_update32(load_raw<uint16_t>(ip + kIpv4Checksum), old, load_raw<uint32_t>(ip + offset)));
-}
-
-// How a direction of a session rewrites its packets.
-struct Rewrite {
-  uint32_t old_source, new_source, new_destination;
-  uint16_t new_source_port, new_destination_port;
-};
-
-Rewrite rewrite_of(const SessionRow& row, uint8_t direction) {
-  if (direction == kForward) {
-    return {row.forward_source_address, row.translated_source_address, row.translated_destination_address,
-            row.translated_source_port, row.translated_destination_port};
-  }
-  return {row.translated_destination_address, row.forward_destination_address, row.forward_source_address,
-          row.forward_destination_port, row.forward_source_port};
 }
 
 }  // namespace
@@ -170,27 +156,31 @@ void SlowPath::receive_icmp_error(Packet& packet) {
     return miss(packet, MissKind::kIcmpError, 0, 0, &quoted.tuple);
 
   const SessionRef session = sessions_.of(FlowEngine::tag(rule));
-  const Rewrite rewrite = rewrite_of(*session.row, session.direction);
+  // The quoted packet is one of the other direction as it went out: this rule turns it back, its ends exchanged.
+  RuleTuple back = {quoted.tuple.destination, quoted.tuple.source, quoted.tuple.destination_port,
+                    quoted.tuple.source_port};
+  engine_.translate(rule, &back);
   uint8_t* frame = packet.frame();
   QuotedEditor editor(frame + packet.layer().l4 + kIcmpChecksum);
-  set_quoted_address(editor, quoted, kIpv4Source, rewrite.new_destination);
-  set_quoted_address(editor, quoted, kIpv4Destination, rewrite.new_source);
+  set_quoted_address(editor, quoted, kIpv4Source, back.destination);
+  set_quoted_address(editor, quoted, kIpv4Destination, back.source);
   if (has_ports(quoted.tuple.protocol)) {
-    set_quoted_port(editor, quoted, kL4SourcePort, rewrite.new_destination_port);
-    set_quoted_port(editor, quoted, kL4DestinationPort, rewrite.new_source_port);
+    set_quoted_port(editor, quoted, kL4SourcePort, back.destination_port);
+    set_quoted_port(editor, quoted, kL4DestinationPort, back.source_port);
   } else if (quoted.tuple.protocol == kProtocolIcmp) {
-    editor.set_covered_word(quoted.transport + kIcmpIdent, __builtin_bswap16(rewrite.new_destination_port),
+    editor.set_covered_word(quoted.transport + kIcmpIdent, __builtin_bswap16(back.destination_port),
                             quoted.transport + kIcmpChecksum, false);
   }
   deliver_icmp_error(packet, rule, session);
 }
 
-// The addresses around the quoted packet, which each fragment of an error has.
+// The addresses around the quoted packet, which each fragment of an error has. The error of a router on the way keeps
+// its source, unless this direction hides the source of everything: its rule sets it.
 void SlowPath::deliver_icmp_error(Packet& packet, FlowRule* rule, const SessionRef& session) {
-  const Rewrite rewrite = rewrite_of(*session.row, session.direction);
-  set_address(packet.ip(), kIpv4Destination, rewrite.new_destination);
-  // The error of a router on the way keeps its source, unless this direction hides the source of everything.
-  if (rewrite.new_source != rewrite.old_source) set_address(packet.ip(), kIpv4Source, rewrite.new_source);
+  RuleTuple around = {load_be32(packet.ip() + kIpv4Source), load_be32(packet.ip() + kIpv4Destination)};
+  engine_.translate(rule, &around);
+  set_address(packet.ip(), kIpv4Destination, around.destination);
+  set_address(packet.ip(), kIpv4Source, around.source);
   deliver(packet, rule, session);
 }
 

@@ -11,7 +11,7 @@ void SlowPath::decide_sessions(const Decision* decisions, uint32_t count) {
   Opening openings[kDecisionsTogether];
   if (count > 1) {
     for (uint32_t i = 0; i < count; i++) {
-      sessions_.prefetch_all(decisions[i].row);
+      sessions_.prefetch(decisions[i].row);
       hold_.prefetch(decisions[i].hold);
     }
   }
@@ -60,10 +60,10 @@ bool SlowPath::begin_session(const Decision& decision, Opening* opening) {
       FlowEngine::set_tag(rule, RuleTag::pack(decision.row, direction));
       continue;
     }
-    for (FlowRule* staged : opening->rule) {
-      if (staged == nullptr) continue;
-      FlowEngine::abandon(staged);
-      engine_.destroy(staged);
+    FlowRule* forward = opening->rule[kForward];
+    if (direction == kReverse && forward != nullptr) {
+      FlowEngine::abandon(forward);
+      engine_.destroy(software_templates_[decision.software_forward_template].table, forward);
     }
     refuse_session(decision, -ENOSPC, static_cast<int>(error.type));
     return false;
@@ -74,27 +74,17 @@ bool SlowPath::begin_session(const Decision& decision, Opening* opening) {
 
 void SlowPath::fill_row(const Decision& decision) {
   const SessionRef session = sessions_.at(decision.row);
-  *session.state = SessionState{};
   SessionRow& row = *session.row;
-  const FlowArguments& forward = decision.forward_arguments;
-  row.forward_source_address = forward.match_source_address;
-  row.forward_destination_address = forward.match_destination_address;
-  row.forward_source_port = forward.match_source_port;
-  row.forward_destination_port = forward.match_destination_port;
-  row.translated_source_address = forward.new_source_address;
-  row.translated_destination_address = forward.new_destination_address;
-  row.translated_source_port = forward.new_source_port;
-  row.translated_destination_port = forward.new_destination_port;
-  row.protocol = decision.protocol;
-  row.session_class = decision.session_class;
+  row.nic_rules = row.software_forward_rule = row.software_reverse_rule = 0;
+  row.software_forward_template = decision.software_forward_template;
+  row.software_reverse_template = decision.software_reverse_template;
   row.tcp_state = decision.tcp_state;
   row.flags = decision.flags & kSessionFlagTcp;
   row.last_forward_seconds = whole_seconds(now_);
   row.last_reverse_seconds = 0;  // no answer yet
   row.state_since_seconds = row.created_seconds = whole_seconds(now_);
   if ((decision.flags & kDecisionFlagAdopted) != 0) restate(row, decision);
-  row.software_packets = 0;
-  row.offload_after_packets = decision.offload_after_packets;
+  row.packets_until_threshold = decision.offload_after_packets;
   row.forward_path = row.reverse_path = static_cast<uint8_t>(RulePath::kSoftware);
   row.forward_port = decision.forward_port;
   row.reverse_port = decision.reverse_port;
@@ -123,12 +113,12 @@ void SlowPath::finish_sessions(const Decision* decisions, Opening* openings, uin
     for (const FlowDirection direction : kBoth) {
       if (openings[i].rule[direction] == nullptr) continue;
       failed = codes[rules++] != 0 || failed;
-      session.state->direction[direction].software_rule = openings[i].rule[direction];
+      software_rule_of(*session.row, direction) = FlowEngine::row(openings[i].rule[direction]);
     }
     if (!failed) continue;
     openings[i].opened = false;
     destroy_software(session);
-    session.row->generation = 0;
+    sessions_.free_row(*session.row);
     refuse_session(decisions[i], -ENOSPC, 0);
   }
 }

@@ -16,17 +16,13 @@ std::vector<void*> SlowPath::close_port(uint8_t port) {
     const SessionRef session = sessions_.at(row);
     if (session.row->generation == 0) continue;
     for (const FlowDirection direction : kBoth) {
-      SessionDirection& state = session.state->direction[direction];
-      if (state.nic_rule == nullptr || ingress_of(*session.row, direction) != port) continue;
-      if (nic_templates_[state.nic_template].made.second != nullptr)
-        second_halves_.erase(joining_tag(session, direction, state.nic_template));
-      if (state.replaces) replaced_.erase(RuleTag::pack(row, direction));
-      state.replaces = false;
-      state.nic_rule = nullptr;
-      state.nic_hits_seen = 0;
-      state.installing = 0;
-      uint8_t& path = direction == kForward ? session.row->forward_path : session.row->reverse_path;
-      path = static_cast<uint8_t>(RulePath::kSoftware);
+      NicDirection* nic = sessions_.nic(session, direction);
+      if (nic == nullptr || ingress_of(*session.row, direction) != port) continue;
+      if (nic_templates_[nic->made_from].made.second != nullptr)
+        second_halves_.erase(joining_tag(session, direction, nic->made_from));
+      if (nic->replaces) replaced_.erase(RuleTag::pack(row, direction));
+      *nic = NicDirection{};
+      path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kSoftware);
       lost.push_back(context_of(row, session.row->generation, direction));
     }
   }

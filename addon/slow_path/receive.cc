@@ -112,7 +112,7 @@ void SlowPath::receive_frames(rte_mbuf** frames, uint16_t count, uint8_t port_in
     }
     engine_.look_ahead(contexts, parsed, likely);
     for (uint16_t i = 0; i < parsed; i++) {
-      if (likely[i] != nullptr) sessions_.prefetch_row(RuleTag::row(FlowEngine::tag(likely[i])));
+      if (likely[i] != nullptr) sessions_.prefetch(RuleTag::row(FlowEngine::tag(likely[i])));
     }
     for (uint16_t i = 0; i < parsed; i++) {
       ahead_[i].ahead = static_cast<int8_t>(i);

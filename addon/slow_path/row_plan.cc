@@ -14,7 +14,7 @@ using Values = std::vector<uint8_t>;
 // A row as the engine makes it of the template's items and actions.
 class Trial {
  public:
-  Trial(FlowEngine& engine, RuleTable* table, const RuleTemplate& rule) : engine_(engine) {
+  Trial(FlowEngine& engine, RuleTable* table, const RuleTemplate& rule) : engine_(engine), table_(table) {
     rte_flow_error error = {};
     row_ = engine.stage_row(table, rule.items(), rule.actions(), &error);
     if (row_ == nullptr) return;
@@ -24,7 +24,7 @@ class Trial {
   ~Trial() {
     if (row_ == nullptr) return;
     FlowEngine::abandon(row_);
-    engine_.destroy(row_);
+    engine_.destroy(table_, row_);
   }
   Trial(const Trial&) = delete;
   Trial& operator=(const Trial&) = delete;
@@ -34,6 +34,7 @@ class Trial {
 
  private:
   FlowEngine& engine_;
+  RuleTable* table_;
   FlowRule* row_;
   Values values_;
 };
@@ -104,7 +105,7 @@ std::unique_ptr<RowPlan> RowPlan::make(FlowEngine& engine, RuleTable* table, Rul
         plan->moves_.push_back({source_of(place, i), static_cast<uint16_t>(at[i]), RuleTemplate::Copy::kBig8, 1});
     }
   }
-  if (!engine.image_of(zero.row(), &plan->image_)) return nullptr;
+  if (!engine.image_of(table, zero.row(), &plan->image_)) return nullptr;
   plan->sort_moves();
   return plan;
 }

@@ -26,10 +26,9 @@ uint32_t SlowPath::list_own(uint8_t port, uint32_t row, uint32_t rows, std::vect
     const SessionRef session = sessions_.at(row);
     if (session.row->generation == 0) continue;
     for (const FlowDirection direction : kBoth) {
-      const SessionDirection& state = session.state->direction[direction];
-      if (state.nic_rule == nullptr || state.installing != 0 || ingress_of(*session.row, direction) != port)
-        continue;
-      out->push_back({state.nic_rule, context_of(row, session.row->generation, direction)});
+      const NicDirection* nic = sessions_.nic(session, direction);
+      if (nic == nullptr || nic->installing != 0 || ingress_of(*session.row, direction) != port) continue;
+      out->push_back({nic->flow, context_of(row, session.row->generation, direction)});
     }
   }
   return end;
@@ -40,9 +39,10 @@ bool SlowPath::destroy_stale(uint8_t port, const RuleHandle& rule) {
   FlowPort& flow_port = *flow_ports_[port];
   if (flow_port.is_constant(rule.flow)) return false;
   const SessionRef session = session_of(rule.context);
-  if (session && session.state->direction[session.direction].nic_rule == rule.flow &&
-      ingress_of(*session.row, session.direction) == port)
-    return false;
+  if (session && ingress_of(*session.row, session.direction) == port) {
+    const NicDirection* nic = sessions_.nic(session, session.direction);
+    if (nic != nullptr && nic->flow == rule.flow) return false;
+  }
   return flow_port.destroy_foreign(rule.flow);
 }
 
@@ -53,13 +53,11 @@ bool SlowPath::forget_missing(uint8_t port, const RuleHandle& rule) {
   if (rule.context == nullptr) return flow_port.remake_constant(rule.flow);
   const SessionRef session = session_of(rule.context);
   if (!session || ingress_of(*session.row, session.direction) != port) return false;
-  SessionDirection& state = session.state->direction[session.direction];
-  if (state.nic_rule != rule.flow || state.installing != 0) return false;
-  state.nic_rule = nullptr;
-  state.nic_hits_seen = 0;
+  NicDirection* nic = sessions_.nic(session, session.direction);
+  if (nic == nullptr || nic->flow != rule.flow || nic->installing != 0) return false;
+  nic->flow = nullptr;
   flow_port.lose();
-  uint8_t& path = session.direction == kForward ? session.row->forward_path : session.row->reverse_path;
-  path = static_cast<uint8_t>(RulePath::kSoftware);
+  path_of(*session.row, session.direction) = static_cast<uint8_t>(RulePath::kSoftware);
   return true;
 }
 

@@ -5,16 +5,16 @@
 #include "slow_path/slow_path.h"
 
 namespace sluice {
-namespace {
 
-uint8_t& path_of(SessionRow& row, FlowDirection direction) {
-  return direction == kForward ? row.forward_path : row.reverse_path;
+RuleTable* SlowPath::table_of(uint32_t tag) const {
+  const SessionRef session = sessions_.of(tag);
+  return software_templates_[software_template_of(*session.row, session.direction)].table;
 }
 
-}  // namespace
-
-uint8_t SlowPath::ingress_of(const SessionRow& row, uint8_t direction) const {
-  return direction == kForward ? row.forward_port : row.reverse_port;
+FlowRule* SlowPath::software_rule(const SessionRef& session, uint8_t direction) const {
+  const uint32_t rule = software_rule_of(*session.row, direction);
+  if (rule == 0) return nullptr;
+  return FlowEngine::rule(software_templates_[software_template_of(*session.row, direction)].table, rule);
 }
 
 // What frames have in front of the innermost IPv4 packet as they arrive.
@@ -67,20 +67,19 @@ bool SlowPath::install_software(const SessionRef& session, const Decision& decis
     if (id == kNoTemplate) continue;
     rte_flow_error error = {};
     FlowRule* rule = software_templates_[id].stage(engine_, arguments_of(decision, direction), &error);
-    int code = 0;
-    if (rule != nullptr) engine_.commit_rows(&rule, 1, whole_seconds(now_), &code);
-    if (rule != nullptr && code != 0) {
-      engine_.destroy(rule);
-      rule = nullptr;
+    if (rule != nullptr) {
+      int code = 0;
+      FlowEngine::set_tag(rule, RuleTag::pack(decision.row, direction));
+      software_template_of(*session.row, direction) = id;
+      engine_.commit_rows(&rule, 1, whole_seconds(now_), &code);
+      if (code == 0) {
+        software_rule_of(*session.row, direction) = FlowEngine::row(rule);
+        continue;
+      }
+      engine_.destroy(software_templates_[id].table, rule);
       error.type = RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
     }
-    if (rule != nullptr) {
-      FlowEngine::set_tag(rule, RuleTag::pack(decision.row, direction));
-      session.state->direction[direction].software_rule = rule;
-      continue;
-    }
     destroy_software(session);
-    *session.state = SessionState{};
     refuse_session(decision, -ENOSPC, static_cast<int>(error.type));
     return false;
   }
@@ -88,12 +87,14 @@ bool SlowPath::install_software(const SessionRef& session, const Decision& decis
 }
 
 void SlowPath::destroy_software(const SessionRef& session) {
+  FlowRule* rules[2];
+  size_t count = 0;
   for (const FlowDirection direction : kBoth) {
-    SessionDirection& state = session.state->direction[direction];
-    if (state.software_rule == nullptr) continue;
-    engine_.destroy(state.software_rule);
-    state.software_rule = nullptr;
+    FlowRule* rule = software_rule(session, direction);
+    if (rule != nullptr) rules[count++] = rule;
+    software_rule_of(*session.row, direction) = 0;
   }
+  engine_.destroy(rules, count);
 }
 
 // Makes the rules of a session anew: its way has changed, its tuple, state and counters go on. No packet
@@ -103,24 +104,13 @@ void SlowPath::update_session(const SessionRef& session, const Decision& decisio
   const bool valid = known(decision.software_forward_template) && known(decision.software_reverse_template);
   DEBUG_ASSERT(valid);
   if (!valid) return;
-  Traffic before[2];
-  for (const FlowDirection direction : kBoth)
-    before[direction] = software_traffic(session.state->direction[direction]);
-  SessionState kept = *session.state;
   destroy_software(session);
   if (!install_software(session, decision)) {
-    *session.state = kept;
-    for (const FlowDirection direction : kBoth) session.state->direction[direction].software_rule = nullptr;
     unoffload(session);
-    *session.state = SessionState{};
-    session.row->generation = 0;
+    sessions_.free_row(*session.row);
     return;
   }
-  for (const FlowDirection direction : kBoth) {
-    FlowRule* rule = session.state->direction[direction].software_rule;
-    if (rule != nullptr) FlowEngine::count(rule, before[direction].packets, before[direction].bytes);
-    replace_direction(session, decision, direction);
-  }
+  for (const FlowDirection direction : kBoth) replace_direction(session, decision, direction);
 }
 
 // Make before break: the new rule stands beside the old one, above or below it, and the old one goes when the
@@ -129,24 +119,21 @@ void SlowPath::update_session(const SessionRef& session, const Decision& decisio
 void SlowPath::replace_direction(const SessionRef& session, const Decision& decision,
                                  FlowDirection direction) {
   const uint16_t id = direction == kForward ? decision.nic_forward_template : decision.nic_reverse_template;
-  SessionDirection& state = session.state->direction[direction];
-  uint8_t& path = path_of(*session.row, direction);
-  if (state.nic_rule != nullptr && id < nic_templates_.size()) {
+  NicDirection* nic = sessions_.nic(session, direction);
+  if (nic != nullptr && id < nic_templates_.size()) {
     take_out_replaced(session, direction);
-    const SessionDirection old = state;
-    const uint16_t beside = template_beside(id, old.nic_template);
+    const NicRule old = *nic;
+    const uint16_t beside = template_beside(id, old.made_from);
     FlowFailure failure;
     if (beside != kNoTemplate &&
         install_nic(session, decision, direction, beside, &failure) != FlowPort::Installation::kFailed) {
-      replaced_[RuleTag::pack(session.index, direction)] = {old.nic_rule, old.nic_hits_seen,
-                                                            old.nic_template};
-      state.replaces = true;
-      if (static_cast<RulePath>(path) == RulePath::kOffloaded) take_out_replaced(session, direction);
+      replaced_[RuleTag::pack(session.index, direction)] = old;
+      nic->replaces = true;
+      if (static_cast<RulePath>(path_of(*session.row, direction)) == RulePath::kOffloaded)
+        take_out_replaced(session, direction);
       return;
     }
-    state.nic_rule = old.nic_rule;
-    state.nic_template = old.nic_template;
-    state.nic_hits_seen = old.nic_hits_seen;
+    static_cast<NicRule&>(*nic) = old;
   }
   take_out(session, direction);
   offload_direction(session, decision, direction);
@@ -197,8 +184,7 @@ void SlowPath::offload_direction(const SessionRef& session, const Decision& deci
   const uint8_t ingress = ingress_of(*session.row, direction);
   const bool valid = id < nic_templates_.size() && nic_templates_[id].port == ingress;
   DEBUG_ASSERT(valid);
-  SessionDirection& state = session.state->direction[direction];
-  if (!valid || state.nic_rule != nullptr) return;
+  if (!valid || sessions_.nic(session, direction) != nullptr) return;
   FlowFailure failure;
   if (install_nic(session, decision, direction, id, &failure) == FlowPort::Installation::kFailed)
     installation_failed(session, direction, failure);
@@ -209,27 +195,34 @@ uint32_t SlowPath::joining_tag(const SessionRef& session, FlowDirection directio
   return (options_.first_row + session.index) << 2 | uint32_t{direction} << 1 | uint32_t{nic_templates_[id].is_twin};
 }
 
-// Begins or does an installation and notes it in row and state. Failed: the state's rule is none.
+// Begins or does an installation and notes it in the session. Failed: it has no rule of this direction.
 FlowPort::Installation SlowPath::install_nic(const SessionRef& session, const Decision& decision,
                                              FlowDirection direction, uint16_t id, FlowFailure* failure) {
-  SessionDirection& state = session.state->direction[direction];
+  NicRules* rules = sessions_.take_nic_rules(*session.row);
+  if (rules == nullptr) {
+    *failure = FlowFailure{};
+    failure->error = -ENOMEM;
+    failure->rte_type = RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
+    return FlowPort::Installation::kFailed;
+  }
+  NicDirection& nic = rules->direction[direction];
   FlowPort& port = *flow_ports_[nic_templates_[id].port];
   PortTemplate& made = nic_templates_[id].made;
   FlowArguments arguments = arguments_of(decision, direction);
-  state.nic_template = id;
-  state.nic_hits_seen = 0;
+  nic.made_from = id;
+  nic.counted = Traffic{};
   // What the first half sends on finds the second one there.
   if (made.second != nullptr) {
     arguments.rule_tag = joining_tag(session, direction, id);
     rte_flow* second = port.install_second(made, arguments, failure);
     if (second == nullptr) {
-      state.nic_rule = nullptr;
+      nic.flow = nullptr;
       return FlowPort::Installation::kFailed;
     }
     second_halves_[arguments.rule_tag] = second;
   }
   const auto result = port.install(made, arguments, context_of(session.index, decision.generation, direction),
-                                   &state.nic_rule, failure);
+                                   &nic.flow, failure);
   if (result == FlowPort::Installation::kFailed && made.second != nullptr) {
     port.destroy_second(second_halves_.at(arguments.rule_tag));
     second_halves_.erase(arguments.rule_tag);
@@ -239,7 +232,7 @@ FlowPort::Installation SlowPath::install_nic(const SessionRef& session, const De
     path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
   } else if (result == FlowPort::Installation::kUnderWay) {
     path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kPending);
-    state.installing++;
+    nic.installing++;
   }
   return result;
 }
@@ -247,7 +240,7 @@ FlowPort::Installation SlowPath::install_nic(const SessionRef& session, const De
 void SlowPath::installation_failed(const SessionRef& session, FlowDirection direction,
                                    const FlowFailure& failure) {
   path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kFailed);
-  session.row->nic_error = -failure.error;
+  session.row->nic_error = static_cast<uint16_t>(-failure.error);
   push_install_failed(session.index, session.row->generation, direction, failure.error, failure.rte_type);
 }
 
@@ -269,17 +262,18 @@ void SlowPath::complete_installations() {
 bool SlowPath::complete_installation(const SessionRef& session, bool failed) {
   if (!session) return false;
   const auto direction = static_cast<FlowDirection>(session.direction);
-  SessionDirection& state = session.state->direction[direction];
-  if (state.installing == 0 || --state.installing > 0 || state.nic_rule == nullptr) return false;
+  NicRules* rules = sessions_.nic_rules(*session.row);
+  if (rules == nullptr) return false;
+  NicDirection& nic = rules->direction[direction];
+  if (nic.installing == 0 || --nic.installing > 0 || nic.flow == nullptr) return false;
   const bool replaces = take_out_replaced(session, direction);
   if (!failed) {
     nic_inserts_++;
     path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
     return replaces;
   }
-  flow_ports_[nic_templates_[state.nic_template].port]->destroy(nic_templates_[state.nic_template].made,
-                                                                state.nic_rule);
-  state.nic_rule = nullptr;
+  flow_ports_[nic_templates_[nic.made_from].port]->destroy(nic_templates_[nic.made_from].made, nic.flow);
+  nic.flow = nullptr;
   FlowFailure failure;
   failure.error = -EIO;  // a completion says no more
   failure.rte_type = RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
@@ -287,55 +281,37 @@ bool SlowPath::complete_installation(const SessionRef& session, bool failed) {
   return true;
 }
 
-// What the NIC counted since the rules were made.
-Traffic SlowPath::nic_traffic(const SessionRef& session, FlowDirection direction) {
-  SessionDirection& state = session.state->direction[direction];
-  if (state.nic_rule == nullptr) return {};
-  Traffic traffic = traffic_of(session, direction, state.nic_rule, state.nic_template, &state.nic_hits_seen);
-  if (state.replaces) {
-    ReplacedRule& old = replaced_.at(RuleTag::pack(session.index, direction));
-    traffic += traffic_of(session, direction, old.flow, old.nic_template, &old.hits_seen);
-  }
-  return traffic;
+// Adds what the NIC has counted since it was last asked, and refreshes the row's last hit.
+void SlowPath::count_nic(const SessionRef& session, FlowDirection direction) {
+  NicDirection* nic = sessions_.nic(session, direction);
+  if (nic == nullptr) return;
+  count_rule(session, direction, nic);
+  if (nic->replaces) count_rule(session, direction, &replaced_.at(RuleTag::pack(session.index, direction)));
 }
 
-// Of one rule. Refreshes the row's last hit, if there was one since it was last asked.
-Traffic SlowPath::traffic_of(const SessionRef& session, FlowDirection direction, rte_flow* flow, uint16_t id,
-                             uint64_t* hits_seen) {
-  const uint8_t ingress = nic_templates_[id].port;
-  const RuleTemplate& rule = *nic_templates_[id].made.rule;
-  const FlowHits hits = flow_ports_[ingress]->query(flow, rule, *hits_seen);
-  if (hits.idle_known && hits.packets != *hits_seen) {
+void SlowPath::count_rule(const SessionRef& session, FlowDirection direction, NicRule* asked) {
+  const uint8_t ingress = nic_templates_[asked->made_from].port;
+  const RuleTemplate& rule = *nic_templates_[asked->made_from].made.rule;
+  const FlowHits hits = flow_ports_[ingress]->query(asked->flow, rule, asked->counted.packets);
+  if (hits.packets == asked->counted.packets) return;
+  if (hits.idle_known) {
     const uint32_t now = whole_seconds(now_);
     const uint32_t last = now > hits.idle_seconds ? now - hits.idle_seconds : 0;
     uint32_t& seconds =
         direction == kForward ? session.row->last_forward_seconds : session.row->last_reverse_seconds;
     if (seconds < last) seconds = last;
   }
-  *hits_seen = hits.packets;
   const uint64_t overhead = hits.packets * rule.counted_overhead(overhead_of(ingress));
-  return {hits.packets, hits.bytes > overhead ? hits.bytes - overhead : 0};
-}
-
-// What was translated in software, and by NIC rules that are gone.
-Traffic SlowPath::software_traffic(const SessionDirection& state) const {
-  if (state.software_rule == nullptr) return {};
-  const RuleCounters counters = engine_.counters(state.software_rule);
-  return {counters.packets, counters.bytes};
+  const Traffic counted = {hits.packets, hits.bytes > overhead ? hits.bytes - overhead : 0};
+  // A NIC that counts anew has forgotten what it told before.
+  const auto since = [](uint64_t now, uint64_t before) { return now < before ? now : now - before; };
+  add_traffic(sessions_.counters(session.index), direction,
+              {since(counted.packets, asked->counted.packets), since(counted.bytes, asked->counted.bytes)});
+  asked->counted = counted;
 }
 
 void SlowPath::refresh_counters(const SessionRef& session) {
-  SessionCounters& counters = sessions_.counters(session.index);
-  Traffic total[2];
-  for (const FlowDirection direction : kBoth) {
-    const SessionDirection& state = session.state->direction[direction];
-    total[direction] = software_traffic(state);
-    total[direction] += nic_traffic(session, direction);
-  }
-  counters.forward_packets = static_cast<double>(total[kForward].packets);
-  counters.forward_bytes = static_cast<double>(total[kForward].bytes);
-  counters.reverse_packets = static_cast<double>(total[kReverse].packets);
-  counters.reverse_bytes = static_cast<double>(total[kReverse].bytes);
+  for (const FlowDirection direction : kBoth) count_nic(session, direction);
 }
 
 // Of the sessions in so many rows from `first` on, side by side: one alone waits for five cache lines, one
@@ -343,20 +319,21 @@ void SlowPath::refresh_counters(const SessionRef& session) {
 void SlowPath::refresh_rows(uint32_t first, uint32_t count) {
   if (first >= sessions_.capacity()) return;
   count = std::min({count, kMostRefreshed, sessions_.capacity() - first});
-  for (uint32_t row = first; row < first + count; row++) sessions_.prefetch_all(row);
-  for (uint32_t row = first; row < first + count; row++) {
-    const SessionRef session = sessions_.at(row);
-    if (session.row->generation == 0) continue;
-    for (const FlowDirection direction : kBoth) {
-      const SessionDirection& state = session.state->direction[direction];
-      if (state.software_rule != nullptr) rte_prefetch0(state.software_rule);
-      if (state.nic_rule != nullptr) rte_prefetch0(state.nic_rule);
+  const auto each = [&](auto&& visit) {
+    for (uint32_t row = first; row < first + count; row++) {
+      const SessionRef session = sessions_.at(row);
+      if (session.row->generation != 0) visit(session);
     }
-  }
-  for (uint32_t row = first; row < first + count; row++) {
-    const SessionRef session = sessions_.at(row);
-    if (session.row->generation != 0) refresh_counters(session);
-  }
+  };
+  for (uint32_t row = first; row < first + count; row++) sessions_.prefetch(row);
+  each([this](const SessionRef& session) { sessions_.prefetch_nic_rules(*session.row); });
+  each([this](const SessionRef& session) {
+    for (const FlowDirection direction : kBoth) {
+      const NicDirection* nic = sessions_.nic(session, direction);
+      if (nic != nullptr) rte_prefetch0(nic->flow);
+    }
+  });
+  each([this](const SessionRef& session) { refresh_counters(session); });
 }
 
 void SlowPath::unoffload(const SessionRef& session) {
@@ -365,12 +342,11 @@ void SlowPath::unoffload(const SessionRef& session) {
 
 // Takes a direction's rules out of the NIC; software serves it.
 void SlowPath::take_out(const SessionRef& session, FlowDirection direction) {
-  SessionDirection& state = session.state->direction[direction];
-  if (state.nic_rule != nullptr) {
+  NicDirection* nic = sessions_.nic(session, direction);
+  if (nic != nullptr) {
     take_out_replaced(session, direction);
-    destroy_nic(session, direction, state.nic_rule, state.nic_template, &state.nic_hits_seen);
-    state.nic_rule = nullptr;
-    state.nic_hits_seen = 0;
+    destroy_nic(session, direction, nic);
+    nic->flow = nullptr;
   }
   // One that the NIC refused is in software already, and why is still to be told.
   uint8_t& path = path_of(*session.row, direction);
@@ -379,36 +355,31 @@ void SlowPath::take_out(const SessionRef& session, FlowDirection direction) {
 
 // Takes out the rule that a newer one replaces. Whether there was one.
 bool SlowPath::take_out_replaced(const SessionRef& session, FlowDirection direction) {
-  SessionDirection& state = session.state->direction[direction];
-  if (!state.replaces) return false;
-  state.replaces = false;
+  NicDirection* nic = sessions_.nic(session, direction);
+  if (nic == nullptr || !nic->replaces) return false;
+  nic->replaces = false;
   const auto old = replaced_.find(RuleTag::pack(session.index, direction));
-  destroy_nic(session, direction, old->second.flow, old->second.nic_template, &old->second.hits_seen);
+  destroy_nic(session, direction, &old->second);
   replaced_.erase(old);
   return true;
 }
 
 // Asked for its counters just before it goes: no interface tells them after its destruction.
-void SlowPath::destroy_nic(const SessionRef& session, FlowDirection direction, rte_flow* flow, uint16_t id,
-                           uint64_t* hits_seen) {
-  const Traffic counted = traffic_of(session, direction, flow, id, hits_seen);
-  FlowRule* software = session.state->direction[direction].software_rule;
-  if (software != nullptr) FlowEngine::count(software, counted.packets, counted.bytes);
-  FlowPort& port = *flow_ports_[nic_templates_[id].port];
-  port.destroy(nic_templates_[id].made, flow);
-  if (nic_templates_[id].made.second == nullptr) return;
-  const auto second = second_halves_.find(joining_tag(session, direction, id));
+void SlowPath::destroy_nic(const SessionRef& session, FlowDirection direction, NicRule* rule) {
+  count_rule(session, direction, rule);
+  FlowPort& port = *flow_ports_[nic_templates_[rule->made_from].port];
+  port.destroy(nic_templates_[rule->made_from].made, rule->flow);
+  if (nic_templates_[rule->made_from].made.second == nullptr) return;
+  const auto second = second_halves_.find(joining_tag(session, direction, rule->made_from));
   port.destroy_second(second->second);
   second_halves_.erase(second);
 }
 
 void SlowPath::remove_session(const SessionRef& session) {
   unoffload(session);
-  refresh_counters(session);
   destroy_software(session);
   const SessionEvent event = counted_event_of(session, EventType::kRemoved);
-  *session.state = SessionState{};
-  session.row->generation = 0;
+  sessions_.free_row(*session.row);
   events_.push(event, EventPriority::kCompletion);
 }
 

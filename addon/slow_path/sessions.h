@@ -1,10 +1,12 @@
-// The sessions: the rows that JavaScript reads, and beside each row what only the lcore needs.
+// The sessions: the rows that JavaScript reads, what they have counted, and of those that are offloaded what concerns
+// their rules in the NIC.
 #pragma once
 
 #include <rte_flow.h>
 #include <rte_prefetch.h>
 
 #include "flow_engine/flow_engine.h"
+#include "flow_engine/row_slab.h"
 #include "generated/records.h"
 #include "slow_path/memory_region.h"
 
@@ -48,44 +50,50 @@ struct RuleTag {
 struct Traffic {
   uint64_t packets = 0;
   uint64_t bytes = 0;
-
-  Traffic& operator+=(const Traffic& more) {
-    packets += more.packets;
-    bytes += more.bytes;
-    return *this;
-  }
 };
 
-// One direction of a session. What its NIC rules counted goes over to the software rule when they are
-// destroyed.
-struct SessionDirection {
-  FlowRule* software_rule = nullptr;
-  rte_flow* nic_rule = nullptr;
-  uint64_t nic_hits_seen = 0;  // packets of the NIC rule at the last query
-  uint16_t nic_template = kNoTemplate;
-  uint8_t installing = 0;  // installations under way: more than one when the session was made anew meanwhile
-  bool state_event_owed = false;  // the session's, and kept in direction 0: the event ring was full
-  bool replaces = false;          // nic_rule stands in the place of a ReplacedRule that is still there
-};
-
-// A NIC's rule that goes when the one in its place is there.
-struct ReplacedRule {
+// A rule in the NIC, as it was when it was last asked.
+struct NicRule {
   rte_flow* flow = nullptr;
-  uint64_t hits_seen = 0;
-  uint16_t nic_template = kNoTemplate;
+  Traffic counted;
+  uint16_t made_from = kNoTemplate;
 };
 
-struct alignas(64) SessionState {
-  SessionDirection direction[2];
-
-  bool& state_event_owed() { return direction[kForward].state_event_owed; }
+// The NIC's side of one direction of a session. Without flow: it has no rule.
+struct NicDirection : NicRule {
+  uint8_t installing = 0;  // installations under way: more than one when the session was made anew meanwhile
+  bool replaces = false;   // it stands in the place of one in SlowPath::replaced_ that is still there
 };
-static_assert(sizeof(SessionState) == 64);
+
+// Of a session that has or had rules in the NIC.
+struct alignas(64) NicRules {
+  NicDirection direction[2];
+};
+static_assert(sizeof(NicRules) == 64);
+
+inline uint32_t& software_rule_of(SessionRow& row, uint8_t direction) {
+  return direction == kForward ? row.software_forward_rule : row.software_reverse_rule;
+}
+inline uint16_t& software_template_of(SessionRow& row, uint8_t direction) {
+  return direction == kForward ? row.software_forward_template : row.software_reverse_template;
+}
+inline uint8_t& path_of(SessionRow& row, uint8_t direction) {
+  return direction == kForward ? row.forward_path : row.reverse_path;
+}
+inline uint8_t ingress_of(const SessionRow& row, uint8_t direction) {
+  return direction == kForward ? row.forward_port : row.reverse_port;
+}
+
+inline void add_traffic(SessionCounters& counters, uint8_t direction, const Traffic& more) {
+  double& packets = direction == kForward ? counters.forward_packets : counters.reverse_packets;
+  double& bytes = direction == kForward ? counters.forward_bytes : counters.reverse_bytes;
+  packets += static_cast<double>(more.packets);
+  bytes += static_cast<double>(more.bytes);
+}
 
 // A session as a rule's context found it.
 struct SessionRef {
   SessionRow* row = nullptr;
-  SessionState* state = nullptr;
   uint32_t index = 0;
   uint8_t direction = kForward;
 
@@ -98,14 +106,14 @@ class SessionTable {
       : capacity_(capacity),
         rows_(std::make_shared<MemoryRegion>(sizeof(SessionRow) * capacity)),
         counters_(std::make_shared<MemoryRegion>(sizeof(SessionCounters) * capacity)),
-        states_(std::make_shared<MemoryRegion>(sizeof(SessionState) * capacity)) {}
+        nic_rules_(sizeof(NicRules), &arena_) {}
 
   // False when the row is out of range, free, or another session's.
   SessionRef find(uint32_t row, uint32_t generation, uint8_t direction = kForward) const {
     if (row >= capacity_ || generation == 0) return {};
     SessionRow* found = rows_->as<SessionRow>() + row;
     if (found->generation != generation) return {};
-    return {found, states_->as<SessionState>() + row, row, direction};
+    return {found, row, direction};
   }
   SessionRef find(const RuleContext& context) const {
     return find(context.row, context.generation, context.direction);
@@ -113,38 +121,60 @@ class SessionTable {
   // The session of a rule of the software table.
   SessionRef of(uint32_t rule_tag) const {
     const uint32_t row = RuleTag::row(rule_tag);
-    return {rows_->as<SessionRow>() + row, states_->as<SessionState>() + row, row,
-            RuleTag::direction(rule_tag)};
+    return {rows_->as<SessionRow>() + row, row, RuleTag::direction(rule_tag)};
   }
   SessionRef at(uint32_t row) const {
-    return {rows_->as<SessionRow>() + row, states_->as<SessionState>() + row, row, kForward};
+    return {rows_->as<SessionRow>() + row, row, kForward};
   }
-  // What translating a packet touches. By rte_prefetch0: GCC takes a function of nothing but
-  // __builtin_prefetch for one without effect, and drops the calls of it.
-  void prefetch_row(uint32_t row) const { rte_prefetch0(rows_->as<SessionRow>() + row); }
+  // What translating a packet touches: a row is in two lines, or in one. By rte_prefetch0: GCC takes a function of
+  // nothing but __builtin_prefetch for one without effect, and drops the calls of it.
   void prefetch(uint32_t row) const {
     if (row >= capacity_) return;
-    prefetch_row(row);
-    rte_prefetch0(states_->as<SessionState>() + row);
-  }
-  // The row will hold another session.
-  void prefetch_all(uint32_t row) const {
-    if (row >= capacity_) return;
-    prefetch(row);
+    const auto* from = reinterpret_cast<const uint8_t*>(rows_->as<SessionRow>() + row);
+    rte_prefetch0(from);
+    rte_prefetch0(from + sizeof(SessionRow) - 1);
     rte_prefetch0(counters_->as<SessionCounters>() + row);
   }
+  void prefetch_nic_rules(const SessionRow& row) const {
+    if (row.nic_rules != 0) rte_prefetch0(nic_rules_.at(row.nic_rules));
+  }
   SessionCounters& counters(uint32_t row) const { return counters_->as<SessionCounters>()[row]; }
+
+  // Null: there never were any in the NIC.
+  NicRules* nic_rules(const SessionRow& row) const {
+    return row.nic_rules == 0 ? nullptr : reinterpret_cast<NicRules*>(nic_rules_.at(row.nic_rules));
+  }
+  // The direction's rule in the NIC, or null.
+  NicDirection* nic(const SessionRef& session, uint8_t direction) const {
+    NicRules* rules = nic_rules(*session.row);
+    return rules == nullptr || rules->direction[direction].flow == nullptr ? nullptr : &rules->direction[direction];
+  }
+  // The same where there may be none yet. Null: no memory is left.
+  NicRules* take_nic_rules(SessionRow& row) {
+    if (row.nic_rules == 0) {
+      const uint32_t taken = nic_rules_.allocate();
+      if (taken == 0) return nullptr;
+      *reinterpret_cast<NicRules*>(nic_rules_.at(taken)) = NicRules{};
+      row.nic_rules = taken;
+    }
+    return nic_rules(row);
+  }
+  void free_row(SessionRow& row) {
+    if (row.nic_rules != 0) nic_rules_.free(row.nic_rules);
+    row.nic_rules = 0;
+    row.generation = 0;
+  }
 
   uint32_t capacity() const { return capacity_; }
   const SharedRegion& rows_memory() const { return rows_; }
   const SharedRegion& counters_memory() const { return counters_; }
-  const SharedRegion& states_memory() const { return states_; }
 
  private:
   uint32_t capacity_;
   SharedRegion rows_;
   SharedRegion counters_;
-  SharedRegion states_;  // SessionState, zero = a new one but for nic_template
+  RowArena arena_;
+  RowSlab nic_rules_;
 };
 
 }  // namespace sluice

@@ -7,8 +7,9 @@
 namespace sluice {
 namespace {
 
-EngineOptions engine_options(const SlowPathOptions& options) {
+EngineOptions engine_options(const SlowPathOptions& options, const RuleKeeper* keeper) {
   EngineOptions engine;
+  engine.keeper = keeper;
   engine.max_rules = options.max_sessions * 2;
   engine.rows_of_table = options.max_sessions;
   engine.vxlan_udp_port = options.vxlan_udp_port;
@@ -34,7 +35,7 @@ SlowPath::SlowPath(const SlowPathOptions& options, std::vector<GatewayPort> port
       port_ids_(ids_of(ports_)),
       pool_(pool),
       fields_(FrameFields::instance()),
-      engine_(engine_options(options)),
+      engine_(engine_options(options, this)),
       sessions_(options.max_sessions),
       vnis_memory_(std::make_shared<MemoryRegion>(kVniBitmapBytes)),
       events_memory_(ring_memory(options.event_slots, kEventSlotBytes)),
@@ -76,7 +77,7 @@ void SlowPath::shut_down() {
 void SlowPath::reserve_rules() {
   // Rows of both rules of UDP and TCP between VXLAN and outside. Blocks of rows do not fill the memory that
   // they are cut from to its end.
-  constexpr uint64_t kBytes = 88 + 104;
+  constexpr uint64_t kBytes = 56 + 72;
   const uint64_t bytes = uint64_t{options_.max_sessions} * kBytes;
   if (!engine_.reserve(bytes + bytes / 128))
     throw NativeFault("MEMORY",

@@ -102,7 +102,7 @@ inline constexpr uint8_t kSoftwareTable = 2;
 
 inline constexpr size_t kVniBitmapBytes = (size_t{1} << 24) / 8;
 
-class SlowPath {
+class SlowPath final : public RuleKeeper {
  public:
   static constexpr uint32_t kMaxBurst = 256;
 
@@ -111,6 +111,8 @@ class SlowPath {
   ~SlowPath();
   SlowPath(const SlowPath&) = delete;
   SlowPath& operator=(const SlowPath&) = delete;
+
+  RuleTable* table_of(uint32_t tag) const override;
 
   // Has the memory of all sessions' software rules cleared in the background.
   void reserve_rules();
@@ -296,24 +298,21 @@ class SlowPath {
   void unoffload(const SessionRef& session);
   void take_out(const SessionRef& session, FlowDirection direction);
   bool take_out_replaced(const SessionRef& session, FlowDirection direction);
-  void destroy_nic(const SessionRef& session, FlowDirection direction, rte_flow* flow, uint16_t id,
-                   uint64_t* hits_seen);
+  void destroy_nic(const SessionRef& session, FlowDirection direction, NicRule* rule);
   void complete_installations();
   bool complete_installation(const SessionRef& session, bool failed);
   void installation_failed(const SessionRef& session, FlowDirection direction, const FlowFailure& failure);
   void remove_session(const SessionRef& session);
   void query_session(const SessionRef& session, uint32_t token);
-  Traffic software_traffic(const SessionDirection& state) const;
-  Traffic nic_traffic(const SessionRef& session, FlowDirection direction);
-  Traffic traffic_of(const SessionRef& session, FlowDirection direction, rte_flow* flow, uint16_t id,
-                     uint64_t* hits_seen);
+  FlowRule* software_rule(const SessionRef& session, uint8_t direction) const;
+  void count_nic(const SessionRef& session, FlowDirection direction);
+  void count_rule(const SessionRef& session, FlowDirection direction, NicRule* asked);
   void refresh_counters(const SessionRef& session);
   void refresh_rows(uint32_t first, uint32_t count);
   SessionEvent event_of(const SessionRef& session, EventType type) const;
   // With the session's counters as last refreshed.
   SessionEvent counted_event_of(const SessionRef& session, EventType type) const;
   void push_install_failed(uint32_t row, uint32_t generation, uint8_t direction, int error, int rte_type);
-  uint8_t ingress_of(const SessionRow& row, uint8_t direction) const;
   // What a NIC's rule has with it: of all shards' no two are alike.
   void* context_of(uint32_t row, uint32_t generation, FlowDirection direction) const {
     return RuleContext{options_.first_row + row, generation, direction}.pack();
@@ -352,7 +351,7 @@ class SlowPath {
   std::vector<SoftwareTemplate> software_templates_;
   std::vector<NicTemplate> nic_templates_;
   // By RuleTag; as many at most as installations are under way.
-  std::unordered_map<uint32_t, ReplacedRule> replaced_;
+  std::unordered_map<uint32_t, NicRule> replaced_;
   // Of NIC rules that are two, by the tag that joins them.
   std::unordered_map<uint32_t, rte_flow*> second_halves_;
   std::vector<std::unique_ptr<FlowPort>> flow_ports_;

@@ -56,15 +56,13 @@ bool SlowPath::fits(Packet& packet, const FlowRule* rule) {
 
 void SlowPath::translate(Packet& packet, FlowRule* rule, const SessionRef& session) {
   SessionRow& row = *session.row;
-  const uint8_t path = session.direction == kForward ? row.forward_path : row.reverse_path;
-  if (path == static_cast<uint8_t>(RulePath::kRemoving)) return drop(packet, DropReason::kTcpState);
+  if (path_of(row, session.direction) == static_cast<uint8_t>(RulePath::kRemoving)) return drop(packet, DropReason::kTcpState);
   if (packet.flow.protocol == kProtocolTcp && !packet.later_fragment() && !follow_tcp(packet, session)) {
     return drop(packet, DropReason::kTcpState);
   }
   raise_to(session.direction == kForward ? row.last_forward_seconds : row.last_reverse_seconds,
            whole_seconds(packet.received));
-  if (row.software_packets != UINT32_MAX) row.software_packets++;
-  if (row.software_packets == row.offload_after_packets) push_threshold(session);
+  if (row.packets_until_threshold != 0 && --row.packets_until_threshold == 0) push_threshold(session);
   if (options_.mss_clamp != 0) clamp_mss(packet);
   deliver(packet, rule, session);
 }
@@ -81,24 +79,26 @@ bool SlowPath::follow_tcp(const Packet& packet, const SessionRef& session) {
   const bool changed = kTcpNext[transition] != row.tcp_state;
   row.tcp_state = kTcpNext[transition];
   if (restart) row.state_since_seconds = whole_seconds(packet.received);
-  if (changed || restart || session.state->state_event_owed()) push_state(session);
+  if (changed || restart || (row.flags & kSessionFlagStateOwed) != 0) push_state(session);
   return true;
 }
 
 void SlowPath::push_state(const SessionRef& session) {
   const SessionEvent event = event_of(session, EventType::kSessionState);
-  session.state->state_event_owed() = !events_.push(event, EventPriority::kState);
+  const bool is_told = events_.push(event, EventPriority::kState);
+  const uint8_t others = session.row->flags & static_cast<uint8_t>(~kSessionFlagStateOwed);
+  session.row->flags = static_cast<uint8_t>(is_told ? others : others | kSessionFlagStateOwed);
 }
 
 void SlowPath::push_threshold(const SessionRef& session) {
   const SessionEvent event = event_of(session, EventType::kSessionThreshold);
   // No room: the next packet crosses the threshold again.
-  if (!events_.push(event, EventPriority::kState)) session.row->software_packets--;
+  if (!events_.push(event, EventPriority::kState)) session.row->packets_until_threshold = 1;
 }
 
 void SlowPath::deliver(Packet& packet, FlowRule* rule, const SessionRef& session) {
   const SessionRow& row = *session.row;
-  const uint8_t egress = session.direction == kForward ? row.reverse_port : row.forward_port;
+  const uint8_t egress = ingress_of(row, session.direction ^ 1);
   const uint32_t limit = largest_packet(ports_[egress]);
   const ApplyScope scope = packet.icmp_error ? ApplyScope::kNoTranslation : ApplyScope::kAll;
   const bool too_big = packet.total_length > limit;
@@ -111,7 +111,7 @@ void SlowPath::deliver(Packet& packet, FlowRule* rule, const SessionRef& session
   if (too_big ? !send_in_pieces(packet, rule, limit) : !apply_and_transmit(packet, rule, scope)) {
     return drop(packet, DropReason::kTooBig);
   }
-  if (!packet.icmp_error) FlowEngine::count(rule, 1, total_length);
+  if (!packet.icmp_error) add_traffic(sessions_.counters(session.index), session.direction, {1, total_length});
   if (packet.datagram != kNone) settle_translated(packet, session);
 }
 

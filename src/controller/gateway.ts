@@ -21,6 +21,7 @@ import {
   NeighbourEvent,
   NO_TEMPLATE,
   RulePath,
+  SessionCounters,
   SessionEvent,
   SessionRow,
 } from '../native/records.js';
@@ -48,6 +49,8 @@ const SECONDS = SessionEvent.seconds / 4;
 const NOT_REFUSED = DropReason.none;
 const CONSUMED = DropReason.local;
 const WITHOUT = NO_TEMPLATE;
+const COUNTERS = SessionCounters.size / 8;
+const REVERSE_PACKETS = SessionCounters.reversePackets / 8;
 /** `direction` of an install-failed event about the software table itself. */
 const SOFTWARE_TABLE = 2;
 
@@ -70,6 +73,7 @@ export interface ControllerSeat {
 export class GatewayController {
   readonly engine: NatEngine;
   readonly rows: NativeRows;
+  private readonly counted: Float64Array;
   readonly templates: TemplateRegistry;
   /** Called for each NIC rule that could not be installed; the flow goes on in software. */
   onInstallFailure: ((failure: InstallFailure) => void) | null = null;
@@ -129,6 +133,7 @@ export class GatewayController {
     seat: ControllerSeat | null = null,
   ) {
     this.rows = new NativeRows(dataplane.rows);
+    this.counted = new Float64Array(dataplane.counters);
     this.vnis = new KnownVnis(dataplane.vnis);
     this.vnis.follow(config);
     this.events = new EventRing(dataplane.events);
@@ -524,17 +529,23 @@ export class GatewayController {
     return RULES[this.rulesOfRow[row]];
   }
 
+  /** Packets of a live session, both directions: in software up to now, in the NIC as of the last query. */
+  packets(row: number): number {
+    const at = row * COUNTERS;
+    return this.counted[at] + this.counted[at + REVERSE_PACKETS];
+  }
+
   /** Rules that a live session would have in the NIC, were there room. */
   rulesLacking(row: number): number {
     const { mode, afterPackets } = this.config.offload;
-    if (mode === 'after' && this.rows.word(row, SessionRow.softwarePackets) < afterPackets) return 0;
+    if (mode === 'after' && this.packets(row) < afterPackets) return 0;
     const { sessions } = this.engine;
     sessions.read(row, this.facts);
     const shapes = sessions.shapes(row);
     const reverse = answersItself(this.facts) ? NO_TEMPLATE : this.templates.of(shapes >>> 16).nic;
     const lacking = rulesIn(this.templates.of(shapes & 0xffff).nic, reverse) & ~this.rulesOfRow[row];
     // What a NIC refused for another reason than its room does not wait for room.
-    const waits = isFull(this.rows.word(row, SessionRow.nicError));
+    const waits = isFull(this.rows.word(row, SessionRow.nicError) & 0xffff);
     const failed =
       (this.rows.byte(row, SessionRow.forwardPath) === RulePath.failed ? FORWARD : 0) |
       (this.rows.byte(row, SessionRow.reversePath) === RulePath.failed ? REVERSE : 0);

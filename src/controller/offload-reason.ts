@@ -23,7 +23,7 @@ export function offloadReason(
   const { templates, rows, config } = controller;
   if (path === RulePath.offloaded) return null;
   if (path === RulePath.failed) {
-    const errno = rows.word(row, SessionRow.nicError) | 0;
+    const errno = rows.word(row, SessionRow.nicError) & 0xffff;
     return isFull(errno) ? 'nic-full' : `nic-error: errno ${errno}`;
   }
   if (path === RulePath.pending || path === RulePath.removing) return 'nic-busy';
@@ -35,6 +35,6 @@ export function offloadReason(
     if (answersItself(facts)) return 'same-rule';
   }
   const { mode, afterPackets } = config.offload;
-  if (mode === 'after' && rows.word(row, SessionRow.softwarePackets) < afterPackets) return 'few-packets';
+  if (mode === 'after' && controller.packets(row) < afterPackets) return 'few-packets';
   return controller.hasAsked(row, reverse) ? 'nic-busy' : 'nic-full';
 }

@@ -105,7 +105,7 @@ function installed(
       : path === RulePath.failed
         ? `the NIC refused the rule: ${reason}; the flow goes on in software`
         : reason === 'few-packets'
-          ? `${admission(controller)}: ${rows.word(row, SessionRow.softwarePackets)} so far`
+          ? `${admission(controller)}: ${controller.packets(row)} so far`
           : reason === 'nic-full'
             ? `no room when it came: ${roomText(controller)}`
             : 'an operation of the NIC is under way';

@@ -384,6 +384,8 @@ export const MISS_OPTIONS = 4;
 export const MISS_LATER_FRAGMENT = 8;
 /** Session flag: run the TCP state machine. */
 export const SESSION_FLAG_TCP = 1;
+/** Session flag: a session-state event found no room in the ring. */
+export const SESSION_FLAG_STATE_OWED = 2;
 /** session: it has lived elsewhere; tcpState and the *Seconds fields say how it stands. */
 export const DECISION_FLAG_ADOPTED = 64;
 /** retry: the configuration has changed meanwhile; the packet may be missed again, as if it had just come. */
@@ -391,46 +393,41 @@ export const DECISION_FLAG_ANEW = 32;
 /** drop, icmp-error: packets of the flow that wait behind the held one are dropped with it. */
 export const DECISION_FLAG_FLOW = 128;
 
-/** One session, one cache line. Written by the lcore alone; TypeScript reads it as external memory. Offsets in bytes. */
+/** One session. Written by the lcore alone; TypeScript reads it as external memory. What tells which packets are its stands in its rules. Offsets in bytes. */
 export const SessionRow = {
-  size: 64,
+  size: 48,
   /** 0 = free. Row and generation identify a session everywhere. */
   generation: 0,
-  /** Tuple of the initiator's packets as received. */
-  forwardSourceAddress: 4,
-  forwardDestinationAddress: 8,
-  forwardSourcePort: 12,
-  forwardDestinationPort: 14,
-  /** The same packets' tuple as sent on. Replies carry it reversed. */
-  translatedSourceAddress: 16,
-  translatedDestinationAddress: 20,
-  translatedSourcePort: 24,
-  translatedDestinationPort: 26,
-  protocol: 28,
-  sessionClass: 29,
-  tcpState: 30,
-  flags: 31,
+  /** The lcore's: where it keeps what concerns the session's NIC rules; 0 = there never were any. */
+  nicRules: 4,
+  /** The lcore's: the direction's rule in the software table, by its number among those of its template; 0 = none. */
+  softwareForwardRule: 8,
+  softwareReverseRule: 12,
   /** Whole seconds of the gateway clock at the last hit, initiator's direction. */
-  lastForwardSeconds: 32,
+  lastForwardSeconds: 16,
   /** 0: no answer yet. */
-  lastReverseSeconds: 36,
+  lastReverseSeconds: 20,
   /** When the TCP state's timer last (re)started. */
-  stateSinceSeconds: 40,
-  /** Packets translated in software, both directions; saturates. For `afterPackets`. */
-  softwarePackets: 44,
-  /** softwarePackets at which a session-threshold event is raised; 0 = never. */
-  offloadAfterPackets: 48,
-  forwardPath: 52,
-  reversePath: 53,
-  /** Gateway port index on which the initiator's packets arrive. */
-  forwardPort: 54,
-  reversePort: 55,
-  createdSeconds: 56,
+  stateSinceSeconds: 24,
+  createdSeconds: 28,
+  /** Packets, of both directions and translated in software, until a session-threshold event is raised; 0 = never, or it has been. For `afterPackets`. */
+  packetsUntilThreshold: 32,
+  /** The lcore's. */
+  softwareForwardTemplate: 36,
+  softwareReverseTemplate: 38,
+  tcpState: 40,
+  /** SESSION_FLAG_*. */
+  flags: 41,
+  forwardPath: 42,
+  reversePath: 43,
   /** rte_errno of the last failed NIC install, 0 = none. */
-  nicError: 60,
+  nicError: 44,
+  /** Gateway port index on which the initiator's packets arrive. */
+  forwardPort: 46,
+  reversePort: 47,
 } as const;
 
-/** Packets and bytes of a session, NIC and software together, as of the last query. Bytes are inner IPv4 total lengths. Offsets in bytes. */
+/** Packets and bytes of a session: in software as they come, and of the NIC's as of the last query. Bytes are inner IPv4 total lengths. Offsets in bytes. */
 export const SessionCounters = {
   size: 32,
   forwardPackets: 0,

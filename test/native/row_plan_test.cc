@@ -116,9 +116,8 @@ FlowArguments random_arguments(std::mt19937& random) {
 
 // All but the number of the row.
 bool same_rows(const Registered& made, const FlowRule* one, const FlowRule* other) {
-  constexpr size_t kNumber = offsetof(FlowRule, row) + sizeof one->row;
-  return std::memcmp(reinterpret_cast<const uint8_t*>(one) + kNumber,
-                     reinterpret_cast<const uint8_t*>(other) + kNumber, sizeof(FlowRule) - kNumber) == 0 &&
+  return one->bytes == other->bytes && one->table_and_lower == other->table_and_lower && one->life() == other->life() &&
+         one->tag == other->tag &&
          std::memcmp(FlowEngine::values(one), FlowEngine::values(other), FlowEngine::value_bytes(made.table)) == 0;
 }
 

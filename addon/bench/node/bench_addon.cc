@@ -538,7 +538,7 @@ Napi::Value sizes_call(const Napi::CallbackInfo& info) {
   Napi::Object out = Napi::Object::New(info.Env());
   out.Set("sessionRow", Napi::Number::New(info.Env(), sizeof(SessionRow)));
   out.Set("sessionCounters", Napi::Number::New(info.Env(), sizeof(SessionCounters)));
-  out.Set("sessionState", Napi::Number::New(info.Env(), sizeof(SessionState)));
+  out.Set("nicRules", Napi::Number::New(info.Env(), sizeof(NicRules)));
   return out;
 }
 
