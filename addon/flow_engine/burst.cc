@@ -134,8 +134,8 @@ FlowRule* fetch_rules(Lookup* lookup) {
     const auto* begin = reinterpret_cast<const uint8_t*>(likely) - table->rule_at;
     // Rows are eight-byte aligned and up to some hundred bytes long: two or three lines.
     rte_prefetch0(begin);
-    rte_prefetch0(begin + 64);
-    if (table->row_bytes > 72) rte_prefetch0(begin + table->row_bytes - 1);
+    rte_prefetch0(begin + table->row_bytes - 1);
+    if (table->row_bytes > 72) rte_prefetch0(begin + 64);
   }
   return likely;
 }
@@ -307,11 +307,13 @@ FlowRule* FlowEngine::Implementation::match(const PacketContext& packet, uint32_
 }
 
 // A rule's actions, then those of the rules that it leads to.
-Verdict FlowEngine::Implementation::follow(FlowRule* rule, PacketContext& packet, ApplyScope scope) const {
+Verdict FlowEngine::Implementation::follow(const RuleTable* table, FlowRule* rule, PacketContext& packet,
+                                           ApplyScope scope) const {
   Verdict verdict;
-  while (const uint32_t next = run(rule, packet, scope, &verdict)) {  // ends: every jump is to a higher group
+  while (const uint32_t next = run(table, rule, packet, scope, &verdict)) {  // ends: every jump is to a higher group
     rule = match(packet, next);
     if (rule == nullptr) return Verdict{};
+    table = table_of(rule);
   }
   return verdict;
 }
@@ -375,7 +377,12 @@ FlowRule* FlowEngine::match_ahead(size_t index) {
 
 Verdict FlowEngine::apply(FlowRule* rule, PacketContext& packet, ApplyScope scope) {
   self_->link();
-  return self_->follow(rule, packet, scope);
+  return self_->follow(self_->table_of(rule), rule, packet, scope);
+}
+
+Verdict FlowEngine::apply(const RuleTable* table, FlowRule* rule, PacketContext& packet, ApplyScope scope) {
+  self_->link();
+  return self_->follow(table, rule, packet, scope);
 }
 
 BurstMemory::BurstMemory() = default;

@@ -71,9 +71,15 @@ struct FlowEngine::Implementation {
                   rte_flow_error* error);
   FlowRule* stage_typed(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                         uint32_t* hash, rte_flow_error* error);
+  template <typename TableOf>
+  void commit_all(TableOf&& table_at, FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes);
   void commit(FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes);
+  void commit(RuleTable* const* of, FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes);
   int commit(FlowRule* staged, uint32_t hash, uint32_t now_seconds);
+  template <typename TableOf>
+  void remove_all(TableOf&& table_at, FlowRule* const* gone, size_t count);
   void remove(FlowRule* const* gone, size_t count);
+  void remove(RuleTable* const* of, FlowRule* const* gone, size_t count);
   void remove(RuleTable* table, FlowRule* gone);
   void take_out(RuleTable* table, FlowRule* gone, uint32_t hash);
   FlowRule* add_rule(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
@@ -84,6 +90,7 @@ struct FlowEngine::Implementation {
   FlowRule* allocate_row(RuleTable* table, rte_flow_error* error);
   FlowRule* allocate_row(RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern,
                          rte_flow_error* error);
+  void give_back(RuleTable* table, FlowRule* rule);
   FlowRule* copy_row(RuleTable* table, const uint64_t* image, rte_flow_error* error);
   bool fill_row(RuleTable* table, FlowRule* rule, const rte_flow_action* actions, rte_flow_error* error);
   FlowRule* fill_and_settle(RuleTable* table, FlowRule* rule, uint32_t hash, const rte_flow_action* actions,
@@ -115,12 +122,16 @@ struct FlowEngine::Implementation {
   void rules_changed(const RuleTable& table);
   FlowRule* match(const PacketContext& packet, uint32_t group_number) const;
   uint32_t run(FlowRule* rule, PacketContext& packet, ApplyScope scope, Verdict* verdict) const {
-    return execute(*table_of(rule), rule, shared, {options.vxlan_udp_port, is_shared}, scope, packet,
+    return run(table_of(rule), rule, packet, scope, verdict);
+  }
+  uint32_t run(const RuleTable* table, FlowRule* rule, PacketContext& packet, ApplyScope scope,
+               Verdict* verdict) const {
+    return execute(*table, rule, shared, {options.vxlan_udp_port, is_shared}, scope, packet,
                    verdict);
   }
   bool enter(Lookup* lookup, Shortlists* shortlists, PacketContext& packet, uint32_t* group_number,
              Verdict* verdict, GroupCounters* counters) const;
-  Verdict follow(FlowRule* rule, PacketContext& packet, ApplyScope scope) const;
+  Verdict follow(const RuleTable* table, FlowRule* rule, PacketContext& packet, ApplyScope scope) const;
   void process_burst(PacketContext* const* packets, size_t count, Verdict* verdicts, GroupCounters* counters,
                      Shortlists* shortlists) const;
   static uint64_t next_version();

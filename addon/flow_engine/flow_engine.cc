@@ -189,16 +189,20 @@ FlowRule* FlowEngine::create(const rte_flow_attr& attr, const rte_flow_item* pat
 bool FlowEngine::has_unlinked() const { return self_->unlinked_count != 0; }
 void FlowEngine::link() { self_->link(); }
 
-void FlowEngine::destroy(FlowRule* rule) { self_->remove(&rule, 1); }
-void FlowEngine::destroy(FlowRule* const* rules, size_t count) { self_->remove(rules, count); }
+void FlowEngine::destroy(FlowRule* rule) { self_->remove(self_->table_of(rule), rule); }
+void FlowEngine::destroy(FlowRule* const* rules, size_t count) {
+  self_->remove(rules, count);
+}
 void FlowEngine::destroy(RuleTable* table, FlowRule* rule) { self_->remove(table, rule); }
+void FlowEngine::destroy(RuleTable* const* tables, FlowRule* const* rules, size_t count) {
+  self_->remove(tables, rules, count);
+}
 
 void FlowEngine::flush() {
-  self_->link();
   for (RuleTable* table : self_->tables) {
     for (uint32_t row = 1; table != nullptr && row <= table->slab.high(); ++row) {
       FlowRule* rule = table->rule(row);
-      if (rule->life() != 0) self_->take_out(table, rule, table->hash_key(rule->key()));
+      if (rule->life() != 0) self_->remove(table, rule);
     }
   }
   self_->drop_empty_tables();
@@ -282,6 +286,11 @@ int FlowEngine::commit_row(FlowRule* row, uint32_t hash, uint32_t now_seconds) {
 
 void FlowEngine::commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes) {
   self_->commit(rows, count, now_seconds, codes);
+}
+
+void FlowEngine::commit_rows(RuleTable* const* tables, FlowRule* const* rows, size_t count, uint32_t now_seconds,
+                             int* codes) {
+  self_->commit(tables, rows, count, now_seconds, codes);
 }
 
 void* FlowEngine::age_context(const FlowRule* rule) const {

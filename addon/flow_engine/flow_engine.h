@@ -166,7 +166,9 @@ class FlowEngine {
 
   void destroy(FlowRule* rule);
   void destroy(FlowRule* const* rules, size_t count);  // faster than one by one: their cache misses overlap
-  void destroy(RuleTable* table, FlowRule* rule);                // its table's number is the caller's to know
+  // The same of rules whose tables the caller knows.
+  void destroy(RuleTable* table, FlowRule* rule);
+  void destroy(RuleTable* const* tables, FlowRule* const* rules, size_t count);
   void flush();
 
   // Templates: masks of `pattern` and confs of `actions` are fixed once; rows bring specs and confs.
@@ -204,6 +206,7 @@ class FlowEngine {
   FlowRule* stage_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                       rte_flow_error* error);
   void commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes);
+  void commit_rows(RuleTable* const* tables, FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes);
   // The two steps for who checks types by himself and stages rows long before they are committed: has_types()
   // is what stage_row begins with, stage_typed_row the rest of it. `hash` is for commit_row, which returns
   // the code.
@@ -245,6 +248,7 @@ class FlowEngine {
   bool hits(const FlowRule* rule, const PacketContext& packet) const;
   // A rule that jumps goes on in that group, with the same scope.
   Verdict apply(FlowRule* rule, PacketContext& packet, ApplyScope scope = ApplyScope::kAll);
+  Verdict apply(const RuleTable* table, FlowRule* rule, PacketContext& packet, ApplyScope scope);
 
   void* age_context(const FlowRule* rule) const;  // AGE's context verbatim (the rule itself when NULL)
   RuleCounters counters(const FlowRule* rule) const;

@@ -1,6 +1,7 @@
 // A rule's life: staged (its row is written), committed (packets hit it), removed.
 #include <rte_prefetch.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "flow_engine/engine_state.h"
@@ -60,7 +61,7 @@ inline __attribute__((always_inline)) FlowRule* FlowEngine::Implementation::allo
     rule->history() = RuleHistory{};
     rule->history().table_and_sequence = uint64_t{table->id} << 48;
   }
-  rule->row_and_state = row;
+  rule->row_and_state = row | FlowRule::kStaged;
   rule->tag = 0;
   return rule;
 }
@@ -81,6 +82,13 @@ FlowRule* FlowEngine::Implementation::copy_row(RuleTable* table, const uint64_t*
   return rule;
 }
 
+// A row that never became a rule.
+void FlowEngine::Implementation::give_back(RuleTable* table, FlowRule* rule) {
+  const uint32_t row = rule->row();
+  rule->row_and_state = 0;
+  table->slab.free(row);
+}
+
 // With its key, of items that are of the table's types.
 inline __attribute__((always_inline)) FlowRule* FlowEngine::Implementation::allocate_row(
     RuleTable* table, const PatternSources& sources, const rte_flow_item* pattern, rte_flow_error* error) {
@@ -92,7 +100,7 @@ inline __attribute__((always_inline)) FlowRule* FlowEngine::Implementation::allo
                        : gather_typed_values(shape, sources, pattern, rule->key(), table->low(rule),
                                              table->high(rule), error);
   if (__builtin_expect(code == 0, 1)) return rule;
-  table->slab.free(rule->row());
+  give_back(table, rule);
   return nullptr;
 }
 
@@ -101,7 +109,7 @@ inline __attribute__((always_inline)) bool FlowEngine::Implementation::fill_row(
     RuleTable* table, FlowRule* rule, const rte_flow_action* actions, rte_flow_error* error) {
   const ActionProgram& program = table->program;
   if (encode_operands(program, actions, table->attr, options, &shared, table->operands(rule), error) != 0) {
-    table->slab.free(rule->row());
+    give_back(table, rule);
     return false;
   }
   if (program.ages) {
@@ -111,7 +119,6 @@ inline __attribute__((always_inline)) bool FlowEngine::Implementation::fill_row(
     rule->history().age_timeout = timeout;
     table->horizons.cover(rule->row());
   }
-  rule->set_life(FlowRule::kStaged);
   ++rules;
   return true;
 }
@@ -179,7 +186,7 @@ int FlowEngine::Implementation::settle_any(RuleTable* table, FlowRule* rule, uin
 
 inline void FlowEngine::Implementation::make_live(RuleTable* table, FlowRule* rule,
                                                   uint32_t now_seconds) {
-  rule->set_life(FlowRule::kLive);
+  rule->row_and_state += FlowRule::kLive - FlowRule::kStaged;
   if (!table->has_histories()) return;
   RuleHistory& history = rule->history();
   history.table_and_sequence |= next_sequence++ & RuleHistory::kSequenceMask;
@@ -200,20 +207,32 @@ void FlowEngine::Implementation::link_all() {
   while (unlinked_count != 0) link_first();
 }
 
-void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, uint32_t now_seconds,
-                                        int* codes) {
+// `table_at(i)`: of the rule at that place.
+template <typename TableOf>
+inline __attribute__((always_inline)) void FlowEngine::Implementation::commit_all(
+    TableOf&& table_at, FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes) {
+  RuleTable* of[kTogether];
   uint32_t hash[kTogether];
   for (size_t begin = 0; begin < count; begin += kTogether) {
-    const size_t end = begin + kTogether < count ? begin + kTogether : count;
-    for (size_t i = begin; i < end; ++i) {
-      const RuleTable* table = table_of(staged[i]);
-      hash[i - begin] = table->hash_key(staged[i]->key());
-      table->index.prefetch(hash[i - begin]);
-      for (const RuleTable* other : table->twins) other->index.prefetch(hash[i - begin]);
+    const size_t together = std::min(kTogether, count - begin);
+    for (size_t i = 0; i < together; ++i) {
+      of[i] = table_at(begin + i);
+      hash[i] = of[i]->hash_key(staged[begin + i]->key());
+      of[i]->index.prefetch(hash[i]);
+      for (const RuleTable* other : of[i]->twins) other->index.prefetch(hash[i]);
     }
-    for (size_t i = begin; i < end; ++i)
-      codes[i] = settle(table_of(staged[i]), staged[i], hash[i - begin], now_seconds);
+    for (size_t i = 0; i < together; ++i)
+      codes[begin + i] = settle(of[i], staged[begin + i], hash[i], now_seconds);
   }
+}
+
+void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes) {
+  commit_all([&](size_t i) { return table_of(staged[i]); }, staged, count, now_seconds, codes);
+}
+
+void FlowEngine::Implementation::commit(RuleTable* const* of, FlowRule* const* staged, size_t count,
+                                        uint32_t now_seconds, int* codes) {
+  commit_all([&](size_t i) { return of[i]; }, staged, count, now_seconds, codes);
 }
 
 int FlowEngine::Implementation::commit(FlowRule* staged, uint32_t hash, uint32_t now_seconds) {
@@ -260,17 +279,15 @@ FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const Key& key,
   return fill_and_settle(table, rule, key.hash, actions, now_seconds, error);
 }
 
-// Of which no look-up is under way, nor an entry of an index to be written.
-void FlowEngine::Implementation::take_out(RuleTable* table, FlowRule* rule, uint32_t hash) {
+// While no entry of an index is yet to be written.
+inline __attribute__((always_inline)) void FlowEngine::Implementation::take_out(RuleTable* table, FlowRule* rule, uint32_t hash) {
   const bool was_live = rule->live();
   if (was_live) {
     table->erase(rule, hash);
     if (table->has_constant_rules()) rules_changed(*table);
   }
   release_operands(table->program, table->operands(rule), &shared);
-  const uint32_t row = rule->row();
-  rule->row_and_state = 0;
-  table->slab.free(row);
+  give_back(table, rule);
   --rules;
   if (was_live && table->size() == 0 && !table->templated) ++empty_derived;
 }
@@ -281,26 +298,35 @@ void FlowEngine::Implementation::remove(RuleTable* table, FlowRule* rule) {
   if (empty_derived > kEmptyTablesKept) drop_empty_tables();
 }
 
-void FlowEngine::Implementation::remove(FlowRule* const* gone, size_t count) {
+template <typename TableOf>
+inline __attribute__((always_inline)) void FlowEngine::Implementation::remove_all(
+    TableOf&& table_at, FlowRule* const* gone, size_t count) {
   link();
+  RuleTable* of[kTogether];
   uint32_t hash[kTogether];
   for (size_t begin = 0; begin < count; begin += kTogether) {
-    const size_t end = begin + kTogether < count ? begin + kTogether : count;
-    if (end - begin > 1) {
-      for (size_t i = begin; i < end; ++i) {
-        const auto* rule = reinterpret_cast<const uint8_t*>(gone[i]);
-        rte_prefetch0(rule);
-        rte_prefetch0(rule + 64);
-      }
+    const size_t together = std::min(kTogether, count - begin);
+    for (size_t i = 0; i < together; ++i) {
+      of[i] = table_at(begin + i);
+      hash[i] = of[i]->hash_key(gone[begin + i]->key());
+      of[i]->index.prefetch(hash[i]);
     }
-    for (size_t i = begin; i < end; ++i) {
-      const RuleTable* table = table_of(gone[i]);
-      hash[i - begin] = table->hash_key(gone[i]->key());
-      table->index.prefetch(hash[i - begin]);
-    }
-    for (size_t i = begin; i < end; ++i) take_out(table_of(gone[i]), gone[i], hash[i - begin]);
+    for (size_t i = 0; i < together; ++i) take_out(of[i], gone[begin + i], hash[i]);
   }
   if (empty_derived > kEmptyTablesKept) drop_empty_tables();
+}
+
+void FlowEngine::Implementation::remove(FlowRule* const* gone, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    const auto* rule = reinterpret_cast<const uint8_t*>(gone[i]);
+    rte_prefetch0(rule - sizeof(RuleHistory));
+    rte_prefetch0(rule + 64);
+  }
+  remove_all([&](size_t i) { return table_of(gone[i]); }, gone, count);
+}
+
+void FlowEngine::Implementation::remove(RuleTable* const* of, FlowRule* const* gone, size_t count) {
+  remove_all([&](size_t i) { return of[i]; }, gone, count);
 }
 
 }  // namespace sluice

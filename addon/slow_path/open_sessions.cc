@@ -96,15 +96,20 @@ void SlowPath::fill_row(const Decision& decision) {
 // Puts the staged rules into the table. A session whose rules are not both there is none, and TypeScript is
 // told.
 void SlowPath::finish_sessions(const Decision* decisions, Opening* openings, uint32_t count) {
+  RuleTable* tables[2 * kDecisionsTogether] = {};
   FlowRule* staged[2 * kDecisionsTogether] = {};
   int codes[2 * kDecisionsTogether] = {};
   uint32_t rules = 0;
   for (uint32_t i = 0; i < count; i++) {
-    for (FlowRule* rule : openings[i].rule) {
-      if (openings[i].opened && rule != nullptr) staged[rules++] = rule;
+    if (!openings[i].opened) continue;
+    const SessionRow& row = *sessions_.at(decisions[i].row).row;
+    for (const FlowDirection direction : kBoth) {
+      if (openings[i].rule[direction] == nullptr) continue;
+      tables[rules] = software_templates_[software_template_of(row, direction)].table;
+      staged[rules++] = openings[i].rule[direction];
     }
   }
-  engine_.commit_rows(staged, rules, whole_seconds(now_), codes);
+  engine_.commit_rows(tables, staged, rules, whole_seconds(now_), codes);
   rules = 0;
   for (uint32_t i = 0; i < count; i++) {
     if (!openings[i].opened) continue;

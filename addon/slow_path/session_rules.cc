@@ -6,11 +6,6 @@
 
 namespace sluice {
 
-RuleTable* SlowPath::table_of(uint32_t tag) const {
-  const SessionRef session = sessions_.of(tag);
-  return software_templates_[software_template_of(*session.row, session.direction)].table;
-}
-
 FlowRule* SlowPath::software_rule(const SessionRef& session, uint8_t direction) const {
   const uint32_t rule = software_rule_of(*session.row, direction);
   if (rule == 0) return nullptr;
@@ -70,8 +65,8 @@ bool SlowPath::install_software(const SessionRef& session, const Decision& decis
     if (rule != nullptr) {
       int code = 0;
       FlowEngine::set_tag(rule, RuleTag::pack(decision.row, direction));
-      software_template_of(*session.row, direction) = id;
-      engine_.commit_rows(&rule, 1, whole_seconds(now_), &code);
+      (direction == kForward ? session.row->software_forward_template : session.row->software_reverse_template) = id;
+      engine_.commit_rows(&software_templates_[id].table, &rule, 1, whole_seconds(now_), &code);
       if (code == 0) {
         software_rule_of(*session.row, direction) = FlowEngine::row(rule);
         continue;
@@ -87,14 +82,18 @@ bool SlowPath::install_software(const SessionRef& session, const Decision& decis
 }
 
 void SlowPath::destroy_software(const SessionRef& session) {
+  RuleTable* tables[2];
   FlowRule* rules[2];
   size_t count = 0;
   for (const FlowDirection direction : kBoth) {
-    FlowRule* rule = software_rule(session, direction);
-    if (rule != nullptr) rules[count++] = rule;
-    software_rule_of(*session.row, direction) = 0;
+    uint32_t& row = software_rule_of(*session.row, direction);
+    if (row == 0) continue;
+    tables[count] = software_templates_[software_template_of(*session.row, direction)].table;
+    rules[count] = FlowEngine::rule(tables[count], row);
+    count++;
+    row = 0;
   }
-  engine_.destroy(rules, count);
+  engine_.destroy(tables, rules, count);
 }
 
 // Makes the rules of a session anew: its way has changed, its tuple, state and counters go on. No packet
@@ -121,21 +120,21 @@ void SlowPath::replace_direction(const SessionRef& session, const Decision& deci
   const uint16_t id = direction == kForward ? decision.nic_forward_template : decision.nic_reverse_template;
   NicDirection* nic = sessions_.nic(session, direction);
   if (nic != nullptr && id < nic_templates_.size()) {
-    take_out_replaced(session, direction);
+    take_out_replaced(session, direction, nic);
     const NicRule old = *nic;
     const uint16_t beside = template_beside(id, old.made_from);
     FlowFailure failure;
     if (beside != kNoTemplate &&
-        install_nic(session, decision, direction, beside, &failure) != FlowPort::Installation::kFailed) {
+        install_nic(session, decision, direction, nic, beside, &failure) != FlowPort::Installation::kFailed) {
       replaced_[RuleTag::pack(session.index, direction)] = old;
       nic->replaces = true;
       if (static_cast<RulePath>(path_of(*session.row, direction)) == RulePath::kOffloaded)
-        take_out_replaced(session, direction);
+        take_out_replaced(session, direction, nic);
       return;
     }
     static_cast<NicRule&>(*nic) = old;
   }
-  take_out(session, direction);
+  take_out(session, direction, nic);
   offload_direction(session, decision, direction);
 }
 
@@ -181,12 +180,20 @@ void SlowPath::offload_direction(const SessionRef& session, const Decision& deci
                                  FlowDirection direction) {
   const uint16_t id = direction == kForward ? decision.nic_forward_template : decision.nic_reverse_template;
   if (id == kNoTemplate) return;
-  const uint8_t ingress = ingress_of(*session.row, direction);
-  const bool valid = id < nic_templates_.size() && nic_templates_[id].port == ingress;
+  const bool valid =
+      id < nic_templates_.size() && nic_templates_[id].port == ingress_of(*session.row, direction);
   DEBUG_ASSERT(valid);
-  if (!valid || sessions_.nic(session, direction) != nullptr) return;
+  if (!valid) return;
   FlowFailure failure;
-  if (install_nic(session, decision, direction, id, &failure) == FlowPort::Installation::kFailed)
+  NicRules* rules = sessions_.take_nic_rules(*session.row);
+  if (rules == nullptr) {
+    failure.error = -ENOMEM;
+    failure.rte_type = RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
+    return installation_failed(session, direction, failure);
+  }
+  NicDirection* nic = &rules->direction[direction];
+  if (nic->flow == nullptr &&
+      install_nic(session, decision, direction, nic, id, &failure) == FlowPort::Installation::kFailed)
     installation_failed(session, direction, failure);
 }
 
@@ -197,32 +204,25 @@ uint32_t SlowPath::joining_tag(const SessionRef& session, FlowDirection directio
 
 // Begins or does an installation and notes it in the session. Failed: it has no rule of this direction.
 FlowPort::Installation SlowPath::install_nic(const SessionRef& session, const Decision& decision,
-                                             FlowDirection direction, uint16_t id, FlowFailure* failure) {
-  NicRules* rules = sessions_.take_nic_rules(*session.row);
-  if (rules == nullptr) {
-    *failure = FlowFailure{};
-    failure->error = -ENOMEM;
-    failure->rte_type = RTE_FLOW_ERROR_TYPE_UNSPECIFIED;
-    return FlowPort::Installation::kFailed;
-  }
-  NicDirection& nic = rules->direction[direction];
+                                             FlowDirection direction, NicDirection* nic, uint16_t id,
+                                             FlowFailure* failure) {
   FlowPort& port = *flow_ports_[nic_templates_[id].port];
   PortTemplate& made = nic_templates_[id].made;
   FlowArguments arguments = arguments_of(decision, direction);
-  nic.made_from = id;
-  nic.counted = Traffic{};
+  nic->made_from = id;
+  nic->counted = Traffic{};
   // What the first half sends on finds the second one there.
   if (made.second != nullptr) {
     arguments.rule_tag = joining_tag(session, direction, id);
     rte_flow* second = port.install_second(made, arguments, failure);
     if (second == nullptr) {
-      nic.flow = nullptr;
+      nic->flow = nullptr;
       return FlowPort::Installation::kFailed;
     }
     second_halves_[arguments.rule_tag] = second;
   }
   const auto result = port.install(made, arguments, context_of(session.index, decision.generation, direction),
-                                   &nic.flow, failure);
+                                   &nic->flow, failure);
   if (result == FlowPort::Installation::kFailed && made.second != nullptr) {
     port.destroy_second(second_halves_.at(arguments.rule_tag));
     second_halves_.erase(arguments.rule_tag);
@@ -232,7 +232,7 @@ FlowPort::Installation SlowPath::install_nic(const SessionRef& session, const De
     path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
   } else if (result == FlowPort::Installation::kUnderWay) {
     path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kPending);
-    nic.installing++;
+    nic->installing++;
   }
   return result;
 }
@@ -266,7 +266,8 @@ bool SlowPath::complete_installation(const SessionRef& session, bool failed) {
   if (rules == nullptr) return false;
   NicDirection& nic = rules->direction[direction];
   if (nic.installing == 0 || --nic.installing > 0 || nic.flow == nullptr) return false;
-  const bool replaces = take_out_replaced(session, direction);
+  const bool replaces = nic.replaces;
+  take_out_replaced(session, direction, &nic);
   if (!failed) {
     nic_inserts_++;
     path_of(*session.row, direction) = static_cast<uint8_t>(RulePath::kOffloaded);
@@ -282,13 +283,6 @@ bool SlowPath::complete_installation(const SessionRef& session, bool failed) {
 }
 
 // Adds what the NIC has counted since it was last asked, and refreshes the row's last hit.
-void SlowPath::count_nic(const SessionRef& session, FlowDirection direction) {
-  NicDirection* nic = sessions_.nic(session, direction);
-  if (nic == nullptr) return;
-  count_rule(session, direction, nic);
-  if (nic->replaces) count_rule(session, direction, &replaced_.at(RuleTag::pack(session.index, direction)));
-}
-
 void SlowPath::count_rule(const SessionRef& session, FlowDirection direction, NicRule* asked) {
   const uint8_t ingress = nic_templates_[asked->made_from].port;
   const RuleTemplate& rule = *nic_templates_[asked->made_from].made.rule;
@@ -311,7 +305,14 @@ void SlowPath::count_rule(const SessionRef& session, FlowDirection direction, Ni
 }
 
 void SlowPath::refresh_counters(const SessionRef& session) {
-  for (const FlowDirection direction : kBoth) count_nic(session, direction);
+  NicRules* rules = sessions_.nic_rules(*session.row);
+  if (rules == nullptr) return;
+  for (const FlowDirection direction : kBoth) {
+    NicDirection* nic = &rules->direction[direction];
+    if (nic->flow == nullptr) continue;
+    count_rule(session, direction, nic);
+    if (nic->replaces) count_rule(session, direction, &replaced_.at(RuleTag::pack(session.index, direction)));
+  }
 }
 
 // Of the sessions in so many rows from `first` on, side by side: one alone waits for five cache lines, one
@@ -337,14 +338,15 @@ void SlowPath::refresh_rows(uint32_t first, uint32_t count) {
 }
 
 void SlowPath::unoffload(const SessionRef& session) {
-  for (const FlowDirection direction : kBoth) take_out(session, direction);
+  NicRules* rules = sessions_.nic_rules(*session.row);
+  for (const FlowDirection direction : kBoth)
+    take_out(session, direction, rules == nullptr ? nullptr : &rules->direction[direction]);
 }
 
-// Takes a direction's rules out of the NIC; software serves it.
-void SlowPath::take_out(const SessionRef& session, FlowDirection direction) {
-  NicDirection* nic = sessions_.nic(session, direction);
-  if (nic != nullptr) {
-    take_out_replaced(session, direction);
+// Takes a direction's rules out of the NIC; software serves it. `nic` may be null.
+void SlowPath::take_out(const SessionRef& session, FlowDirection direction, NicDirection* nic) {
+  if (nic != nullptr && nic->flow != nullptr) {
+    take_out_replaced(session, direction, nic);
     destroy_nic(session, direction, nic);
     nic->flow = nullptr;
   }
@@ -353,15 +355,13 @@ void SlowPath::take_out(const SessionRef& session, FlowDirection direction) {
   if (path != static_cast<uint8_t>(RulePath::kFailed)) path = static_cast<uint8_t>(RulePath::kSoftware);
 }
 
-// Takes out the rule that a newer one replaces. Whether there was one.
-bool SlowPath::take_out_replaced(const SessionRef& session, FlowDirection direction) {
-  NicDirection* nic = sessions_.nic(session, direction);
-  if (nic == nullptr || !nic->replaces) return false;
+// Takes out the rule that a newer one replaces, if there is one.
+void SlowPath::take_out_replaced(const SessionRef& session, FlowDirection direction, NicDirection* nic) {
+  if (!nic->replaces) return;
   nic->replaces = false;
   const auto old = replaced_.find(RuleTag::pack(session.index, direction));
   destroy_nic(session, direction, &old->second);
   replaced_.erase(old);
-  return true;
 }
 
 // Asked for its counters just before it goes: no interface tells them after its destruction.

@@ -74,7 +74,7 @@ static_assert(sizeof(NicRules) == 64);
 inline uint32_t& software_rule_of(SessionRow& row, uint8_t direction) {
   return direction == kForward ? row.software_forward_rule : row.software_reverse_rule;
 }
-inline uint16_t& software_template_of(SessionRow& row, uint8_t direction) {
+inline uint16_t software_template_of(const SessionRow& row, uint8_t direction) {
   return direction == kForward ? row.software_forward_template : row.software_reverse_template;
 }
 inline uint8_t& path_of(SessionRow& row, uint8_t direction) {
@@ -149,7 +149,7 @@ class SessionTable {
     NicRules* rules = nic_rules(*session.row);
     return rules == nullptr || rules->direction[direction].flow == nullptr ? nullptr : &rules->direction[direction];
   }
-  // The same where there may be none yet. Null: no memory is left.
+  // nic_rules() where there may be none yet. Null: no memory is left.
   NicRules* take_nic_rules(SessionRow& row) {
     if (row.nic_rules == 0) {
       const uint32_t taken = nic_rules_.allocate();
@@ -159,6 +159,9 @@ class SessionTable {
     }
     return nic_rules(row);
   }
+  // Sessions are about to be offloaded: what all of them would need is cleared in the background. Where there is no
+  // memory for it the first that has none stays in software.
+  void reserve_nic_rules() { arena_.reserve(uint64_t{capacity_} * sizeof(NicRules)); }
   void free_row(SessionRow& row) {
     if (row.nic_rules != 0) nic_rules_.free(row.nic_rules);
     row.nic_rules = 0;

@@ -112,7 +112,10 @@ class SlowPath final : public RuleKeeper {
   SlowPath(const SlowPath&) = delete;
   SlowPath& operator=(const SlowPath&) = delete;
 
-  RuleTable* table_of(uint32_t tag) const override;
+  RuleTable* table_of(uint32_t tag) const override {
+    const SessionRef session = sessions_.of(tag);
+    return software_templates_[software_template_of(*session.row, session.direction)].table;
+  }
 
   // Has the memory of all sessions' software rules cleared in the background.
   void reserve_rules();
@@ -291,13 +294,14 @@ class SlowPath final : public RuleKeeper {
   void update_session(const SessionRef& session, const Decision& decision);
   static void restate(SessionRow& row, const Decision& decision);
   FlowPort::Installation install_nic(const SessionRef& session, const Decision& decision,
-                                     FlowDirection direction, uint16_t id, FlowFailure* failure);
+                                     FlowDirection direction, NicDirection* nic, uint16_t id,
+                                     FlowFailure* failure);
   uint32_t joining_tag(const SessionRef& session, FlowDirection direction, uint16_t id) const;
   void replace_direction(const SessionRef& session, const Decision& decision, FlowDirection direction);
   uint16_t template_beside(uint16_t id, uint16_t other);
   void unoffload(const SessionRef& session);
-  void take_out(const SessionRef& session, FlowDirection direction);
-  bool take_out_replaced(const SessionRef& session, FlowDirection direction);
+  void take_out(const SessionRef& session, FlowDirection direction, NicDirection* nic);
+  void take_out_replaced(const SessionRef& session, FlowDirection direction, NicDirection* nic);
   void destroy_nic(const SessionRef& session, FlowDirection direction, NicRule* rule);
   void complete_installations();
   bool complete_installation(const SessionRef& session, bool failed);
@@ -305,7 +309,6 @@ class SlowPath final : public RuleKeeper {
   void remove_session(const SessionRef& session);
   void query_session(const SessionRef& session, uint32_t token);
   FlowRule* software_rule(const SessionRef& session, uint8_t direction) const;
-  void count_nic(const SessionRef& session, FlowDirection direction);
   void count_rule(const SessionRef& session, FlowDirection direction, NicRule* asked);
   void refresh_counters(const SessionRef& session);
   void refresh_rows(uint32_t first, uint32_t count);

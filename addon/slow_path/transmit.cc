@@ -12,7 +12,7 @@ constexpr int kTransmitTries = 16;
 
 // False when the rule did not send the packet on; the frame is then still the caller's.
 bool SlowPath::apply_and_transmit(Packet& packet, FlowRule* rule, ApplyScope scope) {
-  const Verdict verdict = engine_.apply(rule, packet.context, scope);
+  const Verdict verdict = engine_.apply(table_of(FlowEngine::tag(rule)), rule, packet.context, scope);
   uint8_t egress = 0;
   if (verdict.fate != Fate::kRepresentedPort || !port_of(verdict.port_id, &egress)) return false;
   if (tap_.wants(TapKind::kTranslated)) tap_.keep(TapKind::kTranslated, packet, egress, 0, now_);
