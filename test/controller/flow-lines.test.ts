@@ -50,7 +50,7 @@ test('lines are the text that the entries have, whatever stands in rows, counter
     view.setUint8(at + SessionRow.tcpState, draw(TcpStateNames.length));
     view.setUint8(at + SessionRow.forwardPath, draw(RulePathNames.length));
     view.setUint8(at + SessionRow.reversePath, draw(RulePathNames.length));
-    view.setInt32(at + SessionRow.nicError, [28, 12, 5, 0][draw(4)], true);
+    view.setUint16(at + SessionRow.nicError, [28, 12, 5, 0][draw(4)], true);
     for (const field of seconds) view.setUint32(at + field, draw(3000), true);
   }
   const refusals = [null, { code: 'offload-off' }, { code: 'icmp-in-software' }];

@@ -12,7 +12,7 @@ namespace {
 using Random = std::mt19937_64;
 using Place = std::tuple<size_t, uint32_t>;  // table, row
 
-Place place_of(const FlowRule* rule) { return {rule->table(), rule->row()}; }
+Place place_of(const FlowRule* rule) { return {rule->history().table(), rule->row()}; }
 
 // What a rule of the engine should be.
 struct Twin {

@@ -359,7 +359,11 @@ TEST(the_icmp_identifier_is_set_only_by_engines_that_allow_it) {
   EngineOptions options;
   options.private_actions = true;
   FlowEngine engine(options);
-  CHECK(engine.create(rule.attr, rule.items(), rule.actions(), 0, nullptr) != nullptr);
+  const FlowRule* added = engine.create(rule.attr, rule.items(), rule.actions(), 0, nullptr);
+  CHECK(added != nullptr);
+  RuleTuple tuple = {1, 2, 7, 7};
+  engine.translate(added, &tuple);
+  CHECK(tuple.source == 1 && tuple.destination == 2 && tuple.source_port == 9 && tuple.destination_port == 9);
   Ipv4 header;
   header.protocol = 1;
   Mbuf mbuf(ethernet(kEtherTypeIpv4, ipv4(header, icmp_echo(8, 7, {1, 2}))));

@@ -35,49 +35,6 @@ TEST(rows_of_a_template_share_its_masks_and_bring_their_values) {
   CHECK_EQ(engine.engine.rules(), 0u);
 }
 
-TEST(an_engine_whose_user_counts_has_shorter_rules_and_counts_no_further_than_they_hold) {
-  EngineOptions options;
-  options.user_counts = true;
-  FlowEngine engine{options};
-  rte_flow_error error = {};
-  const auto add = [&](Rule& rule) { return engine.create(rule.attr, rule.items(), rule.actions(), 0, &error); };
-  const auto hit = [&] {
-    Mbuf mbuf(udp_frame());
-    const PacketContext context = context_of(mbuf, 0, 0);
-    return engine.match(context, 0);
-  };
-  Rule counting = plain_rule();
-  counting.action(RTE_FLOW_ACTION_TYPE_COUNT);
-  send_to(counting, 1);
-  CHECK(add(counting) == nullptr && error.cause == counting.actions());
-  Rule aged = plain_rule();
-  aged.action(RTE_FLOW_ACTION_TYPE_AGE, rte_flow_action_age{});
-  send_to(aged, 1);
-  CHECK(add(aged) == nullptr && error.cause == aged.actions());
-  Rule wide = plain_rule(), narrow;
-  send_to(wide, 1);
-  narrow.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, ipv4_spec(kHost, kServer)).item(RTE_FLOW_ITEM_TYPE_UDP);
-  send_to(narrow, 2);
-  FlowRule* first = add(wide);
-  CHECK(first != nullptr);
-  FlowRule* second = add(narrow);
-  CHECK(second != nullptr);
-  // The table that was made first wins, whatever its rule has counted or when it came.
-  FlowEngine::count(first, 1000, 1000);
-  CHECK(hit() == first);
-  engine.destroy(first);
-  CHECK(hit() == second);
-  first = add(wide);
-  CHECK(hit() == first);
-  for (const uint64_t more : {uint64_t{1}, uint64_t{1} << 48, uint64_t{1}}) FlowEngine::count(first, more, 40);
-  CHECK_EQ(engine.counters(first).packets, (uint64_t{1} << 48) - 1);
-  CHECK_EQ(engine.counters(first).bytes, 120u);
-  CHECK(hit() == first && engine.attributes(first).priority == 0);
-  CHECK_EQ(engine.take_counters(first).packets, (uint64_t{1} << 48) - 1);
-  CHECK_EQ(engine.counters(first).packets, 0u);
-  CHECK(hit() == first);
-}
-
 TEST(a_row_that_differs_from_its_template_is_refused) {
   Engine engine;
   Rule table_rule = plain_rule();

@@ -116,7 +116,7 @@ FlowArguments random_arguments(std::mt19937& random) {
 
 // All but the number of the row.
 bool same_rows(const Registered& made, const FlowRule* one, const FlowRule* other) {
-  return one->bytes == other->bytes && one->table_and_lower == other->table_and_lower && one->life() == other->life() &&
+  return std::memcmp(&one->history(), &other->history(), sizeof(RuleHistory)) == 0 && one->life() == other->life() &&
          one->tag == other->tag &&
          std::memcmp(FlowEngine::values(one), FlowEngine::values(other), FlowEngine::value_bytes(made.table)) == 0;
 }

@@ -1,11 +1,13 @@
 import { FIRST_SOURCE_PORT } from '../../../bench/fixture.js';
 import { offloadReason } from '../../../src/controller/offload-reason.js';
-import { RulePath, SessionCounters, SessionRow } from '../../../src/native/records.js';
+import { emptyFacts } from '../../../src/nat/session-table.js';
+import { RulePath, SessionCounters } from '../../../src/native/records.js';
 import type { InlineGateway } from './inline-gateway.js';
 
 /** Inner IPv4 bytes of each packet of the made-up traffic. */
 const PACKET_BYTES = 20 + 8 + 18;
 const PRIVATE_BASE = 0x0a00_0000;
+const facts = emptyFacts();
 /** Numbers of a flow in the ledger, and which. */
 const LEDGER = { size: 6, acceptedFabric: 2, acceptedExternal: 3 } as const;
 
@@ -145,9 +147,8 @@ export class Account {
 
   /** The fixture's hosts have one flow each. */
   flowOf(row: number): number {
-    const { rows } = this.gateway.controller;
-    const port = rows.word(row, SessionRow.forwardSourcePort) & 0xffff;
-    return port === FIRST_SOURCE_PORT ? (rows.word(row, SessionRow.forwardSourceAddress) >>> 0) - PRIVATE_BASE : -1;
+    this.gateway.controller.engine.sessions.read(row, facts);
+    return facts.forwardSourcePort === FIRST_SOURCE_PORT ? (facts.forwardSource >>> 0) - PRIVATE_BASE : -1;
   }
 }
 
