@@ -11,8 +11,10 @@ import { natRules } from './rules.js';
 const FEW = 16;
 
 interface SessionOptions {
+  /** Of the traffic. */
   readonly sessions: number;
-  readonly full: boolean;
+  /** What the gateway is sized for, and holds. */
+  readonly held: number;
   readonly seed: number;
   readonly burst: number;
 }
@@ -33,13 +35,12 @@ interface SessionResult {
   readonly entries: number;
 }
 
-/** A gateway for `sessions` sessions with all of them open, or one for a few with few, beside the same traffic. */
-async function session({ sessions, full, seed, burst }: SessionOptions): Promise<SessionResult> {
+/** A gateway with all the sessions open that it is sized for, beside the same traffic whatever their number. */
+async function session({ sessions, held: flows, seed, burst }: SessionOptions): Promise<SessionResult> {
   const traffic = { offload: 'never', seed, behindSoftwareNic: false, checkEvery: 64 } as const;
   const made = fixture({ ...traffic, flows: sessions });
-  const { config } = full ? made : fixture({ ...traffic, flows: FEW });
+  const { config } = flows === sessions ? made : fixture({ ...traffic, flows });
   const gateway = new OneCoreGateway({ ...made, config }, burst);
-  const flows = full ? sessions : FEW;
   const { failed } = await openFlows(gateway, {
     first: 0,
     count: flows,
@@ -116,6 +117,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
   const { resident, seed, runs, burst } = options;
   const conditions = machine();
   const measured: number[] = [];
+  const further: number[] = [];
   const script: number[] = [];
   const rules: RuleResult[] = [];
   const software: number[] = [];
@@ -123,8 +125,11 @@ export async function measure(options: BenchOptions): Promise<Report> {
   let entries = 0;
   for (let i = 0; i < runs; i++) {
     const base = { sessions: resident, seed: seed + i, burst };
-    const full = await runInChild<SessionResult>('memory', 'session', { ...base, full: true });
-    const few = await runInChild<SessionResult>('memory', 'session', { ...base, full: false });
+    const of = (held: number) => runInChild<SessionResult>('memory', 'session', { ...base, held });
+    const full = await of(resident);
+    const half = await of(Math.ceil(resident / 2));
+    const few = await of(FEW);
+    further.push((full.rss - half.rss) / (full.held - half.held));
     measured.push((full.rss - few.rss) / full.held);
     software.push((full.softwareTable - few.softwareTable) / full.held);
     script.push((full.buffers - few.buffers) / full.held);
@@ -140,6 +145,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
     {},
   );
   const perSession = spread(measured);
+  const perFurther = spread(further);
   const perRule = spread(rules.map(({ rss }) => rss));
   // The controller's buffers include the rows and counters that the lcore shares with it.
   const countedScript = spread(script).median - sessionRow - sessionCounters;
@@ -155,6 +161,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
     name: 'memory',
     figures: {
       bytesPerSession: bytes(perSession.median),
+      bytesPerFurtherSession: bytes(perFurther.median),
       bytesPerRule: bytes(perRule.median),
       bytesPerSessionCounted: bytes(counted),
       engineBytesPerSession: bytes(countedScript),
@@ -168,13 +175,18 @@ export async function measure(options: BenchOptions): Promise<Report> {
       bytesPerRuleCounted: bytes(countedRule),
       lcoreBytesPerOffloadedSession: nicRules,
       resident,
-      spread: spreads({ bytesPerSession: perSession, bytesPerRule: perRule }),
+      spread: spreads({ bytesPerSession: perSession, bytesPerFurtherSession: perFurther, bytesPerRule: perRule }),
     },
     lines: [
       {
         label: 'bytes a session',
         value: shown(perSession, 4),
-        means: `resident memory of a gateway sized for ${resident} sessions with all of them open, less that of one with ${FEW}; engine, lcore's rows and software table; after garbage collection; no NIC rules`,
+        means: `resident memory of a gateway sized for ${resident} sessions with all of them open, less that of one with ${FEW}; after garbage collection; no NIC rules. With rings, packet buffers and code that are touched by the first flows already`,
+      },
+      {
+        label: 'a further session',
+        value: shown(perFurther, 4),
+        means: "the same less that of a gateway with half as many: engine, lcore's rows and software table",
       },
       {
         label: 'of it the engine',

@@ -77,7 +77,7 @@ void SlowPath::shut_down() {
 void SlowPath::reserve_rules() {
   // Rows of both rules of UDP and TCP between VXLAN and outside. Blocks of rows do not fill the memory that
   // they are cut from to its end.
-  constexpr uint64_t kBytes = 56 + 72;
+  constexpr uint64_t kBytes = 48 + 64;
   const uint64_t bytes = uint64_t{options_.max_sessions} * kBytes;
   if (!engine_.reserve(bytes + bytes / 128))
     throw NativeFault("MEMORY",
@@ -91,7 +91,7 @@ uint32_t SlowPath::register_software(const TemplateSource& source) {
   registered.rule = std::make_unique<RuleTemplate>(software_template(source, options_), port_ids_);
   rte_flow_error error = {};
   registered.table = engine_.create_table(registered.rule->attr(), registered.rule->items(),
-                                          registered.rule->actions(), &error);
+                                          registered.rule->actions(), registered.rule->action_masks(), &error);
   if (registered.table == nullptr) {
     NativeFault fault("TEMPLATE", error.message != nullptr ? error.message : "refused by the software table",
                       rte_errno);
