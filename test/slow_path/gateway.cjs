@@ -22,6 +22,8 @@ const Decision = {
   echoReply: 9,
   arpReply: 10,
 };
+/** As schemas/records.json has it. */
+const SessionRow = { bytes: 48, lastForward: 16, lastReverse: 20, forwardPath: 42, reversePath: 43 };
 const MissKind = { ipv4: 0, icmpError: 1, arp: 2, ttl: 3, tooBig: 4 };
 const Reason = {
   local: 1,
@@ -119,7 +121,8 @@ class Gateway {
 
   /** RulePath of a session's directions: 0 software, 1 pending, 2 offloaded, 3 failed. */
   paths(row) {
-    return [this.rows.getUint8(row * 64 + 52), this.rows.getUint8(row * 64 + 53)];
+    const at = row * SessionRow.bytes;
+    return [this.rows.getUint8(at + SessionRow.forwardPath), this.rows.getUint8(at + SessionRow.reversePath)];
   }
 
   /** Takes the next event; null when there is none. */
@@ -309,4 +312,17 @@ class Gateway {
   }
 }
 
-module.exports = { binding, build, startEal, Gateway, Event, Decision, MissKind, Reason, NO_HOLD, NO_TEMPLATE, NO_VNI };
+module.exports = {
+  binding,
+  build,
+  startEal,
+  Gateway,
+  Event,
+  Decision,
+  MissKind,
+  SessionRow,
+  Reason,
+  NO_HOLD,
+  NO_TEMPLATE,
+  NO_VNI,
+};
