@@ -1,4 +1,5 @@
 import type { ValidatedConfig } from '../src/config/types.js';
+import { LONGEST_TURN_MS } from '../src/controller/engine-loop.js';
 import { PollWindow } from '../src/controller/poll-window.js';
 import { DecisionRing, EventRing } from '../src/controller/rings.js';
 import { ownCpus } from '../src/native/eal.js';
@@ -56,17 +57,28 @@ export class PacedWakeups {
     return { made: bench.histogram('paced-wakeup'), due: bench.histogram('paced-wakeup-due'), lost };
   }
 
-  /** As LiveGateway wakes. */
+  /** As EngineLoop wakes. */
   private wake(): void {
     if (this.scheduled || !this.running) return;
     this.scheduled = true;
-    setImmediate(() => {
-      this.scheduled = false;
-      if (!this.running) return;
-      const busy = this.answer() > 0 || this.awaitEvents();
-      if (busy) this.window.works();
-      if (busy || this.bench.armPacedWakeups()) this.wake();
-    });
+    setImmediate(this.turn);
+  }
+
+  private readonly turn = (): void => {
+    this.scheduled = false;
+    if (!this.running) return;
+    if (this.answerForAWhile() || this.bench.armPacedWakeups()) this.wake();
+  };
+
+  private answerForAWhile(): boolean {
+    const { window } = this;
+    const begin = window.nowMs();
+    let busy = false;
+    while (this.answer() > 0 || this.awaitEvents()) {
+      busy = true;
+      if (window.works() - begin > LONGEST_TURN_MS) break;
+    }
+    return busy;
   }
 
   private awaitEvents(): boolean {

@@ -18,7 +18,7 @@ import { sharded } from './sharded-run.js';
 /** First packets over all paced runs of a full bench. */
 const FULL_FIRST_PACKETS = 10_000_000;
 /** Steady churn is tried at so much of the rate without it, until as many flows end as begin. */
-const CHURN_SHARES = [0.85, 0.75, 0.65, 0.55, 0.45] as const;
+const CHURN_SHARES = [0.85, 0.75, 0.7, 0.65, 0.6, 0.55, 0.45] as const;
 /** So much of what begins must end; sessions end by whole seconds. */
 const STEADY_SHARE = 0.95;
 /** So much of what comes evenly paced may be lost where a thread stands still. */

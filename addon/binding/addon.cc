@@ -40,6 +40,13 @@ Napi::Value dpdk_version_call(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), dpdk_version());
 }
 
+Napi::Value cpus_call(const Napi::CallbackInfo& info) {
+  const std::vector<uint32_t> cpus = process_cpus();
+  Napi::Array out = Napi::Array::New(info.Env(), cpus.size());
+  for (uint32_t i = 0; i < cpus.size(); i++) out.Set(i, Napi::Number::New(info.Env(), cpus[i]));
+  return out;
+}
+
 Napi::Value now_call(const Napi::CallbackInfo& info) { return time_value(info.Env(), monotonic_now()); }
 
 // A view of what JavaScript holds, for the time of the call.
@@ -74,6 +81,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("driverOf", Napi::Function::New(env, driver_of_call, "driverOf"));
   exports.Set("dpdkVersion", Napi::Function::New(env, dpdk_version_call, "dpdkVersion"));
   exports.Set("formatFlowLines", Napi::Function::New(env, format_flow_lines_call, "formatFlowLines"));
+  exports.Set("cpus", Napi::Function::New(env, cpus_call, "cpus"));
   exports.Set("now", Napi::Function::New(env, now_call, "now"));
   exports.Set("Dataplane", DataplaneObject::define(env));
   return exports;

@@ -9,6 +9,7 @@
 #include <rte_version.h>
 #include <unistd.h>
 
+#include "slow_path/cpu_shares.h"
 #include "slow_path/dpdk_log.h"
 #include "slow_path/memory_wire.h"
 #include "slow_path/native_fault.h"
@@ -19,6 +20,10 @@ namespace {
 using ClockSet = int (*)(uint32_t seconds);
 using Rules = int (*)(uint16_t port_id, uint64_t* cursor, rte_flow** flows, void** contexts, uint32_t room);
 ClockSet g_softflow_clock_set = nullptr;
+struct {
+  cpu_set_t set = {};
+  bool known = false;
+} g_affinity;  // before EAL started
 Rules g_softflow_rules = nullptr;
 
 // EAL opens plug-ins without making their symbols global.
@@ -45,8 +50,8 @@ void start_eal(const std::vector<std::string>& arguments) {
 
   send_dpdk_log_to_stderr();
   KeptLog kept_log;
-  cpu_set_t affinity;
-  const bool known = pthread_getaffinity_np(pthread_self(), sizeof affinity, &affinity) == 0;
+  cpu_set_t& affinity = g_affinity.set;
+  const bool known = g_affinity.known = pthread_getaffinity_np(pthread_self(), sizeof affinity, &affinity) == 0;
   const int parsed = rte_eal_init(static_cast<int>(kept->size()), argv->data());
   const int error = rte_errno;
   // EAL pins the calling thread, and children inherit that: undo it.
@@ -54,11 +59,22 @@ void start_eal(const std::vector<std::string>& arguments) {
   started = true;  // a second attempt is refused by EAL whatever came of the first
   if (parsed < 0)
     throw NativeFault("EAL", "DPDK does not start: " + kept_log.cause(rte_strerror(error)), error);
+  if (known) leave_lcores_alone(affinity);
   // EAL makes this folder even when it will keep nothing in it (--no-shconf); one that is in use is not
   // empty.
   rmdir(rte_eal_get_runtime_dir());
   g_softflow_clock_set = reinterpret_cast<ClockSet>(find_symbol(arguments, "rte_pmd_softflow_clock_set"));
   g_softflow_rules = reinterpret_cast<Rules>(find_symbol(arguments, "rte_pmd_softflow_rules"));
+}
+
+std::vector<uint32_t> process_cpus() {
+  cpu_set_t set = g_affinity.set;
+  std::vector<uint32_t> cpus;
+  if (!g_affinity.known && pthread_getaffinity_np(pthread_self(), sizeof set, &set) != 0) return cpus;
+  for (uint32_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+  }
+  return cpus;
 }
 
 void probe_device(const std::string& devargs) {

@@ -10,13 +10,14 @@ const LONGEST_US = 200;
  */
 export class PollWindow {
   private windowUs = 0;
-  private idleSinceMs: number | null = null;
+  /** -1: not idle. (A field that is always a number takes no memory when it is set.) */
+  private idleSinceMs = -1;
   private readonly longestUs: number;
 
   /** @param cpus That the process may run on: on a single one, looking would only keep the lcore from it. */
   constructor(
     cpus: number,
-    private readonly nowMs: () => number,
+    readonly nowMs: () => number,
   ) {
     this.longestUs = cpus > 1 ? LONGEST_US : 0;
   }
@@ -28,14 +29,16 @@ export class PollWindow {
 
   /** There is nothing to do. */
   idles(): void {
-    this.idleSinceMs ??= this.nowMs();
+    if (this.idleSinceMs < 0) this.idleSinceMs = this.nowMs();
   }
 
-  /** Events have come. */
-  works(): void {
-    if (this.idleSinceMs === null) return;
-    const idleUs = (this.nowMs() - this.idleSinceMs) * 1000;
-    this.idleSinceMs = null;
+  /** Events have come. @returns The time, milliseconds. */
+  works(): number {
+    const now = this.nowMs();
+    if (this.idleSinceMs < 0) return now;
+    const idleUs = (now - this.idleSinceMs) * 1000;
+    this.idleSinceMs = -1;
     this.windowUs = idleUs < LONGEST_US ? this.longestUs : 0;
+    return now;
   }
 }

@@ -5,7 +5,6 @@ import type { ReviewReport } from '../nat/session-review.js';
 import type { LeftOver, ShardChange, ShardHoldings } from '../nat/shards/following.js';
 import type { EngineMessage } from '../nat/shards/messages.js';
 import type { DataplaneStatistics, NativeBinding } from '../native/binding.js';
-import { ownCpus } from '../native/eal.js';
 import { type GatewayCounters, gatewayCounters } from './counters.js';
 import { DropHistory } from './drop-history.js';
 import { EngineLoop } from './engine-loop.js';
@@ -46,11 +45,11 @@ export class RunningEngine {
 
   constructor(
     readonly controller: GatewayController,
-    protected readonly binding: Pick<NativeBinding, 'now' | 'formatFlowLines'>,
+    protected readonly binding: Pick<NativeBinding, 'cpus' | 'now' | 'formatFlowLines'>,
     protected readonly log: Logger,
     private readonly place: EnginePlace,
   ) {
-    const cpus = Math.floor(ownCpus().length / place.engines);
+    const cpus = Math.floor(binding.cpus().length / place.engines);
     const window = new PollWindow(cpus, () => performance.now());
     this.loop = new EngineLoop(controller, window, () => binding.now());
     this.ranking = new NicRanking(controller, 1 / place.engines);

@@ -300,8 +300,10 @@ export interface NativeError extends Error {
 }
 
 export interface NativeBinding {
-  /** rte_eal_init, once a process, on the main thread; affinity restored. `-d` of net_softflow is among the arguments. @throws NativeError EAL */
+  /** rte_eal_init, once a process, on the main thread. Threads of the process, but for lcores, leave the lcores' CPUs to them where there are others. `-d` of net_softflow is among the arguments. @throws NativeError EAL */
   startEal(args: readonly string[]): void;
+  /** CPUs that the process may run on, or might before EAL started. */
+  cpus(): readonly number[];
   /** Creates two in-memory ports "net_ring_NAME" per name, for replay's wires and benches. Returns their ethdev names. */
   createMemoryWires(names: readonly string[]): readonly string[];
   /** Probes a virtual device at run time (rte_eal_hotplug_add / rte_dev_probe), after memory wires exist. @throws NativeError PORT */

@@ -46,9 +46,13 @@ export function ealArguments(root: string, options: EalOptions): string[] {
   ];
 }
 
-/** CPUs that this process may use. */
-export function ownCpus(): number[] {
-  return allowedCpus(readFileSync('/proc/self/status', 'utf8'));
+/** As they were before EAL took the lcores' from this thread. */
+let cpusAtFirst: readonly number[] | null = null;
+
+/** CPUs that this process may use. For a thread that asks before EAL starts; others ask NativeBinding.cpus(). */
+export function ownCpus(): readonly number[] {
+  cpusAtFirst ??= allowedCpus(readFileSync('/proc/self/status', 'utf8'));
+  return cpusAtFirst;
 }
 
 /** CPUs of a Linux `/proc/PID/status`: a container's or a service's may be any few of the machine's. [0] when it does not say. */

@@ -32,6 +32,7 @@ export function reusedBinding(binding: NativeBinding): NativeBinding & { next():
     driverOf: (device) => binding.driverOf(fresh(device)),
     dpdkVersion: () => binding.dpdkVersion(),
     formatFlowLines: (lines, count, texts, out) => binding.formatFlowLines(lines, count, texts, out),
+    cpus: () => binding.cpus(),
     now: () => binding.now(),
     Dataplane,
   };

@@ -3,9 +3,10 @@
 //   node scenarios.cjs NAME
 
 const assert = require('node:assert/strict');
-const { mkdtempSync, writeFileSync, existsSync } = require('node:fs');
+const { mkdtempSync, readdirSync, readFileSync, writeFileSync, existsSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
+const { allowedCpus } = require('../../dist/src/native/eal.js');
 const f = require('./frames.cjs');
 const { binding, startEal, Gateway, Event, Decision, MissKind, SessionRow, Reason, NO_HOLD } = require('./gateway.cjs');
 
@@ -769,6 +770,23 @@ const scenarios = {
     });
     assert.equal(gateway.dataplane.armDoorbell(), false);
     gateway.push({ type: Decision.remove, row: 0, generation: 1 });
+  },
+
+  all_threads_leave_an_lcore_its_cpu() {
+    assert.ok(binding.cpus().length > 1 && binding.cpus().includes(1), 'the CPUs are told as they were before');
+    const cpusOf = (thread) => {
+      const status = readFileSync(`/proc/self/task/${thread}/status`, 'utf8');
+      return { name: /^Name:\s*(.*)$/m.exec(status)[1], cpus: allowedCpus(status) };
+    };
+    const threads = readdirSync('/proc/self/task').map(cpusOf);
+    const lcores = threads.filter(({ name }) => name.startsWith('rte-worker'));
+    assert.deepEqual(lcores, [{ name: 'rte-worker-1', cpus: [1] }]);
+    const others = threads.filter(({ name }) => !name.startsWith('rte-worker'));
+    assert.ok(others.length > 3, "V8's are among them");
+    assert.deepEqual(
+      others.filter(({ cpus }) => cpus.includes(1)),
+      [],
+    );
   },
 };
 
