@@ -121,6 +121,7 @@ export class OneCoreGateway implements GatewayUnderTest {
       maxHeld: HELD_PACKETS,
       eventSlots: EVENT_SLOTS,
       decisionSlots: DECISION_SLOTS,
+      offloads: config.offload.mode !== 'never',
       replay: false,
     });
     const target = nicTarget(config.offload.target, devices[0].replace(/[0-9]+$/, ''));

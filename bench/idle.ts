@@ -3,7 +3,7 @@ import { fixture } from './fixture.js';
 import { cpuSeconds, LcoreGateway, openFlows } from './gateways.js';
 import type { BenchOptions } from './options.js';
 import { machine, type Report, type Spread, shown, spread, spreads } from './report.js';
-import { LCORE, threadSeconds } from './thread-times.js';
+import { LCORE, pagesCleared, threadSeconds } from './thread-times.js';
 
 /** Default idle time of UDP: in the long run, so many seconds see as many timers as there are sessions. */
 const USUAL_IDLE_SECONDS = 300;
@@ -57,6 +57,7 @@ async function run({ resident, seconds, seed }: RunOptions): Promise<RunResult> 
   });
   const gateway = new LcoreGateway(made);
   const { engine } = gateway.controller;
+  await pagesCleared();
   const begin = performance.now();
   const first = await openFlows(gateway, { first: 0, count: paced, window: 0, perSecond, measureLatency: false });
   await gateway.runFor(PAUSE_SECONDS);

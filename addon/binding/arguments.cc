@@ -214,6 +214,7 @@ DataplaneOptions dataplane_options(const Napi::Value& value) {
     options.slow_path.mss_clamp = static_cast<uint16_t>(u32(clamp, "mssClamp", 0xffff));
   options.slow_path.replay = given.Get("replay").ToBoolean();
   options.slow_path.silent = given.Get("silent").ToBoolean();
+  options.slow_path.offloads = given.Get("offloads").ToBoolean();
   read_shards(given.Get("shards"), &options);
   const uint64_t rows = uint64_t{options.slow_path.max_sessions} * options.shards;
   if (rows >= RuleContext::kMaxRows)

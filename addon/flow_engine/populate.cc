@@ -46,11 +46,22 @@ Queue& queue() {
   return *made;
 }
 
-// Whoever asks may be bound to a core that it needs for itself.
+// CPUs of the process when this was loaded: later it may keep most of its threads from some of them.
+struct Cpus {
+  cpu_set_t set;
+  bool known;
+};
+Cpus cpus_of_process() {
+  Cpus cpus = {};
+  cpus.known = sched_getaffinity(getpid(), sizeof cpus.set, &cpus.set) == 0;
+  return cpus;
+}
+const Cpus cpus_at_first = cpus_of_process();
+
+// Whoever asks may be bound to a core that it needs for itself. While pages are cleared, nobody else of the process can
+// map memory: this thread takes whatever CPU has time, an lcore's that sleeps too.
 void leave_core() {
-  cpu_set_t process;
-  if (sched_getaffinity(getpid(), sizeof process, &process) == 0)
-    sched_setaffinity(0, sizeof process, &process);
+  if (cpus_at_first.known) sched_setaffinity(0, sizeof cpus_at_first.set, &cpus_at_first.set);
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNiceness);
   pthread_setname_np(pthread_self(), "sluice-pages");
 }

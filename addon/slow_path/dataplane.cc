@@ -120,6 +120,7 @@ void Dataplane::make_lanes(const std::vector<GatewayPort>& ports) {
            {sessions.rows_memory(), sessions.counters_memory()})
         populate_soon(region->as<void>(), region->bytes());
       path->reserve_rules();
+      if (options.offloads) path->reserve_nic_rules();
     }
     lanes_.push_back(std::make_unique<Lane>(std::move(path), shard, nic_statistics_));
   }

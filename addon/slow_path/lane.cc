@@ -17,7 +17,13 @@ constexpr uint32_t kSpinMicroseconds = 1000;  // how long an idle lcore spins be
 // Then it sleeps between looks, the longer the longer nothing has come: what comes waits as long at most.
 constexpr uint32_t kShortSleepMicroseconds = 30;
 constexpr uint32_t kLongSleepMicroseconds = 250;
-constexpr Nanoseconds kLongQuiet = 20'000'000;
+constexpr uint32_t kLongestSleepMicroseconds = 500;
+constexpr Nanoseconds kLongQuiet = 20'000'000, kLongestQuiet = 500'000'000;
+
+uint32_t sleep_after(Nanoseconds quiet) {
+  if (quiet <= kLongQuiet) return kShortSleepMicroseconds;
+  return quiet <= kLongestQuiet ? kLongSleepMicroseconds : kLongestSleepMicroseconds;
+}
 
 // The lcore of the lane with that number: EAL's worker lcores in their order.
 unsigned lcore_of(uint16_t index) {
@@ -110,7 +116,7 @@ void Lane::loop() {
           continue;
         }
       }
-      usleep(now - quiet_since > kLongQuiet ? kLongSleepMicroseconds : kShortSleepMicroseconds);
+      usleep(sleep_after(now - quiet_since));
     }
   }
   if (task_.load(std::memory_order_acquire) != nullptr) run_posted_task();

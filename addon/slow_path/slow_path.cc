@@ -106,7 +106,6 @@ uint32_t SlowPath::register_software(const TemplateSource& source) {
 
 uint32_t SlowPath::register_nic(uint8_t port, const TemplateSource& source) {
   if (nic_templates_.size() >= kNoTemplate) throw NativeFault("TEMPLATE", "too many templates");
-  if (nic_templates_.empty() && !options_.replay) sessions_.reserve_nic_rules();
   nic_templates_.push_back({port, flow_ports_[port]->make_template(source, port_ids_), source});
   return static_cast<uint32_t>(nic_templates_.size() - 1);
 }

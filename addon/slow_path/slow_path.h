@@ -54,7 +54,8 @@ struct SlowPathOptions {
   uint32_t decision_slots = 0;
   uint16_t mss_clamp = 0;  // largest TCP maximum segment size let through, 0 = any
   bool replay = false;
-  bool silent = false;  // speaks only once a lease says so
+  bool silent = false;    // speaks only once a lease says so
+  bool offloads = false;  // sessions will have rules in NICs: the memory for all of theirs is had from the start
 
   // One of several slow paths over the same ports; null: the only one.
   const Steering* steering = nullptr;
@@ -119,6 +120,7 @@ class SlowPath final : public RuleKeeper {
 
   // Has the memory of all sessions' software rules cleared in the background.
   void reserve_rules();
+  void reserve_nic_rules() { sessions_.reserve_nic_rules(); }
   // Throw NativeFault TEMPLATE or RULE.
   uint32_t register_software(const TemplateSource& source);
   uint32_t register_nic(uint8_t port, const TemplateSource& source);

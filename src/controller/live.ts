@@ -32,6 +32,7 @@ export class LiveGateway extends RunningEngine {
       maxSessions: config.nat.maxSessions,
       ...LIVE_SIZES,
       mssClamp: config.nat.mssClampBytes ?? 0,
+      offloads: config.offload.mode !== 'never',
       silent: config.ha !== null,
       replay: false,
     });

@@ -95,6 +95,8 @@ export interface DataplaneOptions {
   readonly mssClamp?: number;
   /** Sends nothing and serves nobody until limit() says so. */
   readonly silent?: boolean;
+  /** Sessions will have rules in NICs: memory for what concerns them is had from the start. */
+  readonly offloads?: boolean;
   /** Replay: the wires are fed from captures, packets are processed strictly in order, the clock is injected. */
   readonly replay: boolean;
 }

@@ -81,6 +81,7 @@ export class ShardedGateway {
       maxSessions: rowsOfShard(config.nat.maxSessions, shards),
       ...LIVE_SIZES,
       mssClamp: config.nat.mssClampBytes ?? 0,
+      offloads: config.offload.mode !== 'never',
       replay: false,
       shards: shardOptions(config, shards),
     });
