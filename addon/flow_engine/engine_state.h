@@ -72,7 +72,8 @@ struct FlowEngine::Implementation {
   FlowRule* stage_typed(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                         uint32_t* hash, rte_flow_error* error);
   template <typename TableOf>
-  void commit_all(TableOf&& table_at, FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes);
+  void commit_all(TableOf&& table_at, FlowRule* const* staged, size_t count, uint32_t now_seconds,
+                  int* codes);
   void commit(FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes);
   void commit(RuleTable* const* of, FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes);
   int commit(FlowRule* staged, uint32_t hash, uint32_t now_seconds);
@@ -120,14 +121,33 @@ struct FlowEngine::Implementation {
     return number < kSmallGroups ? &small_groups[number] : &large_groups[number];
   }
   void rules_changed(const RuleTable& table);
+  // Calls `visit(table, rule)` for every row that was ever in use, in portions of so many; true: that was
+  // all. No table is held over a call: with a rule that `visit` destroys its table may go, and other empty
+  // ones.
+  template <typename Visit>
+  bool each_row(AgeCursor* cursor, uint32_t rows, Visit&& visit) const {
+    for (; cursor->table < tables.size(); ++cursor->table, cursor->row = 1) {
+      while (RuleTable* table = tables[cursor->table]) {
+        if (cursor->row > table->slab.high()) break;
+        if (rows-- == 0) return false;
+        visit(table, table->rule(cursor->row++));
+      }
+    }
+    return true;
+  }
+  template <typename Visit>
+  void each_row(Visit&& visit) const {
+    AgeCursor cursor;
+    while (!each_row(&cursor, UINT32_MAX, visit)) {
+    }
+  }
   FlowRule* match(const PacketContext& packet, uint32_t group_number) const;
   uint32_t run(FlowRule* rule, PacketContext& packet, ApplyScope scope, Verdict* verdict) const {
     return run(table_of(rule), rule, packet, scope, verdict);
   }
   uint32_t run(const RuleTable* table, FlowRule* rule, PacketContext& packet, ApplyScope scope,
                Verdict* verdict) const {
-    return execute(*table, rule, shared, {options.vxlan_udp_port, is_shared}, scope, packet,
-                   verdict);
+    return execute(*table, rule, shared, {options.vxlan_udp_port, is_shared}, scope, packet, verdict);
   }
   bool enter(Lookup* lookup, Shortlists* shortlists, PacketContext& packet, uint32_t* group_number,
              Verdict* verdict, GroupCounters* counters) const;

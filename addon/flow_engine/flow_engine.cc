@@ -190,21 +190,16 @@ bool FlowEngine::has_unlinked() const { return self_->unlinked_count != 0; }
 void FlowEngine::link() { self_->link(); }
 
 void FlowEngine::destroy(FlowRule* rule) { self_->remove(self_->table_of(rule), rule); }
-void FlowEngine::destroy(FlowRule* const* rules, size_t count) {
-  self_->remove(rules, count);
-}
+void FlowEngine::destroy(FlowRule* const* rules, size_t count) { self_->remove(rules, count); }
 void FlowEngine::destroy(RuleTable* table, FlowRule* rule) { self_->remove(table, rule); }
 void FlowEngine::destroy(RuleTable* const* tables, FlowRule* const* rules, size_t count) {
   self_->remove(tables, rules, count);
 }
 
 void FlowEngine::flush() {
-  for (RuleTable* table : self_->tables) {
-    for (uint32_t row = 1; table != nullptr && row <= table->slab.high(); ++row) {
-      FlowRule* rule = table->rule(row);
-      if (rule->life() != 0) self_->remove(table, rule);
-    }
-  }
+  self_->each_row([this](RuleTable* table, FlowRule* rule) {
+    if (rule->life() != 0) self_->remove(table, rule);
+  });
   self_->drop_empty_tables();
 }
 
@@ -288,8 +283,8 @@ void FlowEngine::commit_rows(FlowRule* const* rows, size_t count, uint32_t now_s
   self_->commit(rows, count, now_seconds, codes);
 }
 
-void FlowEngine::commit_rows(RuleTable* const* tables, FlowRule* const* rows, size_t count, uint32_t now_seconds,
-                             int* codes) {
+void FlowEngine::commit_rows(RuleTable* const* tables, FlowRule* const* rows, size_t count,
+                             uint32_t now_seconds, int* codes) {
   self_->commit(tables, rows, count, now_seconds, codes);
 }
 
@@ -344,24 +339,15 @@ uint64_t FlowEngine::memory_bytes() const {
 }
 
 void FlowEngine::for_each(const std::function<void(FlowRule*)>& visit, bool unfinished) {
-  for (size_t id = 0; id < self_->tables.size(); ++id) {
-    for (uint32_t row = 1; self_->tables[id] != nullptr && row <= self_->tables[id]->slab.high(); ++row) {
-      FlowRule* rule = self_->tables[id]->rule(row);
-      if (unfinished ? rule->life() != 0 : rule->live()) visit(rule);
-    }
-  }
+  self_->each_row([&](const RuleTable*, FlowRule* rule) {
+    if (unfinished ? rule->life() != 0 : rule->live()) visit(rule);
+  });
 }
 
 bool FlowEngine::visit(AgeCursor* cursor, uint32_t rows, const std::function<void(FlowRule*)>& visit) {
-  for (; cursor->table < self_->tables.size(); ++cursor->table, cursor->row = 1) {
-    const RuleTable* table = self_->tables[cursor->table];
-    for (; table != nullptr && cursor->row <= table->slab.high(); ++cursor->row) {
-      if (rows-- == 0) return false;
-      FlowRule* rule = table->rule(cursor->row);
-      if (rule->live()) visit(rule);
-    }
-  }
-  return true;
+  return self_->each_row(cursor, rows, [&](const RuleTable*, FlowRule* rule) {
+    if (rule->live()) visit(rule);
+  });
 }
 
 bool FlowEngine::ages(const FlowRule* rule) const { return self_->table_of(rule)->program.ages; }

@@ -28,9 +28,9 @@ inline constexpr size_t kTags = 8;  // registers of SET_TAG
 
 struct RuleTable;
 
-// The engine's user as the one who knows of each rule which table it is of, and what has hit it. Rules take 32 bytes
-// less then, and have neither COUNT nor AGE. Nor is it known when they were created: of two that a packet hits at one
-// priority it gets either.
+// The engine's user as the one who knows of each rule which table it is of, and what has hit it. Rules take
+// 32 bytes less then, and have neither COUNT nor AGE. Nor is it known when they were created: of two that a
+// packet hits at one priority it gets either.
 class RuleKeeper {
  public:
   // Of a committed rule with this tag, or one about to be committed.
@@ -206,7 +206,8 @@ class FlowEngine {
   FlowRule* stage_row(RuleTable* table, const rte_flow_item* pattern, const rte_flow_action* actions,
                       rte_flow_error* error);
   void commit_rows(FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes);
-  void commit_rows(RuleTable* const* tables, FlowRule* const* rows, size_t count, uint32_t now_seconds, int* codes);
+  void commit_rows(RuleTable* const* tables, FlowRule* const* rows, size_t count, uint32_t now_seconds,
+                   int* codes);
   // The two steps for who checks types by himself and stages rows long before they are committed: has_types()
   // is what stage_row begins with, stage_typed_row the rest of it. `hash` is for commit_row, which returns
   // the code.
@@ -261,7 +262,7 @@ class FlowEngine {
   // rows that are only staged, or whose commit failed.
   void for_each(const std::function<void(FlowRule*)>& visit, bool unfinished = false);
   // Calls `visit` for rules whose AGE time has passed at `now_seconds` and that were not reported since their
-  // last hit; what it returns says whether this was the report.
+  // last hit; what it returns says whether this was the report. It destroys nothing.
   void collect_aged(uint32_t now_seconds, const std::function<bool(FlowRule*)>& visit);
   // The same in portions of some so many rows, from `cursor` on; a run of rows none of which can have aged
   // counts as one. True: all rules have been seen. The clock may be set back as long as somebody collects
@@ -278,7 +279,8 @@ class FlowEngine {
     return timeout != 0 && static_cast<int32_t>(idle) >= 0 && idle >= timeout;
   }
   bool ages(const FlowRule* rule) const;
-  // Every live rule, in portions of so many rows. A rule that lives all the time is met once.
+  // Every live rule, in portions of so many rows. A rule that lives all the time is met once. `visit` may
+  // destroy the rule it is given.
   bool visit(AgeCursor* cursor, uint32_t rows, const std::function<void(FlowRule*)>& visit);
   // Its creation has succeeded, and packets can hit it.
   static bool is_live(const FlowRule* rule);
@@ -293,8 +295,8 @@ class FlowEngine {
   // A rule by its table and number, which stays the same as long as the rule is there. Numbers begin with 1.
   static FlowRule* rule(const RuleTable* table, uint32_t row);
   static uint32_t row(const FlowRule* rule);
-  // What a rule's SET_IPV4_*, SET_TP_* and SET_ICMP_IDENT (which sets both ports here) make of a tuple; what they do not
-  // set stays. MODIFY_FIELD is not looked at.
+  // What a rule's SET_IPV4_*, SET_TP_* and SET_ICMP_IDENT (which sets both ports here) make of a tuple; what
+  // they do not set stays. MODIFY_FIELD is not looked at.
   void translate(const FlowRule* rule, RuleTuple* tuple) const;
   // A number of the caller's, kept with the rule.
   static void set_tag(FlowRule* rule, uint32_t tag);

@@ -45,6 +45,17 @@ std::string told(Engine& engine, const Rule& rule) {
   return all;
 }
 
+// An item of UDP that may be made one of TCP, whose structure is longer.
+union Ports {
+  rte_flow_item_tcp tcp;
+  rte_flow_item_udp udp;
+};
+Ports ports_spec(uint16_t source, uint16_t destination) {
+  Ports spec = {};
+  spec.udp = udp_spec(source, destination);
+  return spec;
+}
+
 struct Parts {
   rte_flow_item_eth eth_mask = {};
   bool has_eth_spec = false;
@@ -52,7 +63,7 @@ struct Parts {
   bool has_ipv4_mask = true;
   rte_flow_item_ipv4 ipv4_last = {};
   bool has_last = false;
-  rte_flow_item_udp udp = udp_spec(1000, 53);
+  Ports ports = ports_spec(1000, 53);
   rte_flow_item_type l4 = RTE_FLOW_ITEM_TYPE_UDP;
   bool has_void = false;
   int tag = -1;
@@ -79,7 +90,7 @@ Rule made(const Parts& parts) {
   if (parts.has_void) rule.item(RTE_FLOW_ITEM_TYPE_VOID);
   rule.item(RTE_FLOW_ITEM_TYPE_IPV4, parts.ipv4, parts.has_ipv4_mask ? &parts.ipv4_mask : nullptr,
             parts.has_last ? &parts.ipv4_last : nullptr);
-  rule.item(parts.l4, parts.udp);
+  rule.item(parts.l4, parts.ports);
   if (parts.tag >= 0) {
     rte_flow_item_tag tag = {}, mask = {};
     mask.index = 0xff;
@@ -170,8 +181,8 @@ TEST(a_rule_in_the_arrays_of_the_one_before_is_what_it_is_elsewhere) {
     if (in_tunnel) {
       rule = Rule();
       rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4);
-      const rte_flow_item_udp mask = udp_spec(0, 0xffff);
-      rule.item(RTE_FLOW_ITEM_TYPE_UDP, udp_spec(0, 4789), &mask).item(RTE_FLOW_ITEM_TYPE_VOID);
+      const Ports mask = ports_spec(0, 0xffff);
+      rule.item(RTE_FLOW_ITEM_TYPE_UDP, ports_spec(0, 4789), &mask).item(RTE_FLOW_ITEM_TYPE_VOID);
       const rte_flow_item_vxlan vni = vxlan_spec(0xffffff);
       rule.item(RTE_FLOW_ITEM_TYPE_VXLAN, vxlan_spec(7), &vni);
       send_to(rule.action(RTE_FLOW_ACTION_TYPE_MARK, rte_flow_action_mark{7}), 1);

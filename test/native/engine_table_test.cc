@@ -35,6 +35,52 @@ TEST(rows_of_a_template_share_its_masks_and_bring_their_values) {
   CHECK_EQ(engine.engine.rules(), 0u);
 }
 
+// More than an engine keeps tables for once their rules are gone.
+constexpr uint32_t kManyShapes = 400;
+
+// A shape each: the mask says how much of the source counts, and which bit of the identification.
+void add_many_shapes(Engine& engine) {
+  for (uint32_t i = 0; i < kManyShapes; ++i) {
+    rte_flow_item_ipv4 spec = ipv4_spec(kHost, kServer), mask = {};
+    mask.hdr.src_addr = rte_cpu_to_be_32(0xffffffffu << (i % 20));
+    mask.hdr.packet_id = rte_cpu_to_be_16(static_cast<uint16_t>(i / 20 + 1));
+    Rule rule;
+    rule.item(RTE_FLOW_ITEM_TYPE_ETH).item(RTE_FLOW_ITEM_TYPE_IPV4, spec, &mask);
+    engine.must_add(send_to(rule, static_cast<uint16_t>(i)));
+  }
+  CHECK_EQ(engine.engine.rules(), kManyShapes);
+}
+
+void expect_no_rules(Engine& engine) {
+  CHECK_EQ(engine.engine.rules(), 0u);
+  CHECK(!engine.hits(udp_frame()));
+  engine.engine.for_each([](FlowRule*) { CHECK(false); }, true);
+}
+
+TEST(a_flush_of_more_shapes_than_are_kept_ends_all_of_them) {
+  Engine engine;
+  for (int round = 0; round < 2; ++round) {
+    add_many_shapes(engine);
+    engine.engine.flush();
+    expect_no_rules(engine);
+  }
+}
+
+TEST(whoever_is_shown_all_rules_may_destroy_them) {
+  Engine engine;
+  const auto destroy = [&engine](FlowRule* rule) { engine.engine.destroy(rule); };
+  add_many_shapes(engine);
+  engine.engine.for_each(destroy);
+  expect_no_rules(engine);
+  for (const uint32_t portion : {1u, 7u, 2 * kManyShapes}) {
+    add_many_shapes(engine);
+    FlowEngine::AgeCursor cursor;
+    while (!engine.engine.visit(&cursor, portion, destroy)) {
+    }
+    expect_no_rules(engine);
+  }
+}
+
 TEST(a_row_that_differs_from_its_template_is_refused) {
   Engine engine;
   Rule table_rule = plain_rule();

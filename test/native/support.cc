@@ -228,7 +228,7 @@ bool checksums_are_right(const Bytes& frame) {
 }
 
 void* Rule::keep(const void* data, size_t size) {
-  // A little longer than the object, as a caller's structure would be: the engine reads whole structures.
+  // Not longer than the object: the sanitizers tell who reads behind it.
   std::shared_ptr<uint8_t[]> copy(new uint8_t[size]);
   if (size != 0) std::memcpy(copy.get(), data, size);
   memory_.push_back(copy);
