@@ -1,6 +1,5 @@
 import type { ValidatedConfig } from '../src/config/types.js';
-import { LONGEST_TURN_MS } from '../src/controller/engine-loop.js';
-import { PollWindow } from '../src/controller/poll-window.js';
+import { type EventSource, PollWindow } from '../src/controller/poll-window.js';
 import { DecisionRing, EventRing } from '../src/controller/rings.js';
 import { ownCpus } from '../src/native/eal.js';
 import { DropReason, MissEvent } from '../src/native/records.js';
@@ -23,7 +22,7 @@ export interface PacedWakeupResult {
  * Empty wake-ups as a gateway's first packets come: evenly paced whether or not anybody keeps up, through an event ring to
  * this thread, which looks, sleeps and is woken as the gateway's does, and answers each through a decision ring.
  */
-export class PacedWakeups {
+export class PacedWakeups implements EventSource {
   private readonly events: EventRing;
   private readonly decisions: DecisionRing;
   private readonly window: PollWindow;
@@ -67,28 +66,19 @@ export class PacedWakeups {
   private readonly turn = (): void => {
     this.scheduled = false;
     if (!this.running) return;
-    if (this.answerForAWhile() || this.bench.armPacedWakeups()) this.wake();
+    if (this.window.handleForAWhile(this) || this.bench.armPacedWakeups()) this.wake();
   };
 
-  private answerForAWhile(): boolean {
-    const { window } = this;
-    const begin = window.nowMs();
-    let busy = false;
-    while (this.answer() > 0 || this.awaitEvents()) {
-      busy = true;
-      if (window.works() - begin > LONGEST_TURN_MS) break;
-    }
-    return busy;
+  awaitEvents(us: number): boolean {
+    return this.bench.awaitPacedWakeups(us);
   }
 
-  private awaitEvents(): boolean {
-    const { window, bench } = this;
-    window.idles();
-    return window.us > 0 && bench.awaitPacedWakeups(window.us) && this.answer() > 0;
+  goesOn(): boolean {
+    return this.running;
   }
 
   /** Answers what waits. @returns How many. */
-  private answer(): number {
+  handleEvents(): number {
     const { events, decisions } = this;
     const waiting = events.available();
     for (let done = 0; done < waiting; ) {

@@ -310,7 +310,8 @@ FlowRule* FlowEngine::Implementation::match(const PacketContext& packet, uint32_
 Verdict FlowEngine::Implementation::follow(const RuleTable* table, FlowRule* rule, PacketContext& packet,
                                            ApplyScope scope) const {
   Verdict verdict;
-  while (const uint32_t next = run(table, rule, packet, scope, &verdict)) {  // ends: every jump is to a higher group
+  // Ends: every jump is to a higher group.
+  while (const uint32_t next = run(table, rule, packet, scope, &verdict)) {
     rule = match(packet, next);
     if (rule == nullptr) return Verdict{};
     table = table_of(rule);

@@ -227,7 +227,8 @@ class HashIndex {
     for (uint32_t step = 0; step <= level.mask; ++step) {
       Bucket& bucket = level.buckets[(hash + step) & level.mask];
       const __m128i wanted = _mm_set1_epi32(static_cast<int>(entry));
-      if (const uint32_t is_there = slots_that(bucket, [&](__m128i slots) { return _mm_cmpeq_epi32(slots, wanted); })) {
+      if (const uint32_t is_there =
+              slots_that(bucket, [&](__m128i slots) { return _mm_cmpeq_epi32(slots, wanted); })) {
         bucket.slot[__builtin_ctz(is_there)] = 0;
         for (uint32_t back = 0; back < step; ++back) --level.buckets[(hash + back) & level.mask].passed;
         return true;

@@ -58,8 +58,8 @@ Cpus cpus_of_process() {
 }
 const Cpus cpus_at_first = cpus_of_process();
 
-// Whoever asks may be bound to a core that it needs for itself. While pages are cleared, nobody else of the process can
-// map memory: this thread takes whatever CPU has time, an lcore's that sleeps too.
+// Whoever asks may be bound to a core that it needs for itself. While pages are cleared, nobody else of the
+// process can map memory: this thread takes whatever CPU has time, an lcore's that sleeps too.
 void leave_core() {
   if (cpus_at_first.known) sched_setaffinity(0, sizeof cpus_at_first.set, &cpus_at_first.set);
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNiceness);

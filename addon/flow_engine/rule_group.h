@@ -73,7 +73,7 @@ struct Group {
   std::vector<Constant> constants;  // by priority, then by the rules' creation
   std::vector<Comparison> comparisons;
   bool matches_integrity = false;
-  bool knows_order = true;  // in which rules were created
+  bool knows_order = true;    // in which rules were created
   bool all_constant = false;  // all rules are copied: a look-up waits for no memory
 
  private:

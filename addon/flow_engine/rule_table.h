@@ -34,8 +34,8 @@ struct RuleHistory {
 };
 static_assert(sizeof(RuleHistory) == 32);
 
-// One installed rule, followed by its masked key words, its ranges (low, high) and its packed operands. The slab's free
-// list runs through the first word of what is gone.
+// One installed rule, followed by its masked key words, its ranges (low, high) and its packed operands. The
+// slab's free list runs through the first word of what is gone.
 struct FlowRule {
   uint32_t row_and_state = 0;
   uint32_t tag = 0;  // the engine's user's own

@@ -226,7 +226,8 @@ inline __attribute__((always_inline)) void FlowEngine::Implementation::commit_al
   }
 }
 
-void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, uint32_t now_seconds, int* codes) {
+void FlowEngine::Implementation::commit(FlowRule* const* staged, size_t count, uint32_t now_seconds,
+                                        int* codes) {
   commit_all([&](size_t i) { return table_of(staged[i]); }, staged, count, now_seconds, codes);
 }
 
@@ -280,7 +281,9 @@ FlowRule* FlowEngine::Implementation::add_rule(RuleTable* table, const Key& key,
 }
 
 // While no entry of an index is yet to be written.
-inline __attribute__((always_inline)) void FlowEngine::Implementation::take_out(RuleTable* table, FlowRule* rule, uint32_t hash) {
+inline __attribute__((always_inline)) void FlowEngine::Implementation::take_out(RuleTable* table,
+                                                                                FlowRule* rule,
+                                                                                uint32_t hash) {
   const bool was_live = rule->live();
   if (was_live) {
     table->erase(rule, hash);
@@ -299,8 +302,9 @@ void FlowEngine::Implementation::remove(RuleTable* table, FlowRule* rule) {
 }
 
 template <typename TableOf>
-inline __attribute__((always_inline)) void FlowEngine::Implementation::remove_all(
-    TableOf&& table_at, FlowRule* const* gone, size_t count) {
+inline __attribute__((always_inline)) void FlowEngine::Implementation::remove_all(TableOf&& table_at,
+                                                                                  FlowRule* const* gone,
+                                                                                  size_t count) {
   link();
   RuleTable* of[kTogether];
   uint32_t hash[kTogether];

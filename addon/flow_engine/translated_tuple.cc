@@ -15,7 +15,9 @@ void FlowEngine::translate(const FlowRule* rule, RuleTuple* tuple) const {
     const bool is_source = static_cast<Direction>(op.which) == Direction::kSource;
     switch (op.kind) {
       case OpKind::kSetIpv4: (is_source ? tuple->source : tuple->destination) = load_be32(operand); break;
-      case OpKind::kSetTp: (is_source ? tuple->source_port : tuple->destination_port) = load_be16(operand); break;
+      case OpKind::kSetTp:
+        (is_source ? tuple->source_port : tuple->destination_port) = load_be16(operand);
+        break;
       case OpKind::kSetIcmpIdent: tuple->source_port = tuple->destination_port = load_be16(operand); break;
       default: break;
     }

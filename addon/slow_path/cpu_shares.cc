@@ -8,8 +8,9 @@
 
 namespace sluice {
 
-// A thread of JavaScript's that the kernel moves to an lcore's CPU for a moment, its own being busy with something else,
-// has the lcore stand still for a slice of time: milliseconds, in which hundreds of packets come.
+// A thread of JavaScript's that the kernel moves to an lcore's CPU for a moment, its own being busy with
+// something else, has the lcore stand still for a slice of time: milliseconds, in which hundreds of packets
+// come.
 void leave_lcores_alone(const cpu_set_t& before) {
   cpu_set_t lcores, rest;
   CPU_ZERO(&lcores);
@@ -22,7 +23,8 @@ void leave_lcores_alone(const cpu_set_t& before) {
   CPU_XOR(&rest, &before, &rest);
   if (CPU_COUNT(&rest) == 0 || CPU_EQUAL(&rest, &before)) return;
   std::error_code error;
-  for (std::filesystem::directory_iterator task("/proc/self/task", error), end; !error && task != end; task.increment(error)) {
+  for (std::filesystem::directory_iterator task("/proc/self/task", error), end; !error && task != end;
+       task.increment(error)) {
     const pid_t thread = std::stoi(task->path().filename().string());
     cpu_set_t its;
     // One that is bound to a CPU already is an lcore, or somebody's who knows better.

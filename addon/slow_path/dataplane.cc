@@ -116,8 +116,7 @@ void Dataplane::make_lanes(const std::vector<GatewayPort>& ports) {
     auto path = std::make_unique<SlowPath>(options, std::move(own), pool_);
     if (!options.replay) {
       const SessionTable& sessions = path->sessions();
-      for (const SharedRegion& region :
-           {sessions.rows_memory(), sessions.counters_memory()})
+      for (const SharedRegion& region : {sessions.rows_memory(), sessions.counters_memory()})
         populate_soon(region->as<void>(), region->bytes());
       path->reserve_rules();
       if (options.offloads) path->reserve_nic_rules();

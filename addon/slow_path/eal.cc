@@ -51,7 +51,8 @@ void start_eal(const std::vector<std::string>& arguments) {
   send_dpdk_log_to_stderr();
   KeptLog kept_log;
   cpu_set_t& affinity = g_affinity.set;
-  const bool known = g_affinity.known = pthread_getaffinity_np(pthread_self(), sizeof affinity, &affinity) == 0;
+  const bool known = g_affinity.known =
+      pthread_getaffinity_np(pthread_self(), sizeof affinity, &affinity) == 0;
   const int parsed = rte_eal_init(static_cast<int>(kept->size()), argv->data());
   const int error = rte_errno;
   // EAL pins the calling thread, and children inherit that: undo it.

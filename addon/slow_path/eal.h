@@ -9,8 +9,8 @@ struct rte_flow;
 
 namespace sluice {
 
-// rte_eal_init. The process's threads, but for lcores, leave the lcores' CPUs to them where there are others. Throws
-// NativeFault EAL.
+// rte_eal_init. The process's threads, but for lcores, leave the lcores' CPUs to them where there are others.
+// Throws NativeFault EAL.
 void start_eal(const std::vector<std::string>& arguments);
 
 // That the process may run on, or might before EAL started.

@@ -156,7 +156,8 @@ void SlowPath::receive_icmp_error(Packet& packet) {
     return miss(packet, MissKind::kIcmpError, 0, 0, &quoted.tuple);
 
   const SessionRef session = sessions_.of(FlowEngine::tag(rule));
-  // The quoted packet is one of the other direction as it went out: this rule turns it back, its ends exchanged.
+  // The quoted packet is one of the other direction as it went out: this rule turns it back, its ends
+  // exchanged.
   RuleTuple back = {quoted.tuple.destination, quoted.tuple.source, quoted.tuple.destination_port,
                     quoted.tuple.source_port};
   engine_.translate(rule, &back);
@@ -174,8 +175,8 @@ void SlowPath::receive_icmp_error(Packet& packet) {
   deliver_icmp_error(packet, rule, session);
 }
 
-// The addresses around the quoted packet, which each fragment of an error has. The error of a router on the way keeps
-// its source, unless this direction hides the source of everything: its rule sets it.
+// The addresses around the quoted packet, which each fragment of an error has. The error of a router on the
+// way keeps its source, unless this direction hides the source of everything: its rule sets it.
 void SlowPath::deliver_icmp_error(Packet& packet, FlowRule* rule, const SessionRef& session) {
   RuleTuple around = {load_be32(packet.ip() + kIpv4Source), load_be32(packet.ip() + kIpv4Destination)};
   engine_.translate(rule, &around);

@@ -102,7 +102,7 @@ void SlowPath::finish_sessions(const Decision* decisions, Opening* openings, uin
   uint32_t rules = 0;
   for (uint32_t i = 0; i < count; i++) {
     if (!openings[i].opened) continue;
-    const SessionRow& row = *sessions_.at(decisions[i].row).row;
+    SessionRow& row = *sessions_.at(decisions[i].row).row;
     for (const FlowDirection direction : kBoth) {
       if (openings[i].rule[direction] == nullptr) continue;
       tables[rules] = software_templates_[software_template_of(row, direction)].table;

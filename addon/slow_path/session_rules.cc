@@ -65,7 +65,7 @@ bool SlowPath::install_software(const SessionRef& session, const Decision& decis
     if (rule != nullptr) {
       int code = 0;
       FlowEngine::set_tag(rule, RuleTag::pack(decision.row, direction));
-      (direction == kForward ? session.row->software_forward_template : session.row->software_reverse_template) = id;
+      software_template_of(*session.row, direction) = id;
       engine_.commit_rows(&software_templates_[id].table, &rule, 1, whole_seconds(now_), &code);
       if (code == 0) {
         software_rule_of(*session.row, direction) = FlowEngine::row(rule);

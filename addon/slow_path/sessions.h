@@ -1,5 +1,5 @@
-// The sessions: the rows that JavaScript reads, what they have counted, and of those that are offloaded what concerns
-// their rules in the NIC.
+// The sessions: the rows that JavaScript reads, what they have counted, and of those that are offloaded what
+// concerns their rules in the NIC.
 #pragma once
 
 #include <rte_flow.h>
@@ -74,7 +74,7 @@ static_assert(sizeof(NicRules) == 64);
 inline uint32_t& software_rule_of(SessionRow& row, uint8_t direction) {
   return direction == kForward ? row.software_forward_rule : row.software_reverse_rule;
 }
-inline uint16_t software_template_of(const SessionRow& row, uint8_t direction) {
+inline uint16_t& software_template_of(SessionRow& row, uint8_t direction) {
   return direction == kForward ? row.software_forward_template : row.software_reverse_template;
 }
 inline uint8_t& path_of(SessionRow& row, uint8_t direction) {
@@ -123,11 +123,9 @@ class SessionTable {
     const uint32_t row = RuleTag::row(rule_tag);
     return {rows_->as<SessionRow>() + row, row, RuleTag::direction(rule_tag)};
   }
-  SessionRef at(uint32_t row) const {
-    return {rows_->as<SessionRow>() + row, row, kForward};
-  }
-  // What translating a packet touches: a row is in two lines, or in one. By rte_prefetch0: GCC takes a function of
-  // nothing but __builtin_prefetch for one without effect, and drops the calls of it.
+  SessionRef at(uint32_t row) const { return {rows_->as<SessionRow>() + row, row, kForward}; }
+  // What translating a packet touches: a row is in two lines, or in one. By rte_prefetch0: GCC takes a
+  // function of nothing but __builtin_prefetch for one without effect, and drops the calls of it.
   void prefetch(uint32_t row) const {
     if (row >= capacity_) return;
     const auto* from = reinterpret_cast<const uint8_t*>(rows_->as<SessionRow>() + row);
@@ -147,7 +145,8 @@ class SessionTable {
   // The direction's rule in the NIC, or null.
   NicDirection* nic(const SessionRef& session, uint8_t direction) const {
     NicRules* rules = nic_rules(*session.row);
-    return rules == nullptr || rules->direction[direction].flow == nullptr ? nullptr : &rules->direction[direction];
+    return rules == nullptr || rules->direction[direction].flow == nullptr ? nullptr
+                                                                           : &rules->direction[direction];
   }
   // nic_rules() where there may be none yet. Null: no memory is left.
   NicRules* take_nic_rules(SessionRow& row) {
@@ -159,8 +158,8 @@ class SessionTable {
     }
     return nic_rules(row);
   }
-  // Sessions are about to be offloaded: what all of them would need is cleared in the background. Where there is no
-  // memory for it the first that has none stays in software.
+  // Sessions are about to be offloaded: what all of them would need is cleared in the background. Where there
+  // is no memory for it the first that has none stays in software.
   void reserve_nic_rules() { arena_.reserve(uint64_t{capacity_} * sizeof(NicRules)); }
   void free_row(SessionRow& row) {
     if (row.nic_rules != 0) nic_rules_.free(row.nic_rules);

@@ -90,8 +90,9 @@ uint32_t SlowPath::register_software(const TemplateSource& source) {
   SoftwareTemplate registered;
   registered.rule = std::make_unique<RuleTemplate>(software_template(source, options_), port_ids_);
   rte_flow_error error = {};
-  registered.table = engine_.create_table(registered.rule->attr(), registered.rule->items(),
-                                          registered.rule->actions(), registered.rule->action_masks(), &error);
+  registered.table =
+      engine_.create_table(registered.rule->attr(), registered.rule->items(), registered.rule->actions(),
+                           registered.rule->action_masks(), &error);
   if (registered.table == nullptr) {
     NativeFault fault("TEMPLATE", error.message != nullptr ? error.message : "refused by the software table",
                       rte_errno);

@@ -54,8 +54,9 @@ struct SlowPathOptions {
   uint32_t decision_slots = 0;
   uint16_t mss_clamp = 0;  // largest TCP maximum segment size let through, 0 = any
   bool replay = false;
-  bool silent = false;    // speaks only once a lease says so
-  bool offloads = false;  // sessions will have rules in NICs: the memory for all of theirs is had from the start
+  bool silent = false;  // speaks only once a lease says so
+  // Sessions will have rules in NICs: the memory for all of theirs is had from the start.
+  bool offloads = false;
 
   // One of several slow paths over the same ports; null: the only one.
   const Steering* steering = nullptr;

@@ -56,7 +56,8 @@ bool SlowPath::fits(Packet& packet, const FlowRule* rule) {
 
 void SlowPath::translate(Packet& packet, FlowRule* rule, const SessionRef& session) {
   SessionRow& row = *session.row;
-  if (path_of(row, session.direction) == static_cast<uint8_t>(RulePath::kRemoving)) return drop(packet, DropReason::kTcpState);
+  if (path_of(row, session.direction) == static_cast<uint8_t>(RulePath::kRemoving))
+    return drop(packet, DropReason::kTcpState);
   if (packet.flow.protocol == kProtocolTcp && !packet.later_fragment() && !follow_tcp(packet, session)) {
     return drop(packet, DropReason::kTcpState);
   }
@@ -111,7 +112,8 @@ void SlowPath::deliver(Packet& packet, FlowRule* rule, const SessionRef& session
   if (too_big ? !send_in_pieces(packet, rule, limit) : !apply_and_transmit(packet, rule, scope)) {
     return drop(packet, DropReason::kTooBig);
   }
-  if (!packet.icmp_error) add_traffic(sessions_.counters(session.index), session.direction, {1, total_length});
+  if (!packet.icmp_error)
+    add_traffic(sessions_.counters(session.index), session.direction, {1, total_length});
   if (packet.datagram != kNone) settle_translated(packet, session);
 }
 

@@ -1,19 +1,17 @@
 import type { ReviewReport } from '../nat/session-review.js';
 import type { EngineMessage } from '../nat/shards/messages.js';
 import type { GatewayController } from './gateway.js';
-import type { PollWindow } from './poll-window.js';
+import type { EventSource, PollWindow } from './poll-window.js';
 
 const BURST = 32;
 /** Sessions that follow a change of configuration at a time: well under a millisecond, so that first packets hardly wait. */
 const REVIEW_SLICE = 1024;
-/** Of events that come one after the other. */
-export const LONGEST_TURN_MS = 0.5;
 
 /**
  * What an engine's thread does all its time: it runs while events come, looks for more for a while, and sleeps until the
  * doorbell rings.
  */
-export class EngineLoop {
+export class EngineLoop implements EventSource {
   private running = true;
   private scheduled = false;
   /** While a configuration comes into force in all engines. */
@@ -95,29 +93,24 @@ export class EngineLoop {
     if (!this.running || this.standsStill) return;
     if (this.stale > 0) this.stale -= this.controller.handleStale(this.stale);
     if (this.stale > 0) return this.wake();
-    const busy = this.handleForAWhile();
+    // First packets come before everything else of a turn.
+    const busy = this.window.handleForAWhile(this);
     const mailWaits = this.mail.length > 0 && this.receiveWaiting();
     const sessionsAreDue = this.runSessionTimers();
     if (this.continueReview() || busy || sessionsAreDue || mailWaits || this.controller.dataplane.armDoorbell())
       this.wake();
   };
 
-  /**
-   * First packets come before everything else of a turn, and those that come one by one share it: a turn of the event
-   * loop takes longer than a first packet, and leaves 400 bytes of garbage behind. Timers and sockets, which the event
-   * loop looks after between two turns, wait no longer than LONGEST_TURN_MS, or than what has come takes.
-   *
-   * @returns Whether any came.
-   */
-  private handleForAWhile(): boolean {
-    const { controller, window } = this;
-    const begin = window.nowMs();
-    let busy = false;
-    while (controller.handleEvents() > 0 || this.awaitEvents()) {
-      busy = true;
-      if (window.works() - begin > LONGEST_TURN_MS || this.standsStill || !this.running) break;
-    }
-    return busy;
+  handleEvents(): number {
+    return this.controller.handleEvents();
+  }
+
+  awaitEvents(us: number): boolean {
+    return this.controller.dataplane.awaitEvents(us);
+  }
+
+  goesOn(): boolean {
+    return this.running && !this.standsStill;
   }
 
   /** Answers SYNs that have waited long enough, and tries refused rules again. */
@@ -142,13 +135,6 @@ export class EngineLoop {
     while (taken < mail.length && controller.hasRoomForMail) controller.receive(mail[taken++]);
     mail.splice(0, taken);
     return mail.length > 0;
-  }
-
-  /** Looks for events for a while. @returns Whether any came, and have been handled. */
-  private awaitEvents(): boolean {
-    const { window } = this;
-    window.idles();
-    return window.us > 0 && this.controller.dataplane.awaitEvents(window.us) && this.controller.handleEvents() > 0;
   }
 
   /** @returns Whether sessions have yet to follow a change of configuration. */

@@ -1,5 +1,16 @@
 /** Idle times shorter than this are not worth a sleep: so long events are looked for instead, microseconds. */
 const LONGEST_US = 200;
+/** Of events that come one after the other. */
+export const LONGEST_TURN_MS = 0.5;
+
+export interface EventSource {
+  /** Handles what waits. @returns How many events. */
+  handleEvents(): number;
+  /** Looks for events for so long at most. @returns Whether there are any. */
+  awaitEvents(us: number): boolean;
+  /** Whether further events are to be handled in the same turn. */
+  goesOn(): boolean;
+}
 
 /**
  * How long JavaScript looks for events before it sleeps. A thread that sleeps halts its core, and being woken costs the
@@ -40,5 +51,28 @@ export class PollWindow {
     this.idleSinceMs = -1;
     this.windowUs = idleUs < LONGEST_US ? this.longestUs : 0;
     return now;
+  }
+
+  /**
+   * A turn of the event loop: those that come one by one share it, since it takes longer than a first packet and leaves
+   * 400 bytes of garbage behind. Timers and sockets, which the event loop looks after between two turns, wait no longer
+   * than LONGEST_TURN_MS, or than what has come takes.
+   *
+   * @returns Whether any came.
+   */
+  handleForAWhile(source: EventSource): boolean {
+    const begin = this.nowMs();
+    let busy = false;
+    while (source.handleEvents() > 0 || this.awaitEvents(source)) {
+      busy = true;
+      if (this.works() - begin > LONGEST_TURN_MS || !source.goesOn()) break;
+    }
+    return busy;
+  }
+
+  /** @returns Whether any came, and have been handled. */
+  private awaitEvents(source: EventSource): boolean {
+    this.idles();
+    return this.windowUs > 0 && source.awaitEvents(this.windowUs) && source.handleEvents() > 0;
   }
 }

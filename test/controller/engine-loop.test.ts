@@ -1,6 +1,6 @@
-import { EngineLoop, LONGEST_TURN_MS } from '../../src/controller/engine-loop.js';
+import { EngineLoop } from '../../src/controller/engine-loop.js';
 import type { GatewayController } from '../../src/controller/gateway.js';
-import { PollWindow } from '../../src/controller/poll-window.js';
+import { LONGEST_TURN_MS, PollWindow } from '../../src/controller/poll-window.js';
 
 /** An engine's loop over events that come one by one, each a tenth of a millisecond after the one before. */
 function loopOver(events: number) {

@@ -116,9 +116,10 @@ FlowArguments random_arguments(std::mt19937& random) {
 
 // All but the number of the row.
 bool same_rows(const Registered& made, const FlowRule* one, const FlowRule* other) {
-  return std::memcmp(&one->history(), &other->history(), sizeof(RuleHistory)) == 0 && one->life() == other->life() &&
-         one->tag == other->tag &&
-         std::memcmp(FlowEngine::values(one), FlowEngine::values(other), FlowEngine::value_bytes(made.table)) == 0;
+  return std::memcmp(&one->history(), &other->history(), sizeof(RuleHistory)) == 0 &&
+         one->life() == other->life() && one->tag == other->tag &&
+         std::memcmp(FlowEngine::values(one), FlowEngine::values(other),
+                     FlowEngine::value_bytes(made.table)) == 0;
 }
 
 TEST(rows_of_sessions_are_staged_by_plan_as_from_items_and_actions) {

@@ -140,7 +140,8 @@ TEST(rules_of_many_tables_come_and_go_by_their_tags) {
 // A tuple as it stands in a frame of udp_frame().
 RuleTuple tuple_in(const Bytes& frame) {
   const uint8_t* ip = frame.data() + 14;
-  return {load_be32(ip + kIpv4Source), load_be32(ip + kIpv4Destination), load_be16(ip + 20), load_be16(ip + 22)};
+  return {load_be32(ip + kIpv4Source), load_be32(ip + kIpv4Destination), load_be16(ip + 20),
+          load_be16(ip + 22)};
 }
 
 TEST(a_tuple_is_translated_as_a_packet_is) {
@@ -148,7 +149,8 @@ TEST(a_tuple_is_translated_as_a_packet_is) {
     for (const bool constant : {false, true}) {
       Engine plain;
       Rule rule = plain_rule();
-      const rte_flow_action_set_ipv4 source = {rte_cpu_to_be_32(kPublic)}, destination = {rte_cpu_to_be_32(kPublic + 7)};
+      const rte_flow_action_set_ipv4 source = {rte_cpu_to_be_32(kPublic)},
+                                     destination = {rte_cpu_to_be_32(kPublic + 7)};
       const rte_flow_action_set_tp from_port = {rte_cpu_to_be_16(40001)}, to_port = {rte_cpu_to_be_16(8053)};
       if ((sets & 1) != 0) rule.action(RTE_FLOW_ACTION_TYPE_SET_IPV4_SRC, source);
       if ((sets & 2) != 0) rule.action(RTE_FLOW_ACTION_TYPE_SET_IPV4_DST, destination);

@@ -8,6 +8,7 @@ const frames = require('./frames.cjs');
 
 const build = process.env.SLUICE_NATIVE ?? join(__dirname, '../../build/native');
 const binding = require(join(build, 'sluice.node'));
+const { SessionRow } = require('../../dist/src/native/records.js');
 
 const Event = { miss: 1, sessionState: 2, threshold: 3, installFailed: 5, removed: 6, queried: 7, neighbour: 8 };
 const Decision = {
@@ -22,8 +23,6 @@ const Decision = {
   echoReply: 9,
   arpReply: 10,
 };
-/** As schemas/records.json has it. */
-const SessionRow = { bytes: 48, lastForward: 16, lastReverse: 20, forwardPath: 42, reversePath: 43 };
 const MissKind = { ipv4: 0, icmpError: 1, arp: 2, ttl: 3, tooBig: 4 };
 const Reason = {
   local: 1,
@@ -121,7 +120,7 @@ class Gateway {
 
   /** RulePath of a session's directions: 0 software, 1 pending, 2 offloaded, 3 failed. */
   paths(row) {
-    const at = row * SessionRow.bytes;
+    const at = row * SessionRow.size;
     return [this.rows.getUint8(at + SessionRow.forwardPath), this.rows.getUint8(at + SessionRow.reversePath)];
   }
 

@@ -49,8 +49,8 @@ const scenarios = {
         [2, 0],
       ],
     );
-    assert.equal(gateway.rows.getUint32(SessionRow.lastForward, true), 2, 'last forward hit');
-    assert.equal(gateway.rows.getUint32(SessionRow.lastReverse, true), 1, 'last reverse hit');
+    assert.equal(gateway.rows.getUint32(SessionRow.lastForwardSeconds, true), 2, 'last forward hit');
+    assert.equal(gateway.rows.getUint32(SessionRow.lastReverseSeconds, true), 1, 'last reverse hit');
     const statistics = gateway.dataplane.statistics();
     assert.deepEqual(statistics.ports, [
       { received: 2, transmitted: 1 },
@@ -329,7 +329,7 @@ const scenarios = {
       out[1].map(([s]) => s),
       [9, 4],
     );
-    assert.equal(gateway.rows.getUint32(SessionRow.lastForward, true), 9);
+    assert.equal(gateway.rows.getUint32(SessionRow.lastForwardSeconds, true), 9);
     assert.deepEqual(gateway.dataplane.clock(), [9, 0]);
   },
 
@@ -464,7 +464,7 @@ const scenarios = {
       [inner.readUInt32BE(12), inner.readUInt32BE(16), inner.readUInt16BE(20), inner.readUInt16BE(22)],
       [HOST, X, 1000, 53],
     );
-    assert.equal(gateway.rows.getUint32(SessionRow.lastReverse, true), 0, 'an error refreshes nothing');
+    assert.equal(gateway.rows.getUint32(SessionRow.lastReverseSeconds, true), 0, 'an error refreshes nothing');
   },
 
   no_error_is_sent_about_an_error_or_to_nobody() {
