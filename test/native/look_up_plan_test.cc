@@ -336,8 +336,13 @@ TEST(rules_of_a_large_table_are_hit_refused_and_gone_at_once) {
       CHECK(engine.add(rule_of(host)) == nullptr);
     }
     if (random() % (step < 30000 ? 16 : 2) == 0) {
-      ++reached["gone"];
-      engine.engine.destroy(present[host]);
+      const bool in_batch = random() % 2 == 0;
+      ++reached[in_batch ? "gone in a batch" : "gone"];
+      if (in_batch) {
+        engine.engine.destroy(&present[host], 1);
+      } else {
+        engine.engine.destroy(present[host]);
+      }
       present.erase(host);
       if (random() % 8 == 0) CHECK_EQ(port_of(host), 0);
     }
@@ -346,7 +351,7 @@ TEST(rules_of_a_large_table_are_hit_refused_and_gone_at_once) {
   for (const auto& [host, rule] : present) {
     if (host % 16 == 0) CHECK_EQ(port_of(host), static_cast<uint16_t>(host % 1000));
   }
-  for (const char* name : {"refused", "added", "hit", "twice", "gone"}) {
+  for (const char* name : {"refused", "added", "hit", "twice", "gone", "gone in a batch"}) {
     if (reached[name] < 1000) fail_check(__FILE__, __LINE__, std::string("hardly ever reached: ") + name);
   }
 }
