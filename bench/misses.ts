@@ -129,6 +129,10 @@ export class EngineAlone implements DecisionSink {
     this.queried.push(row);
   }
 
+  expire(row: number): void {
+    this.removed.push(row);
+  }
+
   update(): void {}
 
   restate(): void {}

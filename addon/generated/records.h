@@ -86,9 +86,10 @@ enum class DecisionType : uint8_t {
   kArpRequest = 11,
   kRestate = 12,
   kRefresh = 13,
+  kExpire = 14,
 };
-inline constexpr size_t kDecisionTypeCount = 14;
-inline constexpr const char* kDecisionTypeNames[] = {"none", "drop", "retry", "session", "offload", "update", "remove", "query", "icmp-error", "echo-reply", "arp-reply", "arp-request", "restate", "refresh"};
+inline constexpr size_t kDecisionTypeCount = 15;
+inline constexpr const char* kDecisionTypeNames[] = {"none", "drop", "retry", "session", "offload", "update", "remove", "query", "icmp-error", "echo-reply", "arp-reply", "arp-request", "restate", "refresh", "expire"};
 
 // Class of a session, as in the flow dump.
 enum class SessionClass : uint8_t {
@@ -533,7 +534,7 @@ static_assert(offsetof(FlowLine, age_ms) == 80);
 static_assert(offsetof(FlowLine, idle_ms) == 88);
 static_assert(offsetof(FlowLine, expires_in_ms) == 96);
 
-// One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); refresh(row, rows): counters of so many rows from that one on, answered by nothing; icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
+// One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); expire(row, generation, tcpState, stateSinceSeconds, lastForwardSeconds, lastReverseSeconds): remove, unless the state is another or a last hit is later, which a queried event answers; refresh(row, rows): counters of so many rows from that one on, answered by nothing; icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
 struct alignas(8) Decision {
   uint8_t type;
   uint8_t reason;

@@ -20,6 +20,20 @@ DropReason reason_of(const Decision& decision) {
   return known ? static_cast<DropReason>(decision.reason) : DropReason::kNotForUs;
 }
 
+bool is_end(const Decision& decision) {
+  const auto type = static_cast<DecisionType>(decision.type);
+  return type == DecisionType::kRemove || type == DecisionType::kExpire;
+}
+
+// How many decisions, from the first on, are carried out side by side.
+uint32_t run_of(const Decision* decisions, uint32_t count) {
+  const bool ends = is_end(decisions[0]);
+  if (!ends && static_cast<DecisionType>(decisions[0].type) != DecisionType::kSession) return 1;
+  uint32_t run = 1;
+  while (run < count && (ends ? is_end(decisions[run]) : decisions[run].type == decisions[0].type)) run++;
+  return run;
+}
+
 }  // namespace
 
 // Decisions that can be carried out now, so that what becomes of them finds room in the event ring and in the
@@ -46,16 +60,15 @@ void SlowPath::drain_decisions(uint32_t limit) {
     const uint32_t count = decisions_.pop(drained_, most);
     if (count == 0) return;
     for (uint32_t i = 0; i < count;) {
-      uint32_t sessions = 0;
-      while (i + sessions < count &&
-             static_cast<DecisionType>(drained_[i + sessions].type) == DecisionType::kSession)
-        sessions++;
-      if (sessions == 0) {
-        carry_out(drained_[i++]);
+      const uint32_t run = run_of(drained_ + i, count - i);
+      if (is_end(drained_[i])) {
+        end_sessions(drained_ + i, run);
+      } else if (static_cast<DecisionType>(drained_[i].type) == DecisionType::kSession) {
+        decide_sessions(drained_ + i, run);
       } else {
-        decide_sessions(drained_ + i, sessions);
-        i += sessions;
+        carry_out(drained_[i]);
       }
+      i += run;
     }
     complete_installations();
     limit -= count;
@@ -92,18 +105,15 @@ void SlowPath::resume(uint32_t rest) {
 void SlowPath::carry_out(const Decision& decision) {
   const auto type = static_cast<DecisionType>(decision.type);
   switch (type) {
-    case DecisionType::kSession: return decide_sessions(&decision, 1);
     case DecisionType::kOffload:
     case DecisionType::kUpdate:
     case DecisionType::kRestate:
-    case DecisionType::kRemove:
     case DecisionType::kQuery: {
       const SessionRef session = sessions_.find(decision.row, decision.generation);
       if (!session) return;  // removed meanwhile
       if (type == DecisionType::kOffload) return offload(session, decision);
       if (type == DecisionType::kUpdate) return update_session(session, decision);
       if (type == DecisionType::kRestate) return restate(*session.row, decision);
-      if (type == DecisionType::kRemove) return remove_session(session);
       return query_session(session, decision.token);
     }
     case DecisionType::kArpRequest:

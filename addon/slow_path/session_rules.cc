@@ -84,6 +84,11 @@ bool SlowPath::install_software(const SessionRef& session, const Decision& decis
 void SlowPath::destroy_software(const SessionRef& session) {
   RuleTable* tables[2];
   FlowRule* rules[2];
+  engine_.destroy(tables, rules, take_software_rules(session, tables, rules));
+}
+
+// What destroys them is up to the caller. How many there are.
+size_t SlowPath::take_software_rules(const SessionRef& session, RuleTable** tables, FlowRule** rules) {
   size_t count = 0;
   for (const FlowDirection direction : kBoth) {
     uint32_t& row = software_rule_of(*session.row, direction);
@@ -93,7 +98,7 @@ void SlowPath::destroy_software(const SessionRef& session) {
     count++;
     row = 0;
   }
-  engine_.destroy(tables, rules, count);
+  return count;
 }
 
 // Makes the rules of a session anew: its way has changed, its tuple, state and counters go on. No packet
@@ -347,7 +352,9 @@ void SlowPath::unoffload(const SessionRef& session) {
 void SlowPath::take_out(const SessionRef& session, FlowDirection direction, NicDirection* nic) {
   if (nic != nullptr && nic->flow != nullptr) {
     take_out_replaced(session, direction, nic);
-    destroy_nic(session, direction, nic);
+    // Just before it goes: no interface tells a rule's counters after its destruction.
+    count_rule(session, direction, nic);
+    destroy_nic(session, direction, *nic);
     nic->flow = nullptr;
   }
   // One that the NIC refused is in software already, and why is still to be told.
@@ -360,27 +367,18 @@ void SlowPath::take_out_replaced(const SessionRef& session, FlowDirection direct
   if (!nic->replaces) return;
   nic->replaces = false;
   const auto old = replaced_.find(RuleTag::pack(session.index, direction));
-  destroy_nic(session, direction, &old->second);
+  count_rule(session, direction, &old->second);
+  destroy_nic(session, direction, old->second);
   replaced_.erase(old);
 }
 
-// Asked for its counters just before it goes: no interface tells them after its destruction.
-void SlowPath::destroy_nic(const SessionRef& session, FlowDirection direction, NicRule* rule) {
-  count_rule(session, direction, rule);
-  FlowPort& port = *flow_ports_[nic_templates_[rule->made_from].port];
-  port.destroy(nic_templates_[rule->made_from].made, rule->flow);
-  if (nic_templates_[rule->made_from].made.second == nullptr) return;
-  const auto second = second_halves_.find(joining_tag(session, direction, rule->made_from));
+void SlowPath::destroy_nic(const SessionRef& session, FlowDirection direction, const NicRule& rule) {
+  FlowPort& port = *flow_ports_[nic_templates_[rule.made_from].port];
+  port.destroy(nic_templates_[rule.made_from].made, rule.flow);
+  if (nic_templates_[rule.made_from].made.second == nullptr) return;
+  const auto second = second_halves_.find(joining_tag(session, direction, rule.made_from));
   port.destroy_second(second->second);
   second_halves_.erase(second);
-}
-
-void SlowPath::remove_session(const SessionRef& session) {
-  unoffload(session);
-  destroy_software(session);
-  const SessionEvent event = counted_event_of(session, EventType::kRemoved);
-  sessions_.free_row(*session.row);
-  events_.push(event, EventPriority::kCompletion);
 }
 
 void SlowPath::query_session(const SessionRef& session, uint32_t token) {

@@ -289,11 +289,17 @@ class SlowPath final : public RuleKeeper {
   void release_held(const Decision& decision, const Opening& opening);
   void refuse_session(const Decision& decision, int error, int rte_type);
 
+  // end_sessions.cc
+  void end_sessions(const Decision* decisions, uint32_t count);
+  void prefetch_ends(const Decision* decisions, uint32_t count) const;
+  void leave_nic(const SessionRef& session);
+
   // session_rules.cc
   void offload(const SessionRef& session, const Decision& decision);
   void offload_direction(const SessionRef& session, const Decision& decision, FlowDirection direction);
   bool install_software(const SessionRef& session, const Decision& decision);
   void destroy_software(const SessionRef& session);
+  size_t take_software_rules(const SessionRef& session, RuleTable** tables, FlowRule** rules);
   void update_session(const SessionRef& session, const Decision& decision);
   static void restate(SessionRow& row, const Decision& decision);
   FlowPort::Installation install_nic(const SessionRef& session, const Decision& decision,
@@ -305,11 +311,10 @@ class SlowPath final : public RuleKeeper {
   void unoffload(const SessionRef& session);
   void take_out(const SessionRef& session, FlowDirection direction, NicDirection* nic);
   void take_out_replaced(const SessionRef& session, FlowDirection direction, NicDirection* nic);
-  void destroy_nic(const SessionRef& session, FlowDirection direction, NicRule* rule);
+  void destroy_nic(const SessionRef& session, FlowDirection direction, const NicRule& rule);
   void complete_installations();
   bool complete_installation(const SessionRef& session, bool failed);
   void installation_failed(const SessionRef& session, FlowDirection direction, const FlowFailure& failure);
-  void remove_session(const SessionRef& session);
   void query_session(const SessionRef& session, uint32_t token);
   FlowRule* software_rule(const SessionRef& session, uint8_t direction) const;
   void count_rule(const SessionRef& session, FlowDirection direction, NicRule* asked);

@@ -34,7 +34,11 @@ const OFFLOAD_AFTER_PACKETS = D.offloadAfterPackets / 4;
 const PROTOCOL = D.protocol * 8;
 const SESSION_CLASS = D.sessionClass * 8;
 const FORWARD_ARGUMENTS = D.forwardArguments;
+const STATE_SINCE_SECONDS = D.stateSinceSeconds / 4;
+const LAST_FORWARD_SECONDS = D.lastForwardSeconds / 4;
+const LAST_REVERSE_SECONDS = D.lastReverseSeconds / 4;
 const IS_SESSION = DecisionType.session;
+const IS_EXPIRE = DecisionType.expire;
 const IS_TCP = SESSION_FLAG_TCP;
 const HEADER_BYTES = RING_HEADER_BYTES;
 const DECISION_BYTES = RING_SLOT_BYTES;
@@ -229,6 +233,26 @@ export class DecisionRing implements DecisionSink {
 
   remove(row: number, generation: number): void {
     this.sessionOnly(DecisionType.remove, row, generation, 0);
+  }
+
+  expire(
+    row: number,
+    generation: number,
+    tcpState: number,
+    stateSinceSeconds: number,
+    lastForwardSeconds: number,
+    lastReverseSeconds: number,
+  ): void {
+    this.gate?.settle(row);
+    const word = this.begin(IS_EXPIRE, NO_HOLD) >>> 2;
+    const { words } = this;
+    words[word + ROW] = row;
+    words[word + GENERATION] = generation;
+    words[word + FLAGS] = tcpState << 8;
+    words[word + STATE_SINCE_SECONDS] = stateSinceSeconds;
+    words[word + LAST_FORWARD_SECONDS] = lastForwardSeconds;
+    words[word + LAST_REVERSE_SECONDS] = lastReverseSeconds;
+    this.commit();
   }
 
   query(row: number, generation: number): void {

@@ -1,23 +1,31 @@
-import { SessionClass, SessionRow, TCP_TIMER } from '../native/records.js';
+import { SessionClass, SessionRow } from '../native/records.js';
 import type { EngineParts } from './engine-parts.js';
-import { Protocol } from './packet.js';
 import { NO_REST } from './port-set.js';
 import { emptyFacts, type SessionFacts, SessionLife } from './session-table.js';
-import { idleSeconds, sessionDeadline } from './session-timers.js';
+import {
+  ANY_SECOND,
+  FORWARD_PACKETS,
+  idleSeconds,
+  idleSince,
+  REVERSE_PACKETS,
+  refreshedBy,
+  sessionDeadline,
+} from './session-timers.js';
 import { isFromStranger } from './strangers.js';
 
-/** By its own name: a member of an imported table is looked up anew each time. */
+// By names of their own: a member of an imported table is looked up anew each time.
 const FROM_OUTSIDE = SessionClass.externalToVpc;
-/** Value of TCP_TIMER of a state that packets refresh. */
-const ESTABLISHED_TIMER = 2;
+const TCP_STATE = SessionRow.tcpState;
+const STATE_SINCE = SessionRow.stateSinceSeconds;
 
 /**
- * When sessions end, and what is given back then. A session lives until its timer finds it idle, or somebody asks for its
- * end; then its rules are removed (`removing`), and only once they are gone its row and endpoints are free.
+ * When sessions end, and what is given back then. A session lives until the lcore, asked when its timer is due, finds it
+ * idle and removes its rules, or until somebody asks for its end (`removing`); only once the rules are gone its row and
+ * endpoints are free.
  */
 export class SessionEnds {
   private replica = false;
-  /** Since when this gateway decides: what refreshed adopted sessions shortly before is not known. */
+  /** Since when this gateway decides: packets may have refreshed adopted sessions just before, which is not known. */
   private decidesSinceSeconds = 0;
   private readonly ended: SessionFacts = emptyFacts();
 
@@ -66,11 +74,12 @@ export class SessionEnds {
     parts.changed?.mark(row);
   }
 
-  /** The rules of a session are gone: its endpoints are given back and rest. */
+  /** The rules of a session are gone, as somebody asked for or since it was idle: its endpoints are given back and rest. */
   onRemoved(row: number, generation: number, nowSeconds: number): void {
     const { parts, ended } = this;
     const { sessions, strangers, hosts } = parts;
-    if (!sessions.isRemoving(row, generation)) return;
+    if (sessions.isLive(row, generation)) this.unlink(row);
+    else if (!sessions.isRemoving(row, generation)) return;
     const until = this.replica ? NO_REST : nowSeconds + parts.config.nat.portReuseDelaySeconds;
     sessions.read(row, ended);
     parts.filter.forget(ended);
@@ -90,11 +99,7 @@ export class SessionEnds {
 
   /** The lcore could not take the session (its table is full) and knows nothing of it; the packet is already dropped. */
   onRefused(row: number, generation: number, nowSeconds: number): void {
-    if (!this.isLive(row, generation)) return;
-    this.parts.wheel.disarm(row);
-    this.parts.sessions.unlink(row);
-    this.parts.changed?.mark(row);
-    this.onRemoved(row, generation, nowSeconds);
+    if (this.isLive(row, generation)) this.onRemoved(row, generation, nowSeconds);
   }
 
   /** @returns Second of the next session timer, Infinity when there is none. */
@@ -102,49 +107,71 @@ export class SessionEnds {
     return this.replica ? Number.POSITIVE_INFINITY : this.parts.wheel.nextDue();
   }
 
-  /** Queries sessions that are due, at most `most` of them. @returns How many. */
+  /** Has sessions that are due removed or queried, at most `most` of them. @returns How many. */
   runSessionTimers(nowSeconds: number, most: number): number {
-    const { wheel, sink, sessions } = this.parts;
+    const { wheel, sink } = this.parts;
     let count = 0;
     if (this.replica) return 0;
     while (count < most) {
       const row = wheel.takeDue(nowSeconds);
       if (row < 0) break;
       if (count === 0) sink.hold?.();
-      sink.query(row, sessions.generation(row));
+      this.expire(row, nowSeconds);
       count++;
     }
     if (count > 0) sink.show?.();
     return count;
   }
 
-  /** Seconds at which a live session ends unless it is refreshed. */
+  /**
+   * Seconds at which a live session ends unless it is refreshed. After a take-over an idle time may have begun anew just
+   * before the other gateway died; a transitory one is known exactly.
+   */
   deadlineOf(row: number): number {
     const { sessions, rows, config } = this.parts;
-    // Outbound is the initiator's direction everywhere but for what came from the outside.
-    const outboundIsForward = sessions.sessionClass(row) !== FROM_OUTSIDE || sessions.insideInitiated(row);
-    const deadline = sessionDeadline(rows, row, sessions.protocol(row), outboundIsForward, config.nat.timeouts);
-    return this.decidesSinceSeconds === 0 ? deadline : this.deadlineSinceTakeOver(row, deadline);
+    const { timeouts } = config.nat;
+    const protocol = sessions.protocol(row);
+    return sessionDeadline(rows, row, protocol, this.outboundIsForward(row), timeouts, this.decidesSinceSeconds);
   }
 
-  /** An idle time may have begun anew just before the other gateway died; a transitory one is known exactly. */
-  private deadlineSinceTakeOver(row: number, deadline: number): number {
-    const protocol = this.parts.sessions.protocol(row);
-    const tcpState = this.parts.rows.byte(row, SessionRow.tcpState);
-    if (protocol === Protocol.tcp && TCP_TIMER[tcpState] !== ESTABLISHED_TIMER) return deadline;
-    return Math.max(
-      deadline,
-      this.decidesSinceSeconds + idleSeconds(this.parts.config.nat.timeouts, protocol, tcpState),
-    );
+  /**
+   * A timer is due. What is idle by what is known here ends, unless the lcore knows of a later packet.
+   *
+   * The lcore writes the row meanwhile: its state is read once, before what it is judged by, and the lcore compares it.
+   */
+  private expire(row: number, nowSeconds: number): void {
+    const { sessions, rows, sink, config, strangers } = this.parts;
+    const generation = sessions.generation(row);
+    const protocol = sessions.protocol(row);
+    const tcpState = rows.byte(row, TCP_STATE);
+    const stateSince = rows.word(row, STATE_SINCE);
+    const by = refreshedBy(protocol, tcpState, this.outboundIsForward(row));
+    const latest = nowSeconds - idleSeconds(config.nat.timeouts, protocol, tcpState);
+    // Whether a stranger's session ends is for those to say that it shares its mapping with.
+    if (strangers.areThere === true || idleSince(rows, row, by, this.decidesSinceSeconds) > latest)
+      return sink.query(row, generation);
+    const lastForward = (by & FORWARD_PACKETS) !== 0 ? latest : ANY_SECOND;
+    const lastReverse = (by & REVERSE_PACKETS) !== 0 ? latest : ANY_SECOND;
+    sink.expire(row, generation, tcpState, stateSince, lastForward, lastReverse);
+  }
+
+  /** Outbound is the initiator's direction everywhere but for what came from the outside. */
+  private outboundIsForward(row: number): boolean {
+    const { sessions } = this.parts;
+    return sessions.sessionClass(row) !== FROM_OUTSIDE || sessions.insideInitiated(row);
   }
 
   /** Its rules are removed from now on; see onRemoved(). */
   end(row: number): void {
-    const { wheel, sessions, sink, changed } = this.parts;
+    this.unlink(row);
+    this.parts.sink.remove(row, this.parts.sessions.generation(row));
+  }
+
+  private unlink(row: number): void {
+    const { wheel, sessions, changed } = this.parts;
     wheel.disarm(row);
     sessions.unlink(row);
     changed?.mark(row);
-    sink.remove(row, sessions.generation(row));
   }
 
   /** A session less uses a mapping: are all that are left strangers? */

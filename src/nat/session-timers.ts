@@ -1,5 +1,5 @@
 import type { NatTimeouts } from '../config/types.js';
-import { SessionRow, TCP_TIMER, TcpState } from '../native/records.js';
+import { SessionRow, TCP_TIMER } from '../native/records.js';
 import { Protocol } from './packet.js';
 
 // By names of their own where every session's end passes: a member of an imported table is looked up anew each time.
@@ -7,7 +7,10 @@ const ROW_BYTES = SessionRow.size;
 const LAST_FORWARD = SessionRow.lastForwardSeconds;
 const LAST_REVERSE = SessionRow.lastReverseSeconds;
 const CREATED = SessionRow.createdSeconds;
+const STATE_SINCE = SessionRow.stateSinceSeconds;
+const TCP_STATE = SessionRow.tcpState;
 const { tcp: TCP, udp: UDP, icmp: ICMP } = Protocol;
+const { max } = Math;
 
 /** The lcore's session rows, read only. */
 export class NativeRows {
@@ -28,7 +31,7 @@ export class NativeRows {
   }
 }
 
-const TRANSITORY = 1;
+/** Value of TCP_TIMER of a state that packets refresh. */
 const ESTABLISHED = 2;
 
 /** Idle time that governs a session, seconds. */
@@ -45,13 +48,43 @@ export function idleSeconds(timeouts: NatTimeouts, protocol: number, tcpState: n
   }
 }
 
+/** Of a last hit: whenever it was. As it stands in an i32. */
+export const ANY_SECOND = -1;
+
+/** Which directions' packets refresh a session, in bits; NOTHING: it ends some time after its state began. */
+export const NOTHING = 0;
+export const FORWARD_PACKETS = 1;
+export const REVERSE_PACKETS = 2;
+
 /**
- * When a session ends if nothing refreshes it any more, in whole seconds of the gateway clock.
- *
  * UDP, ICMP and other protocols: only outbound packets refresh (RFC 4787 REQ-6). TCP: any packet of an established
  * session does; a transitory state runs from its beginning (RFC 7857 section 2).
  *
  * @param outboundIsForward Whether the initiator's direction is the outbound one.
+ */
+export function refreshedBy(protocol: number, tcpState: number, outboundIsForward: boolean): number {
+  if (protocol !== TCP) return outboundIsForward ? FORWARD_PACKETS : REVERSE_PACKETS;
+  return TCP_TIMER[tcpState] === ESTABLISHED ? FORWARD_PACKETS | REVERSE_PACKETS : NOTHING;
+}
+
+/**
+ * @param by        refreshedBy().
+ * @param notBefore What is refreshed by packets counts as refreshed then.
+ * @returns Second from which on a session's idle time runs.
+ */
+export function idleSince(rows: NativeRows, row: number, by: number, notBefore: number): number {
+  if (by === NOTHING) return rows.word(row, STATE_SINCE);
+  let since = max(rows.word(row, CREATED), notBefore);
+  if ((by & FORWARD_PACKETS) !== 0) since = max(since, rows.word(row, LAST_FORWARD));
+  if ((by & REVERSE_PACKETS) !== 0) since = max(since, rows.word(row, LAST_REVERSE));
+  return since;
+}
+
+/**
+ * When a session ends if nothing refreshes it any more, in whole seconds of the gateway clock.
+ *
+ * @param outboundIsForward Whether the initiator's direction is the outbound one.
+ * @param notBefore         What is refreshed by packets counts as refreshed then.
  */
 export function sessionDeadline(
   rows: NativeRows,
@@ -59,16 +92,9 @@ export function sessionDeadline(
   protocol: number,
   outboundIsForward: boolean,
   timeouts: NatTimeouts,
+  notBefore = 0,
 ): number {
-  const forward = rows.word(row, LAST_FORWARD);
-  const reverse = rows.word(row, LAST_REVERSE);
-  const created = rows.word(row, CREATED);
-  if (protocol === TCP) {
-    const state = rows.byte(row, SessionRow.tcpState);
-    if (TCP_TIMER[state] === TRANSITORY || state === TcpState.none) {
-      return rows.word(row, SessionRow.stateSinceSeconds) + timeouts.tcpTransitorySeconds;
-    }
-    return Math.max(forward, reverse, created) + timeouts.tcpEstablishedSeconds;
-  }
-  return Math.max(outboundIsForward ? forward : reverse, created) + idleSeconds(timeouts, protocol, 0);
+  const state = rows.byte(row, TCP_STATE);
+  const by = refreshedBy(protocol, state, outboundIsForward);
+  return idleSince(rows, row, by, notBefore) + idleSeconds(timeouts, protocol, state);
 }

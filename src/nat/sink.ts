@@ -65,6 +65,19 @@ export interface DecisionSink {
   /** State and times of a session are those of the gateway that this one mirrors. */
   restate(row: number, generation: number, tcpState: number, times: SessionTimes): void;
   remove(row: number, generation: number): void;
+  /**
+   * Brings the row's last hits and counters up to date, and removes the session if its connection is in that state since
+   * then, and no direction's last hit is later than given (ANY_SECOND: whenever it was); answered by a `removed` event,
+   * or by a `queried` one. Times: whole seconds of the gateway clock.
+   */
+  expire(
+    row: number,
+    generation: number,
+    tcpState: number,
+    stateSinceSeconds: number,
+    lastForwardSeconds: number,
+    lastReverseSeconds: number,
+  ): void;
   /** Brings the row's last hits and counters up to date; answered by a `queried` event. */
   query(row: number, generation: number): void;
   /** Drops the held packet under `reason` and tells its sender. `atSeconds` 0: now. */

@@ -141,6 +141,11 @@ export class EngineNode implements DecisionSink {
     this.removed.push([row, generation]);
   }
 
+  /** As idle as it is for the engine: nobody but this node writes its rows. */
+  expire(row: number, generation: number): void {
+    this.remove(row, generation);
+  }
+
   query(row: number, generation: number): void {
     this.engine.onQueried(row, generation, this.now);
   }

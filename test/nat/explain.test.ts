@@ -46,6 +46,7 @@ function gateway(nat: object, pools: object[], limits: object) {
     dropAll: () => undefined,
     remove: () => undefined,
     query: () => undefined,
+    expire: () => undefined,
   } as Partial<DecisionSink> as DecisionSink;
   const rows = new NativeRows(new ArrayBuffer(SESSIONS * SessionRow.size));
   return { engine: new NatEngine(loaded.config, rows, sink), config: loaded.config, done };
