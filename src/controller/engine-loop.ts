@@ -2,6 +2,7 @@ import type { ReviewReport } from '../nat/session-review.js';
 import type { EngineMessage } from '../nat/shards/messages.js';
 import type { GatewayController } from './gateway.js';
 import type { EventSource, PollWindow } from './poll-window.js';
+import { TimerPace } from './timer-pace.js';
 
 const BURST = 32;
 /** Sessions that follow a change of configuration at a time: well under a millisecond, so that first packets hardly wait. */
@@ -12,6 +13,7 @@ const REVIEW_SLICE = 1024;
  * doorbell rings.
  */
 export class EngineLoop implements EventSource {
+  private readonly pace: TimerPace;
   private running = true;
   private scheduled = false;
   /** While a configuration comes into force in all engines. */
@@ -28,7 +30,9 @@ export class EngineLoop implements EventSource {
     private readonly controller: GatewayController,
     private readonly window: PollWindow,
     private readonly now: () => readonly [number, number],
-  ) {}
+  ) {
+    this.pace = new TimerPace((second) => controller.engine.sessionTimersOf(second));
+  }
 
   get isRunning(): boolean {
     return this.running;
@@ -146,14 +150,22 @@ export class EngineLoop implements EventSource {
     return false;
   }
 
-  /** Asks for the last hits of sessions that are due, as many as there is room for. @returns Whether others are due too. */
+  /**
+   * Has sessions that are due end, as many as there is room for, and as it is time for.
+   *
+   * @returns Whether others can end at once.
+   */
   private runSessionTimers(): boolean {
-    const { engine } = this.controller;
+    const { controller, pace } = this;
+    const { engine } = controller;
     const due = engine.nextSessionTimer();
     if (due === Number.POSITIVE_INFINITY) return false;
-    const [seconds] = this.now();
+    const [seconds, nanoseconds] = this.now();
     if (due > seconds) return false;
-    engine.runSessionTimers(seconds, this.controller.roomForTimers());
-    return engine.nextSessionTimer() <= seconds;
+    const most = pace.most(due, seconds, nanoseconds);
+    const room = controller.roomForTimers();
+    pace.note(engine.runSessionTimers(seconds, Math.min(room, most)));
+    // Of those whose time has not come runTimers() will remind, if no events do.
+    return most > room && engine.nextSessionTimer() <= seconds;
   }
 }

@@ -154,7 +154,12 @@ export class NatEngine {
     return this.ends.nextSessionTimer();
   }
 
-  /** Queries sessions that are due, at most `most` of them. @returns How many. */
+  /** @returns About how many session timers are due in a second. */
+  sessionTimersOf(second: number): number {
+    return this.ends.sessionTimersOf(second);
+  }
+
+  /** Has sessions that are due removed or queried, at most `most` of them. @returns How many. */
   runSessionTimers(nowSeconds: number, most: number): number {
     return this.ends.runSessionTimers(nowSeconds, most);
   }

@@ -27,7 +27,7 @@ export const Tenure = {
   alone: 2,
 } as const;
 
-const SHARED = Tenure.shared;
+const { shared: SHARED, retired: RETIRED } = Tenure;
 
 /** Protocols whose mappings own a public port (or identifier). Others share the public address, one session per remote. */
 export function hasPorts(protocol: number): boolean {
@@ -60,12 +60,7 @@ export class MappingTable {
         w[(row * WORDS + INSIDE_ADDRESS) & PLACE] === (b | 0) &&
         w[(row * WORDS + PORTS) & PLACE] >>> 16 === c &&
         (w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff) === d,
-      (row, index) =>
-        index.hash3(
-          w[(row * WORDS + VPC_AND_SCOPE) & PLACE],
-          w[(row * WORDS + INSIDE_ADDRESS) & PLACE],
-          portKey(w[(row * WORDS + PORTS) & PLACE] >>> 16, w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff),
-        ),
+      (row) => this.insideHashAt(row),
       capacity,
       memory(wordsFor(capacity)),
     );
@@ -76,12 +71,7 @@ export class MappingTable {
         w[(row * WORDS + PUBLIC_ADDRESS) & PLACE] === (b | 0) &&
         (w[(row * WORDS + PORTS) & PLACE] & 0xffff) === c &&
         (w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff) === d,
-      (row, index) =>
-        index.hash3(
-          w[(row * WORDS + VPC_AND_SCOPE) & PLACE] >>> 16,
-          w[(row * WORDS + PUBLIC_ADDRESS) & PLACE],
-          portKey(w[(row * WORDS + PORTS) & PLACE] & 0xffff, w[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] & 0xff),
-        ),
+      (row) => this.publicHashAt(row),
       capacity,
       memory(wordsFor(capacity)),
     );
@@ -193,11 +183,27 @@ export class MappingTable {
 
   /** From now on no new session finds the mapping; those that use it go on. */
   retire(row: number): void {
-    const protocol = this.protocol(row);
-    if (this.tenure(row) !== Tenure.shared) return;
-    this.inside.remove(row);
-    if (hasPorts(protocol)) this.outside.remove(row);
-    this.words[(row * WORDS + PROTOCOL_AND_TENURE) & PLACE] = protocol | (Tenure.retired << 8);
+    const { words } = this;
+    const at = (row * WORDS + PROTOCOL_AND_TENURE) & PLACE;
+    const protocol = words[at] & 0xff;
+    if (words[at] >>> 8 !== SHARED) return;
+    this.inside.deferRemoval(this.insideHashAt(row), row);
+    if (hasPorts(protocol)) this.outside.deferRemoval(this.publicHashAt(row), row);
+    words[at] = protocol | (RETIRED << 8);
+  }
+
+  private insideHashAt(row: number): number {
+    const { words } = this;
+    const base = (row * WORDS) & PLACE;
+    const key = portKey(words[base + PORTS] >>> 16, words[base + PROTOCOL_AND_TENURE] & 0xff);
+    return this.inside.hash3(words[base + VPC_AND_SCOPE], words[base + INSIDE_ADDRESS], key);
+  }
+
+  private publicHashAt(row: number): number {
+    const { words } = this;
+    const base = (row * WORDS) & PLACE;
+    const key = portKey(words[base + PORTS] & 0xffff, words[base + PROTOCOL_AND_TENURE] & 0xff);
+    return this.outside.hash3(words[base + VPC_AND_SCOPE] >>> 16, words[base + PUBLIC_ADDRESS], key);
   }
 
   /** Its public endpoint is another mapping's now: nobody finds it, and with its sessions nothing goes back to a pool. */

@@ -107,6 +107,11 @@ export class SessionEnds {
     return this.replica ? Number.POSITIVE_INFINITY : this.parts.wheel.nextDue();
   }
 
+  /** @returns About how many session timers are due in a second. */
+  sessionTimersOf(second: number): number {
+    return this.parts.wheel.armedFor(second);
+  }
+
   /** Has sessions that are due removed or queried, at most `most` of them. @returns How many. */
   runSessionTimers(nowSeconds: number, most: number): number {
     const { wheel, sink } = this.parts;

@@ -108,24 +108,7 @@ export class SessionTable {
           w[base + TRANSLATED_PORTS] === (swapPorts(d) | 0)
         );
       },
-      (entry, index) => {
-        const base = ((entry >>> 1) * WORDS) & PLACE;
-        const w = this.words;
-        const protocol = w[base + KIND] & 0xff;
-        return (entry & 1) === 0
-          ? index.hash(
-              contextKey(w[base + CONTEXTS] & 0xffff, protocol),
-              w[base + FORWARD_SOURCE],
-              w[base + FORWARD_DESTINATION],
-              w[base + FORWARD_PORTS],
-            )
-          : index.hash(
-              contextKey(w[base + CONTEXTS] >>> 16, protocol),
-              w[base + TRANSLATED_DESTINATION],
-              w[base + TRANSLATED_SOURCE],
-              swapPorts(w[base + TRANSLATED_PORTS]),
-            );
-      },
+      (entry) => ((entry & 1) === 0 ? this.forwardHashAt(entry >>> 1) : this.reverseHashAt(entry >>> 1)),
       capacity * 2,
       memory(wordsFor(capacity * 2)),
     );
@@ -294,10 +277,35 @@ export class SessionTable {
     return row;
   }
 
+  /** Hash of a row's forward tuple. */
+  private forwardHashAt(row: number): number {
+    const base = (row * WORDS) & PLACE;
+    const w = this.words;
+    return this.index.hash(
+      contextKey(w[base + CONTEXTS] & 0xffff, w[base + KIND] & 0xff),
+      w[base + FORWARD_SOURCE],
+      w[base + FORWARD_DESTINATION],
+      w[base + FORWARD_PORTS],
+    );
+  }
+
+  /** Hash of a row's reverse tuple, which is the translated one, turned round. */
+  private reverseHashAt(row: number): number {
+    const base = (row * WORDS) & PLACE;
+    const w = this.words;
+    return this.index.hash(
+      contextKey(w[base + CONTEXTS] >>> 16, w[base + KIND] & 0xff),
+      w[base + TRANSLATED_DESTINATION],
+      w[base + TRANSLATED_SOURCE],
+      swapPorts(w[base + TRANSLATED_PORTS]),
+    );
+  }
+
   /** From now on no packet finds the session; its row and endpoints stay taken until release(). */
   unlink(row: number): void {
-    this.index.remove(row * 2);
-    this.index.remove(row * 2 + 1);
+    const { index } = this;
+    index.deferRemoval(this.forwardHashAt(row), row * 2);
+    index.deferRemoval(this.reverseHashAt(row), row * 2 + 1);
     const at = (row * WORDS + KIND) & PLACE;
     this.words[at] = (this.words[at] & ~LIFE) | IS_REMOVED;
   }

@@ -23,6 +23,8 @@ export class TimerWheel {
   private readonly heads: Int32Array;
   private readonly tails: Int32Array;
   private readonly words: Int32Array;
+  /** Of each slot: rows that were armed for it since its last turn. */
+  private readonly counts: Int32Array;
   private readonly mask: number;
   /** Every second before this one has been taken. */
   private cursor: number | null = null;
@@ -34,6 +36,7 @@ export class TimerWheel {
   constructor(rows: number, memory = ordinaryMemory, slots = 8192) {
     this.heads = new Int32Array(slots);
     this.tails = new Int32Array(slots);
+    this.counts = new Int32Array(slots);
     this.words = memory(rows * WORDS);
     this.mask = slots - 1;
   }
@@ -66,6 +69,7 @@ export class TimerWheel {
       words[((tail - 1) * WORDS + NEXT) & PLACE] = row + 1;
     }
     this.tails[slot] = row + 1;
+    this.counts[slot]++;
     this.armed++;
   }
 
@@ -80,6 +84,11 @@ export class TimerWheel {
     else this.tails[~after] = max(before, 0);
     words[(row * WORDS + NEXT) & PLACE] = 0;
     this.armed--;
+  }
+
+  /** @returns About how many rows are due in a second of this turn: those of them that were disarmed count too. */
+  armedFor(second: number): number {
+    return this.counts[second & this.mask];
   }
 
   /** @returns The second of the next slot with a row, at or after the cursor; Infinity when nothing is armed. Amortised O(1): the search starts where the last one ended. */
@@ -103,10 +112,12 @@ export class TimerWheel {
     while (this.cursor <= nowSeconds) {
       if (this.armed === 0) {
         this.cursor = nowSeconds + 1;
+        this.counts.fill(0);
         return -1;
       }
       const row = this.heads[this.cursor & this.mask] - 1;
       if (row < 0) {
+        this.counts[this.cursor & this.mask] = 0;
         this.cursor++;
         continue;
       }

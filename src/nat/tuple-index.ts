@@ -14,7 +14,7 @@ const SLOTS = BUCKET_WORDS - 1;
  * 12 entries a bucket it would be 7.
  */
 const ENTRIES_PER_BUCKET = 10;
-/** Entries that may wait for their place in the index. */
+/** Entries that may wait for their place in the index, and as many to leave theirs. */
 const MOST_PENDING = 32;
 /** Of one of them: the place of the bucket that it belongs in, and the word that will stand there. */
 const PENDING_FIELDS = 2;
@@ -55,8 +55,13 @@ export class TupleIndex {
   private readonly straight: number;
   private readonly turned: number;
   private readonly pending = new Int32Array(MOST_PENDING * PENDING_FIELDS);
+  /** Entries that are to be removed, as those in `pending`. */
+  private readonly leaving = new Int32Array(MOST_PENDING * PENDING_FIELDS);
   private readonly pendingHashes = new Int32Array(PENDING_WORDS);
   private pendingCount = 0;
+  private leavingCount = 0;
+  /** As many as have room beside all that the index may hold. */
+  private readonly mostLeaving: number;
   /** Whatever settle() read before it wrote: without a use for it V8 would read nothing. */
   touched = 0;
 
@@ -78,6 +83,7 @@ export class TupleIndex {
   ) {
     this.buckets = words.length / BUCKET_WORDS;
     this.scale = this.buckets / 0x1_0000_0000;
+    this.mostLeaving = Math.min(MOST_PENDING, this.buckets * SLOTS - capacity);
     this.entryBits = Math.max(1, 32 - Math.clz32(numbers - 1));
     this.entryMask = (1 << this.entryBits) - 1;
     this.tagBits = ~this.entryMask;
@@ -146,19 +152,38 @@ export class TupleIndex {
     if (pendingCount === MOST_PENDING - 1) this.settle();
   }
 
-  /** Whether an entry of this hash may wait for its place. */
+  /**
+   * Removes an entry that is there: it is not found from now on, and its key may leave its row, but its place is given up
+   * with others that wait, side by side, or when a search could be for one of them.
+   *
+   * @param hash Of its key.
+   */
+  deferRemoval(hash: number, entry: number): void {
+    const { leaving, pendingHashes, leavingCount } = this;
+    const at = leavingCount * PENDING_FIELDS;
+    leaving[at] = (this.home(hash) * BUCKET_WORDS) & PLACE;
+    leaving[at + 1] = entry | (hash << this.entryBits);
+    pendingHashes[(hash >>> 5) & (PENDING_WORDS - 1)] |= 1 << hash;
+    this.leavingCount = leavingCount + 1;
+    if (leavingCount + 1 >= this.mostLeaving) this.settle();
+  }
+
+  /** Whether an entry of this hash may wait for its place, or to leave it. */
   private mayBePending(hash: number): boolean {
     return ((this.pendingHashes[(hash >>> 5) & (PENDING_WORDS - 1)] >>> hash) & 1) !== 0;
   }
 
-  /** Gives all entries that wait their places. */
+  /** Gives all entries that wait their places, and takes those that wait to leave from theirs. */
   private settle(): void {
-    const { pending, words, pendingHashes } = this;
+    const { pending, leaving, words, pendingHashes } = this;
     const end = this.pendingCount * PENDING_FIELDS;
+    const last = this.leavingCount * PENDING_FIELDS;
     let touched = 0;
     for (let i = 0; i < end; i += PENDING_FIELDS) touched ^= words[pending[i]];
+    for (let i = 0; i < last; i += PENDING_FIELDS) touched ^= words[leaving[i]];
     this.touched = touched;
     this.pendingCount = 0;
+    this.leavingCount = 0;
     for (let i = 0; i < PENDING_WORDS; i += 8) {
       pendingHashes[i] = 0;
       pendingHashes[i + 1] = 0;
@@ -186,6 +211,8 @@ export class TupleIndex {
       }
     }
     for (let i = 0; i < left; i += PENDING_FIELDS) this.passOver(pending[i], pending[i + 1]);
+    // Last, as some of them may just have come.
+    for (let i = 0; i < last; i += PENDING_FIELDS) this.takeFrom(leaving[i], leaving[i + 1]);
   }
 
   /** Asks for the memory that a search will look at first. @param hash Of the key. @returns Something of it, which the caller must use. */
@@ -234,7 +261,7 @@ export class TupleIndex {
    * @returns Place of the first slot from which on search() may find it; -1: it is not there.
    */
   private candidate(hash: number): number {
-    if (this.pendingCount !== 0 && this.mayBePending(hash) === true) this.settle();
+    if (this.pendingCount + this.leavingCount !== 0 && this.mayBePending(hash) === true) this.settle();
     const { words, tagBits } = this;
     const tag = hash << this.entryBits;
     const home = this.home(hash);
@@ -335,13 +362,15 @@ export class TupleIndex {
   /** The entry's key must still stand in its row. @returns Whether it was there. */
   remove(entry: number): boolean {
     const hash = this.keyHash(entry, this);
-    if (this.pendingCount !== 0) this.settle();
+    if (this.pendingCount + this.leavingCount !== 0) this.settle();
+    return this.takeFrom((this.home(hash) * BUCKET_WORDS) & PLACE, entry | (hash << this.entryBits));
+  }
+
+  /** @param home Place of the bucket that an entry belongs in. @param word Its slot. @returns Whether it was there. */
+  private takeFrom(home: number, word: number): boolean {
     const { words } = this;
-    const word = entry | (hash << this.entryBits);
-    const home = this.home(hash);
-    let bucket = home;
+    let at = home;
     do {
-      const at = (bucket * BUCKET_WORDS) & PLACE;
       const control = words[at];
       const last = at + (control & IN_USE);
       let slot = at;
@@ -350,25 +379,30 @@ export class TupleIndex {
       if (slot <= last) {
         words[slot] = words[last];
         words[at] = control - 1;
-        if (bucket !== home) this.takeBack(home, bucket);
+        if (at !== home) this.takeBack(home, at);
         return true;
       }
       if (control < PASSED_OVER) return false;
-      bucket = this.after(bucket);
-    } while (bucket !== home);
+      at += BUCKET_WORDS;
+      if (at === words.length) at = 0;
+    } while (at !== home);
     return false;
   }
 
-  /** An entry is gone that had passed over the buckets from `home` to the one before `bucket`. */
-  private takeBack(home: number, bucket: number): void {
-    for (let passed = home; passed !== bucket; passed = this.after(passed)) {
-      this.words[(passed * BUCKET_WORDS) & PLACE] -= PASSED_OVER;
-    }
+  /** An entry is gone that had passed over the buckets from the place `home` to the one before `found`. */
+  private takeBack(home: number, found: number): void {
+    const { words } = this;
+    let at = home;
+    do {
+      words[at] -= PASSED_OVER;
+      at += BUCKET_WORDS;
+      if (at === words.length) at = 0;
+    } while (at !== found);
   }
 
   /** @returns An entry that stands in a bucket, or -1. */
   anyOf(bucket: number): number {
-    if (this.pendingCount !== 0) this.settle();
+    if (this.pendingCount + this.leavingCount !== 0) this.settle();
     const at = (bucket * BUCKET_WORDS) & PLACE;
     const inUse = this.words[at] & IN_USE;
     return inUse === 0 ? -1 : this.words[at + inUse] & this.entryMask;

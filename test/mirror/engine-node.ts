@@ -35,11 +35,16 @@ export class EngineNode implements DecisionSink {
   readonly rows: NativeRows;
   readonly source: EngineSource;
   readonly drops: DropReason[] = [];
+  /** How the lcore has answered timers: removed, hit in the NIC since, asked though not idle. */
+  expired = 0;
+  refreshed = 0;
+  queried = 0;
   now = 100_000;
   row = -1;
   private readonly view: DataView;
   private readonly miss = new DataView(new ArrayBuffer(MissEvent.size));
   private readonly removed: [number, number][] = [];
+  private readonly unseen: { row: number; isReply: boolean; second: number }[] = [];
 
   constructor(
     readonly config: ValidatedConfig,
@@ -141,12 +146,38 @@ export class EngineNode implements DecisionSink {
     this.removed.push([row, generation]);
   }
 
-  /** As idle as it is for the engine: nobody but this node writes its rows. */
-  expire(row: number, generation: number): void {
-    this.remove(row, generation);
+  /** As hit(), in a NIC: seen when the session is asked after. */
+  hitInNic(row: number, isReply: boolean): void {
+    this.unseen.push({ row, isReply, second: this.now });
+  }
+
+  expire(
+    row: number,
+    generation: number,
+    tcpState: number,
+    stateSinceSeconds: number,
+    lastForwardSeconds: number,
+    lastReverseSeconds: number,
+  ): void {
+    this.askNic();
+    const { rows } = this;
+    const isIdle =
+      rows.byte(row, SessionRow.tcpState) === tcpState &&
+      rows.word(row, SessionRow.stateSinceSeconds) === stateSinceSeconds >>> 0 &&
+      rows.word(row, SessionRow.lastForwardSeconds) <= lastForwardSeconds >>> 0 &&
+      rows.word(row, SessionRow.lastReverseSeconds) <= lastReverseSeconds >>> 0;
+    if (isIdle) {
+      this.expired++;
+      this.remove(row, generation);
+    } else {
+      this.refreshed++;
+      this.engine.onQueried(row, generation, this.now);
+    }
   }
 
   query(row: number, generation: number): void {
+    this.askNic();
+    this.queried++;
     this.engine.onQueried(row, generation, this.now);
   }
 
@@ -157,6 +188,13 @@ export class EngineNode implements DecisionSink {
   echoReply(): void {}
   arpReply(): void {}
   arpRequest(): void {}
+
+  private askNic(): void {
+    for (const { row, isReply, second } of this.unseen.splice(0)) {
+      const field = isReply ? SessionRow.lastReverseSeconds : SessionRow.lastForwardSeconds;
+      if (this.rows.word(row, field) < second) this.set(row, field, second);
+    }
+  }
 
   private set(row: number, field: number, value: number): void {
     this.view.setUint32(row * SessionRow.size + field, value, true);

@@ -72,8 +72,9 @@ describe('TupleIndex', () => {
     let found = 0;
     let missed = 0;
     let deferred = 0;
+    let deferredRemovals = 0;
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 3 }), fc.nat(60)), { maxLength: 300 }), (steps) => {
+      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 4 }), fc.nat(60)), { maxLength: 300 }), (steps) => {
         const keys: number[][] = [];
         const free: number[] = [];
         const index = new TupleIndex(
@@ -100,6 +101,11 @@ describe('TupleIndex', () => {
             index.remove(known);
             model.delete(k);
             free.push(known);
+          } else if (operation === 4 && known !== undefined) {
+            index.deferRemoval(index.hash(a, b, c, d), known);
+            deferredRemovals++;
+            model.delete(k);
+            free.push(known);
           }
         }
         for (const [k, entry] of model) {
@@ -111,7 +117,35 @@ describe('TupleIndex', () => {
     expect(found).toBeGreaterThan(0);
     expect(missed).toBeGreaterThan(0);
     expect(deferred).toBeGreaterThan(0);
+    expect(deferredRemovals).toBeGreaterThan(0);
   });
+
+  test.each([1, 4, 10, 20, 100])(
+    'an index for %i entries has room for as many, however many others wait to leave it',
+    (capacity) => {
+      const keys = new Int32Array(capacity);
+      const index = new TupleIndex(
+        capacity,
+        (entry, a) => keys[entry] === a,
+        (entry, self) => self.hash(keys[entry], 0, 0, 0),
+      );
+      let key = 0;
+      const put = (entry: number) => {
+        keys[entry] = key++;
+        if (key % 2 === 0) index.insert(entry);
+        else index.deferHashed(index.hash(keys[entry], 0, 0, 0), entry);
+      };
+      for (let entry = 0; entry < capacity; entry++) put(entry);
+      for (let i = 0; i < 5000; i++) {
+        const entry = (i * 7) % capacity;
+        index.deferRemoval(index.hash(keys[entry], 0, 0, 0), entry);
+        put(entry);
+      }
+      for (let entry = 0; entry < capacity; entry++) expect(index.find(keys[entry], 0, 0, 0)).toBe(entry);
+      for (let entry = 0; entry < capacity; entry++) expect(index.remove(entry)).toBe(true);
+      for (let bucket = 0; bucket < index.buckets; bucket++) expect(index.anyOf(bucket)).toBe(-1);
+    },
+  );
 
   test.each([0, 1, 31, 32, 33, 200])(
     '%i entries that wait for their places are found and removed as others are',

@@ -10,6 +10,7 @@ const NAT = 0xcb007110;
 
 const Item = { representedPort: 2, eth: 3, ipv4: 5, udp: 7, tcp: 8, icmp: 9, vxlan: 10 };
 const Action = {
+  count: 2,
   age: 3,
   representedPort: 9,
   vxlanEncap: 10,
@@ -163,6 +164,15 @@ function outwards() {
 }
 
 /** Plain in, VXLAN out: destination translated back, for UDP. */
+/** A template whose rules count, too: before the last action, so that patches of those before it stay right. */
+function counting(template) {
+  const { actions } = template;
+  return {
+    ...template,
+    actions: [...actions.slice(0, -1), { type: Action.count, conf: new Uint8Array(0) }, actions.at(-1)],
+  };
+}
+
 function inwards() {
   const envelope = Buffer.concat([
     mac(PEER_MAC),
@@ -224,6 +234,7 @@ module.exports = {
   fromOutside,
   fromVpc,
   icmp,
+  counting,
   inwards,
   ipv4,
   mac,

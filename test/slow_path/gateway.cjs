@@ -22,6 +22,7 @@ const Decision = {
   icmpError: 8,
   echoReply: 9,
   arpReply: 10,
+  expire: 14,
 };
 const MissKind = { ipv4: 0, icmpError: 1, arp: 2, ttl: 3, tooBig: 4 };
 const Reason = {
@@ -112,9 +113,11 @@ class Gateway {
     return this;
   }
 
-  registerNicTemplates() {
-    this.nicForward = this.dataplane.registerTemplate('nic', 0, frames.outwards());
-    this.nicReverse = this.dataplane.registerTemplate('nic', 1, frames.inwards());
+  /** @param counting Whether rules have COUNT beside AGE. */
+  registerNicTemplates({ counting = false } = {}) {
+    const of = (template) => (counting ? frames.counting(template) : template);
+    this.nicForward = this.dataplane.registerTemplate('nic', 0, of(frames.outwards()));
+    this.nicReverse = this.dataplane.registerTemplate('nic', 1, of(frames.inwards()));
     return this;
   }
 
@@ -198,6 +201,9 @@ class Gateway {
       sourceAddress: 40,
       egressAddress: 48,
       egressVni: 52,
+      lastForward: 88,
+      lastReverse: 92,
+      stateSince: 96,
     };
     const macs = { egressMac: 56, egressInnerMac: 62, answerMac: 68 };
     for (const [name, value] of Object.entries(all)) {

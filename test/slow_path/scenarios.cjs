@@ -198,6 +198,60 @@ const scenarios = {
     assert.equal(gateway.dataplane.statistics().softwareRules, 0);
   },
 
+  what_expires_is_as_idle_as_was_thought_whoever_has_its_rules() {
+    for (const offloaded of [false, true]) {
+      const gateway = new Gateway({ softflow: offloaded }).registerTemplates();
+      if (offloaded) gateway.registerNicTemplates({ counting: true });
+      const nic = offloaded ? { nicForward: gateway.nicForward, nicReverse: gateway.nicReverse } : {};
+      const ports = [1000, 1001, 1002, 1003, 1004, 1005];
+      gateway.replay(
+        ports.map((port) => [1, 0, 0, request(port)]),
+        (event) => {
+          if (event.type === Event.miss) gateway.session(event, nic);
+        },
+      );
+      const idle = { type: Decision.expire, tcpState: 0, stateSince: 1, lastForward: 1, lastReverse: 0 };
+      const expire = (row, more = {}) => gateway.push({ ...idle, row, generation: row + 1, ...more });
+      gateway.replay(
+        [
+          [5, 0, 0, request(1000)],
+          [5, 0, 1, reply(2001)],
+        ],
+        () => {},
+        {
+          finish: () => {
+            expire(0, { lastForward: 4 });
+            expire(1);
+            expire(2);
+            expire(2);
+            expire(3, { tcpState: 3 });
+            expire(4, { stateSince: 0 });
+            expire(5, { generation: 9 });
+            expire(1, { lastReverse: 0xffffffff });
+          },
+        },
+      );
+      const answers = gateway.seen.filter(({ type }) => type === Event.queried || type === Event.removed);
+      assert.deepEqual(
+        answers.map(({ row, type }) => [row, type]),
+        [
+          [0, Event.queried],
+          [1, Event.queried],
+          [2, Event.removed],
+          [3, Event.queried],
+          [4, Event.queried],
+          [1, Event.removed],
+        ],
+        offloaded ? 'in the NIC' : 'in software',
+      );
+      assert.deepEqual([answers[0].forwardPackets, answers[5].reversePackets], [2, 1]);
+      const lives = [0, 1, 2, 3, 4, 5].filter((row) => gateway.rows.getUint32(row * 48, true) !== 0);
+      assert.deepEqual(lives, [0, 3, 4, 5]);
+      const { softwareRules, nicRules } = gateway.dataplane.statistics();
+      assert.deepEqual([softwareRules, nicRules], [8, offloaded ? 8 : 0]);
+    }
+  },
+
   sessions_decided_together_get_their_rules_in_the_nic_and_give_them_back() {
     const gateway = new Gateway({ softflow: true }).registerTemplates().registerNicTemplates();
     const { nicForward, nicReverse, dataplane } = gateway;
