@@ -245,7 +245,7 @@ const scenarios = {
         offloaded ? 'in the NIC' : 'in software',
       );
       assert.deepEqual([answers[0].forwardPackets, answers[5].reversePackets], [2, 1]);
-      const lives = [0, 1, 2, 3, 4, 5].filter((row) => gateway.rows.getUint32(row * 48, true) !== 0);
+      const lives = [0, 1, 2, 3, 4, 5].filter((row) => gateway.rows.getUint32(row * SessionRow.size, true) !== 0);
       assert.deepEqual(lives, [0, 3, 4, 5]);
       const { softwareRules, nicRules } = gateway.dataplane.statistics();
       assert.deepEqual([softwareRules, nicRules], [8, offloaded ? 8 : 0]);
