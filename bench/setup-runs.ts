@@ -117,6 +117,7 @@ export interface ChurnOptions {
   readonly resident: number;
   readonly seconds: number;
   readonly seed: number;
+  readonly window: number;
   /** New flows a second: sizes the traffic, the tables and the idle time too. */
   readonly perSecond: number;
 }
@@ -132,7 +133,7 @@ export interface ChurnResult {
 }
 
 /** New flows, evenly paced, each of one packet, while those that were idle for long enough end. */
-export async function churn({ resident, seconds, seed, perSecond }: ChurnOptions): Promise<ChurnResult> {
+export async function churn({ resident, seconds, seed, window, perSecond }: ChurnOptions): Promise<ChurnResult> {
   const idleSeconds = Math.max(1, Math.round(resident / perSecond));
   const lead = idleSeconds + 2;
   const flows = Math.min(MOST_FLOWS, Math.ceil(perSecond * 2 * (lead + seconds + 1)) + resident);
@@ -149,8 +150,13 @@ export async function churn({ resident, seconds, seed, perSecond }: ChurnOptions
   const gateway = new LcoreGateway(made);
   const { bench, controller } = gateway;
   const { sessions } = controller.engine;
+  // As in run(): tables have their size, and the kernel has cleared what they take.
+  await pagesCleared();
+  await openFlows(gateway, { first: 0, count: resident, window, perSecond: 0, measureLatency: false });
+  await settle(gateway);
+  await pagesCleared();
   bench.resetCounters();
-  bench.run('fabric', { ...QUIET, pattern: 'new', first: 0, count: flows, perSecond });
+  bench.run('fabric', { ...QUIET, pattern: 'new', first: resident, count: flows - resident, perSecond });
   await gateway.runFor(lead);
   const acceptedBefore = bench.counters().external.accepted;
   const sessionsBefore = sessions.count;
@@ -164,7 +170,7 @@ export async function churn({ resident, seconds, seed, perSecond }: ChurnOptions
   await settle(gateway);
   await gateway.runUntil(() => bench.counters().external.accepted >= bench.counters().fabric.emitted);
   const { fabric, external } = bench.counters();
-  if (fabric.emitted >= flows) throw new Error(`${flows} flows were too few for ${lead + seconds} s`);
+  if (fabric.emitted >= flows - resident) throw new Error(`${flows} flows were too few for ${lead + seconds} s`);
   const failed = dropped(gateway) - droppedBefore + external.bad + external.badChecksum;
   gateway.close();
   return {

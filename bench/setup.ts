@@ -84,7 +84,7 @@ export async function measure(options: BenchOptions): Promise<Report> {
       const base = { resident, flows: pacedFlows, window, burst, oneCore: false };
       paced.push(await runInChild<RunResult>('setup', 'run', { ...base, seed: own, perSecond }));
     } else if (kind === 1) {
-      const churning = { resident, seconds: Math.max(LEAST_CHURN_SECONDS, seconds), seed: own };
+      const churning = { resident, seconds: Math.max(LEAST_CHURN_SECONDS, seconds), seed: own, window };
       churned.push(await fastestSteadyChurn(churning, rate.median));
     } else {
       alone.push(await runInChild<MissResult>('setup', 'misses', { resident, seed: own }));

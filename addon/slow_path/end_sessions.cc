@@ -1,5 +1,5 @@
-// Ends of sessions, several side by side: what they touch is asked for, the NIC's rules go, then all software rules
-// together, and then TypeScript is told, in the order in which it asked.
+// Ends of sessions, several side by side: what they touch is asked for, the NIC's rules go, then all software
+// rules together, and then TypeScript is told, in the order in which it asked.
 #include "slow_path/slow_path.h"
 
 namespace sluice {

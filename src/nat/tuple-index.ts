@@ -211,8 +211,25 @@ export class TupleIndex {
       }
     }
     for (let i = 0; i < left; i += PENDING_FIELDS) this.passOver(pending[i], pending[i + 1]);
-    // Last, as some of them may just have come.
-    for (let i = 0; i < last; i += PENDING_FIELDS) this.takeFrom(leaving[i], leaving[i + 1]);
+    // Last, as some of them may just have come. Here too, those that are not where they belong wait for the end.
+    let astray = 0;
+    for (let i = 0; i < last; i += PENDING_FIELDS) {
+      const at = leaving[i];
+      const word = leaving[i + 1];
+      const control = words[at];
+      const highest = at + (control & IN_USE);
+      let slot = at + 1;
+      while (slot <= highest && words[slot] !== word) slot++;
+      if (slot <= highest) {
+        words[slot] = words[highest];
+        words[at] = control - 1;
+      } else {
+        leaving[astray] = at;
+        leaving[astray + 1] = word;
+        astray += PENDING_FIELDS;
+      }
+    }
+    for (let i = 0; i < astray; i += PENDING_FIELDS) this.takeFrom(leaving[i], leaving[i + 1]);
   }
 
   /** Asks for the memory that a search will look at first. @param hash Of the key. @returns Something of it, which the caller must use. */
