@@ -150,9 +150,10 @@ export async function churn({ resident, seconds, seed, window, perSecond }: Chur
   const gateway = new LcoreGateway(made);
   const { bench, controller } = gateway;
   const { sessions } = controller.engine;
-  // As in run(): tables have their size, and the kernel has cleared what they take.
+  // As in run(): tables get their size, and the kernel clears what they take, before anything is measured.
   await pagesCleared();
-  await openFlows(gateway, { first: 0, count: resident, window, perSecond: 0, measureLatency: false });
+  const fill = await openFlows(gateway, { first: 0, count: resident, window, perSecond: 0, measureLatency: false });
+  if (fill.failed > 0) throw new Error(`${fill.failed} of the first ${resident} flows failed`);
   await settle(gateway);
   await pagesCleared();
   bench.resetCounters();

@@ -383,8 +383,7 @@ struct alignas(8) SessionEvent {
   int32_t error;
   uint32_t seconds;
   uint32_t nanoseconds;
-  uint32_t token;
-  uint8_t reserved0[4];
+  uint8_t reserved0[8];
   double forward_packets;
   double forward_bytes;
   double reverse_packets;
@@ -400,7 +399,6 @@ static_assert(offsetof(SessionEvent, generation) == 8);
 static_assert(offsetof(SessionEvent, error) == 12);
 static_assert(offsetof(SessionEvent, seconds) == 16);
 static_assert(offsetof(SessionEvent, nanoseconds) == 20);
-static_assert(offsetof(SessionEvent, token) == 24);
 static_assert(offsetof(SessionEvent, forward_packets) == 32);
 static_assert(offsetof(SessionEvent, forward_bytes) == 40);
 static_assert(offsetof(SessionEvent, reverse_packets) == 48);
@@ -534,7 +532,7 @@ static_assert(offsetof(FlowLine, age_ms) == 80);
 static_assert(offsetof(FlowLine, idle_ms) == 88);
 static_assert(offsetof(FlowLine, expires_in_ms) == 96);
 
-// One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); expire(row, generation, tcpState, stateSinceSeconds, lastForwardSeconds, lastReverseSeconds): remove, unless the state is another or a last hit is later, which a queried event answers; refresh(row, rows): counters of so many rows from that one on, answered by nothing; icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
+// One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation); expire(row, generation, tcpState, stateSinceSeconds, lastForwardSeconds, lastReverseSeconds): remove, unless the state is another or a last hit is later, which a queried event answers; refresh(row, rows): counters of so many rows from that one on, answered by nothing; icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress).
 struct alignas(8) Decision {
   uint8_t type;
   uint8_t reason;
@@ -552,19 +550,19 @@ struct alignas(8) Decision {
   uint8_t tcp_state;
   uint8_t forward_port;
   uint8_t reverse_port;
-  uint32_t token;
+  uint8_t reserved0[4];
   uint8_t icmp_type;
   uint8_t icmp_code;
   uint16_t icmp_mtu;
   uint32_t source_address;
   uint8_t egress_port;
-  uint8_t reserved0[3];
+  uint8_t reserved1[3];
   uint32_t egress_address;
   uint32_t egress_vni;
   uint8_t egress_mac[6];
   uint8_t egress_inner_mac[6];
   uint8_t answer_mac[6];
-  uint8_t reserved1[2];
+  uint8_t reserved2[2];
   uint32_t at_seconds;
   uint32_t at_nanoseconds;
   uint32_t created_seconds;
@@ -572,7 +570,7 @@ struct alignas(8) Decision {
   uint32_t last_reverse_seconds;
   uint32_t state_since_seconds;
   uint32_t rows;
-  uint8_t reserved2[24];
+  uint8_t reserved3[24];
   FlowArguments forward_arguments;
   FlowArguments reverse_arguments;
 };
@@ -593,7 +591,6 @@ static_assert(offsetof(Decision, flags) == 28);
 static_assert(offsetof(Decision, tcp_state) == 29);
 static_assert(offsetof(Decision, forward_port) == 30);
 static_assert(offsetof(Decision, reverse_port) == 31);
-static_assert(offsetof(Decision, token) == 32);
 static_assert(offsetof(Decision, icmp_type) == 36);
 static_assert(offsetof(Decision, icmp_code) == 37);
 static_assert(offsetof(Decision, icmp_mtu) == 38);

@@ -114,7 +114,7 @@ void SlowPath::carry_out(const Decision& decision) {
       if (type == DecisionType::kOffload) return offload(session, decision);
       if (type == DecisionType::kUpdate) return update_session(session, decision);
       if (type == DecisionType::kRestate) return restate(*session.row, decision);
-      return query_session(session, decision.token);
+      return query_session(session);
     }
     case DecisionType::kArpRequest:
       if (decision.egress_port < ports_.size()) request_arp(decision);

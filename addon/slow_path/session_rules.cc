@@ -381,11 +381,9 @@ void SlowPath::destroy_nic(const SessionRef& session, FlowDirection direction, c
   second_halves_.erase(second);
 }
 
-void SlowPath::query_session(const SessionRef& session, uint32_t token) {
+void SlowPath::query_session(const SessionRef& session) {
   refresh_counters(session);
-  SessionEvent event = counted_event_of(session, EventType::kQueried);
-  event.token = token;
-  events_.push(event, EventPriority::kCompletion);
+  events_.push(counted_event_of(session, EventType::kQueried), EventPriority::kCompletion);
 }
 
 }  // namespace sluice

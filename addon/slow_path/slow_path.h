@@ -10,6 +10,8 @@
 //   icmp_error.cc       errors are translated by the packet they quote
 //   ipv4_fragment.cc    results above the MTU
 //   decisions.cc        what TypeScript decided
+//   open_sessions.cc    new sessions, side by side
+//   end_sessions.cc     their ends, side by side
 //   session_rules.cc    rules of a session: in, out, counted
 //   local_answer.cc     frames of the gateway's own: ICMP errors, echo replies, ARP
 //   transmit.cc         out of a port
@@ -315,7 +317,7 @@ class SlowPath final : public RuleKeeper {
   void complete_installations();
   bool complete_installation(const SessionRef& session, bool failed);
   void installation_failed(const SessionRef& session, FlowDirection direction, const FlowFailure& failure);
-  void query_session(const SessionRef& session, uint32_t token);
+  void query_session(const SessionRef& session);
   FlowRule* software_rule(const SessionRef& session, uint8_t direction) const;
   void count_rule(const SessionRef& session, FlowDirection direction, NicRule* asked);
   void refresh_counters(const SessionRef& session);

@@ -29,7 +29,6 @@ const FLAGS = D.flags / 4;
 const HOLD = D.hold / 4;
 const ROW = D.row / 4;
 const GENERATION = D.generation / 4;
-const TOKEN = D.token / 4;
 const OFFLOAD_AFTER_PACKETS = D.offloadAfterPackets / 4;
 const PROTOCOL = D.protocol * 8;
 const SESSION_CLASS = D.sessionClass * 8;
@@ -232,7 +231,7 @@ export class DecisionRing implements DecisionSink {
   }
 
   remove(row: number, generation: number): void {
-    this.sessionOnly(DecisionType.remove, row, generation, 0);
+    this.sessionOnly(DecisionType.remove, row, generation);
   }
 
   expire(
@@ -256,7 +255,7 @@ export class DecisionRing implements DecisionSink {
   }
 
   query(row: number, generation: number): void {
-    this.sessionOnly(DecisionType.query, row, generation, 0);
+    this.sessionOnly(DecisionType.query, row, generation);
   }
 
   /** Counters and last hits of the sessions in so many rows, MOST_REFRESHED at most; nothing answers. */
@@ -324,13 +323,12 @@ export class DecisionRing implements DecisionSink {
     this.view.setUint32(at + D.stateSinceSeconds, times.stateSinceSeconds, true);
   }
 
-  private sessionOnly(type: DecisionType, row: number, generation: number, token: number): void {
+  private sessionOnly(type: DecisionType, row: number, generation: number): void {
     this.gate?.settle(row);
     const word = this.begin(type, NO_HOLD) >>> 2;
     const { words } = this;
     words[word + ROW] = row;
     words[word + GENERATION] = generation;
-    words[word + TOKEN] = token;
     this.commit();
   }
 

@@ -133,6 +133,7 @@ export class EndToEndProbe {
     for (let row = 0; row < sessions.highWater; row++) {
       if (sessions.life(row) !== SessionLife.live || sessions.sessionClass(row) !== SessionClass.vpcToExternal)
         continue;
+      if (rows.word(row, SessionRow.generation) !== sessions.generation(row)) continue; // not at the lcore yet, or any more
       const protocol = sessions.protocol(row);
       if (protocol === TCP && rows.byte(row, SessionRow.tcpState) !== TcpState.established) continue;
       if ((protocol !== TCP && protocol !== UDP) || !sessions.insideInitiated(row)) continue;

@@ -79,8 +79,9 @@ export class EngineSource implements MirrorSource {
       vpc >= 0 && (f.destinationVpc < 0 || destinationVpc > 0) && forwardContext >= 0 && reverseContext >= 0;
     if (!isNamed) return this.writeEnd(into, at);
     const native = this.rows;
-    // The lcore may have yet to take the row: what stands there then is another session's.
+    // The lcore may have yet to take the row: what stands there then is another session's. Or it has ended it already.
     const isTaken = native.word(row, SessionRow.generation) === sessions.generation(row);
+    if (!isTaken && this.engine.isAsked(row)) return this.writeEnd(into, at);
     const since = (offset: number) => (isTaken ? this.nowSeconds - native.word(row, offset) : 0);
     const firstState = f.protocol === Protocol.tcp ? TcpState.synForward : TcpState.none;
     const tcpState = isTaken ? native.byte(row, SessionRow.tcpState) : firstState;

@@ -156,6 +156,11 @@ export class ReplicaTable {
   }
 
   private attach(row: number, local: number): void {
+    // Its local row may have been that of an orphan that has ended since.
+    if (this.orphan[local] === 1) {
+      this.orphan[local] = 0;
+      this.orphans--;
+    }
     this.local[row] = local + 1;
     this.owner[local] = row + 1;
     this.sessions[row % this.shards]++;

@@ -159,6 +159,11 @@ export class NatEngine {
     return this.ends.sessionTimersOf(second);
   }
 
+  /** Whether the lcore has been asked after a live session, and has yet to answer: it may have ended. */
+  isAsked(row: number): boolean {
+    return this.ends.isAsked(row);
+  }
+
   /** Has sessions that are due removed or queried, at most `most` of them. @returns How many. */
   runSessionTimers(nowSeconds: number, most: number): number {
     return this.ends.runSessionTimers(nowSeconds, most);

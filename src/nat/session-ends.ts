@@ -62,14 +62,15 @@ export class SessionEnds {
   onQueried(row: number, generation: number, nowSeconds: number): void {
     const { parts } = this;
     const { sessions, wheel } = parts;
-    if (this.replica || !sessions.isLive(row, generation)) return;
-    if (parts.strangers.areThere === true) {
+    if (!sessions.isLive(row, generation)) return;
+    if (parts.strangers.areThere === true && !this.replica) {
       this.judgeStranger(row);
       if (!sessions.isLive(row, generation)) return;
     }
     if (wheel.isArmed(row)) return;
     const deadline = this.deadlineOf(row);
-    if (deadline <= nowSeconds) return this.end(row);
+    // It was asked after before this gateway stood by: the next take-over finds its timer.
+    if (deadline <= nowSeconds && !this.replica) return this.end(row);
     wheel.arm(row, deadline, nowSeconds);
     parts.changed?.mark(row);
   }
@@ -110,6 +111,11 @@ export class SessionEnds {
   /** @returns About how many session timers are due in a second. */
   sessionTimersOf(second: number): number {
     return this.parts.wheel.armedFor(second);
+  }
+
+  /** Whether the lcore has been asked after a live session, and has yet to answer. */
+  isAsked(row: number): boolean {
+    return !this.parts.wheel.isArmed(row);
   }
 
   /** Has sessions that are due removed or queried, at most `most` of them. @returns How many. */
@@ -153,8 +159,8 @@ export class SessionEnds {
     const by = refreshedBy(protocol, tcpState, this.outboundIsForward(row));
     const latest = nowSeconds - idleSeconds(config.nat.timeouts, protocol, tcpState);
     // Whether a stranger's session ends is for those to say that it shares its mapping with.
-    if (strangers.areThere === true || idleSince(rows, row, by, this.decidesSinceSeconds) > latest)
-      return sink.query(row, generation);
+    const isAsked = strangers.areThere === true && sessions.sessionClass(row) === FROM_OUTSIDE;
+    if (isAsked || idleSince(rows, row, by, this.decidesSinceSeconds) > latest) return sink.query(row, generation);
     const lastForward = (by & FORWARD_PACKETS) !== 0 ? latest : ANY_SECOND;
     const lastReverse = (by & REVERSE_PACKETS) !== 0 ? latest : ANY_SECOND;
     sink.expire(row, generation, tcpState, stateSince, lastForward, lastReverse);

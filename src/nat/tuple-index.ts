@@ -18,7 +18,7 @@ const ENTRIES_PER_BUCKET = 10;
 const MOST_PENDING = 32;
 /** Of one of them: the place of the bucket that it belongs in, and the word that will stand there. */
 const PENDING_FIELDS = 2;
-/** Words of 32 bits each that tell which hashes wait: of 1024, so that one search in thirty meets a wrong one at most. */
+/** Words of 32 bits each that tell which hashes wait: of 1024, so that one search in sixteen meets a wrong one at most. */
 const PENDING_WORDS = 32;
 /**
  * One hash in 1024 is searched for whatever its bucket holds: what has never run has no types, and V8 throws the whole

@@ -189,7 +189,7 @@ export interface Dataplane {
   readonly remotes: ArrayBuffer;
   /** maxSessions × SessionRow, written by the lcore. External memory, valid until close(). */
   readonly rows: ArrayBuffer;
-  /** maxSessions × SessionCounters, refreshed by `query` decisions and `removed`. */
+  /** maxSessions × SessionCounters, refreshed by `query`, `expire` and `refresh` decisions and by `remove`. */
   readonly counters: ArrayBuffer;
   /** One bit for each of the 2^24 VNIs, lowest bit first: whether it is a VPC's here or a peer gateway's. */
   readonly vnis: ArrayBuffer;

@@ -499,8 +499,6 @@ export const SessionEvent = {
   error: 12,
   seconds: 16,
   nanoseconds: 20,
-  /** queried: as given in the query. */
-  token: 24,
   /** removed: the final counters. */
   forwardPackets: 32,
   forwardBytes: 40,
@@ -595,7 +593,7 @@ export const FlowLine = {
   expiresInMs: 96,
 } as const;
 
-/** One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation, token); expire(row, generation, tcpState, stateSinceSeconds, lastForwardSeconds, lastReverseSeconds): remove, unless the state is another or a last hit is later, which a queried event answers; refresh(row, rows): counters of so many rows from that one on, answered by nothing; icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress). Offsets in bytes. */
+/** One decision. Which fields count depends on `type`: drop(hold, reason); retry(hold); session(hold, row, generation, … arguments); offload(row, generation, nic templates, arguments); update(row, generation, templates, arguments); restate(row, generation, tcpState, *Seconds); remove, query(row, generation); expire(row, generation, tcpState, stateSinceSeconds, lastForwardSeconds, lastReverseSeconds): remove, unless the state is another or a last hit is later, which a queried event answers; refresh(row, rows): counters of so many rows from that one on, answered by nothing; icmp-error(hold, reason, icmp*, sourceAddress, egress*); echo-reply, arp-reply(hold, egress*); arp-request(port, sourceAddress, egressAddress). Offsets in bytes. */
 export const Decision = {
   size: 256,
   type: 0,
@@ -618,7 +616,6 @@ export const Decision = {
   tcpState: 29,
   forwardPort: 30,
   reversePort: 31,
-  token: 32,
   icmpType: 36,
   icmpCode: 37,
   icmpMtu: 38,

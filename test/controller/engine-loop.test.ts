@@ -60,3 +60,49 @@ test('a loop without events neither stays in its turn nor wakes again', async ()
   expect(handledAt).toEqual([]);
   expect(looks()).toBe(0);
 });
+
+/** An engine's loop with timers that are due now and take a moment each, of which so many can run at a time. */
+function loopWithTimers(due: number, room: number, second: () => readonly [number, number] = () => [100, 0]) {
+  let left = due;
+  const runs: number[] = [];
+  const controller = {
+    handleEvents: () => 0,
+    roomForTimers: () => room,
+    engine: {
+      nextSessionTimer: () => (left > 0 ? 100 : Number.POSITIVE_INFINITY),
+      sessionTimersOf: () => due,
+      runSessionTimers: (_second: number, most: number) => {
+        const count = Math.min(left, most);
+        left -= count;
+        runs.push(count);
+        return count;
+      },
+      nextWaiter: () => null,
+      reviewIsPending: false,
+    },
+    retryRules: () => undefined,
+    dataplane: { awaitEvents: () => false, armDoorbell: () => false },
+  } as unknown as GatewayController;
+  return { loop: new EngineLoop(controller, new PollWindow(2, () => 0), second), runs };
+}
+
+test('timers that are due run turn by turn, as there is room for them', async () => {
+  const { loop, runs } = loopWithTimers(2000, 512);
+  loop.wake();
+  for (let i = 0; i < 20; i++) await immediate();
+  expect(runs).toEqual([512, 512, 512, 464]);
+});
+
+test('a loop whose timers are not to run yet sleeps until it is reminded of them', async () => {
+  let nanoseconds = 0;
+  const { loop, runs } = loopWithTimers(80_000, 100_000, () => [100, nanoseconds]);
+  loop.wake();
+  for (let i = 0; i < 20; i++) await immediate();
+  expect(runs).toEqual([4096]);
+  for (const tenth of [1, 2, 9]) {
+    nanoseconds = tenth * 1e8;
+    loop.runTimers();
+    for (let i = 0; i < 20; i++) await immediate();
+  }
+  expect(runs).toEqual([4096, 10_000, 10_000, 55_904]);
+});

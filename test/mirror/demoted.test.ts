@@ -38,8 +38,9 @@ function lives(node: EngineNode, row: number): boolean {
   return node.engine.sessions.life(row) === SessionLife.live;
 }
 
-function load(node: EngineNode, words: Int32Array): void {
+function load(node: EngineNode, words: Int32Array, begun = () => undefined as unknown): void {
   const table = new ReplicaTable(node.asReplica(), SHARDS);
+  begun();
   for (let shard = 0; shard < SHARDS; shard++) table.beginLoad(shard, 2);
   for (let at = 0; at < words.length; at += RECORD_WORDS) table.apply(words, at);
   table.sweep();
@@ -61,4 +62,20 @@ test("a session of the mirror's takes the place of an own one that has its publi
   load(node, words);
   expect(rows.map((row) => lives(node, row))).toEqual([false, false, false]);
   expect([...node.engine.sessions.rowsInUse()].filter((row) => lives(node, row))).toHaveLength(1);
+});
+
+test('what had ended when it stepped down leaves its row to a session of the mirror', () => {
+  const { node, rows } = demoted();
+  const words = records(node, [rows[2]]);
+  words[R.forwardSource] += 1;
+  words[R.translatedPorts] = (words[R.translatedPorts] & 0xffff) | (40_000 << 16);
+  // The lcore has ended the last one, and has yet to be heard.
+  node.now += 3600;
+  for (const row of rows.slice(0, 2)) node.hit(row, false);
+  node.engine.runSessionTimers(node.now, 100);
+  expect(node.expired).toBe(1);
+  expect(lives(node, rows[2])).toBe(true);
+  load(node, words, () => node.settle());
+  expect(node.row).toBe(rows[2]);
+  expect(rows.map((row) => lives(node, row))).toEqual([false, false, true]);
 });

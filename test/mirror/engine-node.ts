@@ -44,6 +44,7 @@ export class EngineNode implements DecisionSink {
   private readonly view: DataView;
   private readonly miss = new DataView(new ArrayBuffer(MissEvent.size));
   private readonly removed: [number, number][] = [];
+  private unanswered: (() => void)[] | null = null;
   private readonly unseen: { row: number; isReply: boolean; second: number }[] = [];
 
   constructor(
@@ -142,8 +143,20 @@ export class EngineNode implements DecisionSink {
     this.drops.push(reason);
   }
 
+  /** From now on what it is asked is answered by answer(), not at once. */
+  answerLater(): void {
+    this.unanswered = [];
+  }
+
+  answer(): void {
+    const { unanswered } = this;
+    this.unanswered = null;
+    for (const answer of unanswered ?? []) answer();
+  }
+
   remove(row: number, generation: number): void {
-    this.removed.push([row, generation]);
+    if (this.unanswered === null) this.takeOut(row, generation);
+    else this.unanswered.push(() => this.takeOut(row, generation));
   }
 
   /** As hit(), in a NIC: seen when the session is asked after. */
@@ -159,6 +172,13 @@ export class EngineNode implements DecisionSink {
     lastForwardSeconds: number,
     lastReverseSeconds: number,
   ): void {
+    if (this.unanswered !== null) {
+      this.unanswered.push(() =>
+        this.expire(row, generation, tcpState, stateSinceSeconds, lastForwardSeconds, lastReverseSeconds),
+      );
+      return;
+    }
+    if (!this.has(row, generation)) return;
     this.askNic();
     const { rows } = this;
     const isIdle =
@@ -168,7 +188,7 @@ export class EngineNode implements DecisionSink {
       rows.word(row, SessionRow.lastReverseSeconds) <= lastReverseSeconds >>> 0;
     if (isIdle) {
       this.expired++;
-      this.remove(row, generation);
+      this.takeOut(row, generation);
     } else {
       this.refreshed++;
       this.engine.onQueried(row, generation, this.now);
@@ -176,6 +196,11 @@ export class EngineNode implements DecisionSink {
   }
 
   query(row: number, generation: number): void {
+    if (this.unanswered !== null) {
+      this.unanswered.push(() => this.query(row, generation));
+      return;
+    }
+    if (!this.has(row, generation)) return;
     this.askNic();
     this.queried++;
     this.engine.onQueried(row, generation, this.now);
@@ -188,6 +213,17 @@ export class EngineNode implements DecisionSink {
   echoReply(): void {}
   arpReply(): void {}
   arpRequest(): void {}
+
+  private has(row: number, generation: number): boolean {
+    return this.rows.word(row, SessionRow.generation) === generation;
+  }
+
+  /** Who asks for it twice is told once. */
+  private takeOut(row: number, generation: number): void {
+    if (!this.has(row, generation)) return;
+    this.set(row, SessionRow.generation, 0);
+    this.removed.push([row, generation]);
+  }
 
   private askNic(): void {
     for (const { row, isReply, second } of this.unseen.splice(0)) {

@@ -1,3 +1,5 @@
+import { formatIpv4 } from '../../src/config/address.js';
+import { RECORD_WORDS } from '../../src/mirror/batch.js';
 import { Random } from '../../src/nat/random.js';
 import { SessionLife } from '../../src/nat/session-table.js';
 import { TcpState } from '../../src/native/records.js';
@@ -28,6 +30,12 @@ function endOf(e: Expected, tookOver: number): number {
   return Math.max(outbound, begin) + idle;
 }
 
+function configOf(timeouts: typeof TIMEOUTS) {
+  return exampleConfig((document) => {
+    document.nat = { ...(document.nat as object), timeouts, maxSessions: 64 };
+  });
+}
+
 const RED = { vni: 100 };
 const FRAMES: readonly (Frame & { outboundIsForward: boolean })[] = [
   ...[17, 6, 1, 47].map((protocol) => ({
@@ -51,9 +59,7 @@ const FRAMES: readonly (Frame & { outboundIsForward: boolean })[] = [
 ];
 
 test('each session ends in the second in which it has been idle for long enough, wherever its packets were seen', () => {
-  const config = exampleConfig((document) => {
-    document.nat = { ...(document.nat as object), timeouts: TIMEOUTS, maxSessions: 64 };
-  });
+  const config = configOf(TIMEOUTS);
   const counts = { expired: 0, refreshed: 0, queried: 0, states: 0, seconds: 0 };
   for (let seed = 1; seed <= 40; seed++) {
     const random = new Random(seed);
@@ -74,6 +80,16 @@ test('each session ends in the second in which it has been idle for long enough,
       const born = { created: node.now, established: false, since: node.now };
       return { row, generation, protocol, outboundIsForward, last, ...born };
     });
+    // To the mapping of the first: what a stranger sends decides of no other session's end.
+    const [first] = there;
+    const { mappings, sessions } = node.engine;
+    const mapping = sessions.sourceMapping(first.row);
+    const stranger = node.open({
+      ...{ from: 'external', protocol: 17, source: '198.51.100.77', sourcePort: 6000 },
+      destination: formatIpv4(mappings.publicAddress(mapping)),
+      destinationPort: mappings.publicPort(mapping),
+    });
+    expect(stranger).toBeGreaterThanOrEqual(0);
     const quiet = 500 + draw(300);
     for (let second = 0; second < quiet + 300; second++, node.now++) {
       while (node.engine.runSessionTimers(node.now, 3) > 0) node.settle();
@@ -109,4 +125,70 @@ test('each session ends in the second in which it has been idle for long enough,
     counts.queried += node.queried;
   }
   for (const [what, count] of Object.entries(counts)) expect([what, count > 5]).toEqual([what, true]);
+});
+
+describe('while the lcore is asked after a session', () => {
+  const config = configOf(TIMEOUTS);
+  const asked = () => {
+    const node = new EngineNode(config);
+    const row = node.open(FRAMES[0]);
+    const generation = node.engine.sessions.generation(row);
+    node.now += TIMEOUTS.udp;
+    node.answerLater();
+    expect(node.engine.runSessionTimers(node.now, 100)).toBe(1);
+    expect(node.engine.isAsked(row)).toBe(true);
+    return { node, row, generation };
+  };
+  const lives = ({ node, row, generation }: ReturnType<typeof asked>) =>
+    node.engine.sessions.life(row) === SessionLife.live && node.engine.sessions.generation(row) === generation;
+
+  test('it lives, and its end is told once if somebody else ends it too', () => {
+    const all = asked();
+    const { node, row } = all;
+    expect(lives(all)).toBe(true);
+    node.end(row);
+    expect(lives(all)).toBe(false);
+    node.answer();
+    node.settle();
+    expect([node.engine.sessions.count, node.engine.mappings.count]).toEqual([0, 0]);
+    expect(node.open(FRAMES[0])).toBe(row);
+  });
+
+  test('a configuration with shorter idle times leaves no timer behind', () => {
+    const { node, row } = asked();
+    node.engine.reconfigure(configOf({ ...TIMEOUTS, udp: TIMEOUTS.udp - 5 }));
+    node.engine.reviewSessions(100, node.now);
+    expect(node.engine.isAsked(row)).toBe(false);
+    node.answer();
+    node.settle();
+    expect(node.engine.sessions.count).toBe(0);
+    expect(node.engine.nextSessionTimer()).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test('a record of it says that it has ended once it has, heard of or not', () => {
+    const all = asked();
+    const { node, row } = all;
+    const record = new Int32Array(RECORD_WORDS);
+    expect(node.source.encode(row, record, 0)).toBe(true);
+    node.answer();
+    expect(lives(all)).toBe(true);
+    expect(node.source.encode(row, record, 0)).toBe(false);
+  });
+
+  test('a gateway that stands by finds its timer when it takes over again', () => {
+    const all = asked();
+    const { node, row } = all;
+    node.hitInNic(row, false);
+    node.engine.standBy();
+    node.answer();
+    expect(lives(all)).toBe(true);
+    node.engine.takeOver(node.now);
+    node.now += TIMEOUTS.udp - 1;
+    node.engine.runSessionTimers(node.now, 100);
+    expect(lives(all)).toBe(true);
+    node.now++;
+    expect(node.engine.runSessionTimers(node.now, 100)).toBe(1);
+    node.settle();
+    expect(node.engine.sessions.count).toBe(0);
+  });
 });

@@ -17,7 +17,7 @@ describe('PortSet', () => {
         fc.integer({ min: 1, max: 40 }),
         fc.integer({ min: 1, max: 16 }),
         fc.integer({ min: 0, max: 5 }),
-        fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 2 }), fc.nat()), { maxLength: 200 }),
+        fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 2 }), fc.nat()), { maxLength: 200, size: 'max' }),
         (first, size, block, delay, steps) => {
           const withheld = (port: number) => port % 7 === 3;
           const set = new PortSet(first, first + size - 1, block, withheld);
@@ -74,45 +74,48 @@ describe('TupleIndex', () => {
     let deferred = 0;
     let deferredRemovals = 0;
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 4 }), fc.nat(60)), { maxLength: 300 }), (steps) => {
-        const keys: number[][] = [];
-        const free: number[] = [];
-        const index = new TupleIndex(
-          64,
-          (e, a, b, c, d) => keys[e][0] === a && keys[e][1] === b && keys[e][2] === c && keys[e][3] === d,
-          (e, self) => self.hash(keys[e][0], keys[e][1], keys[e][2], keys[e][3]),
-        );
-        const model = new Map<number, number>();
-        const key = (k: number) => [k & 3, (k >> 2) & 3, k >> 4, k];
-        for (const [operation, k] of steps) {
-          const [a, b, c, d] = key(k);
-          const known = model.get(k);
-          expect(index.find(a, b, c, d)).toBe(known ?? -1);
-          if (known === undefined) missed++;
-          else found++;
-          if ((operation === 0 || operation === 3) && known === undefined) {
-            const entry = free.pop() ?? keys.length;
-            keys[entry] = key(k);
-            if (operation === 0) index.insert(entry);
-            else index.deferHashed(index.hash(a, b, c, d), entry);
-            deferred += operation === 3 ? 1 : 0;
-            model.set(k, entry);
-          } else if (operation === 1 && known !== undefined) {
-            index.remove(known);
-            model.delete(k);
-            free.push(known);
-          } else if (operation === 4 && known !== undefined) {
-            index.deferRemoval(index.hash(a, b, c, d), known);
-            deferredRemovals++;
-            model.delete(k);
-            free.push(known);
+      fc.property(
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 4 }), fc.nat(60)), { maxLength: 300, size: 'max' }),
+        (steps) => {
+          const keys: number[][] = [];
+          const free: number[] = [];
+          const index = new TupleIndex(
+            64,
+            (e, a, b, c, d) => keys[e][0] === a && keys[e][1] === b && keys[e][2] === c && keys[e][3] === d,
+            (e, self) => self.hash(keys[e][0], keys[e][1], keys[e][2], keys[e][3]),
+          );
+          const model = new Map<number, number>();
+          const key = (k: number) => [k & 3, (k >> 2) & 3, k >> 4, k];
+          for (const [operation, k] of steps) {
+            const [a, b, c, d] = key(k);
+            const known = model.get(k);
+            expect(index.find(a, b, c, d)).toBe(known ?? -1);
+            if (known === undefined) missed++;
+            else found++;
+            if ((operation === 0 || operation === 3) && known === undefined) {
+              const entry = free.pop() ?? keys.length;
+              keys[entry] = key(k);
+              if (operation === 0) index.insert(entry);
+              else index.deferHashed(index.hash(a, b, c, d), entry);
+              deferred += operation === 3 ? 1 : 0;
+              model.set(k, entry);
+            } else if (operation === 1 && known !== undefined) {
+              index.remove(known);
+              model.delete(k);
+              free.push(known);
+            } else if (operation === 4 && known !== undefined) {
+              index.deferRemoval(index.hash(a, b, c, d), known);
+              deferredRemovals++;
+              model.delete(k);
+              free.push(known);
+            }
           }
-        }
-        for (const [k, entry] of model) {
-          const [a, b, c, d] = key(k);
-          expect(index.find(a, b, c, d)).toBe(entry);
-        }
-      }),
+          for (const [k, entry] of model) {
+            const [a, b, c, d] = key(k);
+            expect(index.find(a, b, c, d)).toBe(entry);
+          }
+        },
+      ),
     );
     expect(found).toBeGreaterThan(0);
     expect(missed).toBeGreaterThan(0);
@@ -185,6 +188,7 @@ describe('TimerWheel', () => {
       fc.property(
         fc.array(fc.tuple(fc.nat(9), fc.integer({ min: 1, max: 90 }), fc.integer({ min: 0, max: 20 })), {
           maxLength: 80,
+          size: 'max',
         }),
         (steps) => {
           const wheel = new TimerWheel(10, undefined, 16);
@@ -223,6 +227,19 @@ describe('TimerWheel', () => {
         },
       ),
     );
+  });
+
+  test.each([false, true])('tells how many are armed for a second, anew in each turn (others later: %s)', (others) => {
+    const wheel = new TimerWheel(100, undefined, 16);
+    if (others) wheel.arm(99, 1_000_000, 1000);
+    for (let turn = 0; turn < 4; turn++) {
+      const now = 1000 + 16 * turn;
+      for (let row = 0; row < 60; row++) wheel.arm(row, now + (row < 20 ? 3 : 5), now);
+      expect([3, 4, 5].map((after) => wheel.armedFor(now + after))).toEqual([20, 0, 40]);
+      // The last ones of a turn are taken, or none is armed any more.
+      const last = now + (turn % 2 === 0 ? 5 : 15);
+      while (wheel.takeDue(last) >= 0);
+    }
   });
 });
 

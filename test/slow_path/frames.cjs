@@ -163,7 +163,6 @@ function outwards() {
   };
 }
 
-/** Plain in, VXLAN out: destination translated back, for UDP. */
 /** A template whose rules count, too: before the last action, so that patches of those before it stay right. */
 function counting(template) {
   const { actions } = template;
@@ -173,6 +172,7 @@ function counting(template) {
   };
 }
 
+/** Plain in, VXLAN out: destination translated back, for UDP. */
 function inwards() {
   const envelope = Buffer.concat([
     mac(PEER_MAC),

@@ -181,14 +181,14 @@ const scenarios = {
       },
       {
         finish: () => {
-          gateway.push({ type: Decision.query, row: 0, generation: 1, token: 77 });
+          gateway.push({ type: Decision.query, row: 0, generation: 1 });
           gateway.push({ type: Decision.remove, row: 0, generation: 1 });
           gateway.push({ type: Decision.remove, row: 0, generation: 1 });
         },
       },
     );
     const [queried, removed, ...rest] = gateway.seen.slice(1);
-    assert.deepEqual([queried.type, queried.token, removed.type], [Event.queried, 77, Event.removed]);
+    assert.deepEqual([queried.type, removed.type], [Event.queried, Event.removed]);
     assert.deepEqual(
       [removed.forwardPackets, removed.forwardBytes, removed.reversePackets, removed.reverseBytes],
       [2, 72, 1, 36],
