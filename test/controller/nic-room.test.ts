@@ -73,7 +73,10 @@ describe('a NIC with room for a fifth of the flows, all of it taken by idle ones
 describe('who should be in a full NIC', () => {
   const ranked = (first: number) =>
     fc
-      .array(fc.record({ rate: fc.integer({ min: 0, max: 50 }), rules: fc.constantFrom(1, 2) }), { maxLength: 20 })
+      .array(fc.record({ rate: fc.integer({ min: 0, max: 50 }), rules: fc.constantFrom(1, 2) }), {
+        maxLength: 20,
+        size: 'max',
+      })
       .map((list) =>
         list.map(({ rate, rules }, i): Ranked => ({ row: first + i, generation: 1, packetsPerSecond: rate, rules })),
       );

@@ -3,7 +3,11 @@ import { type RuleSet, reconcile } from '../../src/controller/reconcile.js';
 
 /** Handles are few, so that sets overlap; a handle is in a set once. */
 const rules = fc
-  .uniqueArray(fc.tuple(fc.bigInt(1n, 30n), fc.bigInt(0n, 3n)), { selector: ([handle]) => handle, maxLength: 25 })
+  .uniqueArray(fc.tuple(fc.bigInt(1n, 30n), fc.bigInt(0n, 3n)), {
+    selector: ([handle]) => handle,
+    maxLength: 25,
+    size: 'max',
+  })
   .map((pairs) => BigUint64Array.from(pairs.flat()));
 
 const pairs = (set: RuleSet): string[] => {

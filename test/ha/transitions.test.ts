@@ -35,7 +35,7 @@ test('the_table_has_the_specified_transitions_and_no_other', () => {
 test('whatever_happens_a_gateway_speaks_only_between_taking_over_and_losing_the_lease', () => {
   const classes = { legal: 0, illegal: 0, spoke: 0, lost: 0 };
   fc.assert(
-    fc.property(fc.array(fc.constantFrom(...FAILOVER_EVENTS), { maxLength: 60 }), (events) => {
+    fc.property(fc.array(fc.constantFrom(...FAILOVER_EVENTS), { maxLength: 60, size: 'max' }), (events) => {
       let nowMs = 0;
       const failover = new Failover(() => nowMs++);
       let holds = false;
