@@ -20,18 +20,16 @@ DropReason reason_of(const Decision& decision) {
   return known ? static_cast<DropReason>(decision.reason) : DropReason::kNotForUs;
 }
 
-bool is_end(const Decision& decision) {
-  const auto type = static_cast<DecisionType>(decision.type);
-  return type == DecisionType::kRemove || type == DecisionType::kExpire;
-}
+// With which others a decision is carried out side by side.
+enum class Together : uint8_t { kNothing, kSessions, kEnds };
 
-// How many decisions, from the first on, are carried out side by side.
-uint32_t run_of(const Decision* decisions, uint32_t count) {
-  const bool ends = is_end(decisions[0]);
-  if (!ends && static_cast<DecisionType>(decisions[0].type) != DecisionType::kSession) return 1;
-  uint32_t run = 1;
-  while (run < count && (ends ? is_end(decisions[run]) : decisions[run].type == decisions[0].type)) run++;
-  return run;
+Together together_with(const Decision& decision) {
+  switch (static_cast<DecisionType>(decision.type)) {
+    case DecisionType::kSession: return Together::kSessions;
+    case DecisionType::kRemove:
+    case DecisionType::kExpire: return Together::kEnds;
+    default: return Together::kNothing;
+  }
 }
 
 }  // namespace
@@ -60,15 +58,18 @@ void SlowPath::drain_decisions(uint32_t limit) {
     const uint32_t count = decisions_.pop(drained_, most);
     if (count == 0) return;
     for (uint32_t i = 0; i < count;) {
-      const uint32_t run = run_of(drained_ + i, count - i);
-      if (is_end(drained_[i])) {
-        end_sessions(drained_ + i, run);
-      } else if (static_cast<DecisionType>(drained_[i].type) == DecisionType::kSession) {
-        decide_sessions(drained_ + i, run);
-      } else {
-        carry_out(drained_[i]);
+      const Together kind = together_with(drained_[i]);
+      const uint32_t first = i++;
+      if (kind == Together::kNothing) {
+        carry_out(drained_[first]);
+        continue;
       }
-      i += run;
+      while (i < count && together_with(drained_[i]) == kind) i++;
+      if (kind == Together::kSessions) {
+        decide_sessions(drained_ + first, i - first);
+      } else {
+        end_sessions(drained_ + first, i - first);
+      }
     }
     complete_installations();
     limit -= count;

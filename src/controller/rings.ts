@@ -2,7 +2,7 @@ import { writeMac } from '../config/address.js';
 import type { ValidatedConfig } from '../config/types.js';
 import { writeArguments } from '../nat/arguments.js';
 import type { Egress } from '../nat/egress.js';
-import type { DecidedSession, DecisionSink, SessionTimes } from '../nat/sink.js';
+import type { DecidedSession, DecisionSink, IdleTerms, SessionTimes } from '../nat/sink.js';
 import { LAST_PLACE } from '../nat/table-memory.js';
 import {
   Decision as D,
@@ -234,23 +234,16 @@ export class DecisionRing implements DecisionSink {
     this.sessionOnly(DecisionType.remove, row, generation);
   }
 
-  expire(
-    row: number,
-    generation: number,
-    tcpState: number,
-    stateSinceSeconds: number,
-    lastForwardSeconds: number,
-    lastReverseSeconds: number,
-  ): void {
+  expire(row: number, generation: number, idle: IdleTerms): void {
     this.gate?.settle(row);
     const word = this.begin(IS_EXPIRE, NO_HOLD) >>> 2;
     const { words } = this;
     words[word + ROW] = row;
     words[word + GENERATION] = generation;
-    words[word + FLAGS] = tcpState << 8;
-    words[word + STATE_SINCE_SECONDS] = stateSinceSeconds;
-    words[word + LAST_FORWARD_SECONDS] = lastForwardSeconds;
-    words[word + LAST_REVERSE_SECONDS] = lastReverseSeconds;
+    words[word + FLAGS] = idle.tcpState << 8;
+    words[word + STATE_SINCE_SECONDS] = idle.stateSinceSeconds;
+    words[word + LAST_FORWARD_SECONDS] = idle.lastForwardSeconds;
+    words[word + LAST_REVERSE_SECONDS] = idle.lastReverseSeconds;
     this.commit();
   }
 

@@ -11,6 +11,7 @@ import {
   refreshedBy,
   sessionDeadline,
 } from './session-timers.js';
+import type { IdleTerms } from './sink.js';
 import { isFromStranger } from './strangers.js';
 
 // By names of their own: a member of an imported table is looked up anew each time.
@@ -28,6 +29,12 @@ export class SessionEnds {
   /** Since when this gateway decides: packets may have refreshed adopted sessions just before, which is not known. */
   private decidesSinceSeconds = 0;
   private readonly ended: SessionFacts = emptyFacts();
+  private readonly idle: IdleTerms = {
+    tcpState: 0,
+    stateSinceSeconds: 0,
+    lastForwardSeconds: 0,
+    lastReverseSeconds: 0,
+  };
 
   constructor(private readonly parts: EngineParts) {}
 
@@ -151,6 +158,7 @@ export class SessionEnds {
    * The lcore writes the row meanwhile: its state is read once, before what it is judged by, and the lcore compares it.
    */
   private expire(row: number, nowSeconds: number): void {
+    const { idle } = this;
     const { sessions, rows, sink, config, strangers } = this.parts;
     const generation = sessions.generation(row);
     const protocol = sessions.protocol(row);
@@ -159,11 +167,14 @@ export class SessionEnds {
     const by = refreshedBy(protocol, tcpState, this.outboundIsForward(row));
     const latest = nowSeconds - idleSeconds(config.nat.timeouts, protocol, tcpState);
     // Whether a stranger's session ends is for those to say that it shares its mapping with.
-    const isAsked = strangers.areThere === true && sessions.sessionClass(row) === FROM_OUTSIDE;
-    if (isAsked || idleSince(rows, row, by, this.decidesSinceSeconds) > latest) return sink.query(row, generation);
-    const lastForward = (by & FORWARD_PACKETS) !== 0 ? latest : ANY_SECOND;
-    const lastReverse = (by & REVERSE_PACKETS) !== 0 ? latest : ANY_SECOND;
-    sink.expire(row, generation, tcpState, stateSince, lastForward, lastReverse);
+    const mayBeStranger = strangers.areThere === true && sessions.sessionClass(row) === FROM_OUTSIDE;
+    if (mayBeStranger || idleSince(rows, row, by, this.decidesSinceSeconds) > latest)
+      return sink.query(row, generation);
+    idle.tcpState = tcpState;
+    idle.stateSinceSeconds = stateSince;
+    idle.lastForwardSeconds = (by & FORWARD_PACKETS) !== 0 ? latest : ANY_SECOND;
+    idle.lastReverseSeconds = (by & REVERSE_PACKETS) !== 0 ? latest : ANY_SECOND;
+    sink.expire(row, generation, idle);
   }
 
   /** Outbound is the initiator's direction everywhere but for what came from the outside. */

@@ -69,8 +69,8 @@ export function refreshedBy(protocol: number, tcpState: number, outboundIsForwar
 
 /**
  * @param by        refreshedBy().
- * @param notBefore What is refreshed by packets counts as refreshed then.
- * @returns Second from which on a session's idle time runs.
+ * @param notBefore Second: what is refreshed by packets counts as refreshed then.
+ * @returns Second of the gateway clock from which on a session's idle time runs.
  */
 export function idleSince(rows: NativeRows, row: number, by: number, notBefore: number): number {
   if (by === NOTHING) return rows.word(row, STATE_SINCE);
@@ -84,7 +84,7 @@ export function idleSince(rows: NativeRows, row: number, by: number, notBefore: 
  * When a session ends if nothing refreshes it any more, in whole seconds of the gateway clock.
  *
  * @param outboundIsForward Whether the initiator's direction is the outbound one.
- * @param notBefore         What is refreshed by packets counts as refreshed then.
+ * @param notBefore         Second: what is refreshed by packets counts as refreshed then.
  */
 export function sessionDeadline(
   rows: NativeRows,

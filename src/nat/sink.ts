@@ -30,6 +30,16 @@ export interface SessionTimes {
   stateSinceSeconds: number;
 }
 
+/** When a session counts as idle: nothing has become of its connection since, and no packet came later. */
+export interface IdleTerms {
+  /** TcpState that it is in. */
+  tcpState: number;
+  /** Since when, and until when a direction may have been hit (ANY_SECOND: whenever); whole seconds of the gateway clock. */
+  stateSinceSeconds: number;
+  lastForwardSeconds: number;
+  lastReverseSeconds: number;
+}
+
 /** One that can be filled again and again. */
 export function emptyDecision(facts = emptyFacts(), forward = emptyEgress(), reverse = emptyEgress()): DecidedSession {
   return {
@@ -66,18 +76,10 @@ export interface DecisionSink {
   restate(row: number, generation: number, tcpState: number, times: SessionTimes): void;
   remove(row: number, generation: number): void;
   /**
-   * Brings the row's last hits and counters up to date, and removes the session if its connection is in that state since
-   * then, and no direction's last hit is later than given (ANY_SECOND: whenever it was); answered by a `removed` event,
-   * or by a `queried` one. Times: whole seconds of the gateway clock.
+   * Brings the row's last hits and counters up to date, and removes the session if it is idle; answered by a `removed`
+   * event, or by a `queried` one. `idle` is valid during the call.
    */
-  expire(
-    row: number,
-    generation: number,
-    tcpState: number,
-    stateSinceSeconds: number,
-    lastForwardSeconds: number,
-    lastReverseSeconds: number,
-  ): void;
+  expire(row: number, generation: number, idle: IdleTerms): void;
   /** Brings the row's last hits and counters up to date; answered by a `queried` event. */
   query(row: number, generation: number): void;
   /** Drops the held packet under `reason` and tells its sender. `atSeconds` 0: now. */

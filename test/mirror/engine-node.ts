@@ -7,7 +7,7 @@ import { EngineSink } from '../../src/mirror/engine-sink.js';
 import { EngineSource } from '../../src/mirror/engine-source.js';
 import { NatEngine } from '../../src/nat/engine.js';
 import { NativeRows } from '../../src/nat/session-timers.js';
-import type { DecidedSession, DecisionSink, SessionTimes } from '../../src/nat/sink.js';
+import type { DecidedSession, DecisionSink, IdleTerms, SessionTimes } from '../../src/nat/sink.js';
 import { type DropReason, MissEvent, MissKind, NO_VNI, SessionRow } from '../../src/native/records.js';
 
 /** Three VPCs, one of them another gateway's, static and dynamic bindings on both sides; with what a test wants otherwise. */
@@ -164,28 +164,20 @@ export class EngineNode implements DecisionSink {
     this.unseen.push({ row, isReply, second: this.now });
   }
 
-  expire(
-    row: number,
-    generation: number,
-    tcpState: number,
-    stateSinceSeconds: number,
-    lastForwardSeconds: number,
-    lastReverseSeconds: number,
-  ): void {
+  expire(row: number, generation: number, idle: IdleTerms): void {
     if (this.unanswered !== null) {
-      this.unanswered.push(() =>
-        this.expire(row, generation, tcpState, stateSinceSeconds, lastForwardSeconds, lastReverseSeconds),
-      );
+      const terms = { ...idle };
+      this.unanswered.push(() => this.expire(row, generation, terms));
       return;
     }
     if (!this.has(row, generation)) return;
     this.askNic();
     const { rows } = this;
     const isIdle =
-      rows.byte(row, SessionRow.tcpState) === tcpState &&
-      rows.word(row, SessionRow.stateSinceSeconds) === stateSinceSeconds >>> 0 &&
-      rows.word(row, SessionRow.lastForwardSeconds) <= lastForwardSeconds >>> 0 &&
-      rows.word(row, SessionRow.lastReverseSeconds) <= lastReverseSeconds >>> 0;
+      rows.byte(row, SessionRow.tcpState) === idle.tcpState &&
+      rows.word(row, SessionRow.stateSinceSeconds) === idle.stateSinceSeconds >>> 0 &&
+      rows.word(row, SessionRow.lastForwardSeconds) <= idle.lastForwardSeconds >>> 0 &&
+      rows.word(row, SessionRow.lastReverseSeconds) <= idle.lastReverseSeconds >>> 0;
     if (isIdle) {
       this.expired++;
       this.takeOut(row, generation);
