@@ -13,9 +13,15 @@
 
 #include "flow_engine/engine_state.h"
 #include "flow_engine/flow_error.h"
+#include "flow_engine/memory.h"
 
 namespace sluice {
 namespace {
+
+// What tables have from the start, at most: entries of an index, and the part of the machine's memory that the
+// rows of all tables are. An application's `nb_flows` may be more than it will ever need.
+constexpr uint32_t kReservedEntries = 1u << 22;
+constexpr uint64_t kReservedPart = 16;
 
 uint64_t secret() {
   uint64_t value = 0;
@@ -240,8 +246,10 @@ bool FlowEngine::reserve(RuleTable* table, uint32_t rows) {
   self_->expected_bytes += bytes;
   self_->most_expected_bytes = std::max(self_->most_expected_bytes, bytes);
   // Pages are cleared in this order, and those of an index are touched first.
-  return (table->pattern.shape.ranges != 0 || table->index.reserve(rows)) &&
-         self_->arena.reserve(std::min(self_->expected_bytes, 2 * self_->most_expected_bytes));
+  if (table->pattern.shape.ranges == 0 && !table->index.reserve(std::min(rows, kReservedEntries)))
+    return false;
+  return self_->arena.reserve(std::min(
+      {self_->expected_bytes, 2 * self_->most_expected_bytes, bytes_of_machine() / kReservedPart}));
 }
 
 bool FlowEngine::reserve(uint64_t row_bytes) { return self_->arena.reserve(row_bytes); }

@@ -193,7 +193,8 @@ class FlowEngine {
                         rte_flow_error* error) const;
   // Takes the memory for so many rows of a table now, so that inserting does not wait for it. Its pages are
   // cleared in the background, and the index is a smaller one until they are. Several tables' rows share
-  // twice what the one with most needs: a flow has two directions, and a shape. False: no memory.
+  // twice what the one with most needs: a flow has two directions, and a shape. What is more than a sixteenth
+  // of the machine's memory, or than an index of four million, comes as the rows do. False: no memory.
   bool reserve(RuleTable* table, uint32_t rows);
   // Takes memory for rows of so many bytes in all, of whatever tables.
   bool reserve(uint64_t row_bytes);

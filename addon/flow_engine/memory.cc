@@ -1,6 +1,7 @@
 #include "flow_engine/memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -54,6 +55,10 @@ void release_zeroed(void* memory, size_t bytes) {
     stop_populating(memory, bytes);
     munmap(memory, rounded(bytes, kHugePage));
   }
+}
+
+uint64_t bytes_of_machine() {
+  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace sluice

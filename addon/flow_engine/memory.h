@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace sluice {
 
@@ -19,5 +20,6 @@ bool is_populating(const void* memory, size_t bytes);
 // When this returns, nothing in the background touches that memory.
 void stop_populating(void* memory, size_t bytes);
 void release_zeroed(void* memory, size_t bytes);
+uint64_t bytes_of_machine();
 
 }  // namespace sluice

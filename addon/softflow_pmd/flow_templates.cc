@@ -12,9 +12,6 @@
 namespace sluice::softflow {
 namespace {
 
-// Rows whose memory a table takes when it is made; the others' comes as they do.
-constexpr uint32_t kReservedRows = 1u << 22;
-
 int info_get(rte_eth_dev* dev, rte_flow_port_info* port, rte_flow_queue_info* queue, rte_flow_error*) {
   const Device& device = Device::of(dev);
   if (port != nullptr) {
@@ -221,7 +218,7 @@ int make_tables(Device& device, TemplateTable& table, rte_flow_error* error) {
       table.rows.push_back(
           {rows, {pattern->targets, actions->targets}, FlowEngine::counts(rows), FlowEngine::ages(rows)});
       // Receive bursts pass by a table without rules, so they need not wait for the pages to be cleared.
-      if (!engine.reserve(rows, std::min(table.limit, kReservedRows) / pairs))
+      if (!engine.reserve(rows, table.limit / pairs))
         return fail(error, ENOMEM, RTE_FLOW_ERROR_TYPE_UNSPECIFIED, nullptr,
                     "no memory for the table's rules");
     }

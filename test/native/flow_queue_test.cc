@@ -1,7 +1,9 @@
 // net_softflow under an application that uses rte_flow's templates and flow queues.
 #include <malloc.h>
 #include <rte_cycles.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "softflow_port.h"
@@ -312,19 +314,31 @@ TEST(rules_outlive_a_stop_and_end_with_a_flush_a_new_configuration_or_the_port) 
   CHECK_EQ(other.receive(5), 1);
 }
 
-// Bytes of the heap in use, and of all that is mapped.
+// Bytes of the heap in use; pages mapped, and resident.
 struct Memory {
-  size_t heap, mapped;
+  size_t heap, mapped, resident;
 
   static Memory now() {
     const struct mallinfo2 heap = mallinfo2();
-    size_t pages = 0;
+    size_t pages = 0, resident = 0;
     std::FILE* file = std::fopen("/proc/self/statm", "r");
-    if (file == nullptr || std::fscanf(file, "%zu", &pages) != 1) std::abort();
+    if (file == nullptr || std::fscanf(file, "%zu %zu", &pages, &resident) != 2) std::abort();
     std::fclose(file);
-    return {heap.uordblks + heap.hblkhd, pages};
+    return {heap.uordblks + heap.hblkhd, pages, resident};
   }
 };
+
+TEST(a_table_has_the_memory_of_all_its_rules_before_they_come) {
+  constexpr size_t kRules = 8'000'000, kLeastRowBytes = 48;
+  Port port;
+  const size_t before = Memory::now().resident;
+  Table table(port, kRules);
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t sixteenth = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) / 16;
+  const size_t wanted = before + std::min(kRules * kLeastRowBytes / page, sixteenth);
+  for (int waits = 0; waits < 6000 && Memory::now().resident < wanted; ++waits) rte_delay_us_sleep(10'000);
+  CHECK(Memory::now().resident >= wanted);
+}
 
 TEST(a_million_rules_created_and_destroyed_leave_no_memory_behind) {
   constexpr uint32_t kRounds = 24, kRules = 50'000, kSettled = 4;
