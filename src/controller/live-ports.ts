@@ -6,11 +6,16 @@ import { ealArguments } from '../native/eal.js';
 import { devargsOf, isPciAddress, openDevice } from './devices.js';
 import type { TemplateRegistry } from './templates.js';
 
-/** Of a live gateway's rings and held packets; with shards, each has so many. */
-export const LIVE_SIZES = { maxHeld: 8192, eventSlots: 8192, decisionSlots: 16384 } as const;
-const MEMORY_MB = 512;
+/**
+ * Of a live gateway's rings and held packets; with shards, each has so many. First packets that come while a thread stands
+ * still wait for it: 30 ms of them at a million a second, two or three garbage collections in a row or what a hypervisor
+ * takes of a core at once.
+ */
+export const LIVE_SIZES = { maxHeld: 32_768, eventSlots: 32_768, decisionSlots: 16_384 } as const;
+/** Packet buffers take some 110 of it, 410 with an MTU of 9000. */
+const MEMORY_MB = 768;
 /** Packet buffers of one more lcore. */
-const MEMORY_MB_OF_SHARD = 256;
+const MEMORY_MB_OF_SHARD = 512;
 
 /** Says which target a driver's ports have; null: none. */
 export type TargetOf = (driver: string, devargs: string, release: Release) => string | null;

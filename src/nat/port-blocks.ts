@@ -2,6 +2,7 @@ import type { PortRange } from '../config/types.js';
 import type { PortGate } from './port-gate.js';
 import type { PortAllocator } from './port-set.js';
 import type { Random } from './random.js';
+import type { RestingMemory } from './resting-memory.js';
 import { RestingPorts } from './resting-ports.js';
 
 /** Told when a subscriber gets or gives back a block of ports: what a log of port blocks consists of (RFC 6888 REQ-12, REQ-13). */
@@ -67,20 +68,22 @@ export class SubscriberBlocks implements PortAllocator {
   private closed: PortRange[] = [];
   private readonly open: Block[] = [];
   private readonly bySubscriber = new Map<number, Block[]>();
-  private readonly resting = new RestingPorts();
+  private readonly resting: RestingPorts;
 
   /** Null: nothing is given out any more. */
   private range: PortRange | null;
 
-  /** @param gate What of a gateway of a pair's own is here; null: every port is. */
+  /** @param memory Of ports that rest. @param gate What of a gateway of a pair's own is here; null: every port is. */
   constructor(
     first: number,
     last: number,
     private readonly blockSize: number,
     private isWithheld: (port: number) => boolean,
     private readonly observer: PortBlockObserver,
+    memory: RestingMemory,
     private readonly gate: PortGate | null = null,
   ) {
+    this.resting = new RestingPorts(memory);
     this.range = { first, last };
     if (gate === null) this.closed = this.blocksOf(this.range);
   }

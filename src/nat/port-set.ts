@@ -1,6 +1,7 @@
 import type { PortRange } from '../config/types.js';
 import type { PortGate } from './port-gate.js';
 import type { Random } from './random.js';
+import type { RestingMemory } from './resting-memory.js';
 import { RestingPorts } from './resting-ports.js';
 
 /** `untilSeconds` of a port that does not rest, the only negative one: it was claimed for a session of another gateway, where it rests. */
@@ -71,7 +72,7 @@ export class PortSet implements PortAllocator {
   protected freeCount = 0;
   protected closedBlocks: Uint16Array;
   protected closedCount: number;
-  protected readonly resting = new RestingPorts();
+  protected readonly resting: RestingPorts;
   /** Ports that were owned or rested when the set was rebuilt: they come back by release, not by opening a block. */
   protected away: Set<number> | null = null;
   /** Ports that sessions adopted from another gateway own: they were not taken from here. */
@@ -82,6 +83,7 @@ export class PortSet implements PortAllocator {
    * @param last        Last port, >= first.
    * @param blockSize   Ports opened at a time.
    * @param isWithheld  Whether a port belongs to a static binding and is never given out.
+   * @param memory      Of ports that rest.
    * @param gate        What of a gateway of a pair's own is here; null: every port is.
    */
   constructor(
@@ -89,8 +91,10 @@ export class PortSet implements PortAllocator {
     protected last: number,
     protected blockSize: number,
     protected isWithheld: (port: number) => boolean,
+    memory: RestingMemory,
     protected gate: PortGate | null = null,
   ) {
+    this.resting = new RestingPorts(memory);
     this.closedCount = Math.ceil((last - first + 1) / blockSize);
     this.closedBlocks = Uint16Array.from({ length: this.closedCount }, (_, i) => i);
     if (gate !== null) this.closedCount = 0;

@@ -11,6 +11,7 @@ import { PortGrants } from './port-grants.js';
 import { type PortAllocator, PortSet } from './port-set.js';
 import type { Random } from './random.js';
 import { RangeTable } from './range-table.js';
+import { RestingMemory } from './resting-memory.js';
 import type { BindingSide, Topology } from './topology.js';
 
 /** Result of an allocation that failed. Ports are >= 0. */
@@ -46,6 +47,7 @@ export class PublicPools {
   /** External addresses of live mappings that a change of configuration took away. */
   private readonly leftBehind = new Set<number>();
   protected readonly sets = new PortSets<Pool>();
+  protected readonly restingMemory = new RestingMemory();
   /** Of a gateway of a pair: what of the pools it owns. */
   private grants: PortGrants | null = null;
 
@@ -413,9 +415,10 @@ export class PublicPools {
     gate: PortGate | null,
   ): PortAllocator {
     const { first, last } = portRange;
+    const { restingMemory } = this;
     const { portBlockSize, log } = this.config.nat;
     const isWithheld = this.withheldOf(scope, protocol, address);
-    if (log !== 'blocks') return new PortSet(first, last, portBlockSize, isWithheld, gate);
+    if (log !== 'blocks') return new PortSet(first, last, portBlockSize, isWithheld, restingMemory, gate);
     const tell = (allocated: boolean) => (subscriber: number, range: PortRange, nowSeconds: number) =>
       this.log.portBlock(allocated, {
         vpc: Math.floor(subscriber / 0x1_0000_0000),
@@ -427,7 +430,7 @@ export class PublicPools {
         seconds: nowSeconds,
       });
     const observer = { allocated: tell(true), released: tell(false) };
-    return new SubscriberBlocks(first, last, portBlockSize, isWithheld, observer, gate);
+    return new SubscriberBlocks(first, last, portBlockSize, isWithheld, observer, restingMemory, gate);
   }
 
   /** isWithheld() of an address's ports, as the configuration is: one that withholds none of them is asked for none. */

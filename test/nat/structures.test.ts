@@ -5,10 +5,14 @@ import { PortSet } from '../../src/nat/port-set.js';
 import { PrefixTable } from '../../src/nat/prefix-table.js';
 import { Random } from '../../src/nat/random.js';
 import { RangeTable } from '../../src/nat/range-table.js';
+import { RestingMemory } from '../../src/nat/resting-memory.js';
+import { RestingPorts } from '../../src/nat/resting-ports.js';
 import { TimerWheel } from '../../src/nat/timer-wheel.js';
 import { TupleIndex } from '../../src/nat/tuple-index.js';
 
 describe('PortSet', () => {
+  const memory = new RestingMemory();
+
   test('never gives a port to two owners, gives each port of the range, and rests what is returned', () => {
     const outcomes = { taken: 0, refused: 0, reused: 0 };
     fc.assert(
@@ -20,7 +24,7 @@ describe('PortSet', () => {
         fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 2 }), fc.nat()), { maxLength: 200, size: 'max' }),
         (first, size, block, delay, steps) => {
           const withheld = (port: number) => port % 7 === 3;
-          const set = new PortSet(first, first + size - 1, block, withheld);
+          const set = new PortSet(first, first + size - 1, block, withheld, memory);
           const random = new Random(size);
           const owned: number[] = [];
           const restsUntil = new Map<number, number>();
@@ -57,13 +61,93 @@ describe('PortSet', () => {
   });
 
   test('a range of one port works, and port 65535 can be given', () => {
-    const set = new PortSet(65535, 65535, 256, () => false);
+    const set = new PortSet(65535, 65535, 256, () => false, new RestingMemory());
     const random = new Random(1);
     expect(set.take(0, random)).toBe(65535);
     expect(set.take(0, random)).toBe(-1);
     set.release(65535, 120);
     expect(set.take(119, random)).toBe(-1);
     expect(set.take(120, random)).toBe(65535);
+  });
+});
+
+describe('RestingPorts', () => {
+  test('lists that share their memory are first-in-first-out, each on its own, over many chunks', () => {
+    const outcomes = { added: 0, taken: 0, waits: 0, emptied: 0, longest: 0 };
+    const memory = new RestingMemory();
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(2), fc.boolean(), fc.integer({ min: 1, max: 90 }), fc.integer({ min: 0, max: 3 })), {
+          maxLength: 120,
+          size: 'max',
+        }),
+        (steps) => {
+          const lists = [0, 1, 2].map(() => ({ resting: new RestingPorts(memory), model: [] as [number, number][] }));
+          // The last second that there is comes within some of the runs.
+          let now = 0xffff_ffff - 100;
+          let port = 1;
+          for (const [which, isAdded, many, seconds] of steps) {
+            const { resting, model } = lists[which];
+            now += seconds;
+            for (let i = 0; i < many; i++) {
+              if (isAdded) {
+                const until = now + 2;
+                port = (port * 75 + 74) % 65537;
+                resting.add(port & 0xffff, until);
+                model.push([port & 0xffff, Math.min(until, 0xffff_ffff)]);
+                outcomes.added++;
+              } else {
+                const isDue = model.length > 0 && model[0][1] <= now;
+                expect(resting.isDue(now)).toBe(isDue);
+                if (!isDue) {
+                  outcomes.waits++;
+                  break;
+                }
+                expect(resting.takeFirst()).toBe(model[0][0]);
+                model.shift();
+                outcomes.taken++;
+                if (model.length === 0) outcomes.emptied++;
+              }
+            }
+            expect(resting.count).toBe(model.length);
+            expect([...resting]).toEqual(model.map(([one]) => one));
+            outcomes.longest = Math.max(outcomes.longest, model.length);
+          }
+          for (const { resting } of lists) while (resting.count > 0) resting.takeFirst();
+        },
+      ),
+    );
+    for (const count of [outcomes.added, outcomes.taken, outcomes.waits, outcomes.emptied])
+      expect(count).toBeGreaterThan(100);
+    expect(outcomes.longest).toBeGreaterThan(5 * 31);
+  });
+
+  test('what has rested makes room for what is to rest, and a second piece of memory serves as the first', () => {
+    const memory = new RestingMemory();
+    const [one, other] = [new RestingPorts(memory), new RestingPorts(memory)];
+    const most = 150_000; // a piece has room for 126,976
+    const fill = (list: RestingPorts) => {
+      for (let i = 0; i < most; i++) list.add(i & 0xffff, 100);
+    };
+    const drain = (list: RestingPorts) => {
+      for (let i = 0; i < most; i++) if (list.takeFirst() !== (i & 0xffff)) return i;
+      return list.count;
+    };
+    const places: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      for (const list of [one, other]) {
+        fill(list);
+        expect(list.isDue(99)).toBe(false);
+        expect(list.isDue(100)).toBe(true);
+      }
+      expect(drain(other)).toBe(0);
+      fill(other);
+      for (const list of [other, one]) expect(drain(list)).toBe(0);
+      const place = memory.take();
+      places.push(place);
+      memory.giveBack(place);
+    }
+    expect(Math.max(...places)).toBeLessThan(64 * (2 * Math.ceil(most / 31) + 2));
   });
 });
 

@@ -129,6 +129,7 @@ export class ShardPools extends PublicPools {
       this.ports.newGate(protocol, address, pool.portRange),
       (range) => this.ports.newGate(protocol, address, range),
       (nowSeconds) => this.ports.mayHaveMore(protocol, address, nowSeconds),
+      this.restingMemory,
     );
   }
 

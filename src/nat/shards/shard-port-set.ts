@@ -2,6 +2,7 @@ import type { PortRange } from '../../config/types.js';
 import type { PortGate } from '../port-gate.js';
 import { PortSet } from '../port-set.js';
 import type { Random } from '../random.js';
+import type { RestingMemory } from '../resting-memory.js';
 import { wholeBlocks } from './block-size.js';
 
 /** The ports of one external address that a shard has: those of blocks that it was dealt. */
@@ -13,9 +14,10 @@ export class ShardPortSet extends PortSet {
     private ours: PortGate,
     private readonly newGate: (range: PortRange) => PortGate,
     private readonly mayHaveMore: (nowSeconds: number) => boolean,
+    memory: RestingMemory,
   ) {
     const { first, last } = wholeBlocks(range, ours.size);
-    super(first, last, ours.size, onlyOf(range, isWithheld), ours);
+    super(first, last, ours.size, onlyOf(range, isWithheld), memory, ours);
   }
 
   override rebuild(range: PortRange | null, isWithheld: (port: number) => boolean, owned: Iterable<number>): void {
