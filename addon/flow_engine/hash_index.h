@@ -140,11 +140,12 @@ class HashIndex {
  private:
   static constexpr uint32_t kSlots = 15;
   static constexpr uint32_t kFirstBits = 2;
-  // A level of so many buckets is had before it is needed, when a 32nd of the one before is free: its pages
-  // take as long to clear as some ten thousand rules to insert. One four times as large when a quarter is
-  // free.
+  // A level of so many buckets is had before it is needed, while its pages are cleared beside other work: up
+  // to 12 ms for 2 MB, in which some thousands of rules are inserted. One that is known to be needed when a
+  // quarter of the one before is free, one four times as large when half is. Others are no more than likely:
+  // when a 32nd is.
   static constexpr uint32_t kHadAheadBits = 15;
-  static constexpr uint32_t kFreeWhenAhead = 32, kFreeWhenFarAhead = 4;
+  static constexpr uint32_t kFreeWhenLikely = 32, kFreeWhenNeeded = 4, kFreeWhenFarAhead = 2;
   static constexpr uint32_t kFarBits = 2;
 
   struct alignas(64) Bucket {
@@ -251,7 +252,9 @@ class HashIndex {
 
   void set_limit() {
     const uint32_t most = current_.index_mask, bits = bits_of_next();
-    const uint32_t free = bits == current_.bits + kFarBits ? kFreeWhenFarAhead : kFreeWhenAhead;
+    const uint32_t free = expected_bits_ <= current_.bits    ? kFreeWhenLikely
+                          : bits == current_.bits + kFarBits ? kFreeWhenFarAhead
+                                                             : kFreeWhenNeeded;
     limit_ = most - (next_.buckets == nullptr && bits >= kHadAheadBits ? most / free : 0);
   }
 
@@ -299,9 +302,9 @@ class HashIndex {
   }
 
   Level current_;
-  Level old_;   // being emptied into current_, or without buckets
-  Level next_;  // had ahead, or without buckets
-  uint32_t limit_ = 0;  // the highest row that may be inserted before there is something else to do
+  Level old_;                   // being emptied into current_, or without buckets
+  Level next_;                  // had ahead, or without buckets
+  uint32_t limit_ = 0;          // the highest row that may be inserted before there is something else to do
   uint32_t expected_bits_ = 0;  // of the level for all entries, where it is known how many
   uint32_t migrated_ = 0;
   uint32_t size_ = 0;

@@ -19,8 +19,8 @@
 namespace sluice {
 namespace {
 
-// A call holds the address space's lock against those who map and unmap: in pieces.
-constexpr size_t kPiece = 16u << 20;
+// What is released meanwhile waits for the piece at hand.
+constexpr size_t kPiece = 2u << 20;
 constexpr int kNiceness = 5;
 
 struct Span {
@@ -58,8 +58,8 @@ Cpus cpus_of_process() {
 }
 const Cpus cpus_at_first = cpus_of_process();
 
-// Whoever asks may be bound to a core that it needs for itself. While pages are cleared, nobody else of the
-// process can map memory: this thread takes whatever CPU has time, an lcore's that sleeps too.
+// Whoever asks may be bound to a core that it needs for itself: this thread takes whatever CPU has time, an
+// lcore's that sleeps too. Nicer, it would not be done when an index grows under load (twice the time).
 void leave_core() {
   if (cpus_at_first.known) sched_setaffinity(0, sizeof cpus_at_first.set, &cpus_at_first.set);
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNiceness);

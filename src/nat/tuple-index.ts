@@ -434,3 +434,35 @@ export class TupleIndex {
     return bucket + 1 === this.buckets ? 0 : bucket + 1;
   }
 }
+
+/** Entries of rehearse(): those of two buckets, all of which belong in the same one. */
+const REHEARSED = 2 * ENTRIES_PER_BUCKET;
+const REHEARSALS = 50;
+
+/**
+ * Buckets that are full, entries that pass them over, and those that leave: they run before there is traffic, for the
+ * reason of {@link SAMPLE}. The first full bucket would come among hundreds of thousands of sessions.
+ */
+function rehearse(): void {
+  const index = new TupleIndex(
+    REHEARSED,
+    (entry, a) => entry === a,
+    (entry) => entry,
+  );
+  for (let i = 0; i < REHEARSALS; i++) {
+    // The highest bit chooses the bucket. By turns it is full for entries that wait and for those that do not.
+    const bucket = (i & 1) === 0 ? 0 : 0x8000_0000 | 0;
+    const waitAtFirst = (i & 2) === 0;
+    for (let entry = 0; entry < REHEARSED; entry++) {
+      const isEarly = entry < ENTRIES_PER_BUCKET;
+      if (isEarly === waitAtFirst) index.deferHashed(bucket | entry, entry);
+      else index.insertHashed(bucket | entry, entry);
+      // What waits gets its place.
+      if (isEarly) index.findHashed(bucket | entry, entry, 0, 0, 0);
+    }
+    for (let entry = 0; entry < REHEARSED; entry++) index.findHashed(bucket | entry, entry, 0, 0, 0);
+    for (let entry = 0; entry < REHEARSED; entry++) index.deferRemoval(bucket | entry, entry);
+  }
+}
+
+rehearse();

@@ -78,7 +78,8 @@ class Judged {
   std::vector<uint32_t> live_, free_;
 };
 
-constexpr uint32_t kAheadRows = (8u << 15) - 1;  // the first level whose successor is had ahead has 2^14 buckets
+constexpr uint32_t kAheadRows =
+    (8u << 15) - 1;  // the first level whose successor is had ahead has 2^14 buckets
 
 TEST(rows_are_found_while_the_index_grows_and_its_next_level_is_had_ahead) {
   Judged judged(1);
@@ -113,6 +114,26 @@ TEST(the_next_level_is_there_before_the_last_row_of_this_one) {
   judged.check_all();
 }
 
+TEST(a_level_that_is_known_to_be_needed_is_there_when_a_quarter_of_the_one_before_is_free) {
+  Judged judged(6);
+  judged.index.expect((8u << 17) - 1);
+  const uint32_t last = (8u << 14) - 1;
+  while (judged.rows() < last - last / 4) judged.insert();
+  const uint64_t before = judged.index.memory_bytes();
+  CHECK_EQ(before, 64ull << 14);
+  judged.insert();
+  const uint64_t with_next = judged.index.memory_bytes();
+  CHECK_EQ(with_next, before + (64ull << 15));
+  while (judged.rows() < last) judged.insert();
+  CHECK_EQ(judged.index.memory_bytes(), with_next);
+  judged.insert();  // it is in use, with the old one beside it
+  CHECK_EQ(judged.index.memory_bytes(), with_next);
+  // All entries have moved when half of it is free, and only then has it one for all of them.
+  while (judged.rows() < last + last / 4) judged.insert();
+  CHECK_EQ(judged.index.memory_bytes(), (64ull << 15) + (64ull << 17));
+  judged.check_all();
+}
+
 TEST(an_index_reserved_for_all_its_rows_ends_with_one_level_of_that_size) {
   Judged judged(3);
   const uint32_t last = (8u << 14) - 1;
@@ -139,10 +160,10 @@ TEST(an_index_that_expects_its_rows_is_made_for_all_of_them_when_it_has_a_quarte
     }
     judged.check_all();
     if (rows == (8u << 16) - 1) {
-      // A quarter has 1 MB, and is succeeded by all, without a step between.
-      CHECK(std::find(sizes.begin(), sizes.end(), 64ull << 14) != sizes.end());
+      // A quarter has 1 MB, and is succeeded by all, without a step between: had from the half of it on.
       CHECK(std::find(sizes.begin(), sizes.end(), (64ull << 14) + (64ull << 16)) != sizes.end());
       CHECK(std::find(sizes.begin(), sizes.end(), (64ull << 14) + (64ull << 15)) == sizes.end());
+      CHECK(std::find(sizes.begin(), sizes.end(), (64ull << 13) + (64ull << 16)) == sizes.end());
     }
   }
 }
@@ -167,6 +188,21 @@ TEST(an_index_whose_reserved_level_is_not_cleared_yet_uses_smaller_ones) {
   CHECK(most > (64ull << 16) + (64ull << 8));
   judged.check_all();
   release_zeroed(before, kBytes);
+}
+
+TEST(what_is_written_while_pages_are_cleared_stays) {
+  constexpr size_t kBytes = 64u << 20, kStep = 4096;
+  auto* memory = static_cast<uint8_t*>(allocate_zeroed(kBytes));
+  CHECK(memory != nullptr);
+  populate_soon(memory, kBytes);
+  uint64_t rounds = 0, lost = 0;
+  // Where each small page begins, in place and from behind, so that the two meet.
+  for (uint8_t value = 1; rounds < 3 || is_populating(memory, kBytes); ++rounds, value = value % 200 + 1) {
+    for (size_t at = kBytes; at != 0; at -= kStep) memory[at - kStep] = value;
+    for (size_t at = 0; at < kBytes; at += kStep) lost += memory[at] != value;
+  }
+  CHECK_EQ(lost, 0u);
+  release_zeroed(memory, kBytes);
 }
 
 }  // namespace
