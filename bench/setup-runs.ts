@@ -19,7 +19,7 @@ import { pagesCleared } from './thread-times.js';
 const WAKEUPS = 100_000;
 const WAKEUPS_PER_SECOND = 20_000;
 
-/** What a paced run begins with and leaves out: V8 compiles what first runs at that pace beside it. */
+/** What a paced run begins with and leaves out, but no more flows than its own: V8 compiles what first runs at that pace. */
 const LEAD_SECONDS = 2;
 
 /** Port numbers of 65,536 hosts go further; memory does not. */
@@ -55,7 +55,7 @@ export interface RunResult {
 /** Fills the table, then sets up new flows beside what is there. */
 export async function run(options: RunOptions): Promise<RunResult> {
   const { resident, flows, window, seed, perSecond } = options;
-  const lead = options.oneCore ? 0 : Math.round(LEAD_SECONDS * perSecond);
+  const lead = options.oneCore ? 0 : Math.min(flows, Math.round(LEAD_SECONDS * perSecond));
   const made = fixture({
     flows: resident + lead + flows,
     offload: 'immediate',
