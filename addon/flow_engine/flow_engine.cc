@@ -14,6 +14,7 @@
 #include "flow_engine/engine_state.h"
 #include "flow_engine/flow_error.h"
 #include "flow_engine/memory.h"
+#include "flow_engine/memory_limit.h"
 
 namespace sluice {
 namespace {
@@ -249,7 +250,7 @@ bool FlowEngine::reserve(RuleTable* table, uint32_t rows) {
   if (table->pattern.shape.ranges == 0 && !table->index.reserve(std::min(rows, kReservedEntries)))
     return false;
   return self_->arena.reserve(std::min(
-      {self_->expected_bytes, 2 * self_->most_expected_bytes, bytes_of_machine() / kReservedPart}));
+      {self_->expected_bytes, 2 * self_->most_expected_bytes, memory_limit() / kReservedPart}));
 }
 
 bool FlowEngine::reserve(uint64_t row_bytes) { return self_->arena.reserve(row_bytes); }

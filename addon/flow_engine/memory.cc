@@ -1,14 +1,10 @@
 #include "flow_engine/memory.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <string>
 
 namespace sluice {
 namespace {
@@ -17,28 +13,6 @@ constexpr size_t kHugePage = 2u << 20, kSmallPage = 4096;
 constexpr size_t kCacheLine = 64;
 
 size_t rounded(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
-
-// The control group of the process, of version 2, as a path below kGroups: "/a/b", or "" for the root.
-constexpr char kGroups[] = "/sys/fs/cgroup";
-std::string group_of_process() {
-  std::ifstream lines("/proc/self/cgroup");
-  for (std::string line; std::getline(lines, line);) {
-    if (line.compare(0, 3, "0::") == 0) return line == "0::/" ? "" : line.substr(3);
-  }
-  return "";
-}
-
-// What it and those that it is part of may have.
-uint64_t most_of_group(std::string group) {
-  uint64_t most = UINT64_MAX;
-  for (;;) {
-    uint64_t bytes;
-    // There is none in the root, and "max" is no number.
-    if (std::ifstream(kGroups + group + "/memory.max") >> bytes) most = std::min(most, bytes);
-    if (group.empty()) return most;
-    group.resize(group.rfind('/'));
-  }
-}
 
 }  // namespace
 
@@ -63,8 +37,6 @@ void* allocate_zeroed(size_t bytes) {
 }
 
 void populate(void* memory, size_t bytes) {
-  // Less was cleared when it was allocated, or is little of a larger block.
-  if (bytes < kHugePage) return;
   auto* const begin = static_cast<uint8_t*>(memory);
   // A write that changes nothing, whoever else writes there. MADV_POPULATE_WRITE would have the address
   // space's lock meanwhile, for which whoever maps memory waits; a fault has the mapping's alone, from Linux
@@ -80,12 +52,6 @@ void release_zeroed(void* memory, size_t bytes) {
     stop_populating(memory, bytes);
     munmap(memory, rounded(bytes, kHugePage));
   }
-}
-
-uint64_t bytes_of_machine() {
-  const uint64_t bytes =
-      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  return std::min(bytes, most_of_group(group_of_process()));
 }
 
 }  // namespace sluice

@@ -20,7 +20,5 @@ bool is_populating(const void* memory, size_t bytes);
 // When this returns, nothing in the background touches that memory.
 void stop_populating(void* memory, size_t bytes);
 void release_zeroed(void* memory, size_t bytes);
-// Of the machine, or what the process's control group (version 2) lets it have.
-uint64_t bytes_of_machine();
 
 }  // namespace sluice

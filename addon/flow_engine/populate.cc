@@ -59,7 +59,8 @@ Cpus cpus_of_process() {
 const Cpus cpus_at_first = cpus_of_process();
 
 // Whoever asks may be bound to a core that it needs for itself: this thread takes whatever CPU has time, an
-// lcore's that sleeps too. Nicer, it would not be done when an index grows under load (twice the time).
+// lcore's that sleeps too. A higher niceness keeps it from the CPU for so long under load that an index has
+// filled before its next level is cleared, and the lcore clears the rest of it.
 void leave_core() {
   if (cpus_at_first.known) sched_setaffinity(0, sizeof cpus_at_first.set, &cpus_at_first.set);
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNiceness);
@@ -87,6 +88,8 @@ void work() {
 }  // namespace
 
 void populate_soon(void* memory, size_t bytes) {
+  // Less was cleared when it was allocated, or is little of a larger block.
+  if (bytes < kPiece) return;
   Queue& spans = queue();
   const std::lock_guard lock(spans.mutex);
   if (!spans.has_thread) {

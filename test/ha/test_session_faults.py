@@ -42,10 +42,11 @@ def test_1_killed_while_sessions_open_no_endpoint_gets_a_second_owner(pair, many
 
 def lose_records(network, member, many, control=None):
     """The sessions of a gateway that Redis never heard of are asked again after its standby has taken over. @returns them"""
+    # Cut off, the gateway is to be active until all of them are open, however long that takes here.
     small = {
         "externalPools": [{"name": "internet", "vpcs": ["red"], "ranges": ["203.0.113.20"], "ports": "2048-5119"}],
         "nat": {"portBlockSize": 64},
-        "ha": {"leaseMs": 3 * LEASE_MS},
+        "ha": {"leaseMs": 10 * LEASE_MS},
     }
     active = member("a", **small)
     active.wait_until_active()
@@ -56,7 +57,7 @@ def lose_records(network, member, many, control=None):
     assert active.status()["mirror"]["shards"][0]["redis"] < active.status()["sessions"] / 8
     # Stays cut: the kernel goes on sending what a process had written before it was killed.
     active.kill()
-    taken = standby.wait_until_active(20)
+    taken = standby.wait_until_active(30)
     sessions.ask_again()
     # Redis had none of them: each has another endpoint now.
     assert len(sessions.changed()) > 0.9 * SESSIONS

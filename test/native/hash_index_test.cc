@@ -98,10 +98,10 @@ TEST(rows_are_found_while_the_index_grows_and_its_next_level_is_had_ahead) {
   judged.check_all();
 }
 
-TEST(the_next_level_is_there_before_the_last_row_of_this_one) {
-  Judged judged(2);
-  const uint32_t last = (8u << 14) - 1;  // of 2^14 buckets, 1 MB
-  while (judged.rows() < last - last / 32) judged.insert();
+// A level of 1 MB has the next one beside it from the row on that leaves `free` places, and not before; that
+// is in use from its last row on, with the old one beside it: no memory more.
+void judge_doubling(Judged& judged, uint32_t last, uint32_t free) {
+  while (judged.rows() < last - free) judged.insert();
   const uint64_t before = judged.index.memory_bytes();
   CHECK_EQ(before, 64ull << 14);
   judged.insert();
@@ -109,8 +109,14 @@ TEST(the_next_level_is_there_before_the_last_row_of_this_one) {
   CHECK_EQ(with_next, before + (64ull << 15));
   while (judged.rows() < last) judged.insert();
   CHECK_EQ(judged.index.memory_bytes(), with_next);
-  judged.insert();  // it is in use, with the old one beside it: no memory more
+  judged.insert();
   CHECK_EQ(judged.index.memory_bytes(), with_next);
+}
+
+TEST(the_next_level_is_there_before_the_last_row_of_this_one) {
+  Judged judged(2);
+  const uint32_t last = (8u << 14) - 1;  // of 2^14 buckets, 1 MB
+  judge_doubling(judged, last, last / 32);
   judged.check_all();
 }
 
@@ -118,16 +124,7 @@ TEST(a_level_that_is_known_to_be_needed_is_there_when_a_quarter_of_the_one_befor
   Judged judged(6);
   judged.index.expect((8u << 17) - 1);
   const uint32_t last = (8u << 14) - 1;
-  while (judged.rows() < last - last / 4) judged.insert();
-  const uint64_t before = judged.index.memory_bytes();
-  CHECK_EQ(before, 64ull << 14);
-  judged.insert();
-  const uint64_t with_next = judged.index.memory_bytes();
-  CHECK_EQ(with_next, before + (64ull << 15));
-  while (judged.rows() < last) judged.insert();
-  CHECK_EQ(judged.index.memory_bytes(), with_next);
-  judged.insert();  // it is in use, with the old one beside it
-  CHECK_EQ(judged.index.memory_bytes(), with_next);
+  judge_doubling(judged, last, last / 4);
   // All entries have moved when half of it is free, and only then has it one for all of them.
   while (judged.rows() < last + last / 4) judged.insert();
   CHECK_EQ(judged.index.memory_bytes(), (64ull << 15) + (64ull << 17));
@@ -188,21 +185,6 @@ TEST(an_index_whose_reserved_level_is_not_cleared_yet_uses_smaller_ones) {
   CHECK(most > (64ull << 16) + (64ull << 8));
   judged.check_all();
   release_zeroed(before, kBytes);
-}
-
-TEST(what_is_written_while_pages_are_cleared_stays) {
-  constexpr size_t kBytes = 64u << 20, kStep = 4096;
-  auto* memory = static_cast<uint8_t*>(allocate_zeroed(kBytes));
-  CHECK(memory != nullptr);
-  populate_soon(memory, kBytes);
-  uint64_t rounds = 0, lost = 0;
-  // Where each small page begins, in place and from behind, so that the two meet.
-  for (uint8_t value = 1; rounds < 3 || is_populating(memory, kBytes); ++rounds, value = value % 200 + 1) {
-    for (size_t at = kBytes; at != 0; at -= kStep) memory[at - kStep] = value;
-    for (size_t at = 0; at < kBytes; at += kStep) lost += memory[at] != value;
-  }
-  CHECK_EQ(lost, 0u);
-  release_zeroed(memory, kBytes);
 }
 
 }  // namespace
