@@ -4,6 +4,7 @@ import { GatewayController } from '../src/controller/gateway.js';
 import { LiveGateway } from '../src/controller/live.js';
 import { nativePorts } from '../src/controller/native-ports.js';
 import { nicTarget } from '../src/controller/nic-target.js';
+import { ONLY_ENGINE } from '../src/controller/running-engine.js';
 import { type Dataplane, loadBinding, type NativeBinding } from '../src/native/binding.js';
 import { ealArguments } from '../src/native/eal.js';
 import type { Fixture } from './fixture.js';
@@ -14,7 +15,6 @@ const HELD_PACKETS = 8192;
 const EVENT_SLOTS = 8192;
 const DECISION_SLOTS = 16384;
 export const MEMORY_MB = 512;
-const LCORE_BURST = 32;
 /** No packet came through for so long: those on their way are lost. */
 const STALL_MS = 2000;
 const ROUNDS_BETWEEN_LOOKS = 64;
@@ -53,8 +53,7 @@ class PausableGateway extends LiveGateway {
   }
 
   resume(): void {
-    this.controller.dataplane.start(LCORE_BURST, () => this.loop.wake());
-    this.loop.wake();
+    this.startLoop();
   }
 }
 
@@ -64,12 +63,12 @@ export class LcoreGateway implements GatewayUnderTest {
   readonly controller: GatewayController;
   readonly gateway: PausableGateway;
 
-  constructor({ config, scenario }: Fixture) {
+  constructor({ config, scenario }: Fixture, place = ONLY_ENGINE) {
     const { root, binding, bench } = loadBindings();
     this.bench = bench;
     bench.setScenario(scenario);
     const targetOf = (driver: string) => nicTarget(config.offload.target, driver);
-    this.gateway = new PausableGateway(config, binding, root, targetOf, pino({ enabled: false }));
+    this.gateway = new PausableGateway(config, binding, root, targetOf, pino({ enabled: false }), place);
     this.controller = this.gateway.controller;
     this.gateway.start();
   }

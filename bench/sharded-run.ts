@@ -122,7 +122,7 @@ function gatewayInThreads({ config }: Fixture, shards: number): AnyGateway {
   }
   // It sleeps where there is nothing to decide, as engines do that have no core of their own: looking for events would
   // be time of the one that is alone, and not of several.
-  const place = { engines: ownCpus().length, asksForNeighbours: true };
+  const place = { engines: ownCpus().length, asksForNeighbours: true, wantsPrecedence: true };
   const gateway = new LiveGateway(config, binding, root, targetOf, log, place);
   const { dataplane, engine } = gateway.controller;
   return {

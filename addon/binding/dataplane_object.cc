@@ -225,14 +225,16 @@ Napi::Value DataplaneObject::poll(const Napi::CallbackInfo& info) {
 Napi::Value DataplaneObject::start(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const uint32_t burst = u32(info[0], "burst");
+    const bool precedence = info[2].ToBoolean();
     if (!info[1].IsFunction()) throw NativeFault("ARGUMENT", "doorbell is not a function");
     if (has_doorbell_) throw NativeFault("STATE", "started already");
     doorbell_ =
         Napi::ThreadSafeFunction::New(info.Env(), info[1].As<Napi::Function>(), "sluice doorbell", 0, 1);
     has_doorbell_ = true;
     hook();  // again, so that the lcore stops before the environment takes the doorbell away
+    bool has_precedence = false;
     try {
-      lane().start(burst, [this] { doorbell_.NonBlockingCall(); });
+      has_precedence = lane().start(burst, precedence, [this] { doorbell_.NonBlockingCall(); });
       starts_ = true;
     } catch (...) {
       doorbell_.Release();
@@ -240,7 +242,7 @@ Napi::Value DataplaneObject::start(const Napi::CallbackInfo& info) {
       throw;
     }
     Ref();  // not to be collected while an lcore runs in it
-    return info.Env().Undefined();
+    return Napi::Boolean::New(info.Env(), has_precedence);
   });
 }
 
@@ -341,6 +343,10 @@ Napi::Value DataplaneObject::statistics(const Napi::CallbackInfo& info) {
     out.Set("held", count(statistics.held));
     out.Set("nicRules", count(statistics.nic_rules));
     out.Set("softwareRules", count(statistics.software_rules));
+    Napi::Object precedence = Napi::Object::New(env);
+    precedence.Set("engine", count(statistics.engine_turns));
+    precedence.Set("lcore", count(statistics.lcore_turns));
+    out.Set("precedence", precedence);
     out.Set("softwareTableBytes", count(statistics.software_table_bytes));
     return out;
   });

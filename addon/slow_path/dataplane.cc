@@ -331,6 +331,8 @@ Statistics Dataplane::statistics(uint16_t shard) {
     statistics.nic_inserts = path.nic_inserts();
     statistics.first_packets = path.first_packets();
     statistics.nic_rules = path.nic_rules();
+    statistics.engine_turns = lane(shard).engine_turns();
+    statistics.lcore_turns = lane(shard).lcore_turns();
     statistics.software_rules = path.software_rules();
     statistics.software_table_bytes = path.software_table_bytes();
     std::copy_n(path.drops(), kDropReasonCount, statistics.drops);

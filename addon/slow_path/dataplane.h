@@ -50,6 +50,7 @@ struct Statistics {
   uint32_t nic_rules = 0;
   uint32_t software_rules = 0;
   uint64_t software_table_bytes = 0;  // of those rules
+  uint64_t engine_turns = 0, lcore_turns = 0;  // see Precedence
 };
 
 struct Liveness {

@@ -64,7 +64,7 @@ uint32_t Lane::round(uint32_t burst) {
   return received;
 }
 
-void Lane::start(uint32_t burst, std::function<void()> doorbell) {
+bool Lane::start(uint32_t burst, bool precedence, std::function<void()> doorbell) {
   const std::lock_guard guard(asking_);
   if (running_) throw NativeFault("STATE", "started already");
   lcore_ = lcore_of(index_);
@@ -74,9 +74,14 @@ void Lane::start(uint32_t burst, std::function<void()> doorbell) {
   burst_ = std::clamp(burst, 1u, SlowPath::kMaxBurst);
   doorbell_ = std::move(doorbell);
   stopping_ = false;
+  has_precedence_ = precedence && engine_.adopt_this_thread();
   const int result = rte_eal_remote_launch(lcore_main, this, lcore_);
-  if (result != 0) throw NativeFault("STATE", "lcore " + std::to_string(lcore_) + " is busy", -result);
+  if (result != 0) {
+    engine_.release();
+    throw NativeFault("STATE", "lcore " + std::to_string(lcore_) + " is busy", -result);
+  }
   running_ = true;
+  return has_precedence_;
 }
 
 void Lane::stop() {
@@ -84,6 +89,7 @@ void Lane::stop() {
   if (!running_) return;
   stopping_ = true;
   rte_eal_wait_lcore(lcore_);
+  engine_.release();
   running_ = false;
   doorbell_ = nullptr;
 }
@@ -97,12 +103,16 @@ void Lane::loop() {
   Nanoseconds quiet_since = monotonic_now();
   Nanoseconds nic_asked = quiet_since;
   uint64_t nic_finished = 0;
+  if (has_precedence_) own_.adopt_this_thread();
   while (!stopping_.load(std::memory_order_relaxed)) {
     const bool decided = !path_->decisions().empty();
     const uint32_t received = round(burst_);
     rounds_.store(rounds_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     if (task_.load(std::memory_order_acquire) != nullptr) run_posted_task();
     if (!path_->events().empty() && armed_.exchange(false, std::memory_order_seq_cst)) doorbell_();
+    own_.end_turn(path_->now());
+    engine_.end_turn(path_->now());
+    engine_.follow(path_->events().consumed(), path_->events().waiting(), path_->now());
     if (received > 0 || decided) {
       quiet_since = path_->now();
     } else if (const Nanoseconds now = path_->now(); now - quiet_since > kSpinMicroseconds * 1000ULL) {
@@ -116,10 +126,17 @@ void Lane::loop() {
           continue;
         }
       }
-      usleep(sleep_after(now - quiet_since));
+      rest(sleep_after(now - quiet_since));
     }
   }
+  own_.release();
   if (task_.load(std::memory_order_acquire) != nullptr) run_posted_task();
+}
+
+void Lane::rest(uint32_t microseconds) {
+  rests_.store(true, std::memory_order_relaxed);
+  usleep(microseconds);
+  rests_.store(false, std::memory_order_relaxed);
 }
 
 uint64_t Lane::nic_finished_packets() const {
@@ -146,13 +163,16 @@ bool Lane::await_events(uint32_t microseconds) {
   constexpr uint32_t kLooksBetweenClocks = 32;
   const auto& events = path_->events();
   if (!running_) return !events.empty_for_consumer();
-  const Nanoseconds end = monotonic_now() + microseconds * 1000ULL;
+  Nanoseconds now = monotonic_now();
+  const Nanoseconds end = now + microseconds * 1000ULL;
   do {
     for (uint32_t look = 0; look < kLooksBetweenClocks; look++) {
       if (!events.empty_for_consumer()) return true;
       rte_pause();
     }
-  } while (monotonic_now() < end);
+    now = monotonic_now();
+    own_.follow(rounds(), rests_.load(std::memory_order_relaxed) ? 0 : 1, now);
+  } while (now < end);
   return false;
 }
 

@@ -45,8 +45,16 @@ class EventRing {
     return true;
   }
 
-  uint32_t free_slots() const { return slots_ - (produced_ - consumed()); }
+  uint32_t waiting() const { return produced_ - consumed(); }
+  uint32_t free_slots() const { return slots_ - waiting(); }
   bool empty() const { return produced_ == consumed(); }
+  // How many it has given away, since it was made.
+  uint32_t consumed() const {
+    const uint32_t consumed = std::atomic_ref(*reinterpret_cast<uint32_t*>(base_ + kRingHeaderBytes / 2))
+                                  .load(std::memory_order_acquire);
+    // An index that is not between produced - slots and produced is not one that a consumer can have written.
+    return produced_ - consumed <= slots_ ? consumed : produced_ - slots_;
+  }
   // As JavaScript's thread sees it.
   bool empty_for_consumer() const {
     return std::atomic_ref(*reinterpret_cast<uint32_t*>(base_)).load(std::memory_order_seq_cst) ==
@@ -57,13 +65,6 @@ class EventRing {
   }
 
  private:
-  uint32_t consumed() const {
-    const uint32_t consumed = std::atomic_ref(*reinterpret_cast<uint32_t*>(base_ + kRingHeaderBytes / 2))
-                                  .load(std::memory_order_acquire);
-    // An index that is not between produced - slots and produced is not one that a consumer can have written.
-    return produced_ - consumed <= slots_ ? consumed : produced_ - slots_;
-  }
-
   SharedRegion region_;
   uint8_t* base_;
   uint32_t slots_;

@@ -16,7 +16,7 @@ export type Preference = 'active' | 'standby';
  *
  * @throws UserFault NativeError and others; nothing is left behind then
  */
-export async function runGateway(configPath: string, prefers: Preference): Promise<void> {
+export async function runGateway(configPath: string, prefers: Preference, wantsPrecedence: boolean): Promise<void> {
   const hangUps = new HangUps();
   const ended = endSignal(); // one that comes while it starts ends it as soon as it has started
   const { pino, destination } = await import('pino');
@@ -24,6 +24,7 @@ export async function runGateway(configPath: string, prefers: Preference): Promi
   const { packageRoot } = await import('../config/package-root.js');
   const { loadBinding } = await import('../native/binding.js');
   const { LiveGateway } = await import('../controller/live.js');
+  const { ONLY_ENGINE } = await import('../controller/running-engine.js');
   const { serveControl } = await import('../controller/control.js');
   const { ConfigFollower } = await import('../controller/config-follower.js');
   const { nicTarget } = await import('../controller/nic-target.js');
@@ -40,6 +41,7 @@ export async function runGateway(configPath: string, prefers: Preference): Promi
     root,
     (driver, devargs, release) => nicTarget(config.offload.target, driver, devargs, release),
     log,
+    { ...ONLY_ENGINE, wantsPrecedence },
   );
   let control: Awaited<ReturnType<typeof serveControl>> | null = null;
   let monitoring: Monitoring | null = null;

@@ -10,7 +10,7 @@ import { endSignal, HangUps } from './signals.js';
  * @param shards 2..MOST_SHARDS.
  * @throws UserFault NativeError and others, also when a shard ends by itself; nothing is left behind then
  */
-export async function runShards(configPath: string, shards: number): Promise<void> {
+export async function runShards(configPath: string, shards: number, wantsPrecedence: boolean): Promise<void> {
   const hangUps = new HangUps();
   const ended = endSignal(); // one that comes while it starts ends it as soon as it has started
   const { pino, destination } = await import('pino');
@@ -35,6 +35,7 @@ export async function runShards(configPath: string, shards: number): Promise<voi
     (driver, devargs, release) => nicTarget(config.offload.target, driver, devargs, release),
     log,
     shards,
+    wantsPrecedence,
   );
   let control: { close(): Promise<unknown> } | null = null;
   let monitoring: Awaited<ReturnType<typeof startMetrics>> = null;

@@ -38,10 +38,11 @@ export class EngineLoop implements EventSource {
     return this.running;
   }
 
-  /** Starts the lcore. */
-  start(): void {
-    this.controller.dataplane.start(BURST, () => this.wake());
+  /** Starts the lcore. @param precedence As Dataplane.start() has it. @returns Whether the two threads may have it. */
+  start(precedence: boolean): boolean {
+    const has = this.controller.dataplane.start(BURST, () => this.wake(), precedence);
     this.wake();
+    return has;
   }
 
   /** Stops the lcore. Can be called twice. */

@@ -30,9 +30,11 @@ export interface EnginePlace {
   /** One of so many of a gateway. */
   readonly engines: number;
   readonly asksForNeighbours: boolean;
+  /** Whether its threads go before others where packets wait for them, if they may and each has a CPU. */
+  readonly wantsPrecedence: boolean;
 }
 
-export const ONLY_ENGINE: EnginePlace = { engines: 1, asksForNeighbours: true };
+export const ONLY_ENGINE: EnginePlace = { engines: 1, asksForNeighbours: true, wantsPrecedence: true };
 
 /** An engine and its lcore at work in this thread, and what can be asked of them. */
 export class RunningEngine {
@@ -40,6 +42,7 @@ export class RunningEngine {
   protected readonly loop: EngineLoop;
   private readonly drops = new DropHistory();
   private readonly ranking: NicRanking;
+  private readonly hasCpus: boolean;
   private ranks = false;
   private readonly timers: NodeJS.Timeout[] = [];
 
@@ -50,6 +53,7 @@ export class RunningEngine {
     private readonly place: EnginePlace,
   ) {
     const cpus = Math.floor(binding.cpus().length / place.engines);
+    this.hasCpus = cpus > 1;
     const window = new PollWindow(cpus, () => performance.now());
     this.loop = new EngineLoop(controller, window, () => binding.now());
     this.ranking = new NicRanking(controller, 1 / place.engines);
@@ -68,7 +72,7 @@ export class RunningEngine {
   start(): void {
     // Before the first packet: what is dropped at once was dropped lately.
     this.sampleDrops();
-    this.loop.start();
+    this.startLoop();
     this.askForNeighbours();
     this.timers.push(
       setInterval(() => this.runTimers(), TIMER_MS),
@@ -76,6 +80,12 @@ export class RunningEngine {
       setInterval(() => this.sampleDrops(), SAMPLE_MS),
       setInterval(() => void this.rankForNic(), RANKING_MS),
     );
+  }
+
+  protected startLoop(): void {
+    const asked = this.place.wantsPrecedence && this.hasCpus;
+    if (this.loop.start(asked) !== asked)
+      this.log.info('threads that packets wait for cannot go before others: no CAP_SYS_NICE, or a policy of their own');
   }
 
   /** Stops the lcore and closes the dataplane. Can be called twice. */

@@ -77,6 +77,11 @@ export class GatewayMetrics {
   );
   private readonly softwareRules = this.gauge('software_rules', 'Rules in the software table.');
   private readonly softwareTableBytes = this.gauge('software_table_bytes', 'Bytes of those rules and their indexes.');
+  private readonly turns = this.counter(
+    'thread_turns_total',
+    'Times that a thread that packets waited for was let go before others on its CPU.',
+    'thread',
+  );
   private readonly reloads = this.counter('config_reloads_total', 'Changes of the configuration by SIGHUP.', 'result');
 
   /** @param measured Or what is asked for it at each scrape. */
@@ -146,6 +151,9 @@ export class GatewayMetrics {
     this.nicRules.set(statistics.nicRules);
     this.softwareRules.set(statistics.softwareRules);
     this.softwareTableBytes.set(statistics.softwareTableBytes);
+    this.turns.reset();
+    this.turns.inc({ thread: 'engine' }, statistics.precedence.engine);
+    this.turns.inc({ thread: 'lcore' }, statistics.precedence.lcore);
     this.nicRulesWanted.set(nicRulesWanted);
     this.nicRulesMax.set(config.offload.maxRules);
     this.nicRulesMost.set(nicRulesMost);

@@ -136,6 +136,8 @@ export interface DataplaneStatistics {
   readonly softwareRules: number;
   /** Bytes of those rules and their indexes. */
   readonly softwareTableBytes: number;
+  /** How often the thread that decides, and the lcore, were let go before others on their CPUs. */
+  readonly precedence: { readonly engine: number; readonly lcore: number };
 }
 
 /** Upper bounds of DataplaneStatistics.firstPackets, microseconds; see latency_buckets.h. */
@@ -212,8 +214,14 @@ export interface Dataplane {
   poll(burst: number): number;
   /** From now on packets come to their shards as another configuration says. Waits for all lcores. @throws NativeError STATE with one shard */
   steerBy(steering: Steering): void;
-  /** Starts an lcore that loops over poll. `doorbell` is called on the JavaScript thread when events wait and JavaScript was quiet. */
-  start(burst: number, doorbell: () => void): void;
+  /**
+   * Starts an lcore that loops over poll.
+   *
+   * @param doorbell   Called on the JavaScript thread when events wait and JavaScript was quiet.
+   * @param precedence Whether the lcore and this thread go before others where they are kept from their CPUs (precedence.h): only where each has one.
+   * @returns Whether they may.
+   */
+  start(burst: number, doorbell: () => void, precedence: boolean): boolean;
   /** Stops the lcore and waits for it. */
   stop(): void;
   /** JavaScript found the event ring empty and will sleep: the next event rings the doorbell. Returns true if events came in between. */

@@ -25,6 +25,7 @@ function statistics(): DataplaneStatistics {
     nicRules: 109,
     softwareRules: 110,
     softwareTableBytes: 9240,
+    precedence: { engine: 115, lcore: 116 },
   };
 }
 
@@ -177,6 +178,8 @@ test('what the lcore counts stands under its name; packets for the gateway itsel
   expect(samples.get('sluice_misses_total')).toBe(106);
   expect(samples.get('sluice_packets_total{path="nic"}')).toBe(107);
   expect(samples.get('sluice_held_packets')).toBe(108);
+  expect(samples.get('sluice_thread_turns_total{thread="engine"}')).toBe(115);
+  expect(samples.get('sluice_thread_turns_total{thread="lcore"}')).toBe(116);
   expect(samples.get('sluice_nic_rules')).toBe(109);
   expect(samples.get('sluice_software_rules')).toBe(110);
   expect(samples.get('sluice_nic_rules_wanted')).toBe(111);

@@ -21,6 +21,7 @@ export interface ShardStart {
   readonly shardOf: number;
   readonly index: number;
   readonly shards: number;
+  readonly wantsPrecedence: boolean;
   readonly limits: LimitsMemory;
   /** Of SharedRuleCount. */
   readonly nicRules: SharedArrayBuffer;

@@ -59,7 +59,9 @@ export class ShardedGateway {
   /**
    * Starts EAL (once a process), opens the ports and makes the workers.
    *
-   * @param shards 2..MOST_SHARDS. @throws NativeError @throws RangeError for an unknown target, or what several shards cannot do
+   * @param shards          2..MOST_SHARDS.
+   * @param wantsPrecedence As EnginePlace has it.
+   * @throws NativeError @throws RangeError for an unknown target, or what several shards cannot do
    */
   constructor(
     config: ValidatedConfig,
@@ -68,6 +70,7 @@ export class ShardedGateway {
     targetOf: TargetOf,
     log: Logger,
     shards: number,
+    wantsPrecedence = true,
   ) {
     this.failed = new Promise((_, reject) => {
       this.fail = reject;
@@ -108,6 +111,7 @@ export class ShardedGateway {
         shardOf: this.dataplane.id,
         index,
         shards,
+        wantsPrecedence,
         limits: this.memory.limits,
         nicRules: counted,
         target,

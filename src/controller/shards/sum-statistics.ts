@@ -30,5 +30,9 @@ export function sumStatistics(all: readonly DataplaneStatistics[]): DataplaneSta
     nicRules: sum(({ nicRules }) => nicRules),
     softwareRules: sum(({ softwareRules }) => softwareRules),
     softwareTableBytes: sum(({ softwareTableBytes }) => softwareTableBytes),
+    precedence: {
+      engine: sum(({ precedence }) => precedence.engine),
+      lcore: sum(({ precedence }) => precedence.lcore),
+    },
   };
 }

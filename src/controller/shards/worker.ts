@@ -24,7 +24,7 @@ import { SharedRuleCount } from './shared-rule-count.js';
 // A shard's thread: its NAT engine beside its lcore, and what the control thread asks of them.
 
 const start = workerData as ShardStart;
-const { config, index, shards, peers } = start;
+const { config, index, shards, peers, wantsPrecedence } = start;
 if (parentPort === null) throw new Error('this is what a worker of ShardedGateway runs');
 const control = parentPort;
 const tell = (message: FromShard) => control.postMessage(message);
@@ -60,7 +60,8 @@ const controller: GatewayController = new GatewayController(
 watchTemplates(controller.templates, log);
 controller.templates.adopt(start.nic);
 controller.onNeighbour = (port, address, mac) => tell({ kind: 'neighbour', neighbour: { port, address, mac } });
-const engine = new RunningEngine(controller, binding, log, { engines: shards, asksForNeighbours: index === 0 });
+const place = { engines: shards, asksForNeighbours: index === 0, wantsPrecedence };
+const engine = new RunningEngine(controller, binding, log, place);
 const rules = new RuleKeeper(controller, () => engine.isRunning);
 /** Loaded when somebody asks: it is most of what there would be to load before the first packet. */
 let api: Promise<FastifyInstance> | null = null;

@@ -139,6 +139,7 @@ test('measures are added: sessions by VPC and class, pools by what they own, fai
     nicRules: 4,
     softwareRules: 6,
     softwareTableBytes: 100,
+    precedence: { engine: 3, lcore: 1 },
   });
   const { vpcToExternal, hairpin } = SessionClass;
   const pool = { kind: 'external' as const, pool: 'p', scope: 0, protocol: 17, addresses: 2, ports: 10, owned: 3 };
@@ -184,5 +185,6 @@ test('measures are added: sessions by VPC and class, pools by what they own, fai
     nicRules: 8,
     softwareRules: 12,
     softwareTableBytes: 200,
+    precedence: { engine: 6, lcore: 2 },
   });
 });
