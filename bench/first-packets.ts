@@ -32,9 +32,12 @@ export function firstPackets(results: readonly RunResult[]): FirstPackets {
   const quotient = quotients(first, wakeup);
   const quotientDue = quotients(firstDue, wakeupDue);
   const most = longest(received);
+  const byRun = percentilesByRun(paced.map(({ receive }) => receive));
+  const median = medians(byRun);
   return {
     figures: {
       firstPacketMicros: { ...first },
+      firstPacketMicrosMedianOfRuns: { ...median },
       firstPackets: total(received),
       firstPacketMostMicros: Number(most.toPrecision(4)),
       firstPacketFromWireMicros: { ...firstDue },
@@ -53,7 +56,7 @@ export function firstPackets(results: readonly RunResult[]): FirstPackets {
     lines: [
       {
         label: 'first packet, µs',
-        value: `${text(first)}, most ${most.toPrecision(4)}`,
+        value: `${text(first)}, most ${most.toPrecision(4)}; median of the runs' own ${text(median)}`,
         means: `from the burst that received it to the burst that sent it, over ${total(received)} first packets of ${paced.length} runs, at half the rate above, evenly paced whether or not the gateway keeps up; garbage collections included`,
       },
       {
@@ -77,7 +80,7 @@ export function firstPackets(results: readonly RunResult[]): FirstPackets {
         means: `the same two threads at the end of the same runs: the lcore rings, JavaScript answers from its next turn, and only then it rings again, so that a thread that stands still is met by one of them; ${total(pingPongs)} of them`,
       },
     ],
-    spread: percentilesByRun(paced.map(({ receive }) => receive)),
+    spread: byRun,
   };
 }
 
@@ -87,6 +90,11 @@ function text({ p50, p99, p999, p9999 }: Percentiles): string {
 
 function quotients(of: Percentiles, by: Percentiles): Percentiles {
   const one = (key: keyof typeof SHARES) => Number((of[key] / by[key]).toPrecision(3));
+  return { p50: one('p50'), p99: one('p99'), p999: one('p999'), p9999: one('p9999') };
+}
+
+function medians(runs: Record<keyof typeof SHARES, Spread>): Percentiles {
+  const one = (key: keyof typeof SHARES) => Number(runs[key].median.toPrecision(4));
   return { p50: one('p50'), p99: one('p99'), p999: one('p999'), p9999: one('p9999') };
 }
 

@@ -13,6 +13,7 @@ quiet_seconds=600 most_seconds=7200
 mode=${1:-60}
 shift || true
 targets=("$@")
+running=() pids=()
 [ "${#targets[@]}" -gt 0 ] || targets=(parse_fuzz flow_rules_fuzz slow_path_fuzz)
 
 # TARGET, the rest: its options. Ends with it, or by itself when it has been quiet for long enough.
@@ -67,7 +68,18 @@ for target in "${targets[@]}"; do
       until_quiet "$target" -use_counters=0 -max_len=1500 -artifact_prefix="$build/" -print_final_stats=1 "$found" "$seeds"
       ;;
     *)
-      "$build/$target" -max_total_time="$mode" -max_len=6000 -artifact_prefix="$build/" -print_final_stats=1 "$found" "$seeds"
+      running+=("$target")
+      "$build/$target" -max_total_time="$mode" -max_len=6000 -artifact_prefix="$build/" -print_final_stats=1 "$found" "$seeds" \
+        >"$build/$target.log" 2>&1 &
+      pids+=("$!")
       ;;
   esac
 done
+
+# All at once: a finding of one does not keep the others from theirs.
+status=0
+for i in "${!pids[@]}"; do
+  wait "${pids[$i]}" || { status=1 && printf '%s: a finding\n' "${running[$i]}"; }
+  tail -n 60 "$build/${running[$i]}.log"
+done
+exit "$status"
