@@ -76,6 +76,7 @@ for target in "${targets[@]}"; do
   esac
 done
 
+trap 'kill "${pids[@]}" 2>/dev/null || true' EXIT
 # All at once: a finding of one does not keep the others from theirs.
 status=0
 for i in "${!pids[@]}"; do

@@ -9,7 +9,7 @@
 namespace sluice {
 namespace {
 
-constexpr size_t kHugePage = 2u << 20, kSmallPage = 4096;
+constexpr size_t kSmallPage = 4096;
 constexpr size_t kCacheLine = 64;
 
 size_t rounded(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }

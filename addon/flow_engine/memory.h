@@ -7,6 +7,8 @@
 
 namespace sluice {
 
+inline constexpr size_t kHugePage = 2u << 20;
+
 // Aligned to a cache line; null when there is none.
 void* allocate_zeroed(size_t bytes);
 // Makes the kernel clear these pages now and not when they are first touched (a quarter of a microsecond for

@@ -20,7 +20,7 @@ namespace sluice {
 namespace {
 
 // What is released meanwhile waits for the piece at hand.
-constexpr size_t kPiece = 2u << 20;
+constexpr size_t kPiece = kHugePage;
 constexpr int kNiceness = 5;
 
 struct Span {

@@ -110,8 +110,8 @@ void Lane::loop() {
     rounds_.store(rounds_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     if (task_.load(std::memory_order_acquire) != nullptr) run_posted_task();
     if (!path_->events().empty() && armed_.exchange(false, std::memory_order_seq_cst)) doorbell_();
-    own_.end_turn(path_->now());
     engine_.end_turn(path_->now());
+    own_.end_turn(path_->now());
     engine_.follow(path_->events().consumed(), path_->events().waiting(), path_->now());
     if (received > 0 || decided) {
       quiet_since = path_->now();
@@ -151,6 +151,7 @@ uint64_t Lane::nic_finished_packets() const {
 bool Lane::arm_doorbell() {
   SlowPath& path = *path_;
   if (!running_) return !path.events().empty_for_consumer();
+  engine_.end_turn(monotonic_now());
   armed_.store(true, std::memory_order_seq_cst);
   // Events that came before the lcore could see the bell armed ring nothing: JavaScript must look again. The
   // lcore rings at the end of its next round in any case, and a bell for nothing is harmless.
@@ -164,6 +165,7 @@ bool Lane::await_events(uint32_t microseconds) {
   const auto& events = path_->events();
   if (!running_) return !events.empty_for_consumer();
   Nanoseconds now = monotonic_now();
+  engine_.end_turn(now);  // if the lcore cannot
   const Nanoseconds end = now + microseconds * 1000ULL;
   do {
     for (uint32_t look = 0; look < kLooksBetweenClocks; look++) {

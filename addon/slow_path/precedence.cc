@@ -34,7 +34,8 @@ void Precedence::follow(uint64_t progress, uint32_t waiting, Nanoseconds now) {
   const int thread = thread_.load(std::memory_order_acquire);
   if (thread == 0) return;
   if (waiting < kFew) keeping_up_ = now;
-  if (progress != progress_ || waiting == 0 || until_.load(std::memory_order_relaxed) != 0) {
+  // A turn that is over may not have been ended yet: who should end it may be what is kept from its CPU.
+  if (progress != progress_ || waiting == 0 || now < until_.load(std::memory_order_relaxed)) {
     progress_ = progress;
     since_ = now;
     probed_ = 0;
@@ -50,15 +51,20 @@ void Precedence::follow(uint64_t progress, uint32_t waiting, Nanoseconds now) {
     } else if (set_policy(thread, SCHED_FIFO, kLowestPriority)) {
       until_.store(now + kTurn, std::memory_order_release);
       turns_.store(turns_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    } else {
+      since_ = now;  // it may not any more
+      probed_ = 0;
     }
   }
 }
 
 void Precedence::end_turn(Nanoseconds now) {
-  const Nanoseconds until = until_.load(std::memory_order_acquire);
+  Nanoseconds until = until_.load(std::memory_order_acquire);
   if (until == 0 || now < until) return;
-  set_policy(thread_, usual_policy_, 0);
-  until_.store(0, std::memory_order_release);
+  // First the one, then the other: the thread may lose its CPU in that call, and must be seen to have no turn
+  // then. A new turn that has come meanwhile is not this one's to end; at worst it is cut short.
+  if (until_.compare_exchange_strong(until, 0, std::memory_order_acq_rel))
+    set_policy(thread_, usual_policy_, 0);
 }
 
 // Threads that it makes meanwhile are usual ones. (Who may be real-time by a limit alone cannot take that

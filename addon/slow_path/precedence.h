@@ -38,7 +38,7 @@ class Precedence {
 
   // From the one that watches: how far the thread has come, in any unit, and how much waits for it.
   void follow(uint64_t progress, uint32_t waiting, Nanoseconds now);
-  // From the lcore, whichever of the two it is: ends a turn that is over.
+  // From either: ends a turn that is over.
   void end_turn(Nanoseconds now);
 
   // How often it had a turn. From any thread.

@@ -43,6 +43,7 @@ export class RunningEngine {
   private readonly drops = new DropHistory();
   private readonly ranking: NicRanking;
   private readonly hasCpus: boolean;
+  private mayGoFirst = false;
   private ranks = false;
   private readonly timers: NodeJS.Timeout[] = [];
 
@@ -65,6 +66,11 @@ export class RunningEngine {
     return this.controller.config;
   }
 
+  /** Whether its threads go before others that keep them from their CPUs. */
+  get hasPrecedence(): boolean {
+    return this.mayGoFirst;
+  }
+
   get isRunning(): boolean {
     return this.loop.isRunning;
   }
@@ -84,8 +90,12 @@ export class RunningEngine {
 
   protected startLoop(): void {
     const asked = this.place.wantsPrecedence && this.hasCpus;
-    if (this.loop.start(asked) !== asked)
-      this.log.info('threads that packets wait for cannot go before others: no CAP_SYS_NICE, or a policy of their own');
+    this.mayGoFirst = this.loop.start(asked);
+    if (this.mayGoFirst !== asked) {
+      this.log.info(
+        'threads that packets wait for cannot go before others: they may not be real-time (CAP_SYS_NICE), or have a policy of their own',
+      );
+    }
   }
 
   /** Stops the lcore and closes the dataplane. Can be called twice. */

@@ -12,7 +12,7 @@
 namespace sluice::test {
 namespace {
 
-constexpr size_t kSmallPage = 4096, kHugePage = 2u << 20;
+constexpr size_t kSmallPage = 4096;
 
 // How many of the small pages have memory (mincore(2)).
 size_t resident_pages(void* memory, size_t bytes) {

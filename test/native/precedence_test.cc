@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +45,7 @@ class Thread {
           if (makes_another_) std::thread([this] { policy_of_another_ = sched_getscheduler(0); }).join();
         }) {
     ready_.acquire();
+    if (doing == Doing::kStandsStill) wait_until_it_stands_still();
   }
   ~Thread() { end(); }
   void end() {
@@ -57,28 +59,33 @@ class Thread {
     end();
   }
 
-  void run_for_a_millisecond() {
-    clockid_t clock;
-    CHECK_EQ(pthread_getcpuclockid(thread_.native_handle(), &clock), 0);
-    const auto run_time = [clock] {
-      timespec time = {};
-      clock_gettime(clock, &time);
-      return static_cast<Nanoseconds>(time.tv_sec) * kNanosecondsPerSecond +
-             static_cast<Nanoseconds>(time.tv_nsec);
-    };
+  // What it still runs after it was adopted is over.
+  void wait_until_it_stands_still() const {
+    for (Nanoseconds before = run_time(); usleep(2000) == 0 && run_time() != before;) before = run_time();
+  }
+  void run_for_a_millisecond() const {
     for (const Nanoseconds begin = run_time(); run_time() - begin < 1'000'000;) usleep(100);
   }
-
   bool adopted() const { return adopted_; }
   int policy() const { return sched_getscheduler(id_) & ~SCHED_RESET_ON_FORK; }
   int policy_of_another() const { return policy_of_another_ & ~SCHED_RESET_ON_FORK; }
 
  private:
+  Nanoseconds run_time() const {
+    clockid_t clock;
+    CHECK_EQ(pthread_getcpuclockid(handle_, &clock), 0);
+    timespec time = {};
+    clock_gettime(clock, &time);
+    return static_cast<Nanoseconds>(time.tv_sec) * kNanosecondsPerSecond +
+           static_cast<Nanoseconds>(time.tv_nsec);
+  }
+
   std::binary_semaphore ready_{0}, told_{0};
   std::atomic<bool> ends_ = false, makes_another_ = false;
   std::atomic<int> id_ = 0, policy_of_another_ = -1;
   std::atomic<bool> adopted_ = false;
-  std::thread thread_;  // last: it uses the others
+  std::thread thread_;  // last but for its handle: it uses the others
+  const pthread_t handle_ = thread_.native_handle();
 };
 
 // Says each microsecond that so much waits and that nothing has been done. When the thread had its next turn;
@@ -119,6 +126,21 @@ TEST(a_thread_that_stands_still_while_something_waits_has_a_turn_and_then_its_po
   CHECK_EQ(turn_while_waiting(precedence, next + kStep, next + Precedence::kTurn), 0u);
 }
 
+TEST(a_thread_whose_turn_is_over_but_not_ended_is_let_go_first_again) {
+  if (!may_be_real_time()) return;
+  Precedence precedence;
+  const Thread thread(precedence);
+  precedence.follow(7, 0, kBegin);
+  const Nanoseconds turn = turn_while_waiting(precedence, kBegin, kBegin + Precedence::kTurn);
+  // Whoever should end it is what is kept from its CPU.
+  const Nanoseconds next = turn_while_waiting(precedence, turn + kStep, turn + 2 * Precedence::kTurn);
+  CHECK(next > turn + Precedence::kTurn + Precedence::kLag);
+  precedence.end_turn(turn + Precedence::kTurn);
+  CHECK_EQ(thread.policy(), SCHED_FIFO);
+  precedence.end_turn(next + Precedence::kTurn);
+  CHECK_EQ(thread.policy(), SCHED_OTHER);
+}
+
 TEST(a_thread_that_gets_on_or_that_nothing_waits_for_has_no_turn) {
   if (!may_be_real_time()) return;
   Precedence precedence;
@@ -139,7 +161,7 @@ TEST(a_thread_that_gets_on_or_that_nothing_waits_for_has_no_turn) {
 TEST(a_thread_that_is_busy_has_no_turn) {
   if (!may_be_real_time()) return;
   Precedence precedence;
-  Thread thread(precedence, Thread::Doing::kRuns);
+  const Thread thread(precedence, Thread::Doing::kRuns);
   Nanoseconds now = kBegin;
   precedence.follow(7, 0, now);
   for (int i = 0; i < 20; ++i) {
@@ -194,6 +216,8 @@ TEST(who_may_not_be_real_time_has_no_turns) {
   const pid_t child = fork();
   if (child == 0) {
     constexpr uid_t kNobody = 65534;
+    const rlimit none = {};
+    setrlimit(RLIMIT_RTPRIO, &none);
     const bool gave_up = setresuid(kNobody, kNobody, kNobody) == 0 || geteuid() != 0;
     Precedence precedence;
     const bool adopted = precedence.adopt_this_thread();
